@@ -2,4 +2,5 @@
 //! deadlines out. No runtime, socket, file, clock or entropy of its own.
 
 pub mod limits;
+pub mod sync;
 pub mod time;
