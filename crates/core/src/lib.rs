@@ -4,3 +4,4 @@
 pub mod limits;
 pub mod sync;
 pub mod time;
+pub mod value;
