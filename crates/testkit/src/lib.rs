@@ -1,1 +1,3 @@
-//! testkit
+//! Simulated clock, network, disk and cloud for Periwinkle's tests. Never a normal dependency.
+
+pub mod dynamo;
