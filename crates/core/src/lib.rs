@@ -1,7 +1,9 @@
 //! The pure core of Periwinkle: bytes, events and [`Now`](time::Now) in; bytes, events and
 //! deadlines out. No runtime, socket, file, clock or entropy of its own.
 
+pub mod aws;
 pub mod limits;
 pub mod sync;
+pub mod secret;
 pub mod time;
 pub mod value;
