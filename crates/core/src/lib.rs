@@ -3,7 +3,7 @@
 
 pub mod aws;
 pub mod limits;
-pub mod sync;
 pub mod secret;
+pub mod sync;
 pub mod time;
 pub mod value;

@@ -77,7 +77,10 @@ impl Dynamo {
     /// `target` is the value of `X-Amz-Target`.
     pub fn handle(&mut self, target: &str, body: &str) -> Answer {
         match self.answer(target, body) {
-            Ok(fields) => Answer { status: 200, body: Value::Map(fields).to_json() },
+            Ok(fields) => Answer {
+                status: 200,
+                body: Value::Map(fields).to_json(),
+            },
             Err(refusal) => refusal.into_answer(),
         }
     }
@@ -117,7 +120,11 @@ impl Answer {
 
 impl Refusal {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Refusal {
-        Refusal { code, message: message.into(), item: None }
+        Refusal {
+            code,
+            message: message.into(),
+            item: None,
+        }
     }
 
     pub(crate) fn validation(message: impl Into<String>) -> Refusal {
@@ -130,7 +137,10 @@ impl Refusal {
         if let Some(item) = self.item {
             fields.insert("Item", wire(&item));
         }
-        Answer { status: 400, body: Value::Map(fields).to_json() }
+        Answer {
+            status: 400,
+            body: Value::Map(fields).to_json(),
+        }
     }
 }
 
@@ -156,7 +166,11 @@ fn put_item(table: &mut Table, fields: &mut Fields) -> Result<Map, Refusal> {
     let returned = match fields.returns()?.as_str() {
         "ALL_OLD" => old,
         "NONE" => None,
-        other => return Err(Refusal::validation(format!("ReturnValues {other} for PutItem"))),
+        other => {
+            return Err(Refusal::validation(format!(
+                "ReturnValues {other} for PutItem"
+            )));
+        }
     };
     Ok(attributes(returned.as_ref()))
 }
@@ -165,19 +179,25 @@ fn update_item(table: &mut Table, fields: &mut Fields) -> Result<Map, Refusal> {
     let key = fields.key("Key")?;
     let old = table.get(&key).cloned();
     fields.check_condition(old.as_ref())?;
-    let start = old.clone().unwrap_or_else(|| {
-        Map::from([("pk", key.0.as_str()), ("sk", key.1.as_str())])
-    });
+    let start = old
+        .clone()
+        .unwrap_or_else(|| Map::from([("pk", key.0.as_str()), ("sk", key.1.as_str())]));
     let new = fields.update(start)?;
     if request::key_of(&new)? != key {
-        return Err(Refusal::validation("Cannot update attribute: part of the key"));
+        return Err(Refusal::validation(
+            "Cannot update attribute: part of the key",
+        ));
     }
     check_size(&new)?;
     let returned = match fields.returns()?.as_str() {
         "ALL_OLD" => old,
         "ALL_NEW" => Some(new.clone()),
         "NONE" => None,
-        other => return Err(Refusal::validation(format!("ReturnValues {other} not modelled"))),
+        other => {
+            return Err(Refusal::validation(format!(
+                "ReturnValues {other} not modelled"
+            )));
+        }
     };
     table.insert(key, new);
     Ok(attributes(returned.as_ref()))
@@ -190,15 +210,25 @@ fn delete_item(table: &mut Table, fields: &mut Fields) -> Result<Map, Refusal> {
     let returned = match fields.returns()?.as_str() {
         "ALL_OLD" => old,
         "NONE" => None,
-        other => return Err(Refusal::validation(format!("ReturnValues {other} for DeleteItem"))),
+        other => {
+            return Err(Refusal::validation(format!(
+                "ReturnValues {other} for DeleteItem"
+            )));
+        }
     };
     Ok(attributes(returned.as_ref()))
 }
 
 fn query(table: &mut Table, fields: &mut Fields, most: Option<usize>) -> Result<Map, Refusal> {
     fields.flag("ConsistentRead")?;
+    if !fields.flag("ScanIndexForward")? {
+        return Err(Refusal::validation("ScanIndexForward false is not modelled"));
+    }
     let after = fields.optional_key("ExclusiveStartKey")?;
-    let limit = fields.optional_number("Limit")?.or(most).unwrap_or(usize::MAX);
+    let limit = fields
+        .optional_number("Limit")?
+        .or(most)
+        .unwrap_or(usize::MAX);
     let condition = fields.key_condition()?;
     let start = after.map_or(Bound::Unbounded, Bound::Excluded);
     let (mut items, mut bytes, mut last) = (Vec::new(), 0, None);
@@ -228,12 +258,16 @@ fn page(items: Vec<Value>, next: Option<&Map>) -> Map {
 }
 
 fn attributes(item: Option<&Map>) -> Map {
-    item.map(|item| ("Attributes", wire(item))).into_iter().collect()
+    item.map(|item| ("Attributes", wire(item)))
+        .into_iter()
+        .collect()
 }
 
 fn check_size(item: &Map) -> Result<(), Refusal> {
     if attribute::item_bytes(item) > ITEM_BYTES_MAX {
-        return Err(Refusal::validation("Item size has exceeded the maximum allowed size"));
+        return Err(Refusal::validation(
+            "Item size has exceeded the maximum allowed size",
+        ));
     }
     Ok(())
 }

@@ -25,12 +25,22 @@ pub(super) fn write(
         Op::Create(item) => put(config, key, frozen, item, Condition::absent("pk")),
         Op::Replace(item) => {
             let base = base.cloned().unwrap_or_default();
-            put(config, key, frozen, item, unchanged_as_a_whole(config, &base))
+            put(
+                config,
+                key,
+                frozen,
+                item,
+                unchanged_as_a_whole(config, &base),
+            )
         }
         Op::Set { set, remove } => {
             let base = base.cloned().unwrap_or_default();
             let fields = set.keys().chain(remove.iter().map(String::as_str));
-            let mut update = Update { set: set.clone(), remove: remove.clone(), ..Update::default() };
+            let mut update = Update {
+                set: set.clone(),
+                remove: remove.clone(),
+                ..Update::default()
+            };
             update.set.extend(metadata(config, frozen));
             UpdateItem {
                 table: config.table.clone(),
@@ -120,11 +130,17 @@ fn unchanged<'a>(
 /// and, if it has one, the time of its last write: an expression has its bounds.
 fn unchanged_as_a_whole(config: &Config, base: &Map) -> Condition {
     let is_key = |name: &str| name == "pk" || name == "sk";
-    let fields = content(base).map(|(name, _)| name).filter(|name| !is_key(name));
+    let fields = content(base)
+        .map(|(name, _)| name)
+        .filter(|name| !is_key(name));
     if base.len() <= SYNC_COMPARED_FIELDS_MAX {
         return unchanged(config, base, fields);
     }
-    unchanged(config, base, base.contains_key("updated").then_some("updated"))
+    unchanged(
+        config,
+        base,
+        base.contains_key("updated").then_some("updated"),
+    )
 }
 
 /// Takes an epoch, if the row of epochs is as expected.
@@ -143,7 +159,10 @@ pub(super) fn claim(
     UpdateItem {
         table: config.table.clone(),
         key: attributes(&epoch_key(config)),
-        update: Update { set, ..Update::default() },
+        update: Update {
+            set,
+            ..Update::default()
+        },
         condition: Some(match expected {
             Some(epoch) => Condition::equals("e", epoch),
             None => Condition::absent("pk"),
@@ -216,11 +235,19 @@ mod tests {
     }
 
     fn body(base: Option<Map>, wanted: Option<Map>) -> String {
-        let mut record = Record { item: base, change: None };
+        let mut record = Record {
+            item: base,
+            change: None,
+        };
         record.write(wanted);
         let change = record.change.as_mut().unwrap();
         let op = change.pending.take().unwrap();
-        change.frozen = Some(Frozen { mark: Mark { epoch: 7, n: 42 }, op, version: 8, schema: 1 });
+        change.frozen = Some(Frozen {
+            mark: Mark { epoch: 7, n: 42 },
+            op,
+            version: 8,
+            schema: 1,
+        });
         let key = ItemKey::new("dev#a#rw", "Setting#1");
         write(&config(), &key, &record).unwrap().unwrap().body
     }
@@ -252,11 +279,11 @@ mod tests {
                 r##""UpdateExpression":"SET #0 = :0, #1 = :1, #2 = :2, #3 = :3, #4 = :4 REMOVE #5","##,
                 r##""ConditionExpression":"attribute_exists(#6) AND #2 = :5 "##,
                 r##"AND attribute_not_exists(#4) AND #5 = :6 "##,
-                r##"AND (attribute_not_exists(#1) OR #1 <= :1)","##,
+                r##"AND (attribute_not_exists(#1) OR #1 <= :7)","##,
                 r##""ExpressionAttributeNames":{"#0":"_m","#1":"_s","#2":"_v","#3":"_w","#4":"c","##,
                 r##""#5":"b","#6":"pk"},"##,
                 r##""ExpressionAttributeValues":{":0":{"S":"0000000007.000000000042"},":1":{"N":"1"},"##,
-                r##"":2":{"N":"8"},":3":{"S":"device"},":4":{"N":"3"},":5":{"N":"7"},":6":{"N":"2"}},"##,
+                r##"":2":{"N":"8"},":3":{"S":"device"},":4":{"N":"3"},":5":{"N":"7"},":6":{"N":"2"},":7":{"N":"1"}},"##,
                 r##""ReturnValuesOnConditionCheckFailure":"ALL_OLD","ReturnValues":"ALL_NEW"}"##
             )
         );
@@ -265,7 +292,10 @@ mod tests {
     #[test]
     fn a_create_puts_everything_where_nothing_is() {
         let body = body(None, without(&["_v"]));
-        assert!(body.contains(r#""ConditionExpression":"attribute_not_exists(#0)""#), "{body}");
+        assert!(
+            body.contains(r#""ConditionExpression":"attribute_not_exists(#0)""#),
+            "{body}"
+        );
         assert!(body.contains(r#""_v":{"N":"8"}"#), "{body}");
     }
 

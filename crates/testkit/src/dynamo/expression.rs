@@ -37,9 +37,9 @@ impl Placeholders {
     pub(super) fn finish(&self) -> Result<(), Refusal> {
         let mut defined = self.names.keys().chain(self.values.keys());
         match defined.find(|placeholder| !self.used.contains(*placeholder)) {
-            Some(unused) => {
-                Err(Refusal::validation(format!("unused in expressions: keys: {{{unused}}}")))
-            }
+            Some(unused) => Err(Refusal::validation(format!(
+                "unused in expressions: keys: {{{unused}}}"
+            ))),
             None => Ok(()),
         }
     }
@@ -95,9 +95,10 @@ impl Condition {
                 }
                 _ => false,
             },
-            Condition::Contains(of, part) => {
-                of.value(item).zip(part.value(item)).is_some_and(|(of, part)| contains(of, part))
-            }
+            Condition::Contains(of, part) => of
+                .value(item)
+                .zip(part.value(item))
+                .is_some_and(|(of, part)| contains(of, part)),
             Condition::Compare(one, sign, other) => {
                 compare(one.value(item), sign, other.value(item))
             }
@@ -105,9 +106,9 @@ impl Condition {
                 let of = of.value(item);
                 compare(of, ">=", low.value(item)) && compare(of, "<=", high.value(item))
             }
-            Condition::OneOf(of, list) => {
-                list.iter().any(|one| compare(of.value(item), "=", one.value(item)))
-            }
+            Condition::OneOf(of, list) => list
+                .iter()
+                .any(|one| compare(of.value(item), "=", one.value(item))),
         }
     }
 }
@@ -134,7 +135,9 @@ fn contains(of: &Value, part: &Value) -> bool {
 
 /// A missing side makes only `<>` true; values of different types are different and unordered.
 fn compare(one: Option<&Value>, sign: &str, other: Option<&Value>) -> bool {
-    let (Some(one), Some(other)) = (one, other) else { return sign == "<>" };
+    let (Some(one), Some(other)) = (one, other) else {
+        return sign == "<>";
+    };
     let order = match (one, other) {
         (Value::Number(one), Value::Number(other)) => Some(one.cmp(other)),
         (Value::String(one), Value::String(other)) => Some(one.cmp(other)),
@@ -205,7 +208,12 @@ fn call(
     places: &mut Placeholders,
 ) -> Result<Condition, Refusal> {
     let mut arguments = list(tokens, places)?.into_iter();
-    let condition = match (function, arguments.next(), arguments.next(), arguments.next()) {
+    let condition = match (
+        function,
+        arguments.next(),
+        arguments.next(),
+        arguments.next(),
+    ) {
         ("attribute_exists", Some(Operand::Field(name)), None, None) => Condition::Exists(name),
         ("attribute_not_exists", Some(Operand::Field(name)), None, None) => Condition::Absent(name),
         ("begins_with", Some(of), Some(prefix), None) => Condition::BeginsWith(of, prefix),
@@ -225,10 +233,7 @@ fn list(tokens: &mut Tokens, places: &mut Placeholders) -> Result<Vec<Operand>, 
     Ok(operands)
 }
 
-pub(super) fn operand(
-    tokens: &mut Tokens,
-    places: &mut Placeholders,
-) -> Result<Operand, Refusal> {
+pub(super) fn operand(tokens: &mut Tokens, places: &mut Placeholders) -> Result<Operand, Refusal> {
     match tokens.next()? {
         Token::Name(placeholder) => Ok(Operand::Field(places.name(placeholder)?)),
         Token::Value(placeholder) => Ok(Operand::Value(places.value(placeholder)?)),

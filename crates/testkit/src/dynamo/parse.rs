@@ -15,7 +15,9 @@ pub(super) enum Token {
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 12] = ["<=", ">=", "<>", "=", "<", ">", "(", ")", ",", "+", "-", "."];
+const SIGNS: [&str; 12] = [
+    "<=", ">=", "<>", "=", "<", ">", "(", ")", ",", "+", "-", ".",
+];
 
 /// The tokens of an expression, taken from the front.
 #[derive(Clone, Debug)]
@@ -35,7 +37,9 @@ impl Tokens {
             }
             let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let start = usize::from(first == '#' || first == ':');
-            let length = rest[start..].find(|c| !is_part(c)).unwrap_or(rest.len() - start);
+            let length = rest[start..]
+                .find(|c| !is_part(c))
+                .unwrap_or(rest.len() - start);
             let (word, after) = rest.split_at(start + length);
             tokens.push(match first {
                 _ if length == 0 => return Err(syntax(rest)),
@@ -45,7 +49,9 @@ impl Tokens {
             });
             rest = after.trim_start();
         }
-        Ok(Tokens { tokens: tokens.into_iter() })
+        Ok(Tokens {
+            tokens: tokens.into_iter(),
+        })
     }
 
     pub(super) fn peek(&self) -> Option<&Token> {
@@ -58,7 +64,8 @@ impl Tokens {
 
     /// Takes the keyword if it comes next.
     pub(super) fn word(&mut self, word: &str) -> bool {
-        let found = matches!(self.peek(), Some(Token::Word(next)) if next.eq_ignore_ascii_case(word));
+        let found =
+            matches!(self.peek(), Some(Token::Word(next)) if next.eq_ignore_ascii_case(word));
         if found {
             self.tokens.next();
         }
@@ -75,7 +82,11 @@ impl Tokens {
     }
 
     pub(super) fn expect(&mut self, sign: &str) -> Result<(), Refusal> {
-        if self.sign(sign) { Ok(()) } else { Err(syntax(sign)) }
+        if self.sign(sign) {
+            Ok(())
+        } else {
+            Err(syntax(sign))
+        }
     }
 }
 

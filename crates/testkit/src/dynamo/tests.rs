@@ -5,8 +5,14 @@ const TABLE: &str = "t";
 fn service() -> Dynamo {
     let mut dynamo = Dynamo::new();
     dynamo.create_table(TABLE);
-    let item = Map::from([("pk", Value::from("p")), ("sk", "s".into()), ("n", 1.into())]);
-    dynamo.table(TABLE).insert(("p".to_owned(), "s".to_owned()), item);
+    let item = Map::from([
+        ("pk", Value::from("p")),
+        ("sk", "s".into()),
+        ("n", 1.into()),
+    ]);
+    dynamo
+        .table(TABLE)
+        .insert(("p".to_owned(), "s".to_owned()), item);
     dynamo
 }
 
@@ -47,8 +53,16 @@ fn conditions_are_judged_as_the_service_does() {
         ("(#n = :two OR #x = :two)", false),
     ] {
         let answer = put_if(&format!("{used} AND {condition}"), names, values);
-        assert_eq!(answer.status, if holds { 200 } else { 400 }, "{condition}: {answer:?}");
-        assert_eq!(answer.body.contains("ConditionalCheckFailed"), !holds, "{condition}");
+        assert_eq!(
+            answer.status,
+            if holds { 200 } else { 400 },
+            "{condition}: {answer:?}"
+        );
+        assert_eq!(
+            answer.body.contains("ConditionalCheckFailed"),
+            !holds,
+            "{condition}"
+        );
     }
 }
 
@@ -84,7 +98,11 @@ fn updates_set_remove_and_add() {
 
 #[test]
 fn an_update_that_names_an_attribute_twice_is_refused() {
-    let answer = update("SET #n = :a REMOVE #n", r##"{"#n":"n"}"##, r#"{":a":{"N":"2"}}"#);
+    let answer = update(
+        "SET #n = :a REMOVE #n",
+        r##"{"#n":"n"}"##,
+        r#"{":a":{"N":"2"}}"#,
+    );
     assert!(answer.body.contains("overlap"), "{answer:?}");
 }
 
@@ -93,9 +111,16 @@ fn an_item_beyond_400_kb_is_refused() {
     let text = |bytes: usize| format!(r#"{{":a":{{"S":"{}"}}}}"#, "x".repeat(bytes));
     let others = "pk".len() + "p".len() + "sk".len() + "s".len() + "n".len() + 2 + "a".len();
     let names = r##"{"#a":"a"}"##;
-    assert_eq!(update("SET #a = :a", names, &text(ITEM_BYTES_MAX - others)).status, 200);
+    assert_eq!(
+        update("SET #a = :a", names, &text(ITEM_BYTES_MAX - others)).status,
+        200
+    );
     let answer = update("SET #a = :a", names, &text(ITEM_BYTES_MAX - others + 1));
-    assert!(answer.body.contains("Item size has exceeded"), "{}", answer.status);
+    assert!(
+        answer.body.contains("Item size has exceeded"),
+        "{}",
+        answer.status
+    );
 }
 
 #[test]
@@ -104,11 +129,13 @@ fn a_query_goes_page_by_page() {
     dynamo.page_items_max = Some(2);
     for sk in ["a", "b", "c"] {
         let item = Map::from([("pk", "q"), ("sk", sk)]);
-        dynamo.table(TABLE).insert(("q".to_owned(), sk.to_owned()), item);
+        dynamo
+            .table(TABLE)
+            .insert(("q".to_owned(), sk.to_owned()), item);
     }
     let mut page = |start: &str| {
         let body = format!(
-            r##"{{"TableName":"t","ConsistentRead":true,"KeyConditionExpression":"#0 = :0",{start}
+            r##"{{"TableName":"t","ConsistentRead":true,"ScanIndexForward":true,"KeyConditionExpression":"#0 = :0",{start}
                 "ExpressionAttributeNames":{{"#0":"pk"}},
                 "ExpressionAttributeValues":{{":0":{{"S":"q"}}}}}}"##
         );
@@ -116,13 +143,17 @@ fn a_query_goes_page_by_page() {
     };
     assert!(page("").contains(r#""LastEvaluatedKey":{"pk":{"S":"q"},"sk":{"S":"b"}}"#));
     let last = page(r#""ExclusiveStartKey":{"pk":{"S":"q"},"sk":{"S":"b"}},"#);
-    assert_eq!(last, r#"{"Count":1,"Items":[{"pk":{"S":"q"},"sk":{"S":"c"}}]}"#);
+    assert_eq!(
+        last,
+        r#"{"Count":1,"Items":[{"pk":{"S":"q"},"sk":{"S":"c"}}]}"#
+    );
 }
 
 #[test]
 fn a_missing_table_and_an_unknown_field_are_named() {
     let get = |fields: &str| {
-        let body = format!(r#"{{"TableName":"t","Key":{{"pk":{{"S":"p"}},"sk":{{"S":"s"}}}}{fields}}}"#);
+        let body =
+            format!(r#"{{"TableName":"t","Key":{{"pk":{{"S":"p"}},"sk":{{"S":"s"}}}}{fields}}}"#);
         service().handle("DynamoDB_20120810.GetItem", &body).body
     };
     assert!(get(r#","ConsistentRead":true"#).contains(r#""n":{"N":"1"}"#));

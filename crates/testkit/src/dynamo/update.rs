@@ -26,15 +26,13 @@ impl Action {
 }
 
 /// Applies an update expression to an item.
-pub(super) fn apply(
-    text: &str,
-    item: Map,
-    places: &mut Placeholders,
-) -> Result<Map, Refusal> {
+pub(super) fn apply(text: &str, item: Map, places: &mut Placeholders) -> Result<Map, Refusal> {
     let actions = parse(text, &item, places)?;
     let names: BTreeSet<&str> = actions.iter().map(Action::name).collect();
     if names.len() < actions.len() {
-        return Err(Refusal::validation("Two document paths overlap with each other"));
+        return Err(Refusal::validation(
+            "Two document paths overlap with each other",
+        ));
     }
     actions.into_iter().try_fold(item, |mut item, action| {
         match action {
@@ -59,9 +57,13 @@ fn parse(text: &str, item: &Map, places: &mut Placeholders) -> Result<Vec<Action
     let mut actions = Vec::new();
     let mut clauses = BTreeSet::new();
     while tokens.peek().is_some() {
-        let Token::Word(clause) = tokens.next()? else { return Err(syntax(text)) };
+        let Token::Word(clause) = tokens.next()? else {
+            return Err(syntax(text));
+        };
         if !clauses.insert(clause.clone()) {
-            return Err(Refusal::validation(format!("The {clause} section can only be used once")));
+            return Err(Refusal::validation(format!(
+                "The {clause} section can only be used once"
+            )));
         }
         loop {
             let name = field(&mut tokens, places)?;
@@ -99,8 +101,12 @@ fn term(tokens: &mut Tokens, item: &Map, places: &mut Placeholders) -> Result<Va
     }
     let right = value(tokens, item, places)?;
     match (left, right) {
-        (Value::Number(left), Value::Number(right)) => sum(left, if minus { -right } else { right }),
-        _ => Err(Refusal::validation("Incorrect operand type for operator or function")),
+        (Value::Number(left), Value::Number(right)) => {
+            sum(left, if minus { -right } else { right })
+        }
+        _ => Err(Refusal::validation(
+            "Incorrect operand type for operator or function",
+        )),
     }
 }
 
@@ -115,7 +121,10 @@ fn value(tokens: &mut Tokens, item: &Map, places: &mut Placeholders) -> Result<V
     }
     let operand = operand(tokens, places)?;
     let missing = "The provided expression refers to an attribute that does not exist in the item";
-    operand.value(Some(item)).cloned().ok_or_else(|| Refusal::validation(missing))
+    operand
+        .value(Some(item))
+        .cloned()
+        .ok_or_else(|| Refusal::validation(missing))
 }
 
 fn sum(one: Number, other: Number) -> Result<Value, Refusal> {
@@ -129,7 +138,9 @@ fn add(old: Option<&Value>, by: Value) -> Result<Value, Refusal> {
         (None, by @ (Value::Number(_) | Value::Set(_))) => Ok(by),
         (Some(Value::Number(old)), Value::Number(by)) => sum(*old, by),
         (Some(Value::Set(old)), Value::Set(by)) => union(old.clone(), by),
-        _ => Err(Refusal::validation("An operand in the update expression has an incorrect type")),
+        _ => Err(Refusal::validation(
+            "An operand in the update expression has an incorrect type",
+        )),
     }
 }
 

@@ -1,16 +1,17 @@
 //! The answers: what they mean for the way, and what they mean for the item.
 
 use super::copy::mark_of;
-use super::{Machine, Now, Purpose, Reason, Reply};
+use super::{Machine, Purpose, Reason, Reply};
 use crate::aws::dynamodb::{
     CallError, Effect, GetItem, Page, Query, ServiceError, ServiceErrorKind, UpdateItem,
     read_answer,
 };
 use crate::limits::SYNC_ROUNDS_MAX;
 use crate::sync::config::{ModelRule, OnUncertain};
-use crate::sync::record::{Frozen, ItemKey, Mark, Op, ParkKind, Parked, Record, same_content};
+use crate::sync::record::{Frozen, ItemKey, Mark, Op, ParkKind, Parked, Record};
 use crate::sync::request;
 use crate::sync::store::{Conflict, ConflictKind, Frame, Side, Store, StoreError};
+use crate::time::Now;
 use crate::value::Map;
 
 /// What an answer means, once the link has taken its share of it.
@@ -33,6 +34,16 @@ pub(super) enum Answer {
     Page(Page),
 }
 
+impl Answer {
+    /// The item that came back, if any.
+    pub(super) fn item(self) -> Option<Map> {
+        match self {
+            Answer::Item(item) => item,
+            Answer::Page(_) => None,
+        }
+    }
+}
+
 impl Outcome {
     pub(super) fn again() -> Outcome {
         Outcome::Again { unknown: false }
@@ -42,7 +53,11 @@ impl Outcome {
 impl Reason {
     /// A service's error, in its own words and with what is known to help.
     pub(super) fn of(error: &ServiceError) -> Reason {
-        Reason::new(error.kind.name(), error.to_string(), error.kind.hint().unwrap_or_default())
+        Reason::new(
+            error.kind.name(),
+            error.to_string(),
+            error.kind.hint().unwrap_or_default(),
+        )
     }
 
     fn no_answer(text: String) -> Reason {
@@ -55,9 +70,14 @@ impl Machine {
     /// Reads a reply and lets the link draw its conclusions.
     pub(super) fn outcome(&mut self, purpose: &Purpose, reply: Reply, now: Now) -> Outcome {
         let (status, error_type, body) = match reply {
-            Reply::Answer { status, error_type, body } => (status, error_type, body),
+            Reply::Answer {
+                status,
+                error_type,
+                body,
+            } => (status, error_type, body),
             Reply::Lost(text) => {
-                self.link.failed(Reason::no_answer(text), now, &mut self.random);
+                self.link
+                    .failed(Reason::no_answer(text), now, &mut self.random);
                 return Outcome::Again { unknown: true };
             }
             Reply::NotSent(reason) => {
@@ -83,7 +103,8 @@ impl Machine {
             }
             Err(CallError::Service(error)) => self.service_error(error, now),
             Err(error) => {
-                self.link.failed(Reason::no_answer(error.to_string()), now, &mut self.random);
+                self.link
+                    .failed(Reason::no_answer(error.to_string()), now, &mut self.random);
                 Outcome::Again { unknown: true }
             }
         }
@@ -125,7 +146,9 @@ impl Machine {
     ) -> Result<(), StoreError> {
         let unknown = self.lanes.get(key).is_some_and(|lane| lane.unknown);
         match outcome {
-            Outcome::Done(Answer::Item(item)) => self.conclude(key, Said::Done(item), unknown, now, store),
+            Outcome::Done(Answer::Item(item)) => {
+                self.conclude(key, Said::Done(item), unknown, now, store)
+            }
             Outcome::ConditionFailed(item) => {
                 self.conclude(key, Said::ConditionFailed(item), unknown, now, store)
             }
@@ -146,9 +169,18 @@ impl Machine {
     ) -> Result<(), StoreError> {
         self.lanes.remove(key);
         self.settle(key);
-        let Some(model) = self.config.model_of(key) else { return Ok(()) };
+        let Some(model) = self.config.model_of(key) else {
+            return Ok(());
+        };
         let grave = self.grave_of(key, store)?;
-        let verdict = Verdict { machine: self, key, model, grave, unknown, now };
+        let verdict = Verdict {
+            machine: self,
+            key,
+            model,
+            grave,
+            unknown,
+            now,
+        };
         let (mut done, mut conflicts) = (false, 0);
         store.modify(std::slice::from_ref(key), &mut |frame: &mut Frame| {
             done = verdict.apply(frame, said.clone());
@@ -221,8 +253,12 @@ impl Verdict<'_> {
     /// Answers whether the attempt was done.
     fn apply(&self, frame: &mut Frame, said: Said) -> bool {
         let record = &mut frame.records[0];
-        let Some(change) = &record.change else { return false };
-        let Some(frozen) = change.frozen.clone() else { return false };
+        let Some(change) = &record.change else {
+            return false;
+        };
+        let Some(frozen) = change.frozen.clone() else {
+            return false;
+        };
         let config = &self.machine.config;
         match said {
             Said::Done(Some(item)) => self.done(frame, &frozen, Some(item)),
@@ -261,37 +297,62 @@ impl Verdict<'_> {
             change.parked = None;
         }
         // A field that we did not write and that differs is somebody else's change.
-        let judge = self.machine.judge(self.key, self.model, self.grave, self.now);
+        let judge = self
+            .machine
+            .judge(self.key, self.model, self.grave, self.now);
         let conflict = judge.merge_onto(record, predicted.as_ref(), item);
         frame.conflicts.extend(conflict);
         if frozen.op == Op::Delete {
-            frame.service.push(self.machine.dig(self.key, frozen.mark, self.now));
+            frame
+                .service
+                .push(self.machine.dig(self.key, frozen.mark, self.now));
         }
     }
 
     /// Somebody else was there first.
     fn failed(&self, frame: &mut Frame, frozen: &Frozen, item: Option<Map>) {
-        let judge = self.machine.judge(self.key, self.model, self.grave, self.now);
+        let judge = self
+            .machine
+            .judge(self.key, self.model, self.grave, self.now);
         let record = &mut frame.records[0];
-        if item.as_ref().is_some_and(|item| request::schema_of(item) > frozen.schema.into()) {
+        if item
+            .as_ref()
+            .is_some_and(|item| request::schema_of(item) > frozen.schema.into())
+        {
             record.thaw();
-            set_aside(record, ParkKind::Schema, "the cloud's copy has a newer schema: update the agent");
+            set_aside(
+                record,
+                ParkKind::Schema,
+                "the cloud's copy has a newer schema: update the agent",
+            );
             return;
         }
         let rounds = record.change.as_ref().map_or(0, |change| change.rounds);
         if judge.is_debris(item.as_ref()) {
             let wanted = record.item.clone();
-            frame.conflicts.push(Conflict { cloud: item.clone(), ..judge.entry(ConflictKind::Debris) });
+            frame.conflicts.push(Conflict {
+                cloud: item.clone(),
+                ..judge.entry(ConflictKind::Debris)
+            });
             record.rebase(item, wanted.as_ref(), true);
         } else {
-            let uncertain = self.unknown && item.as_ref().is_none_or(|item| mark_of(item).is_none());
-            let mut base = record.change.as_ref().and_then(|change| change.base.clone());
+            let uncertain =
+                self.unknown && item.as_ref().is_none_or(|item| mark_of(item).is_none());
+            let mut base = record
+                .change
+                .as_ref()
+                .and_then(|change| change.base.clone());
             if uncertain {
                 let local = frozen.op.apply(base.clone());
                 let drop = self.model.uncertain == OnUncertain::Drop;
                 let winner = if drop { Side::Cloud } else { Side::Local };
                 let entry = judge.entry(ConflictKind::Uncertain);
-                frame.conflicts.push(Conflict { local: local.clone(), cloud: item.clone(), winner, ..entry });
+                frame.conflicts.push(Conflict {
+                    local: local.clone(),
+                    cloud: item.clone(),
+                    winner,
+                    ..entry
+                });
                 if drop {
                     base = local;
                 }
@@ -302,7 +363,11 @@ impl Verdict<'_> {
         if let Some(change) = &mut record.change {
             change.rounds = rounds.saturating_add(1);
             if change.rounds >= SYNC_ROUNDS_MAX {
-                set_aside(record, ParkKind::Conflicts, "other writers were first every time");
+                set_aside(
+                    record,
+                    ParkKind::Conflicts,
+                    "other writers were first every time",
+                );
             }
         }
     }

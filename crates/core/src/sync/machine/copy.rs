@@ -27,7 +27,12 @@ impl Machine {
         grave: Option<Mark>,
         now: Now,
     ) -> Judge<'a> {
-        Judge { key, model, grave, seen: self.link.server_now(now) }
+        Judge {
+            key,
+            model,
+            grave,
+            seen: self.link.server_now(now),
+        }
     }
 }
 
@@ -40,7 +45,8 @@ impl Judge<'_> {
     /// Whether a copy is what a late request left behind after we had deleted the item.
     pub(super) fn is_debris(&self, copy: Option<&Map>) -> bool {
         let mark = copy.and_then(mark_of);
-        mark.zip(self.grave).is_some_and(|(mark, grave)| mark <= grave)
+        mark.zip(self.grave)
+            .is_some_and(|(mark, grave)| mark <= grave)
     }
 
     /// Takes over a copy that counts, for an item without an attempt on its way.
@@ -87,15 +93,28 @@ impl Judge<'_> {
             },
             self.model,
         );
-        let pending = record.change.as_ref().and_then(|change| change.pending.as_ref());
+        let pending = record
+            .change
+            .as_ref()
+            .and_then(|change| change.pending.as_ref());
         let anew = pending.is_some_and(Op::starts_anew) && same_content(base, cloud.as_ref());
         record.rebase(cloud, wanted.as_ref(), anew);
         loss.map(|loss| self.conflict(loss))
     }
 
     fn conflict(&self, loss: Loss) -> Conflict {
-        let Loss { kind, winner, local, cloud } = loss;
-        Conflict { winner, local, cloud, ..self.entry(kind) }
+        let Loss {
+            kind,
+            winner,
+            local,
+            cloud,
+        } = loss;
+        Conflict {
+            winner,
+            local,
+            cloud,
+            ..self.entry(kind)
+        }
     }
 
     /// An entry of that kind about this item, both sides still open.

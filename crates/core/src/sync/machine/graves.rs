@@ -38,7 +38,11 @@ struct Grave {
 
 impl Graves {
     pub(super) fn new() -> Graves {
-        Graves { due: Mono::ZERO, looked: None, closing: false }
+        Graves {
+            due: Mono::ZERO,
+            looked: None,
+            closing: false,
+        }
     }
 
     pub(super) fn due(&self) -> Option<(Mono, Wake)> {
@@ -50,7 +54,12 @@ impl Machine {
     /// The service row of a new grave.
     pub(super) fn dig(&self, key: &ItemKey, mark: Mark, now: Now) -> (String, Option<Vec<u8>>) {
         let at_ms = millis(now.mono);
-        let grave = Grave { key: key.clone(), mark, epoch: self.epoch(), at_ms };
+        let grave = Grave {
+            key: key.clone(),
+            mark,
+            epoch: self.epoch(),
+            at_ms,
+        };
         (name_of(key), Some(grave.encode()))
     }
 
@@ -64,19 +73,21 @@ impl Machine {
             return Ok(None);
         }
         let row = store.service(&name_of(key))?;
-        Ok(row.and_then(|bytes| Grave::decode(&bytes)).map(|grave| grave.mark))
+        Ok(row
+            .and_then(|bytes| Grave::decode(&bytes))
+            .map(|grave| grave.mark))
     }
 
     /// Looks for the next grave that is old enough and closes it; one at a time.
-    pub(super) fn graves_close(
-        &mut self,
-        now: Now,
-        store: &dyn Store,
-    ) -> Result<(), StoreError> {
+    pub(super) fn graves_close(&mut self, now: Now, store: &dyn Store) -> Result<(), StoreError> {
         if self.graves.closing || self.graves.due > now.mono {
             return Ok(());
         }
-        let after = self.graves.looked.clone().unwrap_or_else(|| PREFIX.to_owned());
+        let after = self
+            .graves
+            .looked
+            .clone()
+            .unwrap_or_else(|| PREFIX.to_owned());
         let rows = store.services_after(&after, SYNC_BATCH_ROWS_MAX)?;
         let full = rows.len() == SYNC_BATCH_ROWS_MAX;
         for (name, bytes) in rows {
@@ -121,10 +132,7 @@ impl Machine {
     ) -> Result<(), StoreError> {
         self.graves.closing = false;
         match outcome {
-            Outcome::Done(response) => {
-                let debris = request::read_item(response);
-                self.close(name, debris, now, store)
-            }
+            Outcome::Done(answer) => self.close(name, answer.item(), now, store),
             Outcome::ConditionFailed(_) => self.close(name, None, now, store),
             Outcome::Again { .. } => {
                 self.graves.looked = None;
@@ -134,7 +142,8 @@ impl Machine {
                 let wait = Duration::from_millis(SYNC_GRAVE_MS);
                 self.graves.looked = None;
                 self.graves.due = now.mono + wait;
-                self.outputs.push_back(super::Output::Alarm(Reason::of(&error)));
+                self.outputs
+                    .push_back(super::Output::Alarm(Reason::of(&error)));
                 Ok(())
             }
         }
@@ -149,7 +158,10 @@ impl Machine {
     ) -> Result<(), StoreError> {
         let row = store.service(name)?.and_then(|bytes| Grave::decode(&bytes));
         let conflict = row.zip(debris).map(|(grave, debris)| Conflict {
-            model: self.config.model_of(&grave.key).map_or(String::new(), |model| model.name.clone()),
+            model: self
+                .config
+                .model_of(&grave.key)
+                .map_or(String::new(), |model| model.name.clone()),
             key: grave.key,
             kind: ConflictKind::Debris,
             local: None,
@@ -201,7 +213,9 @@ fn name_of(key: &ItemKey) -> String {
 }
 
 fn remove(name: &str, store: &dyn Store) -> Result<(), StoreError> {
-    store.modify(&[], &mut |frame| frame.service.push((name.to_owned(), None)))?;
+    store.modify(&[], &mut |frame| {
+        frame.service.push((name.to_owned(), None))
+    })?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The way up: which item's turn it is, the freeze, and the sending.
 
-use super::{Machine, Output, Purpose, RequestId};
+use super::{Machine, Output, Purpose};
 use crate::limits::SYNC_BATCH_ROWS_MAX;
 use crate::sync::record::{Frozen, ItemKey, Mark, ParkKind, Parked, Record};
 use crate::sync::request;
@@ -50,7 +50,7 @@ impl Queue {
 
 impl Machine {
     /// Takes the next items that wait into lanes, all marks in one frame.
-    pub(super) fn lanes_fill(&mut self, _now: Now, store: &dyn Store) -> Result<(), StoreError> {
+    pub(super) fn lanes_fill(&mut self, now: Now, store: &dyn Store) -> Result<(), StoreError> {
         if self.pull.must_finish_first() {
             return Ok(());
         }
@@ -69,7 +69,11 @@ impl Machine {
             .map(|dirty| dirty.key)
             .filter(|key| !self.lanes.contains_key(key))
             .collect();
-        if keys.is_empty() { Ok(()) } else { self.freeze(&keys, _now, store) }
+        if keys.is_empty() {
+            Ok(())
+        } else {
+            self.freeze(&keys, now, store)
+        }
     }
 
     fn freeze(&mut self, keys: &[ItemKey], now: Now, store: &dyn Store) -> Result<(), StoreError> {
@@ -100,8 +104,15 @@ impl Machine {
     /// Freezes what is pending; gives whether an earlier life may have sent the attempt, or
     /// nothing if the item has none.
     fn freeze_one(&mut self, key: &ItemKey, record: &mut Record, fresh: i64) -> Option<bool> {
-        let change = record.change.as_mut().filter(|change| change.parked.is_none())?;
-        if !self.config.model_of(key).is_some_and(|model| model.direction.is_up()) {
+        let change = record
+            .change
+            .as_mut()
+            .filter(|change| change.parked.is_none())?;
+        if !self
+            .config
+            .model_of(key)
+            .is_some_and(|model| model.direction.is_up())
+        {
             let reason = "changes of this model do not travel up";
             change.parked = Some(Parked::new(ParkKind::Direction, reason));
             return None;
@@ -110,10 +121,16 @@ impl Machine {
             return Some(true);
         }
         let op = change.pending.take()?;
-        let known = change.base.as_ref().and_then(|base| base.get("_v")?.as_i64());
+        let known = change
+            .base
+            .as_ref()
+            .and_then(|base| base.get("_v")?.as_i64());
         self.last_mark += 1;
         change.frozen = Some(Frozen {
-            mark: Mark { epoch: self.epoch(), n: self.last_mark },
+            mark: Mark {
+                epoch: self.epoch(),
+                n: self.last_mark,
+            },
             op,
             version: known.map_or(fresh, |version| version.saturating_add(1)),
             schema: self.config.schema,
@@ -131,7 +148,11 @@ impl Machine {
 
     /// Sends what may leave, as far as the window is open.
     pub(super) fn lanes_send(&mut self, now: Now, store: &dyn Store) -> Result<(), StoreError> {
-        let sent = self.lanes.values().filter(|lane| lane.state == LaneState::Sent).count();
+        let sent = self
+            .lanes
+            .values()
+            .filter(|lane| lane.state == LaneState::Sent)
+            .count();
         let room = self.link.window().saturating_sub(sent);
         let ready: Vec<ItemKey> = self
             .lanes
@@ -149,7 +170,14 @@ impl Machine {
             if let Some(lane) = self.lanes.get_mut(&key) {
                 lane.state = LaneState::Sent;
             }
-            self.send(Purpose::Write(key), request, now);
+            match request {
+                Ok(_) => self.send(Purpose::Write(key), request, now),
+                Err(error) => {
+                    self.lanes.remove(&key);
+                    let parked = Parked::new(ParkKind::Refused, error.to_string());
+                    self.park(&key, parked, false, store)?;
+                }
+            }
         }
         Ok(())
     }
@@ -162,20 +190,32 @@ impl Machine {
         now: Now,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
-        let Some(lane) = self.lanes.get_mut(key) else { return Ok(()) };
+        let Some(lane) = self.lanes.get_mut(key) else {
+            return Ok(());
+        };
         lane.state = LaneState::Ready;
         lane.unknown |= unknown;
         if self.config.rules.frozen_attempts {
             return Ok(());
         }
         self.lanes.remove(key);
-        store.modify(std::slice::from_ref(key), &mut |frame| frame.records[0].thaw())?;
+        store.modify(std::slice::from_ref(key), &mut |frame| {
+            frame.records[0].thaw()
+        })?;
         self.freeze(std::slice::from_ref(key), now, store)
+    }
+
+    /// Whether records that wait have not been looked at yet.
+    pub(super) fn is_seeking(&self) -> bool {
+        !self.queue.at_end
     }
 
     /// How many attempts have left and are not answered.
     pub(super) fn lanes_sent(&self) -> usize {
-        self.lanes.values().filter(|lane| lane.state == LaneState::Sent).count()
+        self.lanes
+            .values()
+            .filter(|lane| lane.state == LaneState::Sent)
+            .count()
     }
 
     /// Begins to take up everything that is parked.
@@ -185,19 +225,27 @@ impl Machine {
 
     /// Takes up the next parked items, if somebody asked for it.
     pub(super) fn lanes_take_up_parked(&mut self, store: &dyn Store) -> Result<(), StoreError> {
-        let Some(parking) = &self.queue.parked else { return Ok(()) };
+        let Some(parking) = &self.queue.parked else {
+            return Ok(());
+        };
         let keys = store.parked(parking.after.as_ref(), SYNC_BATCH_ROWS_MAX)?;
         if keys.is_empty() {
             self.queue.parked = None;
             return Ok(());
         }
         store.modify(&keys, &mut |frame| {
-            for change in frame.records.iter_mut().filter_map(|record| record.change.as_mut()) {
+            for change in frame
+                .records
+                .iter_mut()
+                .filter_map(|record| record.change.as_mut())
+            {
                 change.parked = None;
                 change.rounds = 0;
             }
         })?;
-        self.queue.parked = Some(Parking { after: keys.last().cloned() });
+        self.queue.parked = Some(Parking {
+            after: keys.last().cloned(),
+        });
         self.queue.refill();
         self.busy = true;
         Ok(())

@@ -125,6 +125,11 @@ impl Link {
         self.trouble = Some(reason);
     }
 
+    /// An error that holds nothing up.
+    pub(super) fn note_error(&mut self, reason: Reason, now: Now) {
+        self.last_error = Some((self.server_now(now), reason));
+    }
+
     /// A person says that it may work now.
     pub(super) fn retry_now(&mut self) {
         self.gate = None;
@@ -181,8 +186,14 @@ mod tests {
             link.failed(reason(), now, &mut random);
             let wait = link.gate().unwrap().since(now.mono).as_millis() as u64;
             let middle = (SYNC_BACKOFF_MIN_MS << doublings).min(SYNC_BACKOFF_MAX_MS);
-            assert!(wait >= middle / 2 && wait <= middle * 3 / 2, "{doublings}: {wait}");
-            now = Now { mono: link.gate().unwrap(), ..now };
+            assert!(
+                wait >= middle / 2 && wait <= middle * 3 / 2,
+                "{doublings}: {wait}"
+            );
+            now = Now {
+                mono: link.gate().unwrap(),
+                ..now
+            };
         }
     }
 

@@ -31,8 +31,7 @@ use super::config::Config;
 use super::random::Random;
 use super::record::ItemKey;
 use super::store::{Store, StoreError};
-use crate::aws::ServiceError;
-use crate::aws::dynamodb::{Request, Response};
+use crate::aws::dynamodb::{Request, RequestError};
 use crate::limits::SYNC_REQUEST_MS;
 use crate::time::{Mono, Now, UnixMillis};
 use graves::Graves;
@@ -75,7 +74,7 @@ pub struct Machine {
 pub struct RequestId(u64);
 
 /// What the machine asks its shell to do.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Sign and send this request and bring back what becomes of it. A reply that takes longer
     /// than [`SYNC_REQUEST_MS`] is not waited for.
@@ -90,12 +89,17 @@ pub enum Output {
 }
 
 /// What became of a request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// It was done.
-    Done(Response),
-    /// It was answered with an error.
-    Refused(ServiceError),
+    /// An answer came, good or bad.
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// The value of `x-amzn-ErrorType`.
+        error_type: Option<String>,
+        /// The whole body.
+        body: Vec<u8>,
+    },
     /// It left, and no answer came: a time-out, a cut connection, an answer that makes no sense.
     Lost(String),
     /// It never left the device: no address, no connection, no keys.
@@ -120,7 +124,11 @@ impl Reason {
         text: impl Into<String>,
         hint: impl Into<String>,
     ) -> Reason {
-        Reason { kind: kind.into(), text: text.into(), hint: hint.into() }
+        Reason {
+            kind: kind.into(),
+            text: text.into(),
+            hint: hint.into(),
+        }
     }
 }
 
@@ -274,10 +282,17 @@ impl Machine {
         if self.busy {
             return Some((Mono::ZERO, Wake::Work));
         }
-        let overdue = self.requests.values().map(|waiting| (waiting.deadline, Wake::Request)).min();
+        let overdue = self
+            .requests
+            .values()
+            .map(|waiting| (waiting.deadline, Wake::Request))
+            .min();
         let next = match self.link.gate() {
             Some(gate) => Some((gate, Wake::Retry)),
-            None if self.is_running() => [self.pull.due(), self.graves.due()].into_iter().flatten().min(),
+            None if self.is_running() => [self.pull.due(), self.graves.due()]
+                .into_iter()
+                .flatten()
+                .min(),
             None => None,
         };
         [overdue, next].into_iter().flatten().min()
@@ -309,7 +324,7 @@ impl Machine {
         store: &dyn Store,
     ) -> Result<(), StoreError> {
         let begun = waiting.begun;
-        let outcome = self.outcome(reply, now);
+        let outcome = self.outcome(&waiting.purpose, reply, now);
         match waiting.purpose {
             Purpose::Claim => self.claim_answered(outcome, now, store),
             Purpose::Recheck => self.recheck_answered(outcome, now, store),
@@ -320,13 +335,31 @@ impl Machine {
         }
     }
 
-    fn send(&mut self, purpose: Purpose, request: impl Into<Request>, now: Now) {
+    /// Sends a request and waits for what becomes of it.
+    ///
+    /// One that breaks a bound of the service, such as a device's name of 3 KB, cannot leave; it
+    /// counts as lost, and the error says why.
+    fn send(&mut self, purpose: Purpose, request: Result<Request, RequestError>, now: Now) {
         self.last_request += 1;
         self.last_point += 1;
         let id = RequestId(self.last_request);
         let deadline = now.mono + Duration::from_millis(SYNC_REQUEST_MS);
-        self.requests.insert(id, Waiting { purpose, deadline, begun: self.last_point });
-        self.outputs.push_back(Output::Send(id, Box::new(request.into())));
+        self.requests.insert(
+            id,
+            Waiting {
+                purpose,
+                deadline,
+                begun: self.last_point,
+            },
+        );
+        match request {
+            Ok(request) => self.outputs.push_back(Output::Send(id, Box::new(request))),
+            Err(error) => {
+                let hint = "check the names of the device and the table";
+                self.link
+                    .note_error(Reason::new("configuration", error.to_string(), hint), now);
+            }
+        }
     }
 
     /// Notes that we have just learned for sure how the cloud's copy is.
@@ -337,13 +370,15 @@ impl Machine {
 
     /// Whether a read that began there may be believed about that item.
     fn counts(&self, key: &ItemKey, begun: Point) -> bool {
-        !self.config.rules.read_rule
-            || self.settled.get(key).is_none_or(|settled| *settled < begun)
+        !self.config.rules.read_rule || self.settled.get(key).is_none_or(|settled| *settled < begun)
     }
 
     /// Drops what no read on its way can still be compared with.
     fn forget_settled(&mut self) {
-        let reads = self.requests.values().filter(|waiting| waiting.purpose.is_read());
+        let reads = self
+            .requests
+            .values()
+            .filter(|waiting| waiting.purpose.is_read());
         match reads.map(|waiting| waiting.begun).min() {
             Some(oldest) => self.settled.retain(|_, settled| *settled > oldest),
             None => self.settled.clear(),

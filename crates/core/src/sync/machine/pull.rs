@@ -5,9 +5,10 @@
 //! lacks is asked for by name before it counts as gone. A copy counts only under the read rule:
 //! its read began after the item's last answer, and no attempt of the item is on its way.
 
-use super::answer::Outcome;
+use super::answer::{Answer, Outcome};
 use super::copy::Judge;
 use super::{Machine, Point, Purpose, Reason, Wake};
+use crate::aws::dynamodb::{Page, PageToken};
 use crate::limits::{SYNC_BATCH_ROWS_MAX, SYNC_CONFIRMS_MAX, SYNC_WAITING_MS};
 use crate::sync::record::{ItemKey, Record};
 use crate::sync::request;
@@ -44,7 +45,7 @@ enum Step {
 #[derive(Clone, Debug)]
 struct Place {
     partition: usize,
-    after: Option<Map>,
+    after: Option<PageToken>,
 }
 
 /// The stretch of keys that one page covers.
@@ -55,7 +56,7 @@ struct Gap {
     looked: ItemKey,
     /// The last sort key of the page; none at the end of the partition.
     through: Option<String>,
-    next: Option<Map>,
+    next: Option<PageToken>,
     confirm: VecDeque<ItemKey>,
     asked: usize,
     scanned: bool,
@@ -63,7 +64,12 @@ struct Gap {
 
 impl Pull {
     pub(super) fn new() -> Pull {
-        Pull { due: Mono::ZERO, step: Step::Idle, first: false, trouble: None }
+        Pull {
+            due: Mono::ZERO,
+            step: Step::Idle,
+            first: false,
+            trouble: None,
+        }
     }
 
     /// Begins a pass; `first`: it has to be complete before anything is sent.
@@ -108,7 +114,10 @@ impl Pull {
     }
 
     pub(super) fn epoch_is_ours(&mut self) {
-        self.step = Step::Page(Place { partition: 0, after: None });
+        self.step = Step::Page(Place {
+            partition: 0,
+            after: None,
+        });
     }
 }
 
@@ -130,25 +139,23 @@ impl Machine {
         Ok(())
     }
 
-    fn read_page(
-        &mut self,
-        place: Place,
-        now: Now,
-        store: &dyn Store,
-    ) -> Result<(), StoreError> {
+    fn read_page(&mut self, place: Place, now: Now, store: &dyn Store) -> Result<(), StoreError> {
         let Some(partition) = self.config.partitions.get(place.partition) else {
             return self.pass_complete(now, store);
         };
         let request = request::page(&self.config, partition, place.after.clone());
-        self.send(Purpose::Page, request, now);
         self.pull.step = Step::Asked(Box::new(Step::Page(place)));
+        self.send(Purpose::Page, request, now);
         Ok(())
     }
 
     fn pass_complete(&mut self, now: Now, store: &dyn Store) -> Result<(), StoreError> {
         if self.restore.is_under_way() {
             // The pass has been quicker than the going through the rows here.
-            self.pull.step = Step::Page(Place { partition: self.config.partitions.len(), after: None });
+            self.pull.step = Step::Page(Place {
+                partition: self.config.partitions.len(),
+                after: None,
+            });
             return Ok(());
         }
         self.pull.step = Step::Idle;
@@ -166,13 +173,15 @@ impl Machine {
         now: Now,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
-        let response = match outcome {
-            Outcome::Done(response) => response,
+        let Page { items, next } = match outcome {
+            Outcome::Done(Answer::Page(page)) => page,
             Outcome::Refused(error) => {
                 self.pull.refused(Reason::of(&error), now);
                 return Ok(());
             }
-            Outcome::Again { .. } | Outcome::ConditionFailed(_) => {
+            Outcome::Again { .. }
+            | Outcome::ConditionFailed(_)
+            | Outcome::Done(Answer::Item(_)) => {
                 self.pull.again();
                 return Ok(());
             }
@@ -181,22 +190,27 @@ impl Machine {
         let Step::Page(place) = std::mem::replace(&mut self.pull.step, Step::Idle) else {
             return Ok(());
         };
-        let (items, next) = request::read_page(response);
         let partition = self.config.partitions[place.partition].clone();
         let gap = Gap {
-            present: items.iter().filter_map(|item| item.text("sk")).map(str::to_owned).collect(),
+            present: items
+                .iter()
+                .filter_map(|item| item.text("sk"))
+                .map(str::to_owned)
+                .collect(),
             looked: ItemKey::new(
                 partition,
-                place.after.as_ref().and_then(|key| key.text("sk")).unwrap_or_default(),
+                place.after.as_ref().and_then(sort_key).unwrap_or_default(),
             ),
-            through: next.as_ref().and_then(|key| key.text("sk")).map(str::to_owned),
+            through: next.as_ref().and_then(sort_key).map(str::to_owned),
             next,
             confirm: VecDeque::new(),
             asked: 0,
             scanned: false,
         };
         for batch in items.chunks(SYNC_BATCH_ROWS_MAX) {
-            let copies = batch.iter().filter_map(|item| Some((ItemKey::of(item)?, Some(item.clone()))));
+            let copies = batch
+                .iter()
+                .filter_map(|item| Some((ItemKey::of(item)?, Some(item.clone()))));
             self.take_copies(copies.collect(), begun, now, store)?;
         }
         self.pull.step = Step::Absent(place, gap);
@@ -216,7 +230,9 @@ impl Machine {
             self.busy = true;
         }
         while gap.asked < SYNC_CONFIRMS_MAX {
-            let Some(key) = gap.confirm.pop_front() else { break };
+            let Some(key) = gap.confirm.pop_front() else {
+                break;
+            };
             if self.config.rules.confirmed_absence {
                 gap.asked += 1;
                 let request = request::read(&self.config, &key);
@@ -243,7 +259,10 @@ impl Machine {
         let keys = store.rows_after(&gap.looked, SYNC_BATCH_ROWS_MAX)?;
         gap.scanned = keys.len() < SYNC_BATCH_ROWS_MAX;
         for key in keys {
-            let beyond = gap.through.as_ref().is_some_and(|through| key.sk > *through);
+            let beyond = gap
+                .through
+                .as_ref()
+                .is_some_and(|through| key.sk > *through);
             if key.pk != gap.looked.pk || beyond {
                 gap.scanned = true;
                 break;
@@ -259,7 +278,10 @@ impl Machine {
     /// Whether the absence of this row says anything: not if it was never there, and not while
     /// its own next write will find out.
     fn may_be_gone(&self, key: &ItemKey, record: &Record) -> bool {
-        let follows = self.config.model_of(key).is_some_and(|model| model.direction.is_down());
+        let follows = self
+            .config
+            .model_of(key)
+            .is_some_and(|model| model.direction.is_down());
         follows && record.base().is_some() && !record.is_sendable()
     }
 
@@ -278,9 +300,8 @@ impl Machine {
             }
         }
         match outcome {
-            Outcome::Done(response) => {
-                let copy = request::read_item(response);
-                self.take_copies(vec![(key.clone(), copy)], begun, now, store)
+            Outcome::Done(answer) => {
+                self.take_copies(vec![(key.clone(), answer.item())], begun, now, store)
             }
             Outcome::Refused(error) => {
                 self.pull.refused(Reason::of(&error), now);
@@ -321,9 +342,14 @@ impl Machine {
             for ((key, copy), (record, grave)) in
                 differ.iter().zip(frame.records.iter_mut().zip(&graves))
             {
-                let Some(model) = self.config.model_of(key) else { continue };
+                let Some(model) = self.config.model_of(key) else {
+                    continue;
+                };
                 let judge: Judge<'_> = self.judge(key, model, *grave, now);
-                let on_its_way = record.change.as_ref().is_some_and(|change| change.frozen.is_some());
+                let on_its_way = record
+                    .change
+                    .as_ref()
+                    .is_some_and(|change| change.frozen.is_some());
                 if (on_its_way && rules.read_rule) || judge.is_debris(copy.as_ref()) {
                     continue;
                 }
@@ -341,6 +367,14 @@ impl Machine {
 
     fn is_ours_to_take(&self, key: &ItemKey, copy: Option<&Map>) -> bool {
         let newer = copy.is_some_and(|copy| request::schema_of(copy) > self.config.schema.into());
-        !newer && self.config.model_of(key).is_some_and(|model| model.direction.is_down())
+        !newer
+            && self
+                .config
+                .model_of(key)
+                .is_some_and(|model| model.direction.is_down())
     }
+}
+
+fn sort_key(token: &PageToken) -> Option<&str> {
+    token.key().text("sk")
 }

@@ -106,7 +106,9 @@ impl Machine {
             let expected = (life.epoch > 0).then_some(life.epoch);
             self.claim(life, expected, store)?;
         }
-        let Phase::Claiming(life, claim) = &mut self.phase else { return Ok(()) };
+        let Phase::Claiming(life, claim) = &mut self.phase else {
+            return Ok(());
+        };
         if claim.sent || claim.sequence > self.durable {
             return Ok(());
         }
@@ -136,8 +138,16 @@ impl Machine {
         let next = life.epoch.max(expected.unwrap_or(0)) + 1;
         let sequence = life.save(store)?;
         self.outputs.push_back(Output::Flush(sequence));
-        self.phase =
-            Phase::Claiming(life, Claim { expected, next, secret, sequence, sent: false });
+        self.phase = Phase::Claiming(
+            life,
+            Claim {
+                expected,
+                next,
+                secret,
+                sequence,
+                sent: false,
+            },
+        );
         Ok(())
     }
 
@@ -147,7 +157,9 @@ impl Machine {
         now: Now,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
-        let Phase::Claiming(life, claim) = &mut self.phase else { return Ok(()) };
+        let Phase::Claiming(life, claim) = &mut self.phase else {
+            return Ok(());
+        };
         match outcome {
             Outcome::Done(_) => {
                 let mut life = life.clone();
@@ -164,7 +176,8 @@ impl Machine {
             }
             Outcome::Refused(error) => {
                 claim.sent = false;
-                self.link.must_wait(Reason::of(&error), now, &mut self.random);
+                self.link
+                    .must_wait(Reason::of(&error), now, &mut self.random);
             }
         }
         Ok(())
@@ -209,11 +222,18 @@ impl Machine {
     fn twin_met(&mut self, now: Now) {
         let reason = Reason::new(
             "twin",
-            format!("another database replicates under the name {}", self.config.device),
+            format!(
+                "another database replicates under the name {}",
+                self.config.device
+            ),
             "a reinstalled device shows this once; if it comes again, two devices share one name",
         );
         let window = Duration::from_millis(SYNC_TWIN_WINDOW_MS);
-        if self.twins.last.is_some_and(|last| now.mono.since(last) < window) {
+        if self
+            .twins
+            .last
+            .is_some_and(|last| now.mono.since(last) < window)
+        {
             self.twins.paused = Some(reason.clone());
         }
         self.twins.last = Some(now.mono);
@@ -233,7 +253,7 @@ impl Machine {
         store: &dyn Store,
     ) -> Result<(), StoreError> {
         let row = match outcome {
-            Outcome::Done(response) => request::read_item(response),
+            Outcome::Done(answer) => answer.item(),
             Outcome::Refused(error) => {
                 self.pull.refused(Reason::of(&error), now);
                 return Ok(());
@@ -243,7 +263,9 @@ impl Machine {
                 return Ok(());
             }
         };
-        let Phase::Running(life) = &self.phase else { return Ok(()) };
+        let Phase::Running(life) = &self.phase else {
+            return Ok(());
+        };
         let there = EpochRow::read(row.as_ref());
         if there.epoch == Some(life.epoch) && there.secret == life.secret {
             self.pull.epoch_is_ours();
@@ -275,9 +297,14 @@ struct EpochRow {
 
 impl EpochRow {
     fn read(row: Option<&Map>) -> EpochRow {
-        let Some(row) = row else { return EpochRow::default() };
+        let Some(row) = row else {
+            return EpochRow::default();
+        };
         EpochRow {
-            epoch: row.get("e").and_then(Value::as_i64).and_then(|e| u64::try_from(e).ok()),
+            epoch: row
+                .get("e")
+                .and_then(Value::as_i64)
+                .and_then(|e| u64::try_from(e).ok()),
             secret: row.text("s").unwrap_or_default().to_owned(),
         }
     }
@@ -285,7 +312,9 @@ impl EpochRow {
 
 impl Life {
     fn load(store: &dyn Store) -> Result<Life, StoreError> {
-        let Some(bytes) = store.service(LIFE)? else { return Ok(Life::default()) };
+        let Some(bytes) = store.service(LIFE)? else {
+            return Ok(Life::default());
+        };
         let row = decode_map(&bytes)
             .map_err(|error| StoreError(format!("its row of epochs cannot be read: {error}")))?;
         let text = |name: &str| row.text(name).unwrap_or_default().to_owned();
@@ -296,7 +325,11 @@ impl Life {
             epoch: u64::try_from(epoch).unwrap_or(0),
             secret: text("secret"),
             instance: text("instance"),
-            sent: sent.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            sent: sent
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
             reconcile: flag("reconcile"),
             restored: flag("restored"),
         })
@@ -314,6 +347,8 @@ impl Life {
         ]);
         let mut bytes = Vec::new();
         encode_map(&row, &mut bytes);
-        store.modify(&[], &mut |frame| frame.service.push((LIFE.to_owned(), Some(bytes.clone()))))
+        store.modify(&[], &mut |frame| {
+            frame.service.push((LIFE.to_owned(), Some(bytes.clone())))
+        })
     }
 }
