@@ -159,6 +159,7 @@ impl Memory {
     pub(crate) fn check_writes_arrived(
         &self,
         key: &ItemKey,
+        went_back: bool,
         conflicts: &[Conflict],
     ) -> Result<(), Broken> {
         let lost: Vec<&Conflict> = conflicts.iter().filter(|entry| entry.key == *key).collect();
@@ -167,7 +168,8 @@ impl Memory {
         };
         let Some(wrote) = &last.wrote else {
             let on_record = lost.iter().any(|entry| entry.kind == ConflictKind::Delete);
-            let never_there = !self.made.contains(key);
+            // After something went back, the device may not know of the item that is there.
+            let never_there = went_back || !self.made.contains(key);
             if !self.deleted.contains(key)
                 && !on_record
                 && !never_there

@@ -611,7 +611,8 @@ impl World {
             if (follows || knows_all) && content(cloud.as_ref()) != content(record.item.as_ref()) {
                 return broken(format!("{key} differs: {:?}\n{cloud:?}", record.item));
             }
-            self.memory.check_writes_arrived(&key, &state.conflicts)?;
+            self.memory
+                .check_writes_arrived(&key, went_back, &state.conflicts)?;
             self.memory.check_taken_along(&key, &state.conflicts)?;
             let last = self
                 .memory
