@@ -3,6 +3,7 @@
 
 pub mod aws;
 pub mod limits;
+pub mod retry;
 pub mod secret;
 pub mod time;
 pub mod value;
