@@ -12,3 +12,61 @@ pub const JSON_DEPTH_MAX: usize = 80;
 pub const JSON_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Nesting of the binary form, so that a damaged record cannot exhaust the stack.
 pub const BINARY_DEPTH_MAX: usize = 80;
+use std::time::Duration;
+
+// Configuration: bounds of the file and of single values.
+
+/// The longest configuration file that is read.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
+/// How many errors of one configuration are shown before the rest is only counted.
+pub const CONFIG_ERRORS_SHOWN_MAX: usize = 20;
+/// The longest path of a Unix socket: `sun_path` has 108 bytes, the last one is the NUL.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// The longest device id, which is also a thing name of AWS IoT (API reference, CreateThing).
+pub const DEVICE_ID_BYTES_MAX: usize = 128;
+/// The longest name of a device that people read.
+pub const DEVICE_NAME_CHARS_MAX: usize = 128;
+/// The longest host name (RFC 1035, section 2.3.4, without the root label).
+pub const HOST_NAME_BYTES_MAX: usize = 253;
+
+// Defaults of configuration keys that are bounds.
+
+/// `runtime.threads`, at most.
+pub const RUNTIME_THREADS_MAX: u32 = 64;
+/// `runtime.stop_timeout`: how long an orderly stop may take.
+pub const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// `web.connections_max`: connections that are open at the same time.
+pub const WEB_CONNECTIONS_MAX: u32 = 200;
+/// `web.connections_per_address_max`: the same, from one client address.
+pub const WEB_CONNECTIONS_PER_ADDRESS_MAX: u32 = 100;
+/// `web.header_bytes_max`: request line and header fields of one request.
+pub const WEB_HEADER_BYTES_MAX: u64 = 16 * 1024;
+/// `web.body_bytes_max`: body of one request to the REST interface.
+pub const WEB_BODY_BYTES_MAX: u64 = 1024 * 1024;
+/// `web.header_timeout`: from the first byte of a request to the end of its header.
+pub const WEB_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// `web.idle_timeout`: a connection between two requests, or without progress within one.
+pub const WEB_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// `web.request_timeout`: one whole request that is not a stream.
+pub const WEB_REQUEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// `web.session_idle`: a login that is not used.
+pub const WEB_SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// `web.session_life`: a login, used or not.
+pub const WEB_SESSION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// `web.password_memory`: memory that hashing one password takes.
+pub const WEB_PASSWORD_MEMORY_BYTES: u64 = 8 * 1024 * 1024;
+/// `db.flush`: the longest time a relaxed write stays in memory only.
+pub const DB_FLUSH: Duration = Duration::from_secs(5);
+/// `db.cache`: values kept in memory.
+pub const DB_CACHE_BYTES: u64 = 16 * 1_000_000;
+/// `db.size_max`: the files of the database.
+pub const DB_SIZE_BYTES_MAX: u64 = 1_000_000_000;
+/// `metrics.rows_max`: aggregated rows that are kept, the oldest dropped first: 30 days of
+/// minutes and a little more.
+pub const METRICS_ROWS_MAX: u32 = 45_000;
+/// `sync.in_flight_max`: requests to the cloud that run at the same time.
+pub const SYNC_IN_FLIGHT_MAX: u32 = 8;
+/// `sync.queue_rows_max`: changed rows that wait for the cloud.
+pub const SYNC_QUEUE_ROWS_MAX: u32 = 100_000;
+/// `sync.queue_bytes_max`: bytes of the changes that wait for the cloud.
+pub const SYNC_QUEUE_BYTES_MAX: u64 = 64 * 1_000_000;
