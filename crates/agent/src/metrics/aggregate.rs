@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use periwinkle_core::time::{Now, UnixMillis};
+use periwinkle_core::value::{Map, Number, Value};
 
 use super::sample::wall;
 use super::{Hundredths, Sample};
@@ -17,7 +18,7 @@ use super::{Hundredths, Sample};
 #[derive(Debug)]
 pub struct Aggregate {
     period_ms: i64,
-    row_life: Duration,
+    keep: Option<Duration>,
     open: Option<Open>,
     /// Trusted time of the sample before.
     previous: Option<UnixMillis>,
@@ -42,11 +43,12 @@ enum Window {
 }
 
 impl Aggregate {
-    /// Rows of `period` each (at least a millisecond), worth keeping for `row_life`.
-    pub fn new(period: Duration, row_life: Duration) -> Aggregate {
+    /// Rows of `period` each (at least a millisecond), worth keeping for `keep`; `None` is for
+    /// ever.
+    pub fn new(period: Duration, keep: Option<Duration>) -> Aggregate {
         Aggregate {
             period_ms: i64::try_from(period.as_millis()).unwrap_or(i64::MAX).max(1),
-            row_life,
+            keep,
             open: None,
             previous: None,
             newest: None,
@@ -125,7 +127,7 @@ impl Aggregate {
             row: Row {
                 at,
                 trusted: now.trusted_wall().is_some(),
-                expires: now.trusted_wall().map(|_| at.plus(self.row_life)),
+                expires: now.trusted_wall().and(self.keep).map(|keep| at.plus(keep)),
                 ..Row::default()
             },
             cpu: Spread::default(),
@@ -235,7 +237,8 @@ pub struct Row {
     pub at: UnixMillis,
     /// Whether `at` was confirmed by a server or the system's time sync.
     pub trusted: bool,
-    /// When the row may go; only told of trusted time, since nothing expires by any other.
+    /// When the row may go; `None` for ever, and always when time is not trusted,
+    /// since nothing expires by such time.
     pub expires: Option<UnixMillis>,
     /// How many samples are in it.
     pub samples: u32,
@@ -247,7 +250,7 @@ pub struct Row {
     pub mem_used: Option<Summary<u64>>,
     /// Memory there is, in bytes, at the end of the period.
     pub mem_total: Option<u64>,
-    /// Space in use on the file system of the agent's state, at the end of the period.
+    /// Space in use on the file system that is watched, at the end of the period.
     pub disk_used: Option<u64>,
     /// Size of that file system.
     pub disk_total: Option<u64>,
@@ -261,17 +264,6 @@ pub struct Row {
     pub uptime_s: Option<u64>,
 }
 
-/// The value of one property of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Property {
-    /// Text.
-    Text(String),
-    /// A whole number.
-    Integer(u64),
-    /// A number with two decimals.
-    Decimal(Hundredths),
-}
-
 impl Row {
     /// The month of `at` as `YYYY-MM`, by which the rows are partitioned.
     pub fn month(&self) -> String {
@@ -281,34 +273,35 @@ impl Row {
         text
     }
 
-    /// The properties of the item by name. What the device did not tell is left out.
-    pub fn properties(&self) -> impl Iterator<Item = (&'static str, Property)> {
-        use Property::{Decimal, Integer, Text};
+    /// The properties of the item. What the device did not tell is left out.
+    pub fn properties(&self) -> Map {
+        let decimal = |value: Hundredths| Value::from(Number::from(value));
         [
-            ("month", Some(Text(self.month()))),
-            ("at", Some(Text(self.at.iso()))),
-            ("cpu_avg", self.cpu.map(|cpu| Decimal(cpu.avg))),
-            ("cpu_max", self.cpu.map(|cpu| Decimal(cpu.max))),
-            ("load1", self.load1.map(|load| Decimal(load.avg))),
+            ("month", Some(self.month().into())),
+            ("at", Some(self.at.iso().into())),
+            ("cpu_avg", self.cpu.map(|cpu| decimal(cpu.avg))),
+            ("cpu_max", self.cpu.map(|cpu| decimal(cpu.max))),
+            ("load1", self.load1.map(|load| decimal(load.avg))),
             (
                 "mem_used_avg",
-                self.mem_used.map(|memory| Integer(memory.avg)),
+                self.mem_used.map(|memory| memory.avg.into()),
             ),
-            ("mem_total", self.mem_total.map(Integer)),
-            ("disk_used", self.disk_used.map(Integer)),
-            ("disk_total", self.disk_total.map(Integer)),
-            ("net_rx_bytes", self.net_rx_bytes.map(Integer)),
-            ("net_tx_bytes", self.net_tx_bytes.map(Integer)),
+            ("mem_total", self.mem_total.map(Value::from)),
+            ("disk_used", self.disk_used.map(Value::from)),
+            ("disk_total", self.disk_total.map(Value::from)),
+            ("net_rx_bytes", self.net_rx_bytes.map(Value::from)),
+            ("net_tx_bytes", self.net_tx_bytes.map(Value::from)),
             (
                 "temp_max",
-                self.temp.map(|temperature| Decimal(temperature.max)),
+                self.temp.map(|temperature| decimal(temperature.max)),
             ),
-            ("samples", Some(Integer(self.samples.into()))),
-            ("uptime_s", self.uptime_s.map(Integer)),
-            ("expires", self.expires.map(|at| Text(at.iso()))),
+            ("samples", Some(self.samples.into())),
+            ("uptime_s", self.uptime_s.map(Value::from)),
+            ("expires", self.expires.map(|at| at.iso().into())),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
     }
 }
 

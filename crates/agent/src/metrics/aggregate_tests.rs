@@ -8,7 +8,7 @@ const MINUTE: i64 = 60_000;
 const START: i64 = 1_795_342_860_000;
 
 fn aggregate() -> Aggregate {
-    Aggregate::new(Duration::from_secs(60), Duration::from_secs(3_600))
+    Aggregate::new(Duration::from_secs(60), Some(Duration::from_secs(3_600)))
 }
 
 fn at(mono_ms: u64, wall: Option<i64>, trusted: bool) -> Now {
@@ -236,7 +236,7 @@ fn a_gap_of_more_than_a_period_begins_a_row_at_the_first_sample_after_it() {
 
 #[test]
 fn a_period_of_zero_is_one_millisecond() {
-    let mut aggregate = Aggregate::new(Duration::ZERO, Duration::ZERO);
+    let mut aggregate = Aggregate::new(Duration::ZERO, None);
     assert_eq!(aggregate.add(&sample(), trusted(0, START)), None);
     assert!(aggregate.add(&sample(), trusted(1, START + 1)).is_some());
 }
@@ -287,28 +287,24 @@ fn properties_are_those_of_the_model_and_absent_ones_are_left_out() {
         }),
         uptime_s: Some(9),
     };
-    let text = |text: &str| Property::Text(text.to_owned());
-    let properties: Vec<_> = whole.properties().collect();
     assert_eq!(
-        properties,
-        [
-            ("month", text("2026-11")),
-            ("at", text("2026-11-22T10:21:00.000Z")),
-            ("cpu_avg", Property::Decimal(Hundredths(1_230))),
-            ("cpu_max", Property::Decimal(Hundredths(3))),
-            ("load1", Property::Decimal(Hundredths(45))),
-            ("mem_used_avg", Property::Integer(2)),
-            ("mem_total", Property::Integer(4)),
-            ("disk_used", Property::Integer(5)),
-            ("disk_total", Property::Integer(6)),
-            ("net_rx_bytes", Property::Integer(7)),
-            ("net_tx_bytes", Property::Integer(8)),
-            ("temp_max", Property::Decimal(Hundredths(4_831))),
-            ("samples", Property::Integer(60)),
-            ("uptime_s", Property::Integer(9)),
-            ("expires", text("2026-11-22T10:21:00.001Z")),
-        ]
+        whole.properties().to_json(),
+        concat!(
+            r#"{"at":"2026-11-22T10:21:00.000Z","cpu_avg":12.3,"cpu_max":0.03,"#,
+            r#""disk_total":6,"disk_used":5,"expires":"2026-11-22T10:21:00.001Z","#,
+            r#""load1":0.45,"mem_total":4,"mem_used_avg":2,"month":"2026-11","#,
+            r#""net_rx_bytes":7,"net_tx_bytes":8,"samples":60,"temp_max":48.31,"uptime_s":9}"#,
+        )
     );
-    let empty: Vec<_> = Row::default().properties().map(|(name, _)| name).collect();
-    assert_eq!(empty, ["month", "at", "samples"]);
+    let nothing = Row::default().properties();
+    let names: Vec<_> = nothing.keys().collect();
+    assert_eq!(names, ["at", "month", "samples"]);
+}
+
+#[test]
+fn rows_that_are_kept_for_ever_do_not_expire() {
+    let mut aggregate = Aggregate::new(Duration::from_secs(60), None);
+    aggregate.add(&sample(), trusted(0, START));
+    let row = aggregate.finish().unwrap();
+    assert_eq!((row.trusted, row.expires), (true, None));
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use periwinkle_core::value::Number;
 use serde::{Serialize, Serializer};
 
 /// A number with two decimals: percents, load averages, degrees Celsius.
@@ -35,6 +36,12 @@ impl fmt::Display for Hundredths {
     }
 }
 
+impl From<Hundredths> for Number {
+    fn from(value: Hundredths) -> Number {
+        Number::try_from(value.to_f64()).expect("32 bits with two decimals fit any number")
+    }
+}
+
 impl Serialize for Hundredths {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(self.to_f64())
@@ -47,8 +54,15 @@ mod tests {
 
     #[test]
     fn prints_the_shortest_decimal() {
-        for (raw, text) in [(0, "0"), (1230, "12.3"), (-5, "-0.05"), (10_000, "100")] {
+        for (raw, text) in [
+            (0, "0"),
+            (1230, "12.3"),
+            (-5, "-0.05"),
+            (10_000, "100"),
+            (i32::MAX, "21474836.47"),
+        ] {
             assert_eq!(Hundredths(raw).to_string(), text);
+            assert_eq!(Number::from(Hundredths(raw)).to_string(), text);
         }
     }
 

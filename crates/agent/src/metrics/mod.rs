@@ -23,7 +23,7 @@ mod sensors;
 mod service;
 mod source;
 
-pub use aggregate::{Aggregate, Property, Row, Summary};
+pub use aggregate::{Aggregate, Row, Summary};
 pub use feed::{Feed, History, Ring};
 pub use hundredths::Hundredths;
 pub use readers::Readers;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use periwinkle_core::limits::{METRICS_CORES_MAX, METRICS_INTERFACES_MAX};
+use periwinkle_core::limits::{METRICS_CORES_MAX, METRICS_INTERFACES_MAX, METRICS_NAMES_MAX};
 
 use super::parse::{self, Processor};
 use super::sensors::Sensors;
@@ -26,14 +26,14 @@ pub struct Readers {
     sensors: Sensors,
     networks: Hardware,
     disks: Hardware,
-    state: PathBuf,
+    space: PathBuf,
     buffer: Buffer,
 }
 
 impl Readers {
     /// Readers of the device whose `proc` and `sys` lie under `root` (`/` outside tests), and of
-    /// the file system that holds `state`. Opens nothing yet.
-    pub fn new(root: &Path, state: &Path) -> Readers {
+    /// the file system that holds `space`. Opens nothing yet.
+    pub fn new(root: &Path, space: &Path) -> Readers {
         let proc = |name: &str| Source::new(root.join("proc").join(name));
         Readers {
             stat: proc("stat"),
@@ -47,7 +47,7 @@ impl Readers {
             sensors: Sensors::new(root),
             networks: Hardware::new(root.join("sys/class/net")),
             disks: Hardware::new(root.join("sys/block")),
-            state: state.to_path_buf(),
+            space: space.to_path_buf(),
             buffer: Buffer::new(),
         }
     }
@@ -66,7 +66,7 @@ impl Readers {
         };
         into.temperature_c = self.sensors.hottest(buffer);
         into.disk = self.read_disks();
-        into.space = read_space(&self.state);
+        into.space = read_space(&self.space);
     }
 
     fn read_processor(&mut self, into: &mut Reading) {
@@ -148,9 +148,6 @@ struct Hardware {
 }
 
 impl Hardware {
-    /// Names come and go with containers; beyond this many the memory starts anew.
-    const KNOWN_NAMES_MAX: usize = 128;
-
     fn new(class: PathBuf) -> Hardware {
         Hardware {
             class,
@@ -165,7 +162,8 @@ impl Hardware {
         // The kernel writes the slash of `cciss/c0d0` as an exclamation mark in /sys.
         let folder = self.class.join(name.replace('/', "!"));
         let answer = folder.join("device").exists();
-        if self.known.len() >= Self::KNOWN_NAMES_MAX {
+        // Names come and go with containers.
+        if self.known.len() >= METRICS_NAMES_MAX {
             self.known.clear();
         }
         self.known.push((name.to_owned(), answer));

@@ -219,7 +219,7 @@ fn interfaces_beyond_the_bound_are_left_out() {
 #[test]
 fn names_that_come_and_go_do_not_pile_up() {
     let mut hardware = Hardware::new(PathBuf::from("/missing"));
-    for n in 0..=Hardware::KNOWN_NAMES_MAX {
+    for n in 0..=METRICS_NAMES_MAX {
         assert!(!hardware.is_behind(&format!("veth{n}")));
     }
     assert_eq!(hardware.known.len(), 1);

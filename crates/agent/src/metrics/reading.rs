@@ -19,7 +19,7 @@ pub struct Reading {
     pub load: Option<Load>,
     /// Main memory and swap.
     pub memory: Option<Memory>,
-    /// The file system that holds the agent's state.
+    /// The file system that is watched.
     pub space: Option<Space>,
     /// Traffic of all physical disks together.
     pub disk: Option<DiskTotals>,

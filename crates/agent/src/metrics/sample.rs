@@ -27,7 +27,7 @@ pub struct Sample {
     pub swap_used_bytes: Option<u64>,
     /// Size of all swap areas.
     pub swap_total_bytes: Option<u64>,
-    /// Space in use on the file system of the agent's state.
+    /// Space in use on the file system that is watched.
     pub disk_used_bytes: Option<u64>,
     /// Size of that file system.
     pub disk_total_bytes: Option<u64>,

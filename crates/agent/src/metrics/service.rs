@@ -5,36 +5,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use periwinkle_core::limits::{METRICS_INTERVAL_MS_MIN, METRICS_PERIOD_MS, METRICS_ROW_LIFE_S};
+use periwinkle_core::limits::METRICS_INTERVAL_MIN;
 use periwinkle_core::time::Now;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Aggregate, Feed, Readers, Reading, Row, Sample};
 
-/// Where to measure, and into how many rows.
+/// Where to measure, and what goes to the database.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The folder that holds `proc` and `sys`: `/` outside tests.
     pub root: PathBuf,
-    /// A path on the file system whose space is told.
-    pub state: PathBuf,
-    /// The time that one row sums up.
-    pub period: Duration,
-    /// How long a row is worth keeping.
-    pub row_life: Duration,
-}
-
-impl Options {
-    /// This device, a row a minute, for the agent whose state lies in `state`.
-    pub fn device(state: PathBuf) -> Options {
-        Options {
-            root: PathBuf::from("/"),
-            state,
-            period: Duration::from_millis(METRICS_PERIOD_MS),
-            row_life: Duration::from_secs(METRICS_ROW_LIFE_S),
-        }
-    }
+    /// A path on the file system whose space is told (`metrics.disk`).
+    pub disk: PathBuf,
+    /// The time that one row sums up (`metrics.row`).
+    pub row: Duration,
+    /// How long a row is worth keeping (`metrics.keep`); `None` is for ever.
+    pub keep: Option<Duration>,
 }
 
 /// Why the service ended by itself.
@@ -57,11 +45,10 @@ pub async fn run(
     mut sink: impl FnMut(Row),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let shortest = Duration::from_millis(METRICS_INTERVAL_MS_MIN);
-    let mut ticks = interval(feed.interval().max(shortest));
+    let mut ticks = interval(feed.interval().max(METRICS_INTERVAL_MIN));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut meter = Meter::new(&options);
-    let mut aggregate = Aggregate::new(options.period, options.row_life);
+    let mut aggregate = Aggregate::new(options.row, options.keep);
     let mut stop = std::pin::pin!(stop);
 
     loop {
@@ -99,7 +86,7 @@ struct Meter {
 impl Meter {
     fn new(options: &Options) -> Meter {
         Meter {
-            readers: Readers::new(&options.root, &options.state),
+            readers: Readers::new(&options.root, &options.disk),
             previous: Reading::default(),
             current: Reading::default(),
             primed: false,

@@ -26,7 +26,9 @@ fn start() -> Running {
     network(root.path(), 0);
     let options = Options {
         root: root.path().to_path_buf(),
-        ..Options::device(root.path().to_path_buf())
+        disk: root.path().to_path_buf(),
+        row: Duration::from_secs(60),
+        keep: None,
     };
     let feed = Feed::new(900, INTERVAL);
     let (sink, rows) = std::sync::mpsc::channel();
