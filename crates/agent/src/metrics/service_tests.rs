@@ -20,10 +20,14 @@ struct Running {
     task: JoinHandle<Result<(), RunError>>,
 }
 
-/// The service on a device of its own, in tokio's paused time, which starts on a whole minute.
 fn start() -> Running {
     let root = tempfile::tempdir().unwrap();
     network(root.path(), 0);
+    start_on(root)
+}
+
+/// The service on a device of its own, in tokio's paused time, which starts on a whole minute.
+fn start_on(root: tempfile::TempDir) -> Running {
     let options = Options {
         root: root.path().to_path_buf(),
         disk: root.path().to_path_buf(),
@@ -118,4 +122,21 @@ async fn time_that_passed_unseen_makes_one_sample_and_not_many() {
     tokio::time::advance(Duration::from_millis(10_500)).await;
     assert_eq!(live.recv().await.unwrap().at_ms, START + 11_500);
     assert_eq!(live.recv().await.unwrap().at_ms, START + 12_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_a_reading_that_hangs() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("proc")).unwrap();
+    // Opening a pipe hangs until somebody writes to it.
+    let pipe = root.path().join("proc/stat");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let running = start_on(root);
+    tokio::task::yield_now().await;
+    running.stop.send(()).unwrap();
+    running.task.await.unwrap().unwrap();
+    assert!(running.feed.history().samples.is_empty());
+    fs::OpenOptions::new().write(true).open(pipe).unwrap();
 }
