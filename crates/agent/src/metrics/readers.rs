@@ -12,9 +12,8 @@ use super::{DiskTotals, Interface, Process, Reading, Space};
 /// Open files and buffers for reading one device again and again.
 ///
 /// A reading takes 17 system calls, two more for each sensor and, on a device that stays as it is,
-/// no allocation. It
-/// may block for as long as a sensor or file system takes to answer, so async code reads on a
-/// thread of its own.
+/// no allocation. It may block for as long as a sensor or file system takes to answer, so async
+/// code reads on a thread of its own.
 pub struct Readers {
     stat: Source,
     loadavg: Source,
