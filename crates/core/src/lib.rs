@@ -4,5 +4,8 @@
 pub mod config;
 pub mod limits;
 pub mod sync;
+pub mod aws;
+pub mod limits;
+pub mod secret;
 pub mod time;
 pub mod value;
