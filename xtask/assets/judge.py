@@ -128,7 +128,7 @@ def delete(table, wanted):
 
 
 def wait(table, wanted):
-    deadline = time.monotonic() + wanted.get("seconds", 20)
+    deadline = time.monotonic() + float(wanted.get("seconds", 20))
     while True:
         found = (get if "sk" in wanted else query)(table, wanted)
         if is_so(found, wanted):
