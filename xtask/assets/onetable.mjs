@@ -13,13 +13,13 @@
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 
 // The SDK warns at every start that it will want a newer Node one day.
 process.removeAllListeners('warning');
 
-const require = createRequire(join(process.env.PERIWINKLE_TEST_NODE_MODULES, 'judges.js'));
+const require = createRequire(resolve(process.env.PERIWINKLE_TEST_NODE_MODULES, 'judges.js'));
 const { DynamoDBClient } = require('@aws-sdk/client-dynamodb');
 const { Dynamo } = require('dynamodb-onetable/Dynamo');
 const { Table } = require('dynamodb-onetable');
