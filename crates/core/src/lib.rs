@@ -3,4 +3,6 @@
 
 pub mod config;
 pub mod limits;
+pub mod sync;
 pub mod time;
+pub mod value;

@@ -4,6 +4,17 @@
 
 use std::time::Duration;
 
+// Values (DynamoDB's own bounds, and ours for what is read from outside)
+
+/// Nesting of lists and maps inside one attribute (DynamoDB).
+pub const VALUE_DEPTH_MAX: usize = 32;
+/// Nesting of JSON text; AttributeValue JSON needs two levels for one of a value, plus envelope.
+pub const JSON_DEPTH_MAX: usize = 80;
+/// Length of a JSON text: an answer of DynamoDB holds 16 MB of items.
+pub const JSON_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Nesting of the binary form, so that a damaged record cannot exhaust the stack.
+pub const BINARY_DEPTH_MAX: usize = 80;
+
 // Configuration: bounds of the file and of single values.
 
 /// The longest configuration file that is read.
@@ -60,3 +71,31 @@ pub const SYNC_IN_FLIGHT_MAX: u32 = 8;
 pub const SYNC_QUEUE_ROWS_MAX: u32 = 100_000;
 /// `sync.queue_bytes_max`: bytes of the changes that wait for the cloud.
 pub const SYNC_QUEUE_BYTES_MAX: u64 = 64 * 1_000_000;
+
+// Services and their supervision.
+
+/// The pause before a failed service is started again for the first time.
+pub const SERVICE_BACKOFF_MIN: Duration = Duration::from_secs(1);
+/// The longest such pause; also how long a service must run for its failures to be forgotten.
+pub const SERVICE_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// How long the start of one service may hold up the next.
+pub const SERVICE_START_MAX: Duration = Duration::from_secs(5);
+
+// Web server.
+
+/// What a streamed answer holds for a slow client.
+pub const STREAM_BUFFER_BYTES_MAX: usize = 32 * 1024;
+/// Header fields of one request.
+pub const HEADER_FIELDS_MAX: usize = 100;
+/// Connections that the kernel holds before they are accepted.
+pub const LISTEN_BACKLOG_MAX: i32 = 1024;
+/// How long sent bytes may stay without an acknowledgement before a connection counts as dead.
+pub const TCP_UNACKED_MAX: Duration = Duration::from_secs(60);
+/// The pause of an accept loop that ran out of files or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+/// How long telling a client that there is no place for it may take.
+pub const REFUSAL_WRITE_MAX: Duration = Duration::from_secs(2);
+/// Events that a live listener may fall behind before it misses some.
+pub const EVENTS_BEHIND_MAX: usize = 256;
+/// Live listeners at one time.
+pub const EVENT_LISTENERS_MAX: usize = 32;

@@ -1,0 +1,9 @@
+//! Replication with DynamoDB.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`record`] | one item with what the cloud does not know of it yet; written by the database |
+//! | [`store`] | what replication needs of the database |
+
+pub mod record;
+pub mod store;
