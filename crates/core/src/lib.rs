@@ -1,6 +1,7 @@
 //! The pure core of Periwinkle: bytes, events and [`Now`](time::Now) in; bytes, events and
 //! deadlines out. No runtime, socket, file, clock or entropy of its own.
 
+pub mod auth;
 pub mod config;
 pub mod limits;
 pub mod sync;

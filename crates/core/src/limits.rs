@@ -172,3 +172,35 @@ pub const DB_FLUSH_BYTES: usize = 1 << 20;
 pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
+// Users, logins and sessions.
+
+/// The longest name of a user.
+pub const USER_NAME_BYTES_MAX: usize = 64;
+/// The fewest characters of a password.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// The longest password; more would only make hashing dearer.
+pub const PASSWORD_BYTES_MAX: usize = 256;
+/// Wrong setup codes until the code is void.
+pub const SETUP_ATTEMPTS_MAX: u8 = 10;
+/// How long a setup code can be used.
+pub const SETUP_LIFE: Duration = Duration::from_secs(3600);
+/// Failed logins that cost no waiting.
+pub const THROTTLE_FREE_FAILURES: u32 = 5;
+/// The longest wait of a client address between two failed logins.
+pub const THROTTLE_ADDRESS_WAIT_MAX: Duration = Duration::from_secs(300);
+/// The longest wait that failed logins of others can make for a user.
+pub const THROTTLE_USER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// The time without a failed login after which one is forgotten.
+pub const THROTTLE_FORGET: Duration = Duration::from_secs(600);
+/// Client addresses whose failed logins are counted.
+pub const THROTTLE_ADDRESSES_MAX: usize = 1024;
+/// Users whose failed logins are counted.
+pub const THROTTLE_USERS_MAX: usize = 256;
+/// Pairs of user and address that are remembered because the user logged in there.
+pub const THROTTLE_FRIENDS_MAX: usize = 256;
+/// Sessions of one user; the one unused for the longest time gives way.
+pub const SESSIONS_PER_USER_MAX: usize = 16;
+/// Sessions of all users together.
+pub const SESSIONS_MAX: usize = 512;
+/// The longest time that the use of a session is known only in memory.
+pub const SESSION_REFRESH: Duration = Duration::from_secs(300);
