@@ -8,5 +8,8 @@ pub mod sync;
 pub mod aws;
 pub mod limits;
 pub mod secret;
+pub mod ids;
+pub mod limits;
+pub mod schema;
 pub mod time;
 pub mod value;
