@@ -56,10 +56,6 @@ pub const WEB_SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 pub const WEB_SESSION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// `web.password_memory`: memory that hashing one password takes.
 pub const WEB_PASSWORD_MEMORY_BYTES: u64 = 8 * 1024 * 1024;
-/// `db.flush`: the longest time a relaxed write stays in memory only.
-pub const DB_FLUSH: Duration = Duration::from_secs(5);
-/// `db.cache`: values kept in memory.
-pub const DB_CACHE_BYTES: u64 = 16 * 1_000_000;
 /// `db.size_max`: the files of the database.
 pub const DB_SIZE_BYTES_MAX: u64 = 1_000_000_000;
 /// `metrics.rows_max`: aggregated rows that are kept, the oldest dropped first: 30 days of
@@ -162,13 +158,13 @@ pub const DB_SEGMENT_BYTES_MIN: u64 = 64 << 10;
 pub const DB_TRANSACTION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one key of the engine.
 pub const DB_KEY_BYTES_MAX: usize = 4096;
-/// Bytes of values kept in memory beside the directory.
+/// `db.cache`: bytes of values kept in memory beside the directory.
 pub const DB_CACHE_BYTES: usize = 16_000_000;
 /// Bytes that may wait for the disk; a commit beyond it waits until the disk has caught up.
 pub const DB_UNSYNCED_BYTES_MAX: usize = 8 << 20;
 /// Bytes of relaxed commits that start a flush before its time.
 pub const DB_FLUSH_BYTES: usize = 1 << 20;
-/// How long a relaxed commit may wait for its flush.
+/// `db.flush`: how long a relaxed commit may wait for its flush.
 pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;

@@ -31,7 +31,6 @@ mod encode;
 mod error;
 mod key;
 mod model;
-mod nearest;
 mod read;
 mod read_model;
 mod rules;
@@ -43,6 +42,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+pub use crate::nearest::nearest;
 pub use decode::Hidden;
 pub use encode::Writing;
 pub use error::{PropertyError, SchemaError};
@@ -51,6 +51,5 @@ pub use model::{
     Class, ConflictPolicy, DeletePolicy, Direction, Durability, Field, FieldType, Generate, Model,
     Pattern, Process, Role,
 };
-pub use nearest::nearest;
 pub use schema::{Index, Params, Schema, Timestamps};
 pub use template::Template;

@@ -2,12 +2,12 @@
 
 use super::error::SchemaError;
 use super::model::{ConflictPolicy, DeletePolicy, Direction, Durability, Process};
-use super::nearest::nearest;
 use super::read_model;
 use super::schema::{Index, Params, Schema, Timestamps};
 use super::section::Section;
 use super::source::Node;
 use crate::limits::SCHEMA_MODELS_MAX;
+use crate::nearest::nearest;
 
 pub(super) fn schema(node: &Node) -> Result<Schema, SchemaError> {
     let root = Section::root(node)?;

@@ -1,11 +1,12 @@
 //! Rules that no single field breaks: templates that hang together, keys that replication can
 //! name, and models that can share one table.
 
+use super::error::Place;
 use super::error::SchemaError;
 use super::model::{Class, Direction, Field, FieldType, Process, Role};
 use super::schema::Schema;
 use super::section::Section;
-use super::{error::Place, nearest::nearest};
+use crate::nearest::nearest;
 
 /// Attributes that replication keeps beside the plain ones.
 pub(super) const SYNC_ATTRIBUTES: &[&str] = &["_v", "_m", "_w", "_s", "_u"];

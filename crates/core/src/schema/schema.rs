@@ -2,8 +2,8 @@
 
 use super::error::{PropertyError, SchemaError};
 use super::model::{Direction, Model};
-use super::nearest::nearest;
 use super::{read, rules, source};
+use crate::nearest::nearest;
 use crate::value::Map;
 
 /// A OneTable schema, read and checked.
