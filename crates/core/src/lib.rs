@@ -4,5 +4,6 @@
 pub mod ids;
 pub mod limits;
 pub mod schema;
+pub mod sync;
 pub mod time;
 pub mod value;

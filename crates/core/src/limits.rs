@@ -29,3 +29,33 @@ pub const UID_LETTERS_MAX: usize = 64;
 pub const KEY_HASH_BYTES_MAX: usize = 2048;
 /// Length of a sort key (DynamoDB).
 pub const KEY_SORT_BYTES_MAX: usize = 1024;
+// Replication
+
+/// Writes on their way to the table at once.
+pub const SYNC_LANES_MAX: usize = 8;
+/// Time between two passes over the device's own partitions.
+pub const SYNC_POLL_MS: u64 = 5_000;
+/// An answer that takes longer counts as lost.
+pub const SYNC_REQUEST_MS: u64 = 10_000;
+/// First wait after a failure; it doubles with each one that follows.
+pub const SYNC_BACKOFF_MIN_MS: u64 = 250;
+/// Longest wait after a failure.
+pub const SYNC_BACKOFF_MAX_MS: u64 = 60_000;
+/// Wait before the next try when only a person or a configuration can help.
+pub const SYNC_WAITING_MS: u64 = 15_000;
+/// Conflicts in a row before an item is parked.
+pub const SYNC_ROUNDS_MAX: u8 = 5;
+/// How long a delete waits for late copies of earlier writes: longer than any signature is valid.
+pub const SYNC_GRAVE_MS: u64 = 20 * 60 * 1000;
+/// Time between two looks at the graves.
+pub const SYNC_GRAVE_SWEEP_MS: u64 = 60_000;
+/// Rows that the machine takes from the database at once.
+pub const SYNC_BATCH_ROWS_MAX: usize = 64;
+/// Reads of single items on their way at once.
+pub const SYNC_CONFIRMS_MAX: usize = 4;
+/// Parked items that status lists.
+pub const SYNC_PARKED_SHOWN_MAX: usize = 20;
+/// Starts whose epoch request was never answered and that are remembered.
+pub const SYNC_EPOCHS_SENT_MAX: usize = 32;
+/// Another life of this database seen twice within this time pauses the upload.
+pub const SYNC_TWIN_WINDOW_MS: u64 = 60 * 60 * 1000;
