@@ -25,6 +25,10 @@ pub const SCHEMA_MODELS_MAX: usize = 500;
 pub const SCHEMA_FIELDS_MAX: usize = 500;
 /// Letters of a generated uid.
 pub const UID_LETTERS_MAX: usize = 64;
+/// Size of an item (DynamoDB).
+pub const ITEM_BYTES_MAX: usize = 400 * 1024;
+/// Size of an item of a synced model: leaves room for metadata and foreign attributes.
+pub const ITEM_SYNCED_BYTES_MAX: usize = 350 * 1024;
 /// Length of a partition key (DynamoDB).
 pub const KEY_HASH_BYTES_MAX: usize = 2048;
 /// Length of a sort key (DynamoDB).
