@@ -118,6 +118,26 @@ pub const METRICS_SENSOR_SCAN_READINGS: u32 = 60;
 pub const METRICS_FILE_BYTES_MAX: usize = 64 * 1024;
 /// Counters and gauges that one registry holds.
 pub const REGISTRY_INSTRUMENTS_MAX: usize = 512;
+// Schemas and items
+
+/// Length of the text of a schema.
+pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
+/// Nesting of the text of a schema: models, fields and nested fields.
+pub const SCHEMA_DEPTH_MAX: usize = 40;
+/// Models in a schema.
+pub const SCHEMA_MODELS_MAX: usize = 500;
+/// Fields in a model, or in one nested object.
+pub const SCHEMA_FIELDS_MAX: usize = 500;
+/// Letters of a generated uid.
+pub const UID_LETTERS_MAX: usize = 64;
+/// Size of an item (DynamoDB).
+pub const ITEM_BYTES_MAX: usize = 400 * 1024;
+/// Size of an item of a synced model: leaves room for metadata and foreign attributes.
+pub const ITEM_SYNCED_BYTES_MAX: usize = 350 * 1024;
+/// Length of a partition key (DynamoDB).
+pub const KEY_HASH_BYTES_MAX: usize = 2048;
+/// Length of a sort key (DynamoDB).
+pub const KEY_SORT_BYTES_MAX: usize = 1024;
 // Replication
 
 /// Writes on their way to the table at once.
@@ -200,22 +220,7 @@ pub const SESSIONS_PER_USER_MAX: usize = 16;
 pub const SESSIONS_MAX: usize = 512;
 /// The longest time that the use of a session is known only in memory.
 pub const SESSION_REFRESH: Duration = Duration::from_secs(300);
-// Schemas and items
 
-/// Length of the text of a schema.
-pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
-/// Nesting of the text of a schema: models, fields and nested fields.
-pub const SCHEMA_DEPTH_MAX: usize = 40;
-/// Models in a schema.
-pub const SCHEMA_MODELS_MAX: usize = 500;
-/// Fields in a model, or in one nested object.
-pub const SCHEMA_FIELDS_MAX: usize = 500;
-/// Letters of a generated uid.
-pub const UID_LETTERS_MAX: usize = 64;
-/// Length of a partition key (DynamoDB).
-pub const KEY_HASH_BYTES_MAX: usize = 2048;
-/// Length of a sort key (DynamoDB).
-pub const KEY_SORT_BYTES_MAX: usize = 1024;
 // DynamoDB ("Quotas in Amazon DynamoDB"), checked before a request leaves
 
 /// Size of an item, names included.

@@ -187,7 +187,7 @@ impl Model {
             }
         }
         match self.key_of(item) {
-            Some(key) => self.checked_key(key.hash, key.sort).map(|_| ()),
+            Some(key) => self.checked_key(key.pk, key.sk).map(|_| ()),
             None => Err(self.site(self.hash_field()).missing()),
         }
     }
