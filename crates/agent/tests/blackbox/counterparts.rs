@@ -2,6 +2,7 @@
 //! dynamodb-onetable as the owner's cloud application.
 //!
 //! `cargo xtask setup` installs them; they are never skipped for being absent.
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -38,16 +39,28 @@ impl Cloud {
     /// runs without `cargo xtask test`.
     pub(crate) fn shared() -> Self {
         match std::env::var("PERIWINKLE_TEST_MINISTACK") {
-            Ok(endpoint) => Self { endpoint, process: None, folder: tempfile::tempdir().unwrap() },
+            Ok(endpoint) => Self {
+                endpoint,
+                process: None,
+                folder: tempfile::tempdir().unwrap(),
+            },
             Err(_) => Self::own(),
         }
     }
 
     /// An account that this test may stop and start.
     pub(crate) fn own() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let endpoint = format!("http://127.0.0.1:{port}");
-        let mut cloud = Self { endpoint, process: None, folder: tempfile::tempdir().unwrap() };
+        let mut cloud = Self {
+            endpoint,
+            process: None,
+            folder: tempfile::tempdir().unwrap(),
+        };
         cloud.start();
         cloud
     }
@@ -72,14 +85,20 @@ impl Cloud {
         self.process = Some(child);
         let deadline = Instant::now() + START_MAX;
         while TcpStream::connect(self.address()).is_err() {
-            assert!(Instant::now() < deadline, "the emulator does not listen on {}", self.endpoint);
+            assert!(
+                Instant::now() < deadline,
+                "the emulator does not listen on {}",
+                self.endpoint
+            );
             std::thread::yield_now();
         }
     }
 
     /// Nothing answers at the endpoint any more.
     pub(crate) fn stop(&mut self) {
-        let Some(mut child) = self.process.take() else { panic!("a shared account cannot be stopped") };
+        let Some(mut child) = self.process.take() else {
+            panic!("a shared account cannot be stopped")
+        };
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         child.wait().unwrap();
@@ -90,11 +109,24 @@ impl Cloud {
         let file = self.folder.path().join(format!("{thing}.json"));
         let output = Command::new(tool("venv-judges/bin/python"))
             .arg(asset("deploy.py"))
-            .args(["--endpoint", &self.endpoint, "--thing", thing, "--table", TABLE, "--long-lived", "--out"])
+            .args([
+                "--endpoint",
+                &self.endpoint,
+                "--thing",
+                thing,
+                "--table",
+                TABLE,
+                "--long-lived",
+                "--out",
+            ])
             .arg(&file)
             .output()
             .unwrap();
-        assert!(output.status.success(), "deploy: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "deploy: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let written: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         let text = |name: &str| written[name].as_str().unwrap().to_owned();
         Device {
@@ -109,7 +141,13 @@ impl Cloud {
     /// A program of the owner that knows nothing of Periwinkle; `xtask/assets/judge.py` lists the requests.
     pub(crate) fn judge(&self) -> Judge {
         let mut command = Command::new(tool("venv-judges/bin/python"));
-        command.arg(asset("judge.py")).args(["--endpoint", &self.endpoint, "--table", TABLE, "serve"]);
+        command.arg(asset("judge.py")).args([
+            "--endpoint",
+            &self.endpoint,
+            "--table",
+            TABLE,
+            "serve",
+        ]);
         Judge::start(command)
     }
 
@@ -117,7 +155,11 @@ impl Cloud {
     pub(crate) fn onetable(&self, schema: &Path, thing: &str) -> Judge {
         let mut command = Command::new("node");
         command.env("PERIWINKLE_TEST_NODE_MODULES", tool("node/node_modules"));
-        command.arg(asset("onetable.mjs")).args([&self.endpoint, TABLE]).arg(schema).arg(thing);
+        command
+            .arg(asset("onetable.mjs"))
+            .args([&self.endpoint, TABLE])
+            .arg(schema)
+            .arg(thing);
         Judge::start(command)
     }
 
@@ -144,10 +186,18 @@ pub(crate) struct Judge {
 
 impl Judge {
     fn start(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let requests = child.stdin.take().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
-        Self { child, requests, answers }
+        Self {
+            child,
+            requests,
+            answers,
+        }
     }
 
     /// The answer, whether it is one or an error.
@@ -160,7 +210,10 @@ impl Judge {
 
     pub(crate) fn ask(&mut self, request: &Value) -> Value {
         let answer = self.try_ask(request);
-        assert!(answer.get("error").is_none(), "{request} was answered with {answer}");
+        assert!(
+            answer.get("error").is_none(),
+            "{request} was answered with {answer}"
+        );
         answer
     }
 
@@ -183,9 +236,14 @@ impl Drop for Judge {
 }
 
 fn tool(path: &str) -> PathBuf {
-    let tools = std::env::var_os("PERIWINKLE_TEST_TOOLS").map_or_else(|| root().join(".test"), PathBuf::from);
+    let tools = std::env::var_os("PERIWINKLE_TEST_TOOLS")
+        .map_or_else(|| root().join(".test"), PathBuf::from);
     let tool = tools.join(path);
-    assert!(tool.exists(), "{} is missing: run `cargo xtask test`, or once `cargo xtask setup`", tool.display());
+    assert!(
+        tool.exists(),
+        "{} is missing: run `cargo xtask test`, or once `cargo xtask setup`",
+        tool.display()
+    );
     tool
 }
 
@@ -194,7 +252,10 @@ fn asset(name: &str) -> PathBuf {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 const SCHEMA: &str = r#"{
@@ -234,10 +295,18 @@ fn a_stopped_account_comes_back_with_its_rows() {
     let mut judge = cloud.judge();
     judge.ask(&json!({"op": "put", "item": {"pk": "a", "sk": "b", "n": 1}}));
     cloud.stop();
-    assert!(judge.try_ask(&json!({"op": "get", "pk": "a", "sk": "b"})).get("error").is_some());
+    assert!(
+        judge
+            .try_ask(&json!({"op": "get", "pk": "a", "sk": "b"}))
+            .get("error")
+            .is_some()
+    );
     cloud.start();
     assert_eq!(judge.wait_for("a", "b", &json!({"n": 1}))["n"], "1");
-    assert_eq!((device.table.as_str(), device.region.as_str()), (TABLE, "us-east-1"));
+    assert_eq!(
+        (device.table.as_str(), device.region.as_str()),
+        (TABLE, "us-east-1")
+    );
     assert_eq!(device.endpoint, cloud.endpoint);
     assert!(device.credentials_file.is_file());
 }
