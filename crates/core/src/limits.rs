@@ -99,3 +99,124 @@ pub const REFUSAL_WRITE_MAX: Duration = Duration::from_secs(2);
 pub const EVENTS_BEHIND_MAX: usize = 256;
 /// Live listeners at one time.
 pub const EVENT_LISTENERS_MAX: usize = 32;
+
+// Device metrics.
+
+/// The shortest time between two samples; below it, measuring becomes the load it measures.
+pub const METRICS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// Samples kept in memory: 15 minutes at the default interval.
+pub const METRICS_RING_SAMPLES_MAX: usize = 900;
+/// Samples that wait for a slow subscriber before it misses the oldest.
+pub const METRICS_SUBSCRIBER_SAMPLES_MAX: usize = 16;
+/// Processor cores measured one by one; the total always covers all of them.
+pub const METRICS_CORES_MAX: usize = 64;
+/// Network interfaces measured; further ones are not looked at.
+pub const METRICS_INTERFACES_MAX: usize = 32;
+/// Names of interfaces and disks whose kind is remembered; beyond it, all are looked up anew.
+pub const METRICS_NAMES_MAX: usize = 128;
+/// Temperature sensors read.
+pub const METRICS_SENSORS_MAX: usize = 32;
+/// Readings between two looks for temperature sensors that came or went.
+pub const METRICS_SENSOR_SCAN_READINGS: u32 = 60;
+/// Bytes taken from one file of `/proc` or `/sys`; whole lines beyond are not looked at.
+pub const METRICS_FILE_BYTES_MAX: usize = 64 * 1024;
+/// Counters and gauges that one registry holds.
+pub const REGISTRY_INSTRUMENTS_MAX: usize = 512;
+// Replication
+
+/// Writes on their way to the table at once.
+pub const SYNC_LANES_MAX: usize = 8;
+/// Time between two passes over the device's own partitions.
+pub const SYNC_POLL_MS: u64 = 5_000;
+/// An answer that takes longer counts as lost.
+pub const SYNC_REQUEST_MS: u64 = 10_000;
+/// First wait after a failure; it doubles with each one that follows.
+pub const SYNC_BACKOFF_MIN_MS: u64 = 250;
+/// Longest wait after a failure.
+pub const SYNC_BACKOFF_MAX_MS: u64 = 60_000;
+/// Wait before the next try when only a person or a configuration can help.
+pub const SYNC_WAITING_MS: u64 = 15_000;
+/// Conflicts in a row before an item is parked.
+pub const SYNC_ROUNDS_MAX: u8 = 5;
+/// How long a delete waits for late copies of earlier writes: longer than any signature is valid.
+pub const SYNC_GRAVE_MS: u64 = 20 * 60 * 1000;
+/// Time between two looks at the graves.
+pub const SYNC_GRAVE_SWEEP_MS: u64 = 60_000;
+/// Rows that the machine takes from the database at once.
+pub const SYNC_BATCH_ROWS_MAX: usize = 64;
+/// Reads of single items on their way at once.
+pub const SYNC_CONFIRMS_MAX: usize = 4;
+/// Parked items that status lists.
+pub const SYNC_PARKED_SHOWN_MAX: usize = 20;
+/// Starts whose epoch request was never answered and that are remembered.
+pub const SYNC_EPOCHS_SENT_MAX: usize = 32;
+/// Another life of this database seen twice within this time pauses the upload.
+pub const SYNC_TWIN_WINDOW_MS: u64 = 60 * 60 * 1000;
+// Database engine (periwinkle-db, engine/).
+
+/// Bytes of one log segment, header included; reserved on disk before it is used.
+pub const DB_SEGMENT_BYTES: u64 = 4 << 20;
+/// The smallest segment that is reserved when the disk is nearly full.
+pub const DB_SEGMENT_BYTES_MIN: u64 = 64 << 10;
+/// Bytes of one transaction as it lies in the log; a larger one is refused.
+pub const DB_TRANSACTION_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one key of the engine.
+pub const DB_KEY_BYTES_MAX: usize = 4096;
+/// Bytes of values kept in memory beside the directory.
+pub const DB_CACHE_BYTES: usize = 16_000_000;
+/// Bytes that may wait for the disk; a commit beyond it waits until the disk has caught up.
+pub const DB_UNSYNCED_BYTES_MAX: usize = 8 << 20;
+/// Bytes of relaxed commits that start a flush before its time.
+pub const DB_FLUSH_BYTES: usize = 1 << 20;
+/// How long a relaxed commit may wait for its flush.
+pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
+/// How many cut tails are kept aside; older ones are removed.
+pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
+// Users, logins and sessions.
+
+/// The longest name of a user.
+pub const USER_NAME_BYTES_MAX: usize = 64;
+/// The fewest characters of a password.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// The longest password; more would only make hashing dearer.
+pub const PASSWORD_BYTES_MAX: usize = 256;
+/// Wrong setup codes until the code is void.
+pub const SETUP_ATTEMPTS_MAX: u8 = 10;
+/// How long a setup code can be used.
+pub const SETUP_LIFE: Duration = Duration::from_secs(3600);
+/// Failed logins that cost no waiting.
+pub const THROTTLE_FREE_FAILURES: u32 = 5;
+/// The longest wait of a client address between two failed logins.
+pub const THROTTLE_ADDRESS_WAIT_MAX: Duration = Duration::from_secs(300);
+/// The longest wait that failed logins of others can make for a user.
+pub const THROTTLE_USER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// The time without a failed login after which one is forgotten.
+pub const THROTTLE_FORGET: Duration = Duration::from_secs(600);
+/// Client addresses whose failed logins are counted.
+pub const THROTTLE_ADDRESSES_MAX: usize = 1024;
+/// Users whose failed logins are counted.
+pub const THROTTLE_USERS_MAX: usize = 256;
+/// Pairs of user and address that are remembered because the user logged in there.
+pub const THROTTLE_FRIENDS_MAX: usize = 256;
+/// Sessions of one user; the one unused for the longest time gives way.
+pub const SESSIONS_PER_USER_MAX: usize = 16;
+/// Sessions of all users together.
+pub const SESSIONS_MAX: usize = 512;
+/// The longest time that the use of a session is known only in memory.
+pub const SESSION_REFRESH: Duration = Duration::from_secs(300);
+// Schemas and items
+
+/// Length of the text of a schema.
+pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
+/// Nesting of the text of a schema: models, fields and nested fields.
+pub const SCHEMA_DEPTH_MAX: usize = 40;
+/// Models in a schema.
+pub const SCHEMA_MODELS_MAX: usize = 500;
+/// Fields in a model, or in one nested object.
+pub const SCHEMA_FIELDS_MAX: usize = 500;
+/// Letters of a generated uid.
+pub const UID_LETTERS_MAX: usize = 64;
+/// Length of a partition key (DynamoDB).
+pub const KEY_HASH_BYTES_MAX: usize = 2048;
+/// Length of a sort key (DynamoDB).
+pub const KEY_SORT_BYTES_MAX: usize = 1024;

@@ -37,6 +37,9 @@ mod sources;
 mod types;
 mod units;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use keys::{Config, Control, Db, Device, Log, Metrics, Runtime, Sync, Web};
 pub use listener::{ListenHost, Listener, Scheme};

@@ -240,7 +240,8 @@ fn gather_sections(reader: &Reader<'_>, table: &DeTable<'_>, gathered: &mut Gath
         }
         let origin = reader.origin(name.span().start);
         if !SECTIONS.iter().any(|section| section.name == name_text) {
-            gathered.error(origin, unknown_section(name_text));
+            let also = reader.profile.is_none().then_some("profile");
+            gathered.error(origin, unknown_section(name_text, also));
             continue;
         }
         let DeValue::Table(keys) = value.get_ref() else {
@@ -368,9 +369,9 @@ fn unknown_key(path: &str) -> Problem {
     }
 }
 
-fn unknown_section(name: &str) -> Problem {
+fn unknown_section(name: &str, also: Option<&'static str>) -> Problem {
     let sections = SECTIONS.iter().map(|section| section.name);
-    let near = nearest(name, sections.chain(["profile"]));
+    let near = nearest(name, sections.chain(also));
     // `listen = ...` above the first heading is a key without its section.
     let key = || {
         let keys = SECTIONS.iter().flat_map(|section| section.keys);

@@ -4,6 +4,10 @@
 //! |---|---|
 //! | [`record`] | one item with what the cloud does not know of it yet; written by the database |
 //! | [`store`] | what replication needs of the database |
+//! | [`config`] | what it is told about the table, the device and the models |
 
+pub mod config;
+mod merge;
+mod random;
 pub mod record;
 pub mod store;

@@ -27,5 +27,6 @@ mod row;
 pub use codec::RecordError;
 pub use key::ItemKey;
 pub use mark::{Mark, MarkError};
+pub(super) use op::content;
 pub use op::{Op, is_metadata, same_content, without_metadata};
 pub use row::{BrokenRecord, Change, Frozen, ParkKind, Parked, Record};

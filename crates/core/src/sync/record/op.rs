@@ -29,7 +29,7 @@ pub fn same_content(one: Option<&Map>, other: Option<&Map>) -> bool {
 }
 
 /// The fields that programs see, in order.
-pub(crate) fn content(item: &Map) -> impl Iterator<Item = (&str, &Value)> {
+pub(in crate::sync) fn content(item: &Map) -> impl Iterator<Item = (&str, &Value)> {
     item.iter().filter(|(name, _)| !is_metadata(name))
 }
 
