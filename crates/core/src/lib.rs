@@ -9,7 +9,6 @@ pub mod limits;
 mod nearest;
 pub mod schema;
 pub mod secret;
-pub mod schema;
 pub mod sync;
 pub mod time;
 pub mod value;

@@ -251,3 +251,25 @@ pub const DYNAMODB_TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const DYNAMODB_CLIENT_TOKEN_BYTES_MAX: usize = 36;
 /// Length of a request's body.
 pub const DYNAMODB_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+// HTTP client.
+
+/// From the start of a connection to its TCP handshake, and again to its TLS handshake.
+pub const FETCH_CONNECT_MAX: Duration = Duration::from_secs(10);
+/// One exchange that names no deadline of its own.
+pub const FETCH_TOTAL_MAX: Duration = Duration::from_secs(60);
+/// How long an idle connection is kept for the next request.
+pub const FETCH_POOL_IDLE_MAX: Duration = Duration::from_secs(30);
+/// Idle connections kept for one host.
+pub const FETCH_POOL_PER_HOST_MAX: usize = 16;
+/// An answer that is read into memory: DynamoDB's largest is 16 MB of items, as JSON.
+pub const FETCH_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+// Passwords.
+
+/// Passes over the memory for one hashing of a password (argon2id's time cost).
+pub const PASSWORD_PASSES: u32 = 2;
+/// Password checks that may wait for their turn.
+pub const PASSWORDS_WAITING_MAX: usize = 16;
+
+/// Connections to the control socket at one time.
+pub const CONTROL_CONNECTIONS_MAX: usize = 32;
