@@ -1,0 +1,13 @@
+//! Replication with DynamoDB.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`record`] | one item with what the cloud does not know of it yet; written by the database |
+//! | [`store`] | what replication needs of the database |
+//! | [`config`] | what it is told about the table, the device and the models |
+
+pub mod config;
+mod merge;
+mod random;
+pub mod record;
+pub mod store;
