@@ -78,7 +78,7 @@ fn between(low: Duration, high: Duration, random: u64) -> Duration {
     let span = high.saturating_sub(low).as_nanos();
     // A span is cut at 584 years, so that the product below fits 128 bits.
     let span = u64::try_from(span).unwrap_or(u64::MAX);
-    let offset = (u128::from(span) + 1) * u128::from(random) >> 64;
+    let offset = ((u128::from(span) + 1) * u128::from(random)) >> 64;
     low + Duration::from_nanos(u64::try_from(offset).expect("the offset is at most the span"))
 }
 
