@@ -1,1 +1,4 @@
-//! testkit
+//! Simulated clock, network and disk for Periwinkle's tests. Never a normal dependency.
+
+pub mod disk;
+pub mod rng;
