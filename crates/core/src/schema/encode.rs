@@ -4,8 +4,8 @@
 use super::convert::{self, Site};
 use super::error::PropertyError;
 use super::model::{Field, FieldType, Generate, Model, Role};
-use super::nearest::nearest;
 use crate::ids::{self, Entropy, UlidSource};
+use crate::nearest::nearest;
 use crate::time::UnixMillis;
 use crate::value::{Map, Value};
 

@@ -31,7 +31,6 @@ mod encode;
 mod error;
 mod key;
 mod model;
-mod nearest;
 mod read;
 mod read_model;
 mod rules;
@@ -44,12 +43,12 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+pub use crate::nearest::nearest;
 pub use decode::Hidden;
 pub use encode::Writing;
 pub use error::{PropertyError, SchemaError};
 pub use key::KeyRange;
 pub use model::{Class, Durability, Field, FieldType, Generate, Model, Pattern, Process, Role};
-pub use nearest::nearest;
 pub use schema::{Index, Params, Schema, Timestamps};
 pub use size::item_bytes;
 pub use template::Template;

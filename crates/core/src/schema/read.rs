@@ -2,13 +2,13 @@
 
 use super::error::SchemaError;
 use super::model::{Durability, Process};
-use super::nearest::nearest;
 use super::read_model;
 use super::schema::{Index, Params, Schema, Timestamps};
 use super::section::Section;
 use super::source::Node;
 use crate::limits::SCHEMA_MODELS_MAX;
 use crate::sync::config::{DeletePolicy, Direction, Policy};
+use crate::nearest::nearest;
 
 pub(super) fn schema(node: &Node) -> Result<Schema, SchemaError> {
     let root = Section::root(node)?;

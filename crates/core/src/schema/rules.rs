@@ -1,13 +1,14 @@
 //! Rules that no single field breaks: templates that hang together, keys that replication can
 //! name, and models that can share one table.
 
+use super::error::Place;
 use super::error::SchemaError;
 use super::model::{Class, Field, FieldType, Process, Role};
 use super::schema::Schema;
 use super::section::Section;
-use super::{error::Place, nearest::nearest};
 use crate::sync::config::Direction;
 use crate::sync::record::is_metadata;
+use crate::nearest::nearest;
 
 /// What holds between the models of one schema.
 pub(super) fn check(schema: &Schema) -> Result<(), SchemaError> {

@@ -468,7 +468,8 @@ fn a_broken_field_is_refused_with_its_place() {
         ),
         (
             "a: { type: 'text' },",
-            "models.M.a.type (line 8, column 10): unknown type \"text\": did you mean \"set\"?",
+            "models.M.a.type (line 8, column 10): unknown type \"text\"; known are string, number, \
+             boolean, date, array, object, binary, buffer, arraybuffer, set",
         ),
         (
             "a: 'string',",
