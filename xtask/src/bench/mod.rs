@@ -1,4 +1,5 @@
-//! Measurements. Nothing here is a test: figures of one machine in one minute, compared only with each other.
+//! Measurements. Nothing here is a test: figures of one machine in one minute, compared only with
+//! each other.
 
 mod agent;
 mod memory;
