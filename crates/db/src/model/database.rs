@@ -1,5 +1,6 @@
 //! The database as programs use it: items by model, in properties.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use periwinkle_core::ids::UlidSource;
@@ -31,6 +32,14 @@ pub struct Database {
     pub(super) shared: Arc<Shared>,
     durability: Option<Durability>,
     pub(super) hidden: Hidden,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("sequence", &self.sequence())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A write that is visible.
