@@ -273,3 +273,15 @@ pub const PASSWORDS_WAITING_MAX: usize = 16;
 
 /// Connections to the control socket at one time.
 pub const CONTROL_CONNECTIONS_MAX: usize = 32;
+
+// Command line.
+
+/// How long a command waits for the agent's answer; hashing a password takes seconds on a small
+/// device.
+pub const CONTROL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// The largest answer of the agent that a command reads.
+pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Threads for what cannot wait without holding a thread up: password hashing, name resolution.
+pub const BLOCKING_THREADS_MAX: usize = 4;
+/// How long threads may take to end after the agent has stopped.
+pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
