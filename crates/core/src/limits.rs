@@ -142,6 +142,8 @@ pub const KEY_SORT_BYTES_MAX: usize = 1024;
 
 /// Writes on their way to the table at once.
 pub const SYNC_LANES_MAX: usize = 8;
+/// Fields of an item that one write compares; an expression of DynamoDB has 4 KB and 300 operators.
+pub const SYNC_COMPARED_FIELDS_MAX: usize = 90;
 /// Time between two passes over the device's own partitions.
 pub const SYNC_POLL_MS: u64 = 5_000;
 /// An answer that takes longer counts as lost.
@@ -188,6 +190,23 @@ pub const DB_FLUSH_BYTES: usize = 1 << 20;
 pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
+
+// Database model layer (periwinkle-db, model/).
+
+/// Rows of a page of `find` when the caller names no limit.
+pub const FIND_ROWS_DEFAULT: usize = 100;
+/// Rows of a page of `find`.
+pub const FIND_ROWS_MAX: usize = 10_000;
+/// Rows that one call of `find` looks at; what is left is behind its token.
+pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
+/// Rows that one call of the model layer reads from the engine at once.
+pub const DB_SCAN_ROWS: usize = 256;
+/// Changes that are kept for change streams; a stream that falls behind gets a gap.
+pub const CHANGES_KEPT_MAX: usize = 4_096;
+/// Bytes of the items of these changes.
+pub const CHANGES_KEPT_BYTES_MAX: usize = 1 << 20;
+/// Rows that one write drops to keep a model within its `rows_max`.
+pub const DROPPED_ROWS_PER_WRITE_MAX: usize = 16;
 // Users, logins and sessions.
 
 /// The longest name of a user.

@@ -112,6 +112,38 @@ impl Model {
             .collect()
     }
 
+    /// The values of the key variables of an item's properties, as path segments.
+    pub fn property_segments(&self, properties: &Map, context: &Map) -> Vec<String> {
+        self.asked_names(context)
+            .map(|name| properties.get(name).and_then(text).unwrap_or_default())
+            .collect()
+    }
+
+    /// What stored items must hold to have these properties: attributes with their values, `None`
+    /// for those that must be absent. Values of the context are left out.
+    ///
+    /// # Errors
+    /// A property is no field of the model, or has a wrong value.
+    pub fn conditions(
+        &self,
+        properties: &Map,
+        context: &Map,
+    ) -> Result<Vec<(String, Option<Value>)>, PropertyError> {
+        let mut conditions = Vec::new();
+        for (name, value) in properties {
+            let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
+            if context.contains_key(name) {
+                continue;
+            }
+            let mut stored = Map::new();
+            if *value != Value::Null {
+                self.keep_stored(field, value, &mut stored)?;
+            }
+            conditions.push((field.attribute.clone(), stored.remove(&field.attribute)));
+        }
+        Ok(conditions)
+    }
+
     /// The key of a stored item.
     pub fn key_of(&self, item: &Map) -> Option<ItemKey> {
         let part = |field: &Field| item.text(&field.attribute);
