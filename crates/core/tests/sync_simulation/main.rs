@@ -3,6 +3,7 @@
 //! `PERIWINKLE_SYNC_HISTORIES=n` runs that many of each kind.
 
 mod check;
+mod scenarios;
 mod store;
 mod weather;
 mod world;

@@ -2,9 +2,9 @@
 
 use super::check::{Broken, LocalWrite, Memory, broken, content};
 use super::store::{MemStore, State};
-use super::weather::{Rng, Weather};
+use super::weather::{Rng, STILL, Weather};
 use periwinkle_core::sync::config::{Config, Direction, ModelRule, Rules};
-use periwinkle_core::sync::machine::{Machine, Output, Reply, RequestId};
+use periwinkle_core::sync::machine::{Machine, Output, Reply, RequestId, Status};
 use periwinkle_core::sync::record::{ItemKey, Record, is_metadata};
 use periwinkle_core::sync::store::{ConflictKind, Store as _};
 use periwinkle_core::time::{Mono, Now, UnixMillis};
@@ -57,10 +57,13 @@ pub(crate) struct World {
     events: BTreeMap<(u64, u64), Event>,
     next_event: u64,
     next_value: u64,
-    backups: Vec<State>,
+    backups: Vec<(State, Vec<LocalWrite>)>,
     table_backups: Vec<Table>,
     pub(crate) requests: u64,
     pub(crate) alarms: Vec<String>,
+    pub(crate) fault: Option<Fault>,
+    /// The most requests that were on their way at once.
+    pub(crate) crowd: usize,
     quiet: bool,
     trace: bool,
 }
@@ -70,6 +73,9 @@ pub(crate) fn keys() -> Vec<ItemKey> {
     let up = ["Metric#1", "Metric#2"].map(|sk| ItemKey::new("dev#a#up#2026-11", sk));
     rw.into_iter().chain(up).collect()
 }
+
+/// An answer that the world gives in the table's place, by the target and body of the request.
+pub(crate) type Fault = fn(&str, &str) -> Option<Answer>;
 
 fn config(rules: Rules, poll: Duration) -> Config {
     let mut config = Config::new(TABLE, "a");
@@ -111,9 +117,55 @@ impl World {
             table_backups: Vec::new(),
             requests: 0,
             alarms: Vec::new(),
+            fault: None,
+            crowd: 0,
             quiet: false,
             trace: std::env::var_os("PERIWINKLE_SYNC_SEED").is_some(),
         }
+    }
+
+    /// A world in which nothing happens by itself.
+    pub(crate) fn still() -> World {
+        World::new(1, STILL, Rules::default())
+    }
+
+    /// Begins a life with another configuration.
+    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Config)) {
+        let mut config = config(self.rules, self.poll);
+        change(&mut config);
+        self.machine = Machine::new(config, 1);
+    }
+
+    /// Lets so many seconds pass.
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        self.run_until(self.now_ms + seconds * 1000)
+            .expect("no promise is broken");
+    }
+
+    /// What the owner sees.
+    pub(crate) fn status(&self) -> Status {
+        self.machine
+            .status(self.now(), &self.store)
+            .expect("the store works")
+    }
+
+    /// The item in the table, as programs see it.
+    pub(crate) fn cloud(&mut self, key: &ItemKey) -> Option<Map> {
+        let place = (key.pk.clone(), key.sk.clone());
+        content(self.dynamo.table(TABLE).get(&place))
+    }
+
+    /// The item on the device, as programs see it.
+    pub(crate) fn local(&self, key: &ItemKey) -> Option<Map> {
+        content(self.store.get(key).item.as_ref())
+    }
+
+    /// Somebody asks for another try.
+    pub(crate) fn retry(&mut self) {
+        let now = self.now();
+        self.machine
+            .retry_now(now, &self.store)
+            .expect("the store works");
     }
 
     /// The time as the device sees it.
@@ -288,6 +340,11 @@ impl World {
 
     fn leaves(&mut self, id: RequestId, target: String, body: String) -> Result<(), Broken> {
         self.requests += 1;
+        let on_their_way = self
+            .events
+            .values()
+            .filter(|event| !matches!(event, Event::Durable { .. }));
+        self.crowd = self.crowd.max(1 + on_their_way.count());
         self.tell(|| format!("sends {id:?} {target} {body}"));
         self.check_leaving(&target, &body)?;
         let signed = self.now().wall.map_or(0, |wall| wall.0) + self.offset_ms;
@@ -360,6 +417,9 @@ impl World {
         if !self.quiet && self.rng.percent(self.weather.throttles) {
             return Ok(Answer::throttled());
         }
+        if let Some(answer) = self.fault.and_then(|fault| fault(target, body)) {
+            return Ok(answer);
+        }
         let failure = !self.quiet && self.rng.percent(self.weather.failures);
         let error = || Answer {
             status: 500,
@@ -419,7 +479,8 @@ impl World {
         }
         self.local_write();
         if self.rng.percent(8) {
-            self.backups.push(self.store.durable());
+            self.backups
+                .push((self.store.durable(), self.memory.writes.clone()));
             let table = self.dynamo.table(TABLE).clone();
             self.table_backups.push(table);
         }
@@ -569,9 +630,10 @@ impl World {
         if self.backups.is_empty() {
             return;
         }
-        let backup = self.rng.pick(&self.backups).clone();
+        let (backup, writes) = self.rng.pick(&self.backups).clone();
         self.store.restore(backup);
         // What the lost lives wrote and did not send is gone with them.
+        self.memory.writes = writes;
         self.begin_life();
     }
 
@@ -618,7 +680,9 @@ impl World {
             }
             self.memory
                 .check_writes_arrived(&key, went_back, &state.conflicts)?;
-            self.memory.check_taken_along(&key, &state.conflicts)?;
+            if self.weather.restored_files == 0 {
+                self.memory.check_taken_along(&key, &state.conflicts)?;
+            }
             let last = self
                 .memory
                 .last_write(&key)
