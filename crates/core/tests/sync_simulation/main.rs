@@ -2,6 +2,12 @@
 //! power. A failure prints its seed; `PERIWINKLE_SYNC_SEED=n` replays one history, and
 //! `PERIWINKLE_SYNC_HISTORIES=n` runs that many of each kind.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test takes its seed from the environment"
+)]
+#![expect(clippy::print_stdout, reason = "a test tells its story")]
+
 mod check;
 mod scenarios;
 mod store;
@@ -89,21 +95,21 @@ fn check_needed(part: &str, weather: Weather, remove: fn(&mut Rules)) {
 #[test]
 fn every_part_of_the_protocol_is_needed() {
     check_needed("frozen attempts", weather::ALONE, |rules| {
-        rules.frozen_attempts = false
+        rules.frozen_attempts = false;
     });
     check_needed("field comparison", weather::SHARED, |rules| {
-        rules.field_comparison = false
+        rules.field_comparison = false;
     });
     check_needed("own marks", weather::ALONE, |rules| rules.own_marks = false);
     check_needed("the read rule", weather::ALONE, |rules| {
-        rules.read_rule = false
+        rules.read_rule = false;
     });
     check_needed("confirmed absence", weather::ALONE, |rules| {
-        rules.confirmed_absence = false
+        rules.confirmed_absence = false;
     });
     check_needed("graves", weather::ALONE, |rules| rules.graves = false);
     check_needed("durable marks", weather::ALONE, |rules| {
-        rules.durable_marks = false
+        rules.durable_marks = false;
     });
     check_needed(
         "an epoch per start",

@@ -206,6 +206,58 @@ fn a_refused_item_is_parked_and_holds_nobody_up() {
 }
 
 #[test]
+fn keys_that_lost_their_rights_park_a_few_items_and_not_the_queue() {
+    let mut world = World::still();
+    world.pass(5);
+    world.fault = Some(|_, body| {
+        let write = body.contains("Setting#");
+        write.then(|| Answer::error("AccessDeniedException", "not authorized"))
+    });
+    for n in 0..100 {
+        write(&mut world, &setting(&n.to_string()), &[("x", "L1")]);
+    }
+    world.pass(300);
+    assert_eq!(
+        state(&world),
+        (State::Waiting, Some("access-denied".to_owned()))
+    );
+    assert_eq!(world.status().parked.len(), 8);
+    world.fault = None;
+    world.pass(60);
+    assert_eq!(world.status().queued_rows, 8);
+    world.retry();
+    world.pass(60);
+    assert_eq!(world.status().queued_rows, 0);
+}
+
+#[test]
+fn the_page_of_a_captive_portal_parks_nothing() {
+    check_trouble("not-the-service", |_, _| {
+        Some(Answer {
+            status: 404,
+            body: "<html>Please log in</html>".to_owned(),
+        })
+    });
+}
+
+#[test]
+fn a_restart_takes_parked_items_up_again() {
+    let mut world = World::still();
+    world.pass(5);
+    world.fault = Some(|_, body| {
+        let write = body.contains("Setting#1");
+        write.then(|| Answer::error("ValidationException", "no"))
+    });
+    write(&mut world, &setting("1"), &[("x", "L1")]);
+    world.pass(20);
+    assert_eq!(parked(&world, &setting("1")), Some(ParkKind::Refused));
+    world.fault = None;
+    world.configure(|_| {});
+    world.pass(20);
+    assert_eq!(world.status().queued_rows, 0);
+}
+
+#[test]
 fn a_parked_item_is_tried_again_when_it_is_written() {
     let mut world = World::still();
     let key = setting("1");
