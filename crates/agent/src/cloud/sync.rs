@@ -18,7 +18,7 @@ use periwinkle_db::{ChangeStream, Database, Event, Origin, Since};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::identity::CredentialSource;
+use super::credentials::CredentialSource;
 use crate::events::{Events, Topic};
 use crate::fetch::{Fetch, FetchError, server_date};
 use crate::net::clock::Clock;
