@@ -16,14 +16,6 @@ const committed = resolve(here, '../crates/agent/src/console/dist');
 const TOTAL_GZIP_BYTES_MAX = 100_000;
 const LOGIN_GZIP_BYTES_MAX = 30_000;
 
-const MIME = {
-  '.css': 'text/css; charset=utf-8',
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.svg': 'image/svg+xml',
-  '.txt': 'text/plain; charset=utf-8',
-};
-
 const SHIPPED_PACKAGES = ['@preact/signals', '@preact/signals-core', 'preact', 'uplot'];
 
 const shared = {
@@ -86,7 +78,6 @@ async function bundle() {
     .replace('{{icon}}', iconPath)
     .replace('{{preload}}', script.imports.map(preload).join('\n    '));
   files.set('index.html', Buffer.from(page));
-  files.set('manifest.txt', Buffer.from(manifest(files)));
   return files;
 }
 
@@ -122,15 +113,6 @@ function assetPath(path) {
 
 function preload(path) {
   return `<link rel="modulepreload" href="/${path}">`;
-}
-
-/** One line a file: path, media type, SHA-256, bytes; sorted by path, tabs between. */
-function manifest(files) {
-  return [...files]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([path, bytes]) => [path, MIME[extname(path)], sha256(bytes), bytes.length].join('\t'))
-    .join('\n')
-    .concat('\n');
 }
 
 function licenses() {

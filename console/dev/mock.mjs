@@ -43,7 +43,7 @@ export function startMock({ port = 0, code = 'SPRING-TIME', owner = null } = {})
     measurements: new Measurements(),
     tables: new Tables(),
     sync: SYNC_OFF,
-    services: ['db', 'web', 'metrics', 'sync'].map((name) => ({ name, state: 'running', since_ms: Date.now() - 86_400_000 * 1.3, restarts: 0, error: null })),
+    services: ['db', 'web', 'metrics', 'sync'].map((name) => ({ name, state: 'running', since_ms: 1_200, restarts: 0, error: null })),
     started: Date.now() - 86_400_000 * 1.3,
     trusted: true,
     offlineUntil: 0,
@@ -87,7 +87,7 @@ async function handle(world, request, response) {
   const segments = url.pathname.split('/').slice(3).map(decodeURIComponent);
   const who = world.sessions.get(cookie(request)) ?? null;
   if (request.method !== 'GET' && who && request.headers['x-xsrf-token'] !== who.xsrf) {
-    throw new Refusal(403, 'The XSRF token is missing or old.', { kind: 'xsrf' });
+    throw new Refusal(403, 'The XSRF token is missing or old.', { kind: 'request_not_proven' });
   }
   const context = { world, request, response, url, segments, who, method: request.method };
   const route = ROUTES[segments[0]];
@@ -101,7 +101,7 @@ async function setup({ world, method, request, response }) {
   if (method === 'GET') return send(response, 200, { needed: world.users.size === 0 });
   const { code, name, password } = await body(request);
   if (world.users.size > 0) throw new Refusal(409, 'This device has an owner already.');
-  if (code !== world.code) throw new Refusal(403, 'This is not the setup code.', { kind: 'wrong_code' });
+  if (code !== world.code) throw new Refusal(403, 'This is not the setup code.', { kind: 'wrong_code', field: 'code' });
   checkPassword(password);
   world.users.set(name, { role: 'owner', password });
   return signIn(world, response, 201, name);
@@ -116,7 +116,7 @@ async function session({ world, method, request, response, segments, who }) {
   need(who, 'viewer');
   if (segments[1] === 'password') {
     const { old, new: wanted } = await body(request);
-    if (world.users.get(who.user).password !== old) throw new Refusal(403, 'The present password is wrong.', { field: 'old' });
+    if (world.users.get(who.user).password !== old) throw new Refusal(403, 'The present password is wrong.', { kind: 'login_failed', field: 'old' });
     checkPassword(wanted);
     world.users.get(who.user).password = wanted;
     return send(response, 204);
@@ -143,7 +143,7 @@ function status({ world, response, who }) {
     ...open,
     device: { id: 'greenhouse-7f3a', name: 'Greenhouse north' },
     uptime_ms: Date.now() - world.started,
-    time: { wall: Date.now(), trusted: world.trusted },
+    time: { wall: new Date().toISOString(), trusted: world.trusted },
     services: world.services,
     db: { rows: world.tables.rows, bytes: 1_734_112, segments: 2, sequence: world.tables.sequence, durable_sequence: world.tables.sequence, queue: world.sync.queued_rows },
     sync: world.sync,

@@ -22,7 +22,7 @@ const MODELS = [
     name: 'Valve', sync: 'none', keys: ['id'],
     fields: [
       field('id', 'string', true), field('open', 'boolean', true), field('flow', 'number'), field('mode', 'string', true, { enum: ['manual', 'timer', 'sensor'], default: 'manual' }),
-      field('opened', 'date'), field('zones', 'array'), field('plan', 'object'), field('tags', 'set'), field('seal', 'binary'), field('secret', 'string', false, { hidden: true }),
+      field('opened', 'date'), field('zones', 'array'), field('plan', 'object'), field('tags', 'set'), field('seal', 'binary'),
     ],
   },
   { name: 'Forecast', sync: 'down', keys: ['day'], fields: [field('day', 'string', true), field('rain_mm', 'number')] },

@@ -88,7 +88,7 @@ function OwnPassword({ onClose }: { onClose: () => void }) {
       toast('Your password is changed.');
       onClose();
     } catch (problem) {
-      const refused = problem instanceof Problem && (problem.status === 401 || problem.status === 403);
+      const refused = problem instanceof Problem && problem.kind === 'login_failed';
       setError(refused ? 'The present password is wrong.' : wordsOf(problem));
       setBusy(false);
     }

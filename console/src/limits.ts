@@ -6,4 +6,4 @@ export const PAGE_ROWS = 50;
 /** Rows that live changes may add to a page before they are only announced. */
 export const PAGE_ROWS_MAX = 200;
 /** Columns of a table; the rest is in the row's drawer. */
-export const COLUMNS_MAX = 7;
+export const COLUMNS_MAX = 6;

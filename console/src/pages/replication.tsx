@@ -133,8 +133,8 @@ function Parked({ parked }: { parked: SyncStatus['parked'] }) {
     <section class="card" aria-labelledby="parked-title">
       <h2 id="parked-title">{several(parked.length, 'change')} set aside</h2>
       <p class="muted">
-        The table refused these. They stay here, out of the way of the others, until the row is
-        changed or the cause is gone.
+        What the table refused stays here, out of the way of the rest, until the row is changed or
+        the cause is gone.
       </p>
       <ul class="parked">
         {parked.map(({ model, key, reason }) => {
@@ -217,7 +217,7 @@ function Off() {
             </p>
             <pre>
               <code>{`aws cloudformation deploy --stack-name periwinkle \\
-  --template-file cloud/template.yaml --capabilities CAPABILITY_IAM`}</code>
+  --template-file cloud/template.yaml --capabilities CAPABILITY_NAMED_IAM`}</code>
             </pre>
           </li>
           <li>
@@ -225,7 +225,7 @@ function Off() {
               Name the table in <code>periwinkle.toml</code>:
             </p>
             <pre>
-              <code>{`[device]\nid = "${id}"\n\n[sync]\nenabled = true\ntable = "periwinkle"\nregion = "eu-central-1"`}</code>
+              <code>{`[device]\nid = "${id}"\n\n[sync]\nenable = true\ntable = "periwinkle"\nregion = "eu-central-1"`}</code>
             </pre>
           </li>
           <li>

@@ -35,9 +35,8 @@ export function Setup() {
 
   function refused(problem: unknown): void {
     if (!(problem instanceof Problem)) setError(wordsOf(problem));
-    else if (problem.status === 403) setWrong({ code: problem.words });
-    else if (problem.field) setWrong({ [problem.field]: problem.words });
     else if (problem.status === 409) void start();
+    else if (problem.field) setWrong({ [problem.field]: problem.words });
     else setError(problem.words);
   }
 
@@ -72,7 +71,10 @@ export function Setup() {
                 <code>sudo cat state/setup-code</code>
               </pre>
             </li>
-            <li>It works once and not for ever. Starting the agent again makes a new one.</li>
+            <li>
+              The code works for an hour. <code>periwinkle setup</code> on the device makes a new one, and
+              so does starting the agent again.
+            </li>
           </ul>
         </details>
         <TextField

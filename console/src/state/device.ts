@@ -3,7 +3,7 @@
 import { signal } from '@preact/signals';
 import { call } from '../api/client';
 import { openStream } from '../api/events';
-import type { Change, Metrics, Sample, Service, Status, SyncStatus } from '../api/types';
+import type { Change, ChangeGap, Metrics, Sample, Service, Status, SyncStatus } from '../api/types';
 import { checkSession } from './session';
 
 export type Link = 'connecting' | 'live' | 'lost';
@@ -20,6 +20,9 @@ export const generation = signal(0);
 
 const STATUS_MS = 10_000;
 const SAMPLES_MAX = 3_600;
+const REPEATED_MS = 5_000;
+
+let statusReadAt = Date.now();
 
 type ChangeListener = (change: Change) => void;
 const changeListeners = new Set<ChangeListener>();
@@ -35,13 +38,13 @@ export function followDevice(): () => void {
     topics: 'metrics,changes,sync,status',
     handlers: {
       metrics: (sample) => addSample(sample as Sample),
-      change: (change) => changeListeners.forEach((listener) => listener(change as Change)),
+      change: (change) => hear(change as Change | ChangeGap),
       sync: (state) => (sync.value = state as SyncStatus),
       status: (services) => setServices(services),
     },
     onLive: () => {
       link.value = 'live';
-      generation.value += 1;
+      missedSome();
       void readAll();
     },
     onLost: () => {
@@ -60,17 +63,32 @@ export function followDevice(): () => void {
   };
 }
 
+function hear(change: Change | ChangeGap): void {
+  if ('gap' in change) missedSome();
+  else changeListeners.forEach((listener) => listener(change));
+}
+
+function missedSome(): void {
+  generation.value += 1;
+}
+
 /** Milliseconds since the epoch by the device's clock. */
 export function deviceNow(): number {
   return Date.now() + clockSkewMs.value;
 }
 
+/** Milliseconds since the agent started. */
+export function agentUptimeMs(): number {
+  return (status.value?.uptime_ms ?? 0) + Date.now() - statusReadAt;
+}
+
 export async function readStatus(): Promise<void> {
   try {
     const answer = await call<Status>('GET', 'status');
+    statusReadAt = Date.now();
     status.value = answer;
     if (answer.sync) sync.value = answer.sync;
-    if (answer.time) clockSkewMs.value = wallMs(answer.time.wall) - Date.now();
+    if (answer.time?.wall) clockSkewMs.value = Date.parse(answer.time.wall) - Date.now();
   } catch {
     // The stream tells about a lost connection; the last known state stays on the page.
   }
@@ -88,7 +106,7 @@ async function readMetrics(): Promise<void> {
   try {
     const answer = await call<Metrics>('GET', 'metrics');
     intervalMs.value = answer.interval_ms || 1_000;
-    samples.value = answer.samples.slice(-SAMPLES_MAX);
+    samples.value = latestRun(answer.samples.slice(-SAMPLES_MAX));
   } catch {
     // As above; live samples fill the charts.
   }
@@ -96,8 +114,15 @@ async function readMetrics(): Promise<void> {
 
 function addSample(sample: Sample): void {
   const last = samples.value.at(-1);
-  if (last && sample.at_ms <= last.at_ms && last.at_ms - sample.at_ms < 60_000) return;
-  samples.value = [...samples.value.slice(1 - SAMPLES_MAX), sample];
+  // A sample that was in the list read before is not news.
+  if (last && sample.at_ms <= last.at_ms && last.at_ms - sample.at_ms < REPEATED_MS) return;
+  samples.value = latestRun([...samples.value.slice(1 - SAMPLES_MAX), sample]);
+}
+
+/** What came after the device's clock was last set back: a chart needs rising times. */
+function latestRun(all: Sample[]): Sample[] {
+  const start = all.findLastIndex((sample, index) => index > 0 && sample.at_ms <= (all[index - 1]?.at_ms ?? 0));
+  return start < 0 ? all : all.slice(start);
 }
 
 function setServices(message: unknown): void {
@@ -105,8 +130,4 @@ function setServices(message: unknown): void {
     ? (message as Service[])
     : (message as { services?: Service[] }).services;
   if (services && status.value) status.value = { ...status.value, services };
-}
-
-function wallMs(wall: number | string): number {
-  return typeof wall === 'number' ? wall : Date.parse(wall);
 }

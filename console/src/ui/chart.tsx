@@ -44,6 +44,7 @@ const HEIGHT = 168;
 /** A hole of more than this many intervals is drawn as a hole. */
 const GAP_INTERVALS = 4;
 
+const TIME_STEPS_S = [5, 10, 15, 30, 60, 120, 180, 300, 600, 900, 1_800, 3_600];
 const BINARY_STEPS = Array.from({ length: 51 }, (_, exponent) => 2 ** exponent);
 
 type Row = [number[], ...(number | null)[][]];
@@ -184,7 +185,7 @@ function create(spec: ChartSpec, host: HTMLDivElement): uPlot {
       },
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, space: 72, size: 28, grid: { show: false }, values: (_, ticks) => ticks.map((at) => timeOf(at)) },
+        { ...axis, space: 56, incrs: TIME_STEPS_S, size: 28, grid: { show: false }, values: (_, ticks) => ticks.map((at) => timeOf(at)) },
         { ...axis, space: 34, size: 62, values: (_, ticks) => ticks.map(spec.tick ?? spec.say), ...(spec.binary ? { incrs: BINARY_STEPS } : {}) },
       ],
       series: [

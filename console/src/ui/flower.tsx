@@ -38,7 +38,7 @@ export function HealthFlower({ petals }: { petals: Petal[] }) {
   return (
     <svg
       class="health-flower"
-      viewBox="-96 -72 192 148"
+      viewBox="-52 -52 104 104"
       role="img"
       aria-label={petals.map(({ name, words }) => `${name}: ${words}`).join('; ')}
     >

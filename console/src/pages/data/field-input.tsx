@@ -67,7 +67,7 @@ function Control({ field, draft, onDraft, locked, common }: ControlProps) {
   }
   if (isLong(field, draft)) {
     const code = field.type !== 'string';
-    return <textarea {...common} class={code ? 'mono' : undefined} rows={code ? 6 : 4} spellcheck={!code} value={draft} onInput={typed} />;
+    return <textarea {...common} class={code ? 'mono' : undefined} rows={rowsFor(draft)} spellcheck={!code} value={draft} onInput={typed} />;
   }
   return (
     <input
@@ -90,6 +90,10 @@ function choicesOf(field: Field): string[] | null {
 
 function isLong(field: Field, draft: string): boolean {
   return ['array', 'object', 'set'].includes(field.type) || draft.length > LONG_CHARS || draft.includes('\n');
+}
+
+function rowsFor(draft: string): number {
+  return Math.min(14, Math.max(3, draft.split('\n').length));
 }
 
 function hintOf(field: Field, locked: boolean, creating: boolean): string {

@@ -54,7 +54,7 @@ export function Rows({ model }: { model: Model }) {
         )}
       </header>
       <div class="toolbar">
-        <PrefixField onPrefix={(text) => (setPrefix(text), restart())} />
+        <PrefixField name={model.keys[0] ?? 'key'} onPrefix={(text) => (setPrefix(text), restart())} />
         <Button icon="sort" aria-pressed={reverse} onClick={() => (setReverse(!reverse), restart())}>
           Last first
         </Button>
@@ -74,7 +74,7 @@ export function Rows({ model }: { model: Model }) {
       </div>
       {rows.error && <Failure what="The rows" words={rows.error} retry={reload} />}
       {!rows.value && !rows.error && <Loading rows={6} what="the rows" />}
-      {rows.value && rows.value.items.length === 0 && <NoRows model={model} prefix={prefix} writable={writable} />}
+      {rows.value && rows.value.items.length === 0 && rows.value.next === null && <NoRows model={model} prefix={prefix} writable={writable} />}
       {rows.value && rows.value.items.length > 0 && <Table model={model} items={rows.value.items} marks={live.marks} />}
       {rows.value && (
         <Pages
@@ -144,16 +144,16 @@ function useLiveRows(model: Model, set: (change: (page: ItemPage) => ItemPage) =
   return { marks, elsewhere, forget };
 }
 
-function PrefixField({ onPrefix }: { onPrefix: (text: string) => void }) {
+function PrefixField({ name, onPrefix }: { name: string; onPrefix: (text: string) => void }) {
   const timer = useRef<number | undefined>(undefined);
   useEffect(() => () => clearTimeout(timer.current), []);
   return (
     <label class="search">
       <Icon name="search" />
-      <span class="visually-hidden">Key starts with</span>
+      <span class="visually-hidden">{`${name} starts with`}</span>
       <input
         type="search"
-        placeholder="Key starts with"
+        placeholder={`${name} starts with`}
         autocapitalize="none"
         spellcheck={false}
         onInput={(event) => {
@@ -169,9 +169,9 @@ function PrefixField({ onPrefix }: { onPrefix: (text: string) => void }) {
 function NoRows({ model, prefix, writable }: { model: Model; prefix: string; writable: boolean }) {
   if (prefix !== '') {
     return (
-      <Empty icon="search" title="No key starts like this">
+      <Empty icon="search" title="Nothing starts like this">
         <p>
-          Nothing in {model.name} begins with “{prefix}”.
+          No {model.name} has a {model.keys[0]} that begins with “{prefix}”.
         </p>
       </Empty>
     );

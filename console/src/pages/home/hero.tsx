@@ -61,18 +61,25 @@ function sentence(state: Status, petals: Petal[]): string {
 
 function petalsOf(sample: Sample | undefined, state: SyncStatus | null): Petal[] {
   return [
-    share('Processor', sample?.cpu_pct, 100, sample && `${Math.round(sample.cpu_pct)} % busy`),
-    share('Memory', sample?.mem_used_bytes, sample?.mem_total_bytes, sample && `${text(bytes(sample.mem_used_bytes))} used`),
-    share('Disk', sample?.disk_used_bytes, sample?.disk_total_bytes, sample && `${text(bytes(sample.disk_used_bytes))} used`),
-    share('Load', sample?.load1, sample && Math.max(1, sample.cores.length) * 1.5, sample && sample.load1.toFixed(2)),
+    share('Processor', sample?.cpu_pct, 100, (busy) => `${Math.round(busy)} % busy`),
+    share('Memory', sample?.mem_used_bytes, sample?.mem_total_bytes, (used) => `${text(bytes(used))} used`),
+    share('Disk', sample?.disk_used_bytes, sample?.disk_total_bytes, (used) => `${text(bytes(used))} used`),
+    share('Load', sample?.load1, loadFull(sample), (load) => load.toFixed(2)),
     replication(state),
   ];
 }
 
-function share(name: string, part: number | undefined, whole: number | undefined, words: string | undefined): Petal {
-  if (part === undefined || !whole) return { name, level: null, mood: 'calm', words: 'not known yet' };
+type Maybe = number | null | undefined;
+
+function share(name: string, part: Maybe, whole: Maybe, say: (part: number) => string): Petal {
+  if (typeof part !== 'number' || !whole) return { name, level: null, mood: 'calm', words: 'not known' };
   const level = part / whole;
-  return { name, level, mood: level >= BAD ? 'bad' : level >= BUSY ? 'busy' : 'calm', words: words ?? '' };
+  return { name, level, mood: level >= BAD ? 'bad' : level >= BUSY ? 'busy' : 'calm', words: say(part) };
+}
+
+/** Half as much work again as the cores can do at once. */
+function loadFull(sample: Sample | undefined): number {
+  return Math.max(1, sample?.cores.length ?? 1) * 1.5;
 }
 
 function replication(state: SyncStatus | null): Petal {

@@ -1,9 +1,10 @@
 import type { Service, ServiceState } from '../../api/types';
-import { ago, several } from '../../format';
-import { deviceNow } from '../../state/device';
+import { ago, duration, several } from '../../format';
+import { agentUptimeMs } from '../../state/device';
 import { Loading, Pill } from '../../ui/basics';
 
 const MOODS: Record<ServiceState, 'good' | 'busy' | 'quiet' | 'bad'> = {
+  starting: 'quiet',
   running: 'good',
   backoff: 'busy',
   stopped: 'quiet',
@@ -11,6 +12,7 @@ const MOODS: Record<ServiceState, 'good' | 'busy' | 'quiet' | 'bad'> = {
 };
 
 const WORDS: Record<ServiceState, string> = {
+  starting: 'Starting',
   running: 'Running',
   backoff: 'Restarting',
   stopped: 'Stopped',
@@ -40,7 +42,8 @@ export function Services({ services }: { services: Service[] | null }) {
   );
 }
 
-function history({ since_ms, restarts }: Service): string {
-  const changed = ago(deviceNow() - since_ms);
-  return restarts === 0 ? changed : `${changed}, ${several(restarts, 'restart')}`;
+function history({ state, since_ms, restarts }: Service): string {
+  const age = agentUptimeMs() - since_ms;
+  const since = state === 'running' ? `for ${duration(age)}` : ago(age);
+  return restarts === 0 ? since : `${since}, ${several(restarts, 'restart')}`;
 }
