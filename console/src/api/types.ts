@@ -35,7 +35,6 @@ export interface Status {
     durable_sequence: number;
     queue: number;
   };
-  sync?: SyncStatus;
   web?: { listen: string[] };
 }
 

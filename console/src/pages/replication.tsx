@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { wordsOf } from '../api/client';
 import type { SyncState, SyncStatus } from '../api/types';
 import { ago, bytes, count, dateTime, duration, several, text } from '../format';
-import { deviceNow, retrySync, status, sync } from '../state/device';
+import { deviceNow, retrySync, status, sync, troubles } from '../state/device';
 import { canEdit } from '../state/session';
 import { dataAddress } from '../state/route';
 import { Button, Link, Loading, Notice, Pill } from '../ui/basics';
@@ -15,13 +15,19 @@ import { syncExplanation, syncMood, syncTitle } from './sync-words';
 
 export function ReplicationPage() {
   const state = sync.value;
+  const trouble = troubles.value.sync;
   useTick(1_000);
   return (
     <div class="page replication">
       <header class="section-head">
         <h1>Replication</h1>
       </header>
-      {!state && <Loading rows={5} what="the state of replication" />}
+      {!state && !trouble && <Loading rows={5} what="the state of replication" />}
+      {!state && trouble && (
+        <Notice mood="info" title="There is no replication to show.">
+          <p>{trouble}</p>
+        </Notice>
+      )}
       {state?.state === 'off' && <Off />}
       {state && state.state !== 'off' && <On state={state} />}
     </div>

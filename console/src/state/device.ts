@@ -1,7 +1,7 @@
 // What the device says about itself: read once, then kept up to date by the live stream.
 
 import { signal } from '@preact/signals';
-import { call } from '../api/client';
+import { call, Problem, wordsOf } from '../api/client';
 import { openStream } from '../api/events';
 import type { Change, ChangeGap, Metrics, Sample, Service, Status, SyncStatus } from '../api/types';
 import { checkSession } from './session';
@@ -11,12 +11,19 @@ export type Link = 'connecting' | 'live' | 'lost';
 export const link = signal<Link>('connecting');
 export const status = signal<Status | null>(null);
 export const sync = signal<SyncStatus | null>(null);
+/** Why something above is still empty, in words; empty while it is being read. */
+export const troubles = signal<{ status?: string; sync?: string; metrics?: string }>({});
+/** When the device was last heard, by this browser's clock. */
+export const heardAt = signal(0);
 export const samples = signal<Sample[]>([]);
 export const intervalMs = signal(1_000);
 /** The device's clock minus this browser's, so that ages are right on a badly set clock. */
 export const clockSkewMs = signal(0);
 /** Rises when live events flow again after a gap: pages read their data anew. */
 export const generation = signal(0);
+
+/** The words for a part that this agent was built or started without. */
+const ABSENT = 'This agent runs without it.';
 
 const STATUS_MS = 10_000;
 const SAMPLES_MAX = 3_600;
@@ -37,7 +44,10 @@ export function followDevice(): () => void {
   const closeStream = openStream({
     topics: 'metrics,changes,sync,status',
     handlers: {
-      metrics: (sample) => addSample(sample as Sample),
+      metrics: (sample) => {
+        heardAt.value = Date.now();
+        addSample(sample as Sample);
+      },
       change: (change) => hear(change as Change | ChangeGap),
       sync: (state) => (sync.value = state as SyncStatus),
       status: (services) => setServices(services),
@@ -83,15 +93,12 @@ export function agentUptimeMs(): number {
 }
 
 export async function readStatus(): Promise<void> {
-  try {
-    const answer = await call<Status>('GET', 'status');
-    statusReadAt = Date.now();
-    status.value = answer;
-    if (answer.sync) sync.value = answer.sync;
-    if (answer.time?.wall) clockSkewMs.value = Date.parse(answer.time.wall) - Date.now();
-  } catch {
-    // The stream tells about a lost connection; the last known state stays on the page.
-  }
+  const answer = await attempt('status', () => call<Status>('GET', 'status'));
+  if (!answer) return;
+  heardAt.value = Date.now();
+  statusReadAt = Date.now();
+  status.value = answer;
+  if (answer.time?.wall) clockSkewMs.value = Date.parse(answer.time.wall) - Date.now();
 }
 
 export async function retrySync(): Promise<void> {
@@ -99,16 +106,32 @@ export async function retrySync(): Promise<void> {
 }
 
 async function readAll(): Promise<void> {
-  await Promise.all([readStatus(), readMetrics()]);
+  await Promise.all([readStatus(), readSync(), readMetrics()]);
+}
+
+async function readSync(): Promise<void> {
+  const answer = await attempt('sync', () => call<SyncStatus>('GET', 'sync'));
+  if (answer) sync.value = answer;
 }
 
 async function readMetrics(): Promise<void> {
+  const answer = await attempt('metrics', () => call<Metrics>('GET', 'metrics'));
+  if (!answer) return;
+  intervalMs.value = answer.interval_ms || 1_000;
+  samples.value = latestRun(answer.samples.slice(-SAMPLES_MAX));
+}
+
+/** The last known state stays on the page when an attempt fails; the words are for an empty place. */
+async function attempt<T>(what: keyof typeof troubles.value, read: () => Promise<T>): Promise<T | null> {
   try {
-    const answer = await call<Metrics>('GET', 'metrics');
-    intervalMs.value = answer.interval_ms || 1_000;
-    samples.value = latestRun(answer.samples.slice(-SAMPLES_MAX));
-  } catch {
-    // As above; live samples fill the charts.
+    const answer = await read();
+    const { [what]: _, ...others } = troubles.peek();
+    troubles.value = others;
+    return answer;
+  } catch (problem) {
+    const absent = problem instanceof Problem && problem.status === 404;
+    troubles.value = { ...troubles.peek(), [what]: absent ? ABSENT : wordsOf(problem) };
+    return null;
   }
 }
 

@@ -1,7 +1,7 @@
 // The small pieces that every page is made of.
 
 import type { AnchorHTMLAttributes, ButtonHTMLAttributes, ComponentChildren } from 'preact';
-import { useId, useState } from 'preact/hooks';
+import { useEffect, useId, useState } from 'preact/hooks';
 import { go } from '../state/route';
 import { Icon, type IconName } from './icons';
 
@@ -157,8 +157,16 @@ export function Empty({ icon, title, children }: { icon: IconName; title: string
   );
 }
 
-/** Grey lines in the place of what is being read. Requests end by themselves, so these do too. */
+const PATIENCE_MS = 20_000;
+
+/** Grey lines in the place of what is being read; they do not pretend for ever. */
 export function Loading({ rows = 3, what }: { rows?: number; what: string }) {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), PATIENCE_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  if (late) return <p class="muted">{`Still nothing to show for ${what}.`}</p>;
   return (
     <div class="loading" role="status">
       <span class="visually-hidden">{`Reading ${what}`}</span>

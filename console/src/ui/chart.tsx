@@ -175,7 +175,7 @@ function create(spec: ChartSpec, host: HTMLDivElement): uPlot {
     {
       width: host.clientWidth || 300,
       height: HEIGHT,
-      padding: [10, 8, 0, 0],
+      padding: [10, 18, 0, 0],
       legend: { show: false },
       cursor: {
         sync: { key: shared.key, setSeries: false },

@@ -2,8 +2,8 @@
 
 import { useComputed } from '@preact/signals';
 import type { Sample, Status, SyncStatus } from '../../api/types';
-import { bytes, duration, several, text } from '../../format';
-import { link, samples, status, sync } from '../../state/device';
+import { bytes, clock, duration, several, text } from '../../format';
+import { heardAt, link, samples, status, sync, troubles } from '../../state/device';
 import { Pill } from '../../ui/basics';
 import { HealthFlower, type Petal } from '../../ui/flower';
 import { syncMood, syncTitle } from '../sync-words';
@@ -20,7 +20,7 @@ export function Hero() {
       <div class="hero-words">
         <h1>{state?.device?.name ?? 'This device'}</h1>
         <p class="hero-line" role="status">
-          {state ? sentence(state, petals.value) : 'Reading the state of the device'}
+          {state ? sentence(state, petals.value) : (troubles.value.status ?? 'Reading the state of the device')}
         </p>
         <p class="hero-facts">
           <LinkPill />
@@ -48,6 +48,7 @@ function LinkPill() {
 }
 
 function sentence(state: Status, petals: Petal[]): string {
+  if (link.value === 'lost') return `Nothing heard from the device since ${clock(heardAt.value)}.`;
   const down = (state.services ?? []).filter(({ state }) => state === 'failed' || state === 'backoff');
   if (down.length > 0) {
     return `${several(down.length, 'service')} in trouble: ${down.map(({ name }) => name).join(', ')}.`;

@@ -19,11 +19,11 @@ const WORDS: Record<ServiceState, string> = {
   failed: 'Failed',
 };
 
-export function Services({ services }: { services: Service[] | null }) {
+export function Services({ services, trouble }: { services: Service[] | null; trouble: string | undefined }) {
   return (
     <section class="card" aria-labelledby="services-title">
       <h2 id="services-title">Services</h2>
-      {services === null && <Loading what="the services" />}
+      {services === null && (trouble ? <p class="muted">{trouble}</p> : <Loading what="the services" />)}
       {services && (
         <ul class="services">
           {services.map((service) => (

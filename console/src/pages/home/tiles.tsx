@@ -2,8 +2,8 @@
 
 import type { Sample } from '../../api/types';
 import { type Amount, byteRate, bytes, celsius, duration, percent, plain, text } from '../../format';
-import { samples } from '../../state/device';
-import { Loading } from '../../ui/basics';
+import { samples, troubles } from '../../state/device';
+import { Loading, Notice } from '../../ui/basics';
 import { Sparkline } from '../../ui/sparkline';
 
 interface Tile {
@@ -21,7 +21,7 @@ export function Tiles() {
   if (!last) {
     return (
       <section class="card" aria-label="Now">
-        <Loading rows={2} what="the measurements" />
+        <NoSamples />
       </section>
     );
   }
@@ -39,6 +39,16 @@ export function Tiles() {
         </div>
       ))}
     </section>
+  );
+}
+
+function NoSamples() {
+  const trouble = troubles.value.metrics;
+  if (!trouble) return <Loading rows={2} what="the measurements" />;
+  return (
+    <Notice mood="info" title="There are no measurements of this device.">
+      <p>{trouble}</p>
+    </Notice>
   );
 }
 
