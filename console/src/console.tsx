@@ -78,7 +78,11 @@ function Navigation({ page }: { page: Place['page'] }) {
   return (
     <nav class="nav" aria-label="Pages">
       {shown.map((target) => (
-        <Link key={target.page} to={target.to} aria-current={target.page === page ? 'page' : undefined}>
+        <Link
+          key={target.page}
+          to={target.to}
+          aria-current={target.page === page ? 'page' : undefined}
+        >
           <Icon name={target.icon} />
           <span>{target.label}</span>
           {target.page === 'replication' && <SyncDot />}
@@ -121,4 +125,3 @@ function Page({ page }: { page: Place['page'] }) {
       );
   }
 }
-

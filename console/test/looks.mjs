@@ -20,9 +20,19 @@ const SYNC = {
   conflicts: 2,
   next_attempt_ms: Date.now() + 20 * MINUTE_MS,
   last_exchange_ms: Date.now() - 3 * MINUTE_MS,
-  parked: [{ model: 'Setting', key: ['irrigation.start'], reason: 'The item is larger than 400 KB.' }],
-  reason: { kind: 'offline', text: 'The table cannot be reached.', hint: 'Check the network of the device. Nothing is lost; the next attempt comes by itself.' },
-  last_error: { at_ms: Date.now() - 8_000, kind: 'offline', text: 'Connection refused by dynamodb.eu-central-1.amazonaws.com' },
+  parked: [
+    { model: 'Setting', key: ['irrigation.start'], reason: 'The item is larger than 400 KB.' },
+  ],
+  reason: {
+    kind: 'offline',
+    text: 'The table cannot be reached.',
+    hint: 'Check the network of the device. Nothing is lost; the next attempt comes by itself.',
+  },
+  last_error: {
+    at_ms: Date.now() - 8_000,
+    kind: 'offline',
+    text: 'Connection refused by dynamodb.eu-central-1.amazonaws.com',
+  },
 };
 
 const PAGES = {
@@ -78,7 +88,11 @@ async function look(colorScheme, size, viewport) {
     await assertAccessible(browser, label);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(overflow <= 0, `${label} is ${overflow} px too wide`);
-    if (hasFlag('full')) await page.setViewportSize({ ...viewport, height: await page.evaluate(() => document.documentElement.scrollHeight) });
+    if (hasFlag('full'))
+      await page.setViewportSize({
+        ...viewport,
+        height: await page.evaluate(() => document.documentElement.scrollHeight),
+      });
     await browser.shot(label);
     if (hasFlag('full')) await page.setViewportSize(viewport);
     console.log(`ok  ${label}`);

@@ -26,7 +26,13 @@ const { numbers, fields, live, format, route } = await load(`
 
 async function load(contents) {
   const outfile = join(folder, 'parts.mjs');
-  await build({ stdin: { contents, resolveDir: console_, loader: 'ts' }, bundle: true, format: 'esm', outfile, logLevel: 'error' });
+  await build({
+    stdin: { contents, resolveDir: console_, loader: 'ts' },
+    bundle: true,
+    format: 'esm',
+    outfile,
+    logLevel: 'error',
+  });
   return import(pathToFileURL(outfile));
 }
 
@@ -42,12 +48,16 @@ test('numbers of any length survive reading and writing', () => {
 });
 
 test('numbers that a JavaScript number holds are plain numbers', () => {
-  assert.deepEqual(numbers.parseExact('[12.0, 0.1, 123456789012345, 1.5e3]'), [12, 0.1, 123456789012345, 1500]);
+  assert.deepEqual(
+    numbers.parseExact('[12.0, 0.1, 123456789012345, 1.5e3]'),
+    [12, 0.1, 123456789012345, 1500],
+  );
   assert.equal(numbers.parseExact('1234567890123456') instanceof numbers.Decimal, true);
 });
 
 test('broken JSON is refused', () => {
-  for (const text of ['{', '01', '[1,]', '12345678901234567890x']) assert.throws(() => numbers.parseExact(text), SyntaxError);
+  for (const text of ['{', '01', '[1,]', '12345678901234567890x'])
+    assert.throws(() => numbers.parseExact(text), SyntaxError);
 });
 
 const MODEL = {
@@ -69,31 +79,72 @@ const MODEL = {
 };
 
 test('a form starts with the key and a table with its most telling part', () => {
-  assert.deepEqual(fields.formFields(MODEL).map(({ name }) => name).slice(0, 3), ['group', 'id', 'note']);
-  assert.deepEqual(fields.tableFields(MODEL).map(({ name }) => name), ['id', 'note', 'flow', 'mode', 'open', 'group']);
+  assert.deepEqual(
+    fields
+      .formFields(MODEL)
+      .map(({ name }) => name)
+      .slice(0, 3),
+    ['group', 'id', 'note'],
+  );
+  assert.deepEqual(
+    fields.tableFields(MODEL).map(({ name }) => name),
+    ['id', 'note', 'flow', 'mode', 'open', 'group'],
+  );
 });
 
 test('a new row carries typed values and leaves out what is empty', () => {
-  const drafts = { group: 'a', id: 'b', flow: ' 1.50 ', open: 'false', plan: '{"x":1}', tags: '["t"]', seal: 'AAE=', mode: '' };
+  const drafts = {
+    group: 'a',
+    id: 'b',
+    flow: ' 1.50 ',
+    open: 'false',
+    plan: '{"x":1}',
+    tags: '["t"]',
+    seal: 'AAE=',
+    mode: '',
+  };
   const { item, problems } = fields.newItem(fields.formFields(MODEL), drafts);
   assert.deepEqual(problems, []);
-  assert.deepEqual(item, { group: 'a', id: 'b', flow: 1.5, open: false, plan: { x: 1 }, tags: ['t'], seal: 'AAE=' });
+  assert.deepEqual(item, {
+    group: 'a',
+    id: 'b',
+    flow: 1.5,
+    open: false,
+    plan: { x: 1 },
+    tags: ['t'],
+    seal: 'AAE=',
+  });
 });
 
 test('each wrong field of a new row is named', () => {
   const drafts = { group: 'a', flow: '1,5', plan: '[]', tags: 'x', seal: 'A', seen: 'yesterday' };
   const { problems } = fields.newItem(fields.formFields(MODEL), drafts);
-  assert.deepEqual(problems.map(({ field }) => field), ['id', 'flow', 'plan', 'tags', 'seal', 'seen']);
+  assert.deepEqual(
+    problems.map(({ field }) => field),
+    ['id', 'flow', 'plan', 'tags', 'seal', 'seen'],
+  );
 });
 
 test('a patch holds what was changed and nothing else', () => {
-  const before = { group: 'a', id: 'b', flow: 1, note: 'x', plan: { b: 1, a: [2] }, seen: '2026-11-22T10:00:00.123Z' };
+  const before = {
+    group: 'a',
+    id: 'b',
+    flow: 1,
+    note: 'x',
+    plan: { b: 1, a: [2] },
+    seen: '2026-11-22T10:00:00.123Z',
+  };
   const all = fields.formFields(MODEL);
   const drafts = fields.draftsOf(all, before);
   assert.deepEqual(fields.patchOf(all, before, drafts), { patch: {}, problems: [] });
-  assert.deepEqual(fields.patchOf(all, before, { ...drafts, note: '', flow: '2' }).patch, { note: null, flow: 2 });
+  assert.deepEqual(fields.patchOf(all, before, { ...drafts, note: '', flow: '2' }).patch, {
+    note: null,
+    flow: 2,
+  });
   assert.deepEqual(fields.patchOf(all, before, { ...drafts, flow: '1.0' }).patch, {});
-  assert.deepEqual(fields.patchOf(all, before, { ...drafts, flow: '' }).problems, [{ field: 'flow', words: 'This is needed.' }]);
+  assert.deepEqual(fields.patchOf(all, before, { ...drafts, flow: '' }).problems, [
+    { field: 'flow', words: 'This is needed.' },
+  ]);
 });
 
 test('a date keeps its moment through the form of any time zone', () => {
@@ -104,13 +155,27 @@ test('a date keeps its moment through the form of any time zone', () => {
 
 test('what is not in the schema is shown apart', () => {
   const item = { group: 'a', id: 'b', flow: 1, _v: 3, other: { x: 1 } };
-  assert.deepEqual(fields.otherAttributes(MODEL, item), [['_v', 3], ['other', { x: 1 }]]);
+  assert.deepEqual(fields.otherAttributes(MODEL, item), [
+    ['_v', 3],
+    ['other', { x: 1 }],
+  ]);
 });
 
-const ROWS = { name: 'Row', sync: 'both', keys: ['id'], fields: [{ name: 'id', type: 'string', required: true }] };
+const ROWS = {
+  name: 'Row',
+  sync: 'both',
+  keys: ['id'],
+  fields: [{ name: 'id', type: 'string', required: true }],
+};
 const VIEW = { prefix: '', reverse: false, first: true };
 const page = (ids, next = null) => ({ items: ids.map((id) => ({ id })), next });
-const put = (id, more = {}) => ({ model: 'Row', key: [id], type: 'put', origin: 'cloud', item: { id, ...more } });
+const put = (id, more = {}) => ({
+  model: 'Row',
+  key: [id],
+  type: 'put',
+  origin: 'cloud',
+  item: { id, ...more },
+});
 
 function check(start, change, view, expected, outcome) {
   const result = live.applyChange(ROWS, start, change, { ...VIEW, ...view });
@@ -145,11 +210,19 @@ test('amounts have units that fit', () => {
     [format.percent(3.14159), '3.1 %'],
     [format.percent(9.96), '10 %'],
   ];
-  for (const [amount, words] of table) assert.equal(format.text(amount), words.replace(' ', '\u202f'));
+  for (const [amount, words] of table)
+    assert.equal(format.text(amount), words.replace(' ', '\u202f'));
 });
 
 test('durations are told in the two largest units', () => {
-  const table = [[0, '0 s'], [61_000, '1 min 1 s'], [3_600_000, '1 h'], [90_061_000, '1 d 1 h'], [86_400_000, '1 d'], [-5, '0 s']];
+  const table = [
+    [0, '0 s'],
+    [61_000, '1 min 1 s'],
+    [3_600_000, '1 h'],
+    [90_061_000, '1 d 1 h'],
+    [86_400_000, '1 d'],
+    [-5, '0 s'],
+  ];
   for (const [ms, words] of table) assert.equal(format.duration(ms), words);
   assert.equal(format.ago(500), 'just now');
   assert.equal(format.ago(90_000), '1 min ago');
@@ -158,8 +231,20 @@ test('durations are told in the two largest units', () => {
 test('addresses carry any key', () => {
   const key = ['a/b', 'ä ?#%', ''];
   const address = route.dataAddress('Setting', key);
-  assert.deepEqual(route.parsePlace(address), { page: 'data', rest: ['Setting', ...key.slice(0, 2)], creating: false });
-  assert.deepEqual(route.parsePlace('/data/Setting?new'), { page: 'data', rest: ['Setting'], creating: true });
+  assert.deepEqual(route.parsePlace(address), {
+    page: 'data',
+    rest: ['Setting', ...key.slice(0, 2)],
+    creating: false,
+  });
+  assert.deepEqual(route.parsePlace('/data/Setting?new'), {
+    page: 'data',
+    rest: ['Setting'],
+    creating: true,
+  });
   assert.equal(route.parsePlace('/other').page, 'unknown');
-  assert.deepEqual(route.parsePlace('/data/%E0%A4%A'), { page: 'data', rest: ['%E0%A4%A'], creating: false });
+  assert.deepEqual(route.parsePlace('/data/%E0%A4%A'), {
+    page: 'data',
+    rest: ['%E0%A4%A'],
+    creating: false,
+  });
 });

@@ -63,7 +63,9 @@ export function dataPath(model: string, key: readonly string[] = []): string {
 }
 
 function isSignIn(method: Method, path: string): boolean {
-  return (method === 'POST' && path === 'session') || (method === 'PUT' && path === 'session/password');
+  return (
+    (method === 'POST' && path === 'session') || (method === 'PUT' && path === 'session/password')
+  );
 }
 
 async function send(method: Method, path: string, body: unknown): Promise<Response> {

@@ -82,14 +82,7 @@ export interface Metrics {
 }
 
 export type FieldType =
-  | 'string'
-  | 'number'
-  | 'boolean'
-  | 'date'
-  | 'array'
-  | 'object'
-  | 'binary'
-  | 'set';
+  'string' | 'number' | 'boolean' | 'date' | 'array' | 'object' | 'binary' | 'set';
 
 export interface Field {
   name: string;

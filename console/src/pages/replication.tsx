@@ -90,7 +90,15 @@ function nextAttempt({ next_attempt_ms }: SyncStatus): string {
 }
 
 /** The device, the way, the table. The words beside it say the same. */
-function Picture({ state, queued, table }: { state: SyncState; queued: number; table: string | null }) {
+function Picture({
+  state,
+  queued,
+  table,
+}: {
+  state: SyncState;
+  queued: number;
+  table: string | null;
+}) {
   return (
     <div class={`way ${state}`} aria-hidden="true">
       <span class="way-end">
@@ -203,9 +211,7 @@ function Off() {
       <section class="card sync-card" aria-label="State">
         <Picture state="off" queued={0} table={null} />
         <div class="sync-words" role="status">
-          <h2>
-            Replication is off <Pill>off</Pill>
-          </h2>
+          <h2>Replication is off</h2>
           <p>
             This device keeps its data to itself. Switched on, it keeps a DynamoDB table in your own
             AWS account in step with its database, both ways, and carries on by itself after every

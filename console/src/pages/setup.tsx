@@ -5,8 +5,6 @@ import { setUp, start } from '../state/session';
 import { Button, Notice, TextField } from '../ui/basics';
 import { Gate } from '../ui/gate';
 
-
-
 export function Setup() {
   const [code, setCode] = useState('');
   const [name, setName] = useState('');
@@ -61,7 +59,8 @@ export function Setup() {
           <summary>Where do I find the code?</summary>
           <ul>
             <li>
-              Started in a terminal? The agent printed the code there, right below the console’s address.
+              Started in a terminal? The agent printed the code there, right below the console’s
+              address.
             </li>
             <li>
               Running as a service? The code is in the file <code>setup-code</code> in the agent’s
@@ -72,8 +71,8 @@ export function Setup() {
               </pre>
             </li>
             <li>
-              The code works for an hour. <code>periwinkle setup</code> on the device makes a new one, and
-              so does starting the agent again.
+              The code works for an hour. <code>periwinkle setup</code> on the device makes a new
+              one, and so does starting the agent again.
             </li>
           </ul>
         </details>

@@ -122,7 +122,10 @@ async function readMetrics(): Promise<void> {
 }
 
 /** The last known state stays on the page when an attempt fails; the words are for an empty place. */
-async function attempt<T>(what: keyof typeof troubles.value, read: () => Promise<T>): Promise<T | null> {
+async function attempt<T>(
+  what: keyof typeof troubles.value,
+  read: () => Promise<T>,
+): Promise<T | null> {
   try {
     const answer = await read();
     const { [what]: _, ...others } = troubles.peek();
@@ -144,7 +147,9 @@ function addSample(sample: Sample): void {
 
 /** What came after the device's clock was last set back: a chart needs rising times. */
 function latestRun(all: Sample[]): Sample[] {
-  const start = all.findLastIndex((sample, index) => index > 0 && sample.at_ms <= (all[index - 1]?.at_ms ?? 0));
+  const start = all.findLastIndex(
+    (sample, index) => index > 0 && sample.at_ms <= (all[index - 1]?.at_ms ?? 0),
+  );
   return start < 0 ? all : all.slice(start);
 }
 

@@ -44,7 +44,11 @@ export function Button({ look = 'plain', icon, busy, disabled, children, ...rest
   );
 }
 
-export function IconButton({ icon, label, ...rest }: { icon: IconName; label: string } & ButtonHTMLAttributes) {
+export function IconButton({
+  icon,
+  label,
+  ...rest
+}: { icon: IconName; label: string } & ButtonHTMLAttributes) {
   return (
     <button type="button" class="icon-button" aria-label={label} title={label} {...rest}>
       <Icon name={icon} />
@@ -67,7 +71,17 @@ interface TextFieldProps {
   mono?: boolean;
 }
 
-export function TextField({ label, value, onValue, hint, error, type = 'text', autofocus, mono, ...rest }: TextFieldProps) {
+export function TextField({
+  label,
+  value,
+  onValue,
+  hint,
+  error,
+  type = 'text',
+  autofocus,
+  mono,
+  ...rest
+}: TextFieldProps) {
   const id = useId();
   const [visible, setVisible] = useState(false);
   const secret = type === 'password';
@@ -106,7 +120,15 @@ export function TextField({ label, value, onValue, hint, error, type = 'text', a
   );
 }
 
-export function FieldNote({ id, hint, error }: { id: string; hint?: ComponentChildren; error?: string | undefined }) {
+export function FieldNote({
+  id,
+  hint,
+  error,
+}: {
+  id: string;
+  hint?: ComponentChildren;
+  error?: string | undefined;
+}) {
   if (error) {
     return (
       <p id={id} class="field-error">
@@ -129,7 +151,15 @@ function focusOnce(element: HTMLElement | null): void {
   }
 }
 
-export function Notice({ mood, title, children }: { mood: 'info' | 'good' | 'busy' | 'bad'; title?: string; children?: ComponentChildren }) {
+export function Notice({
+  mood,
+  title,
+  children,
+}: {
+  mood: 'info' | 'good' | 'busy' | 'bad';
+  title?: string;
+  children?: ComponentChildren;
+}) {
   return (
     <div class={`notice ${mood}`} role={mood === 'bad' ? 'alert' : 'status'}>
       <Icon name={mood === 'info' ? 'info' : mood === 'good' ? 'check' : 'alert'} />
@@ -141,11 +171,25 @@ export function Notice({ mood, title, children }: { mood: 'info' | 'good' | 'bus
   );
 }
 
-export function Pill({ mood = 'quiet', children }: { mood?: 'quiet' | 'good' | 'busy' | 'bad' | 'accent'; children: ComponentChildren }) {
+export function Pill({
+  mood = 'quiet',
+  children,
+}: {
+  mood?: 'quiet' | 'good' | 'busy' | 'bad' | 'accent';
+  children: ComponentChildren;
+}) {
   return <span class={`pill ${mood}`}>{children}</span>;
 }
 
-export function Empty({ icon, title, children }: { icon: IconName; title: string; children?: ComponentChildren }) {
+export function Empty({
+  icon,
+  title,
+  children,
+}: {
+  icon: IconName;
+  title: string;
+  children?: ComponentChildren;
+}) {
   return (
     <div class="empty">
       <span class="empty-icon">
@@ -177,7 +221,15 @@ export function Loading({ rows = 3, what }: { rows?: number; what: string }) {
   );
 }
 
-export function Failure({ what, words, retry }: { what: string; words: string; retry: () => void }) {
+export function Failure({
+  what,
+  words,
+  retry,
+}: {
+  what: string;
+  words: string;
+  retry: () => void;
+}) {
   return (
     <div class="failure">
       <Notice mood="bad" title={`${what} could not be read.`}>

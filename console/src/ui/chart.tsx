@@ -49,7 +49,15 @@ const BINARY_STEPS = Array.from({ length: 51 }, (_, exponent) => 2 ** exponent);
 
 type Row = [number[], ...(number | null)[][]];
 
-export function Chart({ spec, windowS, extra }: { spec: ChartSpec; windowS: number; extra?: preact.ComponentChildren }) {
+export function Chart({
+  spec,
+  windowS,
+  extra,
+}: {
+  spec: ChartSpec;
+  windowS: number;
+  extra?: preact.ComponentChildren;
+}) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   useEffect(() => {
@@ -136,7 +144,8 @@ function columns(spec: ChartSpec, shown: Sample[]): Row {
   shown.forEach((sample, index) => {
     const before = shown[index - 1];
     times.push(sample.at_ms / 1000);
-    const hole = before !== undefined && sample.at_ms - before.at_ms > GAP_INTERVALS * intervalMs.peek();
+    const hole =
+      before !== undefined && sample.at_ms - before.at_ms > GAP_INTERVALS * intervalMs.peek();
     spec.series.forEach((series, column) => {
       const value = series.value(sample) ?? null;
       // One missing point is enough to break the line, and keeps indexes equal to samples.
@@ -170,7 +179,12 @@ function create(spec: ChartSpec, host: HTMLDivElement): uPlot {
   const style = getComputedStyle(host);
   const tone = (name: string) => style.getPropertyValue(`--${name}`).trim();
   const font = `11px ${style.fontFamily}`;
-  const axis = { stroke: tone('muted'), font, ticks: { show: false }, grid: { stroke: tone('grid'), width: 1 } };
+  const axis = {
+    stroke: tone('muted'),
+    font,
+    ticks: { show: false },
+    grid: { stroke: tone('grid'), width: 1 },
+  };
   return new uPlot(
     {
       width: host.clientWidth || 300,
@@ -185,8 +199,21 @@ function create(spec: ChartSpec, host: HTMLDivElement): uPlot {
       },
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, space: 56, incrs: TIME_STEPS_S, size: 28, grid: { show: false }, values: (_, ticks) => ticks.map((at) => timeOf(at)) },
-        { ...axis, space: 34, size: 62, values: (_, ticks) => ticks.map(spec.tick ?? spec.say), ...(spec.binary ? { incrs: BINARY_STEPS } : {}) },
+        {
+          ...axis,
+          space: 56,
+          incrs: TIME_STEPS_S,
+          size: 28,
+          grid: { show: false },
+          values: (_, ticks) => ticks.map((at) => timeOf(at)),
+        },
+        {
+          ...axis,
+          space: 34,
+          size: 62,
+          values: (_, ticks) => ticks.map(spec.tick ?? spec.say),
+          ...(spec.binary ? { incrs: BINARY_STEPS } : {}),
+        },
       ],
       series: [
         {},

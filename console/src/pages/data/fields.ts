@@ -114,7 +114,11 @@ export function newItem(fields: Field[], drafts: Drafts): { item: Item; problems
 }
 
 /** What differs between an item and the form; null takes a field away. */
-export function patchOf(fields: Field[], before: Item, drafts: Drafts): { patch: Item; problems: FieldProblem[] } {
+export function patchOf(
+  fields: Field[],
+  before: Item,
+  drafts: Drafts,
+): { patch: Item; problems: FieldProblem[] } {
   const patch: Item = {};
   const problems: FieldProblem[] = [];
   for (const field of fields) {
@@ -146,10 +150,17 @@ export function shown(field: Field, value: unknown): string {
 function shownNumber(text: string): string {
   const value = Number(text);
   if (Number.isInteger(value) || Math.abs(value) >= 1e12) return text;
-  return String(Math.abs(value) >= 1000 ? Math.round(value * 100) / 100 : Number(value.toPrecision(6)));
+  return String(
+    Math.abs(value) >= 1000 ? Math.round(value * 100) / 100 : Number(value.toPrecision(6)),
+  );
 }
 
-function read(field: Field, draft: string, problems: FieldProblem[], take: (value: unknown) => void): void {
+function read(
+  field: Field,
+  draft: string,
+  problems: FieldProblem[],
+  take: (value: unknown) => void,
+): void {
   try {
     take(valueOf(field, draft));
   } catch (problem) {
@@ -169,7 +180,12 @@ function jsonOf(draft: string, fits: (value: unknown) => boolean, wanted: string
 }
 
 function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Decimal);
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Decimal)
+  );
 }
 
 function timeOf(value: unknown): Date {
@@ -181,7 +197,10 @@ function localTime(value: unknown): string {
   const when = timeOf(value);
   if (Number.isNaN(when.getTime())) return '';
   const shifted = new Date(when.getTime() - when.getTimezoneOffset() * 60_000);
-  return shifted.toISOString().slice(0, -1).replace(/\.000$/, '');
+  return shifted
+    .toISOString()
+    .slice(0, -1)
+    .replace(/\.000$/, '');
 }
 
 function isoTime(draft: string): string {

@@ -25,7 +25,9 @@ export function Rows({ model }: { model: Model }) {
   // The tokens of the pages walked through; the last one is of the page on screen.
   const [tokens, setTokens] = useState<string[]>([]);
   const token = tokens.at(-1) ?? '';
-  const rows = useLoad(JSON.stringify([prefix, reverse, token]), () => readPage(model, prefix, reverse, token));
+  const rows = useLoad(JSON.stringify([prefix, reverse, token]), () =>
+    readPage(model, prefix, reverse, token),
+  );
   const live = useLiveRows(model, rows.set, { prefix, reverse, first: token === '' });
   const reload = () => {
     live.forget();
@@ -54,12 +56,19 @@ export function Rows({ model }: { model: Model }) {
         )}
       </header>
       <div class="toolbar">
-        <PrefixField name={model.keys[0] ?? 'key'} onPrefix={(text) => (setPrefix(text), restart())} />
-        <Button icon="sort" aria-pressed={reverse} onClick={() => (setReverse(!reverse), restart())}>
-          Last first
+        <PrefixField
+          name={model.keys[0] ?? 'key'}
+          onPrefix={(text) => (setPrefix(text), restart())}
+        />
+        <Button
+          icon="sort"
+          aria-pressed={reverse}
+          onClick={() => (setReverse(!reverse), restart())}
+        >
+          <span>Last first</span>
         </Button>
         <Button icon="retry" onClick={reload}>
-          Refresh
+          <span>Refresh</span>
         </Button>
       </div>
       <div role="status">
@@ -74,8 +83,12 @@ export function Rows({ model }: { model: Model }) {
       </div>
       {rows.error && <Failure what="The rows" words={rows.error} retry={reload} />}
       {!rows.value && !rows.error && <Loading rows={6} what="the rows" />}
-      {rows.value && rows.value.items.length === 0 && rows.value.next === null && <NoRows model={model} prefix={prefix} writable={writable} />}
-      {rows.value && rows.value.items.length > 0 && <Table model={model} items={rows.value.items} marks={live.marks} />}
+      {rows.value && rows.value.items.length === 0 && rows.value.next === null && (
+        <NoRows model={model} prefix={prefix} writable={writable} />
+      )}
+      {rows.value && rows.value.items.length > 0 && (
+        <Table model={model} items={rows.value.items} marks={live.marks} />
+      )}
       {rows.value && (
         <Pages
           page={tokens.length + 1}
@@ -98,7 +111,12 @@ export function Rows({ model }: { model: Model }) {
   );
 }
 
-function readPage(model: Model, prefix: string, reverse: boolean, token: string): Promise<ItemPage> {
+function readPage(
+  model: Model,
+  prefix: string,
+  reverse: boolean,
+  token: string,
+): Promise<ItemPage> {
   const query = new URLSearchParams({ limit: String(PAGE_ROWS) });
   if (prefix !== '') query.set('prefix', prefix);
   if (reverse) query.set('reverse', 'true');
@@ -115,7 +133,11 @@ interface Live {
 type View = Parameters<typeof applyChange>[3];
 
 /** Lets changes of this model flow into the rows on screen and remembers where they came from. */
-function useLiveRows(model: Model, set: (change: (page: ItemPage) => ItemPage) => void, view: View): Live {
+function useLiveRows(
+  model: Model,
+  set: (change: (page: ItemPage) => ItemPage) => void,
+  view: View,
+): Live {
   const [marks, setMarks] = useState(() => new Map<string, Mark>());
   const [elsewhere, setElsewhere] = useState(0);
   const viewNow = useRef(view);
@@ -124,7 +146,8 @@ function useLiveRows(model: Model, set: (change: (page: ItemPage) => ItemPage) =
     function apply(change: Change): void {
       set((page) => {
         const result = applyChange(model, page, change, viewNow.current);
-        if (result.outcome === 'elsewhere' && change.type === 'put') setElsewhere((many) => many + 1);
+        if (result.outcome === 'elsewhere' && change.type === 'put')
+          setElsewhere((many) => many + 1);
         return result.page;
       });
     }
@@ -196,7 +219,8 @@ interface PagesProps {
 }
 
 function Pages({ page, rows, next, onBack, onNext }: PagesProps) {
-  if (page === 1 && next === null) return <p class="muted pages">{rows > 0 ? `${rows} in all` : ''}</p>;
+  if (page === 1 && next === null)
+    return <p class="muted pages">{rows > 0 ? `${rows} in all` : ''}</p>;
   return (
     <nav class="pages" aria-label="Pages of rows">
       <Button icon="left" disabled={page === 1} onClick={onBack}>

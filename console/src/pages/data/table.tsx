@@ -14,7 +14,15 @@ export interface Mark {
   turn: number;
 }
 
-export function Table({ model, items, marks }: { model: Model; items: Item[]; marks: Map<string, Mark> }) {
+export function Table({
+  model,
+  items,
+  marks,
+}: {
+  model: Model;
+  items: Item[];
+  marks: Map<string, Mark>;
+}) {
   const columns = tableFields(model);
   return (
     <div class="card table-box" role="region" aria-label={`Rows of ${model.name}`} tabIndex={0}>
@@ -31,7 +39,16 @@ export function Table({ model, items, marks }: { model: Model; items: Item[]; ma
         <tbody>
           {items.map((item) => {
             const key = keyOf(model, item);
-            return <Row key={keyText(key)} model={model} item={item} itemKey={key} columns={columns} mark={marks.get(keyText(key))} />;
+            return (
+              <Row
+                key={keyText(key)}
+                model={model}
+                item={item}
+                itemKey={key}
+                columns={columns}
+                mark={marks.get(keyText(key))}
+              />
+            );
           })}
         </tbody>
       </table>
@@ -81,7 +98,11 @@ function Cell({ field, value, to, mark }: CellProps) {
       </th>
     );
   }
-  return <td class={field.type === 'number' ? 'number' : undefined}>{text || <span class="unset">–</span>}</td>;
+  return (
+    <td class={field.type === 'number' ? 'number' : undefined}>
+      {text || <span class="unset">–</span>}
+    </td>
+  );
 }
 
 function Origin({ mark }: { mark: Mark }) {

@@ -20,16 +20,16 @@ export function Hero() {
       <div class="hero-words">
         <h1>{state?.device?.name ?? 'This device'}</h1>
         <p class="hero-line" role="status">
-          {state ? sentence(state, petals.value) : (troubles.value.status ?? 'Reading the state of the device')}
+          {state
+            ? sentence(state, petals.value)
+            : (troubles.value.status ?? 'Reading the state of the device')}
         </p>
         <p class="hero-facts">
           <LinkPill />
           {state?.uptime_ms !== undefined && <span>{`Agent up ${duration(state.uptime_ms)}`}</span>}
           {state && <span>{`Version ${state.version}`}</span>}
           {state?.device && <span class="mono">{state.device.id}</span>}
-          {state?.time && !state.time.trusted && (
-            <Pill mood="busy">Clock not confirmed yet</Pill>
-          )}
+          {state?.time && !state.time.trusted && <Pill mood="busy">Clock not confirmed yet</Pill>}
         </p>
       </div>
     </section>
@@ -49,7 +49,9 @@ function LinkPill() {
 
 function sentence(state: Status, petals: Petal[]): string {
   if (link.value === 'lost') return `Nothing heard from the device since ${clock(heardAt.value)}.`;
-  const down = (state.services ?? []).filter(({ state }) => state === 'failed' || state === 'backoff');
+  const down = (state.services ?? []).filter(
+    ({ state }) => state === 'failed' || state === 'backoff',
+  );
   if (down.length > 0) {
     return `${several(down.length, 'service')} in trouble: ${down.map(({ name }) => name).join(', ')}.`;
   }
@@ -63,8 +65,18 @@ function sentence(state: Status, petals: Petal[]): string {
 function petalsOf(sample: Sample | undefined, state: SyncStatus | null): Petal[] {
   return [
     share('Processor', sample?.cpu_pct, 100, (busy) => `${Math.round(busy)} % busy`),
-    share('Memory', sample?.mem_used_bytes, sample?.mem_total_bytes, (used) => `${text(bytes(used))} used`),
-    share('Disk', sample?.disk_used_bytes, sample?.disk_total_bytes, (used) => `${text(bytes(used))} used`),
+    share(
+      'Memory',
+      sample?.mem_used_bytes,
+      sample?.mem_total_bytes,
+      (used) => `${text(bytes(used))} used`,
+    ),
+    share(
+      'Disk',
+      sample?.disk_used_bytes,
+      sample?.disk_total_bytes,
+      (used) => `${text(bytes(used))} used`,
+    ),
     share('Load', sample?.load1, loadFull(sample), (load) => load.toFixed(2)),
     replication(state),
   ];
@@ -73,9 +85,15 @@ function petalsOf(sample: Sample | undefined, state: SyncStatus | null): Petal[]
 type Maybe = number | null | undefined;
 
 function share(name: string, part: Maybe, whole: Maybe, say: (part: number) => string): Petal {
-  if (typeof part !== 'number' || !whole) return { name, level: null, mood: 'calm', words: 'not known' };
+  if (typeof part !== 'number' || !whole)
+    return { name, level: null, mood: 'calm', words: 'not known' };
   const level = part / whole;
-  return { name, level, mood: level >= BAD ? 'bad' : level >= BUSY ? 'busy' : 'calm', words: say(part) };
+  return {
+    name,
+    level,
+    mood: level >= BAD ? 'bad' : level >= BUSY ? 'busy' : 'calm',
+    words: say(part),
+  };
 }
 
 /** Half as much work again as the cores can do at once. */

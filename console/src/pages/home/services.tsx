@@ -19,18 +19,27 @@ const WORDS: Record<ServiceState, string> = {
   failed: 'Failed',
 };
 
-export function Services({ services, trouble }: { services: Service[] | null; trouble: string | undefined }) {
+export function Services({
+  services,
+  trouble,
+}: {
+  services: Service[] | null;
+  trouble: string | undefined;
+}) {
   return (
     <section class="card" aria-labelledby="services-title">
       <h2 id="services-title">Services</h2>
-      {services === null && (trouble ? <p class="muted">{trouble}</p> : <Loading what="the services" />)}
+      {services === null &&
+        (trouble ? <p class="muted">{trouble}</p> : <Loading what="the services" />)}
       {services && (
         <ul class="services">
           {services.map((service) => (
             <li key={service.name}>
               <div>
                 <strong>{service.name}</strong>
-                <Pill mood={MOODS[service.state] ?? 'quiet'}>{WORDS[service.state] ?? service.state}</Pill>
+                <Pill mood={MOODS[service.state] ?? 'quiet'}>
+                  {WORDS[service.state] ?? service.state}
+                </Pill>
               </div>
               <p class="muted">{history(service)}</p>
               {service.error && <p class="field-error">{service.error}</p>}

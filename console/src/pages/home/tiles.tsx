@@ -1,7 +1,16 @@
 // The numbers of this moment, each with a line of the last minute.
 
 import type { Sample } from '../../api/types';
-import { type Amount, byteRate, bytes, celsius, duration, percent, plain, text } from '../../format';
+import {
+  type Amount,
+  byteRate,
+  bytes,
+  celsius,
+  duration,
+  percent,
+  plain,
+  text,
+} from '../../format';
 import { samples, troubles } from '../../state/device';
 import { Loading, Notice } from '../../ui/basics';
 import { Sparkline } from '../../ui/sparkline';
@@ -54,7 +63,8 @@ function NoSamples() {
 
 function tilesOf(last: Sample, recent: Sample[]): Tile[] {
   const cores = last.cores.length;
-  const past = (value: (sample: Sample) => number | null) => recent.map((sample) => value(sample) ?? 0);
+  const past = (value: (sample: Sample) => number | null) =>
+    recent.map((sample) => value(sample) ?? 0);
   return [
     {
       name: 'Processor',
@@ -95,7 +105,12 @@ function tilesOf(last: Sample, recent: Sample[]): Tile[] {
       ...(last.disk_total_bytes ? { max: last.disk_total_bytes } : {}),
       color: 'c5',
     },
-    typeof last.temp_c === 'number' ? temperature(last.temp_c, past(({ temp_c }) => temp_c)) : uptime(last),
+    typeof last.temp_c === 'number'
+      ? temperature(
+          last.temp_c,
+          past(({ temp_c }) => temp_c),
+        )
+      : uptime(last),
   ];
 }
 
@@ -104,7 +119,9 @@ function known(value: number | null, say: (value: number) => Amount): Amount {
 }
 
 function diskFree({ disk_total_bytes, disk_used_bytes }: Sample): number | null {
-  return disk_total_bytes === null || disk_used_bytes === null ? null : disk_total_bytes - disk_used_bytes;
+  return disk_total_bytes === null || disk_used_bytes === null
+    ? null
+    : disk_total_bytes - disk_used_bytes;
 }
 
 function temperature(now: number, values: number[]): Tile {
@@ -119,7 +136,8 @@ function temperature(now: number, values: number[]): Tile {
 }
 
 function uptime({ uptime_s }: Sample): Tile {
-  const [first = '–', unit = '', ...rest] = uptime_s === null ? [] : duration(uptime_s * 1000).split(' ');
+  const [first = '–', unit = '', ...rest] =
+    uptime_s === null ? [] : duration(uptime_s * 1000).split(' ');
   return {
     name: 'Device up',
     amount: { value: first, unit },
