@@ -1,1 +1,5 @@
-//! testkit
+//! Simulated clock, network, disk and cloud for Periwinkle's tests. Never a normal dependency.
+
+pub mod disk;
+pub mod dynamo;
+pub mod rng;

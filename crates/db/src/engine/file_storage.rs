@@ -1,0 +1,202 @@
+//! The real disk: one directory, locked for this process.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Advice, FallocateFlags};
+use rustix::io::Errno;
+
+use super::error::StorageError;
+use super::storage::{Storage, StorageFile};
+
+const LOCK_NAME: &str = "lock";
+
+/// The largest page that a Linux system of today has.
+const PAGE_BYTES_MAX: u64 = 64 << 10;
+
+/// Readable by the owner only: the database holds password hashes.
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// A directory on a file system. It stays locked until this value is dropped.
+#[derive(Debug)]
+pub struct FileStorage {
+    directory: PathBuf,
+    handle: File,
+    _lock: File,
+}
+
+impl FileStorage {
+    /// Makes the directory if it is missing, and takes its lock.
+    ///
+    /// The lock is advisory and belongs to the process: the system lets go of it however the
+    /// process ends. The file holds the process id, for the message of those who come second.
+    pub fn open(directory: impl Into<PathBuf>) -> Result<FileStorage, StorageError> {
+        let directory = directory.into();
+        let failed = |source| StorageError::Io {
+            directory: directory.clone(),
+            source,
+        };
+        let handle = make_directory(&directory).map_err(failed)?;
+        let mut lock = open_lock(&directory).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StorageError::Locked {
+                    pid: read_pid(&mut lock),
+                    directory,
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        write_pid(&mut lock).map_err(failed)?;
+        Ok(FileStorage {
+            directory,
+            handle,
+            _lock: lock,
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+fn make_directory(directory: &Path) -> io::Result<File> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(directory)?;
+    if let Some(parent) = directory.parent().filter(|p| !p.as_os_str().is_empty()) {
+        File::open(parent)?.sync_all()?;
+    }
+    File::open(directory)
+}
+
+fn open_lock(directory: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(FILE_MODE)
+        .open(directory.join(LOCK_NAME))
+}
+
+fn read_pid(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// A full disk must not keep the database from opening: without room the file stays empty.
+fn write_pid(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    match writeln!(lock, "{}", std::process::id()) {
+        Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl Storage for FileStorage {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.directory)? {
+            // Names that are not UTF-8 are not ours.
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(self.path(name))?;
+        Ok(Arc::new(file))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path(name))?;
+        Ok(Arc::new(file))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path(name))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        free_bytes(&self.handle)
+    }
+}
+
+impl StorageFile for File {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(buffer, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn reserve(&self, size: u64) -> io::Result<()> {
+        let from = self.metadata()?.len();
+        if from >= size {
+            return Ok(());
+        }
+        let promised = rustix::io::retry_on_intr(|| {
+            rustix::fs::fallocate(self, FallocateFlags::empty(), from, size - from)
+        });
+        match promised {
+            // Not every file system can promise room (UBIFS, NFS 3): look whether there is some.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => reserve_unpromised(self, from, size),
+            done => Ok(done?),
+        }
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        self.set_len(size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // fdatasync also covers the size when it has changed.
+        self.sync_data()
+    }
+
+    fn sync_and_forget(&self, offset: u64) -> io::Result<()> {
+        self.sync_data()?;
+        // Pages that a failed sync left behind count as clean, and clean pages go; but only
+        // whole ones.
+        let from = offset - offset % PAGE_BYTES_MAX;
+        Ok(rustix::fs::fadvise(self, from, None, Advice::DontNeed)?)
+    }
+}
+
+fn reserve_unpromised(file: &File, from: u64, size: u64) -> io::Result<()> {
+    if free_bytes(file)? < size - from {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    file.set_len(size)
+}
+
+fn free_bytes(file: &File) -> io::Result<u64> {
+    let disk = rustix::fs::fstatvfs(file)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}

@@ -1,0 +1,397 @@
+//! The engine without threads: commits and reads in memory, disk work as jobs to run elsewhere.
+
+use std::sync::Arc;
+
+use periwinkle_core::limits::{DB_KEY_BYTES_MAX, DB_TRANSACTION_BYTES_MAX};
+
+use super::batch::Batch;
+use super::directory::{Directory, Found, KeyRange, Order, Place};
+use super::error::{CommitError, OpenError, ReadError, StoreFailure};
+use super::flush::{Flush, Flushed, Reserve, Reserved, is_full};
+use super::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
+use super::log::{Log, RoomWanted, segment_name};
+use super::options::Options;
+use super::read::{Entry, Lookup, Unread};
+use super::recover::{self, OpenReport};
+use super::stats::Stats;
+use super::storage::Storage;
+
+/// The deterministic heart of the database: an ordered map of byte keys to byte values over a log.
+///
+/// A commit is visible to reads at once and durable when the flush that carries it has ended:
+///
+/// 1. [`commit`](Engine::commit) appends one frame to the tail in memory;
+/// 2. [`take_flush`](Engine::take_flush) hands out what waits for the disk;
+/// 3. [`Flush::run`] writes and syncs it, wherever and whenever the caller likes;
+/// 4. [`flushed`](Engine::flushed) moves [`durable_sequence`](Engine::durable_sequence) on.
+///
+/// [`take_reserve`](Engine::take_reserve) and [`reserved`](Engine::reserved) do the same for the
+/// room that later commits need. [`Store`](super::Store) drives all this with one thread.
+pub struct Engine {
+    log: Log,
+    directory: Directory,
+    sequence: u64,
+    durable: u64,
+    unsynced_bytes_max: usize,
+    state: State,
+    /// The last frame is that of an orderly close.
+    closed_cleanly: bool,
+    reserve_attempts: u64,
+    full: Option<Full>,
+    counters: Counters,
+}
+
+#[derive(Clone)]
+enum State {
+    Open,
+    Closed,
+    Failed(StoreFailure),
+}
+
+/// The last reservation found no room for this many bytes.
+struct Full {
+    bytes: u64,
+    source: Arc<std::io::Error>,
+}
+
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) bytes_written: u64,
+    pub(crate) syncs: u64,
+    pub(crate) cut_tails: u64,
+}
+
+/// Why [`Engine::commit`] did nothing.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Too much waits for the disk. Try again after a flush.
+    Busy,
+    /// The frame needs a segment that is not reserved yet. Run the job of
+    /// [`Engine::take_reserve`], then ask [`Engine::full`] and try again.
+    NoRoom(Room),
+    /// Trying again as it is will not help.
+    Error(CommitError),
+}
+
+/// What a refused commit waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    bytes: u64,
+    attempt: u64,
+}
+
+impl Engine {
+    /// Opens the log in `storage`, or starts one. See `docs/formats/log.md` for the opening rule.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        options: &Options,
+    ) -> Result<(Engine, OpenReport), OpenError> {
+        let opened = recover::open(storage, options)?;
+        let engine = Engine {
+            log: opened.log,
+            directory: opened.directory,
+            sequence: opened.report.sequence,
+            durable: opened.report.sequence,
+            unsynced_bytes_max: options.unsynced_bytes_max,
+            state: State::Open,
+            closed_cleanly: opened.report.clean,
+            reserve_attempts: 0,
+            full: None,
+            counters: opened.counters,
+        };
+        Ok((engine, opened.report))
+    }
+
+    /// Makes a batch visible and gives it the next sequence. An empty batch changes nothing and
+    /// gets the sequence of the last commit.
+    pub fn commit(&mut self, batch: &Batch) -> Result<u64, Refusal> {
+        self.check_writable().map_err(Refusal::Error)?;
+        if batch.is_empty() {
+            return Ok(self.sequence);
+        }
+        check_sizes(batch).map_err(Refusal::Error)?;
+        self.check_backlog(batch)?;
+        let sequence = self.sequence + 1;
+        let (segment, payload_at) = self.append(sequence, batch)?;
+        self.sequence = sequence;
+        self.closed_cleanly = false;
+        self.apply(batch, segment, payload_at);
+        Ok(sequence)
+    }
+
+    /// The row of `key`, from memory or as a read to be done.
+    pub fn lookup(&mut self, key: &[u8]) -> Option<Lookup> {
+        let found = self.directory.get(key)?;
+        Some(self.resolve(key.into(), found))
+    }
+
+    /// The row of `key`; reads the disk when the value is not in memory.
+    pub fn get(&mut self, key: &[u8]) -> Result<Option<Entry>, ReadError> {
+        let Some(lookup) = self.lookup(key) else {
+            return Ok(None);
+        };
+        self.finish(lookup).map(Some)
+    }
+
+    /// Whether `key` is there.
+    pub fn contains(&mut self, key: &[u8]) -> bool {
+        self.directory.get(key).is_some()
+    }
+
+    /// Up to `limit` rows of a range, all as of now; the values may still have to be read.
+    pub fn range(&mut self, range: &KeyRange, order: Order, limit: usize) -> Vec<Lookup> {
+        self.directory
+            .range(range, order, limit)
+            .into_iter()
+            .map(|(key, found)| self.resolve(key, found))
+            .collect()
+    }
+
+    /// Up to `limit` rows of a range; reads the disk for values that are not in memory.
+    pub fn scan(
+        &mut self,
+        range: &KeyRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ReadError> {
+        self.range(range, order, limit)
+            .into_iter()
+            .map(|lookup| self.finish(lookup))
+            .collect()
+    }
+
+    /// Keeps a value that the caller read from the disk in the cache.
+    pub fn remember(&mut self, read: &Unread, entry: &Entry) {
+        let value = Arc::clone(&entry.value);
+        self.directory.remember(&entry.key, read.place, value);
+    }
+
+    /// What has to be written and synced: everything committed so far. `None` while the last
+    /// flush is under way, or when nothing waits.
+    pub fn take_flush(&mut self) -> Option<Flush> {
+        match self.state {
+            State::Failed(_) => None,
+            State::Open | State::Closed => self.log.take_flush(self.sequence),
+        }
+    }
+
+    /// Takes note of how the flush ended. After an error nothing is written any more.
+    pub fn flushed(&mut self, done: Flushed) {
+        self.counters.bytes_written += done.bytes_written;
+        self.counters.syncs += done.syncs;
+        match done.result {
+            Ok(through) => {
+                self.durable = through;
+                self.log.flushed();
+            }
+            Err(failure) => self.state = State::Failed(failure),
+        }
+    }
+
+    /// A segment that should be reserved now.
+    pub fn take_reserve(&mut self) -> Option<Reserve> {
+        match self.state {
+            State::Open => self.log.take_reserve(),
+            State::Closed | State::Failed(_) => None,
+        }
+    }
+
+    /// Takes note of how the reservation ended. A full disk refuses the commits that need the
+    /// room; any other error is treated like one of a write.
+    pub fn reserved(&mut self, done: Reserved) {
+        self.counters.bytes_written += done.bytes_written;
+        self.counters.syncs += done.syncs;
+        self.reserve_attempts += 1;
+        self.full = None;
+        match done.result {
+            Ok(spare) => self.log.reserved(Some(spare)),
+            Err(error) => {
+                self.log.reserved(None);
+                let source = Arc::new(error);
+                if is_full(&source) {
+                    let bytes = done.bytes_min;
+                    self.full = Some(Full { bytes, source });
+                } else {
+                    self.state = State::Failed(StoreFailure {
+                        operation: "reserve",
+                        file: done.file,
+                        source,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether an attempt to reserve the room that a commit wants has ended since it was refused.
+    pub fn room_was_tried(&self, room: Room) -> bool {
+        self.reserve_attempts > room.attempt
+    }
+
+    /// The error for a commit whose room was tried for and not found.
+    pub fn full(&self, room: Room) -> Option<CommitError> {
+        let full = self.full.as_ref().filter(|full| full.bytes <= room.bytes)?;
+        Some(CommitError::DiskFull {
+            bytes: room.bytes,
+            source: Arc::clone(&full.source),
+        })
+    }
+
+    /// Takes no more commits and appends the frame of an orderly close, which says that all
+    /// before it was synced. Call it when nothing waits for the disk; then flush once more.
+    pub fn close(&mut self) {
+        if !matches!(self.state, State::Open) || self.durable != self.sequence {
+            return;
+        }
+        self.state = State::Closed;
+        if self.closed_cleanly {
+            return;
+        }
+        self.sequence += 1;
+        self.closed_cleanly = true;
+        self.log.append_close(Frame {
+            kind: FrameKind::Close,
+            sequence: self.sequence,
+            synced: self.durable,
+            payload: &[],
+        });
+    }
+
+    /// The sequence of the last commit.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The sequence up to which everything is on the disk.
+    pub fn durable_sequence(&self) -> u64 {
+        self.durable
+    }
+
+    /// Bytes that wait for the disk.
+    pub fn unsynced_bytes(&self) -> usize {
+        self.log.pending_bytes()
+    }
+
+    /// The error that ended writing, if one did.
+    pub fn failure(&self) -> Option<&StoreFailure> {
+        match &self.state {
+            State::Failed(failure) => Some(failure),
+            State::Open | State::Closed => None,
+        }
+    }
+
+    /// Figures of this moment.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            rows: self.directory.len() as u64,
+            bytes_live: self.directory.live_bytes(),
+            bytes_total: self.log.total_bytes(),
+            bytes_cached: self.directory.cache_bytes() as u64,
+            bytes_unsynced: self.log.pending_bytes() as u64,
+            segments: self.log.segments() as u64,
+            sequence: self.sequence,
+            durable_sequence: self.durable,
+            bytes_written: self.counters.bytes_written,
+            syncs: self.counters.syncs,
+            cut_tails: self.counters.cut_tails,
+        }
+    }
+
+    fn check_writable(&self) -> Result<(), CommitError> {
+        match &self.state {
+            State::Open => Ok(()),
+            State::Closed => Err(CommitError::Closed),
+            State::Failed(failure) => Err(CommitError::Failed(failure.clone())),
+        }
+    }
+
+    /// One transaction may exceed the bound when nothing else waits: it must pass some time.
+    fn check_backlog(&self, batch: &Batch) -> Result<(), Refusal> {
+        let pending = self.log.pending_bytes();
+        if pending > 0 && pending + batch.bytes() > self.unsynced_bytes_max {
+            return Err(Refusal::Busy);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, sequence: u64, batch: &Batch) -> Result<(u32, u32), Refusal> {
+        let frame = Frame {
+            kind: FrameKind::Batch,
+            sequence,
+            synced: self.durable,
+            payload: batch.payload(),
+        };
+        self.log.append(frame).map_err(|RoomWanted(bytes)| {
+            Refusal::NoRoom(Room {
+                bytes,
+                attempt: self.reserve_attempts,
+            })
+        })
+    }
+
+    fn apply(&mut self, batch: &Batch, segment: u32, payload_at: u32) {
+        let payload = batch.payload();
+        for op in batch.ops() {
+            let key = &payload[op.key.clone()];
+            match op.value.clone() {
+                Some(value) => {
+                    let place = Place {
+                        segment,
+                        offset: payload_at + value.start as u32,
+                        length: value.len() as u32,
+                        sequence: self.sequence,
+                    };
+                    let cached = Arc::from(&payload[value]);
+                    self.directory.put(key, place, cached);
+                }
+                None => self.directory.delete(key),
+            }
+        }
+    }
+
+    /// From the cache, from what waits for the disk, or a read to be done.
+    fn resolve(&self, key: Box<[u8]>, found: Found) -> Lookup {
+        let place = found.place;
+        let pending = || self.log.pending(place).map(Arc::from);
+        match found.cached.or_else(pending) {
+            Some(value) => Lookup::Ready(Entry {
+                key,
+                value,
+                sequence: place.sequence,
+            }),
+            None => Lookup::Unread(Unread {
+                key,
+                place,
+                name: segment_name(place.segment),
+                file: self.log.file(place.segment),
+            }),
+        }
+    }
+
+    fn finish(&mut self, lookup: Lookup) -> Result<Entry, ReadError> {
+        match lookup {
+            Lookup::Ready(entry) => Ok(entry),
+            Lookup::Unread(unread) => {
+                let entry = unread.read()?;
+                self.remember(&unread, &entry);
+                Ok(entry)
+            }
+        }
+    }
+}
+
+fn check_sizes(batch: &Batch) -> Result<(), CommitError> {
+    let bytes = batch.bytes() + FRAME_HEADER_BYTES;
+    if bytes > DB_TRANSACTION_BYTES_MAX {
+        return Err(CommitError::TooLarge {
+            bytes,
+            bytes_max: DB_TRANSACTION_BYTES_MAX,
+        });
+    }
+    match batch.iter().map(|(key, _)| key.len()).max() {
+        Some(bytes) if bytes > DB_KEY_BYTES_MAX => Err(CommitError::KeyTooLong {
+            bytes,
+            bytes_max: DB_KEY_BYTES_MAX,
+        }),
+        _ => Ok(()),
+    }
+}

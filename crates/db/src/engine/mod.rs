@@ -1,0 +1,69 @@
+//! The engine: an ordered map of byte keys to byte values over an append-only checksummed log.
+//!
+//! What was reported durable is there after any power cut; a batch is there whole or not at all;
+//! a torn write, a full disk or a flipped bit is recognised and reported.
+//!
+//! ```
+//! use periwinkle_db::engine::{Batch, Durability, FileStorage, Options, Store};
+//! use std::sync::Arc;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let scratch = tempfile::tempdir()?;
+//! # let directory = scratch.path().join("db");
+//! let storage = Arc::new(FileStorage::open(directory)?);
+//! let (store, _report) = Store::open(storage, Options::default())?;
+//! let committed = store.commit(Batch::new().put(b"key", b"value"), Durability::Immediate)?;
+//! committed.ticket.wait()?;
+//! assert_eq!(&*store.get(b"key")?.unwrap().value, b"value");
+//! store.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Store`]: for programs; many threads, one storage thread, group commit.
+//! - [`Engine`]: its deterministic heart, driven by hand in simulations.
+//! - [`Storage`]: the disk under both; [`FileStorage`] is the real one.
+//!
+//! The format of the log is in `docs/formats/log.md`.
+
+mod batch;
+mod cache;
+mod crc32c;
+mod directory;
+mod error;
+mod file_storage;
+mod flush;
+mod frame;
+mod listen;
+mod log;
+mod machine;
+mod options;
+mod read;
+mod recover;
+mod scan;
+mod segments;
+mod stats;
+mod storage;
+mod store;
+mod tails;
+mod ticket;
+mod tx;
+
+pub use batch::Batch;
+pub use directory::{KeyRange, Order};
+pub use error::{
+    CommitError, Damage, DurabilityError, OpenError, ReadError, StorageError, StoreFailure,
+};
+pub use file_storage::FileStorage;
+pub use flush::{Flush, Flushed, Reserve, Reserved};
+pub use frame::LOG_VERSION;
+pub use listen::{DurableEvent, Subscription};
+pub use machine::{Engine, Refusal, Room};
+pub use options::{Durability, Options};
+pub use read::{Entry, Lookup, Unread};
+pub use recover::{CutTail, OpenReport};
+pub use stats::Stats;
+pub use storage::{Storage, StorageFile};
+pub use store::Store;
+pub use ticket::{Committed, Durable, Ticket};
+pub use tx::Tx;

@@ -1,0 +1,50 @@
+//! What the opener decides.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use periwinkle_core::limits;
+
+/// Sizes and times of one engine. The defaults are those of the product.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes of a log segment.
+    pub segment_bytes: u64,
+    /// The smallest segment that is reserved when there is no room for a whole one.
+    pub segment_bytes_min: u64,
+    /// Bytes of values that the cache may hold.
+    pub cache_bytes: usize,
+    /// Bytes that may wait for the disk before commits wait too.
+    pub unsynced_bytes_max: usize,
+    /// Bytes of relaxed commits that start a flush before its time.
+    pub flush_bytes: usize,
+    /// How long a relaxed commit may wait for its flush.
+    pub flush_interval: Duration,
+    /// Mixed into every checksum of a new log, so that nobody who stores values can forge a
+    /// frame inside one. Drawn at random by default; a simulation sets it.
+    pub salt: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            segment_bytes: limits::DB_SEGMENT_BYTES,
+            segment_bytes_min: limits::DB_SEGMENT_BYTES_MIN,
+            cache_bytes: limits::DB_CACHE_BYTES,
+            unsynced_bytes_max: limits::DB_UNSYNCED_BYTES_MAX,
+            flush_bytes: limits::DB_FLUSH_BYTES,
+            flush_interval: Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS),
+            salt: RandomState::new().hash_one("periwinkle log"),
+        }
+    }
+}
+
+/// When a commit reaches the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// As soon as the disk can, together with all others who wait.
+    #[default]
+    Immediate,
+    /// Within [`Options::flush_interval`].
+    Relaxed,
+}

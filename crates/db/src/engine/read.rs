@@ -1,0 +1,65 @@
+//! Reading a value: from memory, or by one positional read that checks what it got.
+
+use std::sync::Arc;
+
+use super::batch::{VALUE_CRC_BYTES, value_crc};
+use super::directory::Place;
+use super::error::{Damage, ReadError};
+use super::storage::StorageFile;
+
+/// A row as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key.
+    pub key: Box<[u8]>,
+    /// The value, shared with the cache.
+    pub value: Arc<[u8]>,
+    /// The sequence of the commit that wrote it.
+    pub sequence: u64,
+}
+
+/// What a lookup found.
+pub enum Lookup {
+    /// The row.
+    Ready(Entry),
+    /// The place of the row; the value has to be read from the disk.
+    Unread(Unread),
+}
+
+/// A value on the disk. It can be read without the engine, at any time later: what it names does
+/// not change.
+pub struct Unread {
+    pub(crate) key: Box<[u8]>,
+    pub(crate) place: Place,
+    pub(crate) name: String,
+    pub(crate) file: Arc<dyn StorageFile>,
+}
+
+impl Unread {
+    /// Reads the value and compares its checksum. Blocks for the time of one disk read.
+    pub fn read(&self) -> Result<Entry, ReadError> {
+        let length = self.place.length as usize;
+        let offset = u64::from(self.place.offset);
+        let mut bytes = vec![0; length + VALUE_CRC_BYTES];
+        self.file
+            .read_at(offset, &mut bytes)
+            .map_err(|error| ReadError::Io {
+                file: self.name.clone(),
+                offset,
+                source: Arc::new(error),
+            })?;
+        let (value, crc) = bytes.split_at(length);
+        if crc != value_crc(&self.key, value).to_le_bytes() {
+            return Err(ReadError::Damaged(Damage {
+                file: self.name.clone(),
+                offset,
+                what: "the value does not match its checksum".to_owned(),
+            }));
+        }
+        Ok(Entry {
+            key: self.key.clone(),
+            value: Arc::from(value),
+            sequence: self.place.sequence,
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! Opening a log: everything is read and judged before the first byte is changed.
+
+use std::sync::Arc;
+
+use super::directory::Directory;
+use super::error::OpenError;
+use super::flush::{Reserve, is_full};
+use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::log::{Log, Segment, segment_name};
+use super::machine::Counters;
+use super::options::Options;
+use super::scan::{LastSegment, Scan};
+use super::segments::{self, SegmentFile, io_error};
+use super::storage::Storage;
+use super::tails;
+
+/// What opening found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// There was no log, or one without a frame; an empty one was made.
+    pub created: bool,
+    /// The log ended with an orderly close.
+    pub clean: bool,
+    /// Transactions read.
+    pub transactions: u64,
+    /// The last sequence found; everything up to it is durable now.
+    pub sequence: u64,
+    /// The tail that was cut off, if there was one.
+    pub cut: Option<CutTail>,
+    /// How many tails, of this opening and earlier ones, lie aside in the directory.
+    pub tails_kept: u64,
+}
+
+/// The end of a log as a power cut left it: bytes that were never reported durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutTail {
+    /// The segment that was cut.
+    pub file: String,
+    /// Where it was cut.
+    pub offset: u64,
+    /// How many bytes were cut off.
+    pub bytes: u64,
+    /// The file that keeps these bytes; `None` when the disk had no room for it.
+    pub kept: Option<String>,
+}
+
+/// An open log, its directory and how it was found.
+pub(crate) struct Opened {
+    pub(crate) log: Log,
+    pub(crate) directory: Directory,
+    pub(crate) report: OpenReport,
+    pub(crate) counters: Counters,
+}
+
+/// Opens the log in `storage`, or makes one.
+pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options) -> Result<Opened, OpenError> {
+    let found = segments::find(&*storage)?;
+    let mut counters = Counters::default();
+    let scan = read(&found.files, options, &mut counters)?;
+    // All is judged; from here on the disk is changed.
+    if let Some(name) = &found.leftover {
+        storage.remove(name).map_err(io_error("remove", name))?;
+    }
+    let (log, cut) = match &scan.last {
+        None => (create(Arc::clone(&storage), options, &mut counters)?, None),
+        Some(last) => resume(
+            Arc::clone(&storage),
+            options,
+            found.files,
+            last,
+            &mut counters,
+        )?,
+    };
+    let tails = tails::count(&*storage).map_err(io_error("list", "the directory"))?;
+    Ok(Opened {
+        log,
+        report: OpenReport {
+            created: scan.last.is_none(),
+            clean: scan.last.is_none() || scan.closed,
+            transactions: scan.transactions,
+            sequence: scan.sequence,
+            cut,
+            tails_kept: tails,
+        },
+        directory: scan.directory,
+        counters: Counters {
+            cut_tails: tails,
+            ..counters
+        },
+    })
+}
+
+/// Reads the log as it is on the disk.
+///
+/// Only the last segment can hold bytes that were never synced: of a process that was killed, or
+/// whose sync failed. They are synced here, and read again in case the system showed what the
+/// disk never got.
+fn read(
+    files: &[SegmentFile],
+    options: &Options,
+    counters: &mut Counters,
+) -> Result<Scan, OpenError> {
+    let scan = Scan::read(files, options.cache_bytes)?;
+    let Some(last) = &scan.last else {
+        return Ok(scan);
+    };
+    let file = &files[last.index];
+    let unproven = last.unproven_from(scan.mark);
+    let synced = file.segment.file.sync_and_forget(unproven as u64);
+    synced.map_err(io_error("sync", &last.name))?;
+    counters.syncs += 1;
+    if file.read_from(unproven as u64)? == last.bytes[unproven..] {
+        return Ok(scan);
+    }
+    Scan::read(files, options.cache_bytes)
+}
+
+/// Makes the first segment. Files without a frame, of an attempt that was interrupted, go.
+fn create(
+    storage: Arc<dyn Storage>,
+    options: &Options,
+    counters: &mut Counters,
+) -> Result<Log, OpenError> {
+    let made = Reserve {
+        storage: Arc::clone(&storage),
+        header: SegmentHeader {
+            segment: 1,
+            salt: options.salt,
+        },
+        bytes: options.segment_bytes,
+        bytes_min: options.segment_bytes_min.min(options.segment_bytes),
+    }
+    .run();
+    counters.bytes_written += made.bytes_written;
+    counters.syncs += made.syncs;
+    let first = made.result.map_err(io_error("create", &made.file))?;
+    Ok(Log::resume(
+        storage,
+        options,
+        options.salt,
+        vec![first],
+        SEGMENT_HEADER_BYTES as u64,
+    ))
+}
+
+/// Cuts what is not whole, and goes on behind the last whole frame. Segments without a frame go:
+/// whether their header reached the disk is not known.
+fn resume(
+    storage: Arc<dyn Storage>,
+    options: &Options,
+    files: Vec<SegmentFile>,
+    last: &LastSegment,
+    counters: &mut Counters,
+) -> Result<(Log, Option<CutTail>), OpenError> {
+    let salt = files[0].header.salt;
+    let mut segments: Vec<Segment> = files.into_iter().map(|file| file.segment).collect();
+    for blank in segments.split_off(last.index + 1) {
+        let name = segment_name(blank.id);
+        storage.remove(&name).map_err(io_error("remove", &name))?;
+    }
+    let segment = &mut segments[last.index];
+    let mut cut = None;
+    if last.damaged {
+        cut = Some(keep_tail(&*storage, segment.id, last)?);
+        cut_tail(segment, last.end as u64).map_err(io_error("cut", &last.name))?;
+        counters.syncs += 1;
+    }
+    Ok((
+        Log::resume(storage, options, salt, segments, last.end as u64),
+        cut,
+    ))
+}
+
+fn keep_tail(
+    storage: &dyn Storage,
+    segment: u32,
+    last: &LastSegment,
+) -> Result<CutTail, OpenError> {
+    let offset = last.end as u64;
+    let behind = last.behind();
+    let kept = tails::keep(storage, segment, offset, behind)
+        .map_err(io_error("keep the cut tail of", &last.name))?;
+    Ok(CutTail {
+        file: last.name.clone(),
+        offset,
+        bytes: behind.len() as u64,
+        kept,
+    })
+}
+
+/// Removes what is not whole, for certain, so that no later frame can be followed by one of an
+/// earlier life.
+fn cut_tail(segment: &mut Segment, end: u64) -> std::io::Result<()> {
+    segment.file.truncate(end)?;
+    match segment.file.reserve(segment.size) {
+        // Somebody took the room meanwhile: the segment ends here, commits need another.
+        Err(error) if is_full(&error) => {
+            segment.file.truncate(end)?;
+            segment.size = end;
+        }
+        reserved => reserved?,
+    }
+    segment.file.sync()
+}

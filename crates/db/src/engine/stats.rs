@@ -1,0 +1,28 @@
+//! Figures for status pages and tests.
+
+/// Figures of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Keys that are there.
+    pub rows: u64,
+    /// Bytes of their keys and values.
+    pub bytes_live: u64,
+    /// Bytes of all segments on the disk, reserved ones included.
+    pub bytes_total: u64,
+    /// Bytes of values in memory, with what keeping them costs.
+    pub bytes_cached: u64,
+    /// Bytes that wait for the disk.
+    pub bytes_unsynced: u64,
+    /// Segments, the spare one included.
+    pub segments: u64,
+    /// The sequence of the last commit.
+    pub sequence: u64,
+    /// The sequence up to which everything is on the disk.
+    pub durable_sequence: u64,
+    /// Bytes written to the disk since opening.
+    pub bytes_written: u64,
+    /// Times that the disk was asked to sync since opening.
+    pub syncs: u64,
+    /// Tails of power cuts that lie aside in the database directory.
+    pub cut_tails: u64,
+}

@@ -1,0 +1,447 @@
+//! The engine for many threads: one short lock, one storage thread, group commit.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::batch::Batch;
+use super::directory::{KeyRange, Order};
+use super::error::{CommitError, OpenError, ReadError, StoreFailure};
+use super::flush::{Flush, Reserve};
+use super::listen::{DurableEvent, Listeners, Subscription};
+use super::machine::{Engine, Refusal};
+use super::options::{Durability, Options};
+use super::read::{Entry, Lookup};
+use super::recover::OpenReport;
+use super::segments::io_error;
+use super::stats::Stats;
+use super::storage::Storage;
+use super::ticket::{Committed, Era, Ticket};
+use super::tx::Tx;
+
+/// An open database of bytes. Clones share it; the last one to be dropped closes it.
+///
+/// Reads and commits run on the caller's thread under a short lock. A read waits for the disk
+/// only when its value is not in memory. A commit waits only while
+/// [`Options::unsynced_bytes_max`] bytes wait for the disk already, or while a new segment is
+/// being reserved; both are rare and end with the disk's next answer. Everything that writes is
+/// done by one thread of the store, and one sync serves all commits that wait for it.
+#[derive(Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+impl Store {
+    /// Opens the database in `storage`, or makes one, and starts its thread.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        options: Options,
+    ) -> Result<(Store, OpenReport), OpenError> {
+        let (engine, report) = Engine::open(Arc::clone(&storage), &options)?;
+        let shared = Arc::new(Shared {
+            storage,
+            state: Mutex::new(State {
+                era: Era::new(engine.durable_sequence()),
+                engine,
+                sync_wanted: false,
+                relaxed_since: None,
+                working: false,
+                closing: false,
+            }),
+            options,
+            work: Condvar::new(),
+            progress: Condvar::new(),
+            listeners: Listeners::default(),
+        });
+        let thread = std::thread::Builder::new()
+            .name("periwinkle-db".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.run()
+            })
+            .map_err(io_error("start", "the storage thread"))?;
+        let thread = Mutex::new(Some(thread));
+        let handle = Arc::new(Handle { shared, thread });
+        Ok((Store { handle }, report))
+    }
+
+    /// The row of `key`, as committed, durable or not.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Entry>, ReadError> {
+        let lookup = self.lock().engine.lookup(key);
+        lookup.map(|lookup| self.finish(lookup)).transpose()
+    }
+
+    /// Up to `limit` rows of a range, all as of one moment.
+    pub fn scan(
+        &self,
+        range: &KeyRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let lookups = self.lock().engine.range(range, order, limit);
+        lookups
+            .into_iter()
+            .map(|lookup| self.finish(lookup))
+            .collect()
+    }
+
+    /// Commits a batch: visible when this returns, durable when the ticket says so.
+    pub fn commit(&self, batch: &Batch, durability: Durability) -> Result<Committed, CommitError> {
+        self.commit_made(durability, |_| Ok(((), batch)))
+            .map(|((), committed)| committed)
+    }
+
+    /// Reads and writes under the lock: what `work` read still holds when its writes are
+    /// committed. Its error, or a refused commit, leaves everything as it was.
+    ///
+    /// `work` runs again from the start when the commit had to wait for the disk, so it must not
+    /// have effects of its own; and it must not call this store but through its argument.
+    pub fn with_tx<R, E: From<CommitError>>(
+        &self,
+        durability: Durability,
+        mut work: impl FnMut(&mut Tx<'_>) -> Result<R, E>,
+    ) -> Result<(R, Committed), E> {
+        self.commit_made(durability, |engine| {
+            let mut tx = Tx::new(engine);
+            let made = work(&mut tx)?;
+            Ok((made, tx.into_batch()))
+        })
+    }
+
+    /// Asks for a sync of everything committed so far.
+    pub fn flush(&self) -> Ticket {
+        let mut state = self.lock();
+        state.sync_wanted = true;
+        self.shared().work.notify_one();
+        state.era.ticket(state.engine.sequence())
+    }
+
+    /// The sequence of the last commit.
+    pub fn sequence(&self) -> u64 {
+        self.lock().engine.sequence()
+    }
+
+    /// The sequence up to which everything is on the disk.
+    pub fn durable_sequence(&self) -> u64 {
+        self.lock().engine.durable_sequence()
+    }
+
+    /// Calls `listener` on the storage thread, without a lock held, whenever more has become
+    /// durable, in order and before the tickets are served; and once when writing has failed.
+    /// It must not block. Dropping the subscription ends it.
+    pub fn on_durable(
+        &self,
+        listener: impl Fn(DurableEvent) + Send + Sync + 'static,
+    ) -> Subscription {
+        self.shared().listeners.add(Arc::new(listener))
+    }
+
+    /// Figures of this moment.
+    pub fn stats(&self) -> Stats {
+        self.lock().engine.stats()
+    }
+
+    /// The error that ended writing, if one did; [`reopen`](Store::reopen) is the way on.
+    pub fn failure(&self) -> Option<StoreFailure> {
+        self.lock().engine.failure().cloned()
+    }
+
+    /// Throws away what is in memory and opens the log again, through recovery, in place: all
+    /// clones go on with what is on the disk. Blocks reads and commits meanwhile. Commits that
+    /// were not durable may be gone; their tickets fail.
+    ///
+    /// When it fails, everything stays as it was.
+    pub fn reopen(&self) -> Result<OpenReport, OpenError> {
+        let shared = self.shared();
+        let mut state = self.lock();
+        while state.working {
+            state = shared.wait_for_progress(state);
+        }
+        let (engine, report) = Engine::open(Arc::clone(&shared.storage), &shared.options)?;
+        state.era.abandon();
+        state.era = Era::new(engine.durable_sequence());
+        state.engine = engine;
+        state.relaxed_since = None;
+        shared.progress.notify_all();
+        Ok(report)
+    }
+
+    /// Flushes everything, marks the log as closed in order, and ends the thread. Commits are
+    /// refused from now on; reads go on.
+    pub fn close(&self) -> Result<(), StoreFailure> {
+        self.handle.close();
+        self.failure().map_or(Ok(()), Err)
+    }
+
+    fn commit_made<R, E: From<CommitError>, B: AsRef<Batch>>(
+        &self,
+        durability: Durability,
+        mut make: impl FnMut(&mut Engine) -> Result<(R, B), E>,
+    ) -> Result<(R, Committed), E> {
+        let mut state = self.lock();
+        loop {
+            if state.closing {
+                return Err(CommitError::Closed.into());
+            }
+            let (made, batch) = make(&mut state.engine)?;
+            match state.engine.commit(batch.as_ref()) {
+                Ok(sequence) => {
+                    let ticket = state.era.ticket(sequence);
+                    self.schedule(&mut state, durability);
+                    return Ok((made, Committed { sequence, ticket }));
+                }
+                Err(refusal) => state = self.wait_out(state, refusal)?,
+            }
+        }
+    }
+
+    /// Tells the storage thread what the commit expects of it.
+    fn schedule(&self, state: &mut State, durability: Durability) {
+        let wake = match durability {
+            Durability::Immediate => !std::mem::replace(&mut state.sync_wanted, true),
+            Durability::Relaxed if state.relaxed_since.is_none() => {
+                state.relaxed_since = Some(Instant::now());
+                true
+            }
+            Durability::Relaxed => {
+                state.engine.unsynced_bytes() >= self.shared().options.flush_bytes
+            }
+        };
+        if wake {
+            self.shared().work.notify_one();
+        }
+    }
+
+    /// Waits until the reason of a refusal may be gone.
+    fn wait_out<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        refusal: Refusal,
+    ) -> Result<MutexGuard<'a, State>, CommitError> {
+        let shared = self.shared();
+        match refusal {
+            Refusal::Error(error) => Err(error),
+            Refusal::Busy => {
+                state.sync_wanted = true;
+                shared.work.notify_one();
+                Ok(shared.wait_for_progress(state))
+            }
+            Refusal::NoRoom(room) => {
+                shared.work.notify_one();
+                let era = Arc::clone(&state.era);
+                while state.waits_for_the_disk(&era) && !state.engine.room_was_tried(room) {
+                    state = shared.wait_for_progress(state);
+                }
+                state.engine.full(room).map_or(Ok(state), Err)
+            }
+        }
+    }
+
+    fn finish(&self, lookup: Lookup) -> Result<Entry, ReadError> {
+        match lookup {
+            Lookup::Ready(entry) => Ok(entry),
+            Lookup::Unread(unread) => {
+                let entry = unread.read()?;
+                self.lock().engine.remember(&unread, &entry);
+                Ok(entry)
+            }
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared().lock()
+    }
+}
+
+/// What the clones of a store share; dropping it closes the store.
+struct Handle {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Handle {
+    fn close(&self) {
+        self.shared.lock().closing = true;
+        self.shared.work.notify_one();
+        self.shared.progress.notify_all();
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(thread) = thread.take() else {
+            return;
+        };
+        // A listener that holds the last clone runs on the very thread that would be waited for.
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+            tracing::error!(target: "db", "the storage thread has panicked");
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Shared {
+    storage: Arc<dyn Storage>,
+    options: Options,
+    state: Mutex<State>,
+    /// There may be something to do for the storage thread.
+    work: Condvar,
+    /// The storage thread has done something.
+    progress: Condvar,
+    listeners: Listeners,
+}
+
+struct State {
+    engine: Engine,
+    era: Arc<Era>,
+    /// Somebody waits for a sync.
+    sync_wanted: bool,
+    /// When the oldest relaxed commit that waits was made.
+    relaxed_since: Option<Instant>,
+    /// The storage thread runs a job of this engine.
+    working: bool,
+    closing: bool,
+}
+
+impl State {
+    fn waits_for_the_disk(&self, era: &Arc<Era>) -> bool {
+        !self.closing && self.engine.failure().is_none() && Arc::ptr_eq(&self.era, era)
+    }
+}
+
+/// What the storage thread does next.
+enum Job {
+    Flush(Flush),
+    Reserve(Reserve),
+    /// Wait for work, at most this long.
+    Wait(Option<Duration>),
+    Stop,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The engine changes nothing before the last call that could panic; a panic in the
+        // closure of `with_tx` happens before the commit.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for_progress<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.progress
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The storage thread.
+    fn run(&self) {
+        let mut state = self.lock();
+        loop {
+            match self.next_job(&mut state) {
+                Job::Flush(flush) => state = self.flush(state, flush),
+                Job::Reserve(reserve) => state = self.reserve(state, reserve),
+                Job::Wait(limit) => state = self.wait_for_work(state, limit),
+                Job::Stop => return,
+            }
+        }
+    }
+
+    /// Those who wait for a sync come before the room that is reserved ahead.
+    fn next_job(&self, state: &mut State) -> Job {
+        let until_relaxed = state
+            .relaxed_since
+            .map(|since| self.options.flush_interval.saturating_sub(since.elapsed()));
+        let due = state.sync_wanted
+            || state.closing
+            || until_relaxed == Some(Duration::ZERO)
+            || state.engine.unsynced_bytes() >= self.options.flush_bytes;
+        if due {
+            state.sync_wanted = false;
+            state.relaxed_since = None;
+            if let Some(flush) = state.engine.take_flush() {
+                return Job::Flush(flush);
+            }
+        }
+        if state.closing {
+            state.engine.close();
+            return state.engine.take_flush().map_or(Job::Stop, Job::Flush);
+        }
+        match state.engine.take_reserve() {
+            Some(reserve) => Job::Reserve(reserve),
+            None => Job::Wait(until_relaxed.filter(|_| !due)),
+        }
+    }
+
+    fn flush<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        flush: Flush,
+    ) -> MutexGuard<'a, State> {
+        state.working = true;
+        drop(state);
+        let done = flush.run();
+        let mut state = self.lock();
+        state.working = false;
+        state.engine.flushed(done);
+        self.announce(state)
+    }
+
+    fn reserve<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        reserve: Reserve,
+    ) -> MutexGuard<'a, State> {
+        state.working = true;
+        drop(state);
+        let done = reserve.run();
+        let mut state = self.lock();
+        state.working = false;
+        state.engine.reserved(done);
+        if state.engine.failure().is_some() {
+            return self.announce(state);
+        }
+        self.progress.notify_all();
+        state
+    }
+
+    /// Tells everybody how far it is durable, or that writing has failed.
+    fn announce<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let era = Arc::clone(&state.era);
+        let durable = state.engine.durable_sequence();
+        let failure = state.engine.failure().cloned();
+        drop(state);
+        self.progress.notify_all();
+        match failure {
+            None => {
+                self.listeners.tell(&DurableEvent::Advanced(durable));
+                era.advance(durable);
+            }
+            Some(failure) => {
+                tracing::error!(target: "db", %failure, "writing has stopped");
+                self.listeners.tell(&DurableEvent::Failed(failure.clone()));
+                era.fail(&failure);
+            }
+        }
+        self.lock()
+    }
+
+    fn wait_for_work<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        limit: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
+        match limit {
+            None => self
+                .work
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                let waited = self.work.wait_timeout(state, limit);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        }
+    }
+}
