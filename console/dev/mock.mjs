@@ -50,9 +50,9 @@ const SYNC_OFF = {
   conflicts: 0,
   clock_offset_ms: null,
   next_attempt_ms: null,
-  epoch: null,
-  table: null,
-  region: null,
+  epoch: 0,
+  table: '',
+  region: '',
 };
 
 export function startMock({ port = 0, code = 'SPRING-TIME', owner = null } = {}) {

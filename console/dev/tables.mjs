@@ -162,19 +162,17 @@ class Table {
 }
 
 function fill(tables) {
-  tables
-    .get('Device')
-    .put(
-      {
-        id: 'greenhouse-7f3a',
-        name: 'Greenhouse north',
-        location: 'Row 4, under the bench',
-        model: 'Raspberry Pi 4',
-        version: '0.1.0',
-        started: new Date(Date.now() - DAY_MS).toISOString(),
-      },
-      'local',
-    );
+  tables.get('Device').put(
+    {
+      id: 'greenhouse-7f3a',
+      name: 'Greenhouse north',
+      location: 'Row 4, under the bench',
+      model: 'Raspberry Pi 4',
+      version: '0.1.0',
+      started: new Date(Date.now() - DAY_MS).toISOString(),
+    },
+    'local',
+  );
   for (const [id, value, note] of [
     ['irrigation.start', '06:30', 'Local time'],
     ['irrigation.minutes', '12', ''],

@@ -253,7 +253,11 @@ const REPLICATION_STATES = [
       conflicts: 2,
       clock_offset_ms: 1_200_000,
       parked: [
-        { model: 'Setting', key: ['irrigation.start'], reason: 'The item is larger than 400 KB.' },
+        {
+          model: 'Setting',
+          key: ['dev#greenhouse-7f3a#rw', 'Setting#irrigation.start'],
+          reason: 'The item is larger than 400 KB.',
+        },
       ],
       reason: {
         kind: 'credentials',

@@ -21,7 +21,11 @@ const SYNC = {
   next_attempt_ms: Date.now() + 20 * MINUTE_MS,
   last_exchange_ms: Date.now() - 3 * MINUTE_MS,
   parked: [
-    { model: 'Setting', key: ['irrigation.start'], reason: 'The item is larger than 400 KB.' },
+    {
+      model: 'Setting',
+      key: ['dev#greenhouse-7f3a#rw', 'Setting#irrigation.start'],
+      reason: 'The item is larger than 400 KB.',
+    },
   ],
   reason: {
     kind: 'offline',

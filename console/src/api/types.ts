@@ -47,17 +47,20 @@ export interface SyncStatus {
   queued_rows: number;
   queued_bytes: number;
   in_flight: number;
-  parked: { model: string; key: string | string[]; reason: string }[];
+  /** The key as it is in the table: partition and sort key. */
+  parked: { model: string; key: string[]; reason: string }[];
   last_exchange_ms: number | null;
-  last_error: { at_ms: number; kind: string; text: string } | null;
+  last_error: { at_ms: number | null; kind: string; text: string } | null;
   sent: number;
   received: number;
   conflicts: number;
   clock_offset_ms: number | null;
   next_attempt_ms: number | null;
-  epoch: number | string | null;
-  table: string | null;
-  region: string | null;
+  /** 0 before it has one. */
+  epoch: number;
+  /** Empty while replication is off. */
+  table: string;
+  region: string;
 }
 
 /** What the device does not have or tell is null. Rates are in bytes per second. */

@@ -114,7 +114,7 @@ function Picture({
         <Icon name="cloud" />
       </span>
       <span class="way-name">this device</span>
-      <span class="way-name">{table ?? 'the cloud'}</span>
+      <span class="way-name">{table || 'the cloud'}</span>
     </div>
   );
 }
@@ -151,15 +151,15 @@ function Parked({ parked }: { parked: SyncStatus['parked'] }) {
         the cause is gone.
       </p>
       <ul class="parked">
-        {parked.map(({ model, key, reason }) => {
-          const segments = Array.isArray(key) ? key : [key];
-          return (
-            <li key={`${model} ${segments.join(' ')}`}>
-              <Link to={dataAddress(model, segments)}>{`${model} ${segments.join(' · ')}`}</Link>
-              <span class="muted">{reason}</span>
-            </li>
-          );
-        })}
+        {parked.map(({ model, key, reason }) => (
+          <li key={key.join(' ')}>
+            <span>
+              {model && <Link to={dataAddress(model)}>{model}</Link>}{' '}
+              <span class="mono">{key.at(-1)}</span>
+            </span>
+            <span class="muted">{reason}</span>
+          </li>
+        ))}
       </ul>
     </section>
   );
@@ -178,23 +178,27 @@ function Details({ state }: { state: SyncStatus }) {
           {state.last_error ? (
             <>
               {state.last_error.text}
-              <span class="muted">{` (${state.last_error.kind}, ${ago(deviceNow() - state.last_error.at_ms)})`}</span>
+              <span class="muted">{` (${errorNote(state.last_error)})`}</span>
             </>
           ) : (
             'none'
           )}
         </Fact>
         <Fact name="Table">
-          <span class="mono">{state.table ?? 'not known yet'}</span>
+          <span class="mono">{state.table || 'not known yet'}</span>
           {state.region && <span class="muted">{` in ${state.region}`}</span>}
         </Fact>
         <Fact name="Clock">{clockWords(state.clock_offset_ms)}</Fact>
         <Fact name="Epoch">
-          <span class="mono">{state.epoch ?? 'none yet'}</span>
+          <span class="mono">{state.epoch || 'none yet'}</span>
         </Fact>
       </dl>
     </section>
   );
+}
+
+function errorNote({ kind, at_ms }: NonNullable<SyncStatus['last_error']>): string {
+  return at_ms === null ? kind : `${kind}, ${ago(deviceNow() - at_ms)}`;
 }
 
 function clockWords(offsetMs: number | null): string {
