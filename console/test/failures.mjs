@@ -23,6 +23,13 @@ export async function walkFailures({ browser, mock, step, owner }) {
     assert.deepEqual(order, [...order].sort());
     await stage('remove', { model: 'Setting', key: ['lamp.new'] });
     await page.getByRole('row', { name: /lamp\.new/ }).waitFor({ state: 'detached' });
+    // Removed and made again at once: the row stays.
+    await stage('change', { model: 'Setting', item: { id: 'lamp.again', value: '1' } });
+    await stage('remove', { model: 'Setting', key: ['lamp.again'] });
+    await stage('change', { model: 'Setting', item: { id: 'lamp.again', value: '2' } });
+    await page.getByRole('row', { name: /lamp\.again.* 2/ }).waitFor();
+    await page.getByRole('button', { name: 'Refresh' }).click();
+    await page.getByRole('row', { name: /lamp\.again.* 2/ }).waitFor();
     await browser.shot('20-cloud-change');
   });
 

@@ -2,9 +2,9 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { call, dataPath } from '../../api/client';
-import type { Change, ItemPage, Model } from '../../api/types';
+import type { ItemPage, Model } from '../../api/types';
 import { PAGE_ROWS } from '../../limits';
-import { generation, onChange } from '../../state/device';
+import { generation } from '../../state/device';
 import { dataAddress, go, place } from '../../state/route';
 import { canEdit } from '../../state/session';
 import { Button, Empty, Failure, Loading } from '../../ui/basics';
@@ -12,12 +12,11 @@ import { Icon } from '../../ui/icons';
 import { useLoad } from '../../ui/load';
 import { DIRECTION } from './direction';
 import { ItemDrawer } from './drawer';
-import { applyChange, keyText } from './live';
-import { type Mark, Table } from './table';
+import { keyText } from './live';
+import { useLiveRows } from './live-rows';
+import { Table } from './table';
 
 const PREFIX_PAUSE_MS = 300;
-/** How long a removed row stays visible as removed. */
-const FAREWELL_MS = 1_200;
 
 export function Rows({ model }: { model: Model }) {
   const [prefix, setPrefix] = useState('');
@@ -72,7 +71,7 @@ export function Rows({ model }: { model: Model }) {
         </Button>
       </div>
       <div role="status">
-        {live.elsewhere > 0 && (
+        {live.elsewhere && (
           <p class="elsewhere">
             New rows arrived outside this view.
             <Button look="ghost" onClick={() => (restart(), reload())}>
@@ -122,49 +121,6 @@ function readPage(
   if (reverse) query.set('reverse', 'true');
   if (token !== '') query.set('next', token);
   return call<ItemPage>('GET', `${dataPath(model.name)}?${query}`);
-}
-
-interface Live {
-  marks: Map<string, Mark>;
-  elsewhere: number;
-  forget: () => void;
-}
-
-type View = Parameters<typeof applyChange>[3];
-
-/** Lets changes of this model flow into the rows on screen and remembers where they came from. */
-function useLiveRows(
-  model: Model,
-  set: (change: (page: ItemPage) => ItemPage) => void,
-  view: View,
-): Live {
-  const [marks, setMarks] = useState(() => new Map<string, Mark>());
-  const [elsewhere, setElsewhere] = useState(0);
-  const viewNow = useRef(view);
-  viewNow.current = view;
-  useEffect(() => {
-    function apply(change: Change): void {
-      set((page) => {
-        const result = applyChange(model, page, change, viewNow.current);
-        if (result.outcome === 'elsewhere' && change.type === 'put')
-          setElsewhere((many) => many + 1);
-        return result.page;
-      });
-    }
-    return onChange((change) => {
-      if (change.model !== model.name) return;
-      const key = keyText(change.key);
-      setMarks((old) => {
-        const turn = (old.get(key)?.turn ?? 0) + 1;
-        return new Map(old).set(key, { origin: change.origin, type: change.type, turn });
-      });
-      if (change.type === 'remove') setTimeout(() => apply(change), FAREWELL_MS);
-      else apply(change);
-    });
-  }, [model]);
-  const forget = () => setElsewhere(0);
-  useEffect(forget, [view.prefix, view.reverse, view.first]);
-  return { marks, elsewhere, forget };
 }
 
 function PrefixField({ name, onPrefix }: { name: string; onPrefix: (text: string) => void }) {
