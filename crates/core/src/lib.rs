@@ -7,6 +7,7 @@ pub mod config;
 pub mod ids;
 pub mod limits;
 mod nearest;
+pub mod retry;
 pub mod schema;
 pub mod secret;
 pub mod sync;

@@ -142,6 +142,8 @@ pub const KEY_SORT_BYTES_MAX: usize = 1024;
 
 /// Writes on their way to the table at once.
 pub const SYNC_LANES_MAX: usize = 8;
+/// Fields of an item that one write compares; an expression of DynamoDB has 4 KB and 300 operators.
+pub const SYNC_COMPARED_FIELDS_MAX: usize = 90;
 /// Time between two passes over the device's own partitions.
 pub const SYNC_POLL_MS: u64 = 5_000;
 /// An answer that takes longer counts as lost.

@@ -2,3 +2,6 @@
 
 pub mod disk;
 pub mod rng;
+//! Simulated clock, network, disk and cloud for Periwinkle's tests. Never a normal dependency.
+
+pub mod dynamo;

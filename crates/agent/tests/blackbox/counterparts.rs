@@ -35,8 +35,8 @@ pub(crate) struct Device {
 }
 
 impl Cloud {
-    /// The account that all tests share, each with a thing of its own; or one of its own for a test that
-    /// runs without `cargo xtask test`.
+    /// The account that all tests share, each with a thing of its own; or one of its own for a test
+    /// that runs without `cargo xtask test`.
     pub(crate) fn shared() -> Self {
         match std::env::var("PERIWINKLE_TEST_MINISTACK") {
             Ok(endpoint) => Self {
@@ -138,7 +138,8 @@ impl Cloud {
         }
     }
 
-    /// A program of the owner that knows nothing of Periwinkle; `xtask/assets/judge.py` lists the requests.
+    /// A program of the owner that knows nothing of Periwinkle; `xtask/assets/judge.py` lists the
+    /// requests.
     pub(crate) fn judge(&self) -> Judge {
         let mut command = Command::new(tool("venv-judges/bin/python"));
         command.arg(asset("judge.py")).args([

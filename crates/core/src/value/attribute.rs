@@ -367,6 +367,17 @@ mod tests {
 
     proptest! {
         #[test]
+        fn any_json_is_an_item_or_an_error(value in strategies::value(), name in "[A-Z]{1,4}|a") {
+            let nested = Value::from(Map::from([(name, value.clone())]));
+            if let Ok(read) = value_from_json(nested.clone()) {
+                let mut text = String::new();
+                write_value(&read, &mut text);
+                prop_assert_eq!(value_from_json(json::parse(&text).unwrap()), Ok(read));
+            }
+            let _any = item_from_json(value);
+        }
+
+        #[test]
         fn every_item_comes_back(item in strategies::map()) {
             prop_assert_eq!(from_attribute_json(&to_attribute_json(&item)), Ok(item));
         }

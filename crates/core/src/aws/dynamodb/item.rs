@@ -228,7 +228,7 @@ mod tests {
     use super::*;
     use crate::aws::dynamodb::{CallError, ServiceErrorKind, read_answer};
     use crate::limits;
-    use crate::value::{Value, json};
+    use crate::value::{Value, attribute, json, strategies};
 
     fn key() -> Map {
         Map::from([("pk", "a"), ("sk", "b")])
@@ -394,5 +394,29 @@ mod tests {
             put(limits::VALUE_DEPTH_MAX + 1),
             Err(RequestError::Depth("deep".into()))
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_put_stands_in_the_body(item in strategies::map()) {
+            let put = PutItem { table: "t".into(), item, ..PutItem::default() };
+            let mut body = json::parse(&put.body().unwrap()).unwrap();
+            let sent = body.as_map_mut().unwrap().remove("Item").unwrap();
+            proptest::prop_assert_eq!(attribute::item_from_json(sent), Ok(put.item.clone()));
+            proptest::prop_assert_eq!(put.body(), put.clone().body());
+        }
+
+        #[test]
+        fn a_condition_on_all_attributes_names_each_of_them_once(item in strategies::map()) {
+            let condition =
+                Condition::all(item.iter().map(|(name, value)| Condition::is(name, Some(value))));
+            let delete = DeleteItem { table: "t".into(), key: key(), condition, ..DeleteItem::default() };
+            let body = json::parse(&delete.body().unwrap()).unwrap();
+            let body = body.as_map().unwrap();
+            let names = body.get("ExpressionAttributeNames").and_then(Value::as_map);
+            let names: Vec<&str> =
+                names.into_iter().flat_map(Map::values).filter_map(Value::as_str).collect();
+            proptest::prop_assert_eq!(names, item.keys().collect::<Vec<_>>());
+        }
     }
 }
