@@ -7,8 +7,8 @@ use super::schema::{Index, Params, Schema, Timestamps};
 use super::section::Section;
 use super::source::Node;
 use crate::limits::SCHEMA_MODELS_MAX;
-use crate::sync::config::{DeletePolicy, Direction, Policy};
 use crate::nearest::nearest;
+use crate::sync::config::{DeletePolicy, Direction, Policy};
 
 pub(super) fn schema(node: &Node) -> Result<Schema, SchemaError> {
     let root = Section::root(node)?;

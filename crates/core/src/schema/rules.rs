@@ -6,9 +6,9 @@ use super::error::SchemaError;
 use super::model::{Class, Field, FieldType, Process, Role};
 use super::schema::Schema;
 use super::section::Section;
+use crate::nearest::nearest;
 use crate::sync::config::Direction;
 use crate::sync::record::is_metadata;
-use crate::nearest::nearest;
 
 /// What holds between the models of one schema.
 pub(super) fn check(schema: &Schema) -> Result<(), SchemaError> {

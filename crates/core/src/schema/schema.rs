@@ -3,9 +3,9 @@
 use super::error::{PropertyError, SchemaError};
 use super::model::Model;
 use super::{read, rules, source};
+use crate::nearest::nearest;
 use crate::sync::config::{Direction, ModelRule};
 use crate::sync::record::ItemKey;
-use crate::nearest::nearest;
 use crate::value::Map;
 
 /// A OneTable schema, read and checked.

@@ -182,7 +182,7 @@ fn a_frame_changes_records_and_service_rows_together() {
     let nothing = db.modify(&[key("a")], &mut |_| {}).unwrap();
     assert_eq!(nothing, sequence);
     db.modify(&[], &mut |frame| {
-        frame.service.push(("epoch".to_owned(), None))
+        frame.service.push(("epoch".to_owned(), None));
     })
     .unwrap();
     assert_eq!(db.service("epoch").unwrap(), None);
