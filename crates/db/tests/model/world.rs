@@ -134,6 +134,7 @@ impl Clock {
     pub(crate) fn pass(&self, millis: i64) {
         let mut now = self.now.lock().unwrap();
         now.wall = now.wall.map(|wall| UnixMillis(wall.0 + millis));
+        now.mono = now.mono + Duration::from_millis(millis as u64);
     }
 
     pub(crate) fn distrust(&self) {
