@@ -44,11 +44,13 @@ pub const WEB_CONNECTIONS_PER_ADDRESS_MAX: u32 = 100;
 pub const WEB_HEADER_BYTES_MAX: u64 = 16 * 1024;
 /// `web.body_bytes_max`: body of one request to the REST interface.
 pub const WEB_BODY_BYTES_MAX: u64 = 1024 * 1024;
+/// `web.upload_bytes_max`: body of one request to the routes of the maker's own program.
+pub const WEB_UPLOAD_BYTES_MAX: u64 = 1_000_000_000;
 /// `web.header_timeout`: from the first byte of a request to the end of its header.
 pub const WEB_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// `web.idle_timeout`: a connection between two requests, or without progress within one.
 pub const WEB_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// `web.request_timeout`: one whole request that is not a stream.
+/// `web.request_timeout`: how long a handler may take before it begins to answer.
 pub const WEB_REQUEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// `web.session_idle`: a login that is not used.
 pub const WEB_SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
@@ -56,17 +58,8 @@ pub const WEB_SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 pub const WEB_SESSION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// `web.password_memory`: memory that hashing one password takes.
 pub const WEB_PASSWORD_MEMORY_BYTES: u64 = 8 * 1024 * 1024;
-/// `db.size_max`: the files of the database.
-pub const DB_SIZE_BYTES_MAX: u64 = 1_000_000_000;
-/// `metrics.rows_max`: aggregated rows that are kept, the oldest dropped first: 30 days of
-/// minutes and a little more.
-pub const METRICS_ROWS_MAX: u32 = 45_000;
 /// `sync.in_flight_max`: requests to the cloud that run at the same time.
 pub const SYNC_IN_FLIGHT_MAX: u32 = 8;
-/// `sync.queue_rows_max`: changed rows that wait for the cloud.
-pub const SYNC_QUEUE_ROWS_MAX: u32 = 100_000;
-/// `sync.queue_bytes_max`: bytes of the changes that wait for the cloud.
-pub const SYNC_QUEUE_BYTES_MAX: u64 = 64 * 1_000_000;
 
 // Services and their supervision.
 
@@ -292,3 +285,37 @@ pub const PASSWORDS_WAITING_MAX: usize = 16;
 
 /// Connections to the control socket at one time.
 pub const CONTROL_CONNECTIONS_MAX: usize = 32;
+
+// REST API.
+
+/// Rows of one page that names no limit.
+pub const API_PAGE_ROWS: usize = 50;
+/// Rows of one page at most.
+pub const API_PAGE_ROWS_MAX: usize = 1000;
+/// How often the database is looked at for a failure to recover from.
+pub const DB_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often expired rows are purged.
+pub const DB_PURGE_INTERVAL: Duration = Duration::from_secs(600);
+
+// The service of replication.
+
+/// The longest time that the service may take for one turn.
+pub const SYNC_SILENCE_MAX: Duration = Duration::from_secs(120);
+/// How often listeners are told how replication goes while its state stays the same.
+pub const SYNC_TELL_INTERVAL: Duration = Duration::from_millis(500);
+/// The longest time between two readings before the service counts as stuck.
+pub const METRICS_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How often sessions whose time is over are looked for.
+pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+// Command line.
+
+/// How long a command waits for the agent's answer; hashing a password takes seconds on a small
+/// device.
+pub const CONTROL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// The largest answer of the agent that a command reads.
+pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Threads for what cannot wait without holding a thread up: password hashing, name resolution.
+pub const BLOCKING_THREADS_MAX: usize = 4;
+/// How long threads may take to end after the agent has stopped.
+pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);

@@ -222,7 +222,9 @@ fn delete_item(table: &mut Table, fields: &mut Fields) -> Result<Map, Refusal> {
 fn query(table: &mut Table, fields: &mut Fields, most: Option<usize>) -> Result<Map, Refusal> {
     fields.flag("ConsistentRead")?;
     if !fields.flag("ScanIndexForward")? {
-        return Err(Refusal::validation("ScanIndexForward false is not modelled"));
+        return Err(Refusal::validation(
+            "ScanIndexForward false is not modelled",
+        ));
     }
     let after = fields.optional_key("ExclusiveStartKey")?;
     let limit = fields

@@ -48,11 +48,6 @@ impl Ring {
     pub fn len(&self) -> usize {
         self.samples.len()
     }
-
-    /// Whether nothing was measured yet.
-    pub fn is_empty(&self) -> bool {
-        self.samples.is_empty()
-    }
 }
 
 /// Samples for everyone: made by the service list, filled by the metrics service, read by the
@@ -103,6 +98,11 @@ impl Feed {
             interval_ms: u64::try_from(self.shared.interval.as_millis()).unwrap_or(u64::MAX),
             samples: self.held().ring.iter().cloned().collect(),
         }
+    }
+
+    /// How many samples are held.
+    pub fn samples(&self) -> usize {
+        self.held().ring.len()
     }
 
     /// The newest sample.

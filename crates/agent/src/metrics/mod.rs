@@ -7,15 +7,13 @@
 //!
 //! Whatever a device does not have (a thermal sensor in a container, `/sys` at all) is absent from
 //! the sample; it is never zero and never an error.
-//!
-//! [`registry`] is the other half: what the agent counts about itself.
 
 pub mod parse;
-pub mod registry;
 
 mod aggregate;
 mod feed;
 mod hundredths;
+mod keep;
 mod readers;
 mod reading;
 mod sample;
@@ -23,10 +21,11 @@ mod sensors;
 mod service;
 mod source;
 
-pub use aggregate::{Aggregate, Row, Summary};
-pub use feed::{Feed, History, Ring};
+pub use aggregate::{Aggregate, Row};
+pub use feed::{Feed, History};
 pub use hundredths::Hundredths;
+pub use keep::{service, show};
 pub use readers::Readers;
 pub use reading::{Core, DiskTotals, Interface, Load, Memory, Process, Reading, Space, Ticks};
 pub use sample::Sample;
-pub use service::{Options, RunError, run};
+pub use service::{Options, run};

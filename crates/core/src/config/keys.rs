@@ -229,8 +229,6 @@ settings! {
         /// Names under which browsers may reach the agent, beside `localhost` and the addresses
         /// of its listeners.
         hosts: Vec<HostName> = Vec::new();
-        /// A directory of files to serve beside the console.
-        documents: Option<PathBuf> = None;
         /// Connections that may be open at the same time.
         connections_max: u32 = limits::WEB_CONNECTIONS_MAX, in 1..=100_000;
         /// Connections that may be open at the same time from one client address.
@@ -239,12 +237,15 @@ settings! {
         header_bytes_max: Bytes = Bytes(limits::WEB_HEADER_BYTES_MAX), in Bytes(KIB)..=Bytes(MIB);
         /// The largest request body of the REST interface.
         body_bytes_max: Bytes = Bytes(limits::WEB_BODY_BYTES_MAX), in Bytes(KIB)..=Bytes(GIB);
+        /// The largest request body of the routes of the maker's own program, which may stream it.
+        upload_bytes_max: Bytes = Bytes(limits::WEB_UPLOAD_BYTES_MAX),
+            in Bytes(KIB)..=Bytes(1024 * GIB);
         /// How long a request's header may take to arrive.
         header_timeout: Duration = limits::WEB_HEADER_TIMEOUT, in 100 * MILLISECOND..=5 * MINUTE;
         /// How long a connection may do nothing.
         idle_timeout: Expiry = Expiry::After(limits::WEB_IDLE_TIMEOUT),
             in Expiry::After(SECOND)..=Expiry::Never;
-        /// How long one request may take, streams excepted.
+        /// How long a handler may take before it begins to answer.
         request_timeout: Expiry = Expiry::After(limits::WEB_REQUEST_TIMEOUT),
             in Expiry::After(SECOND)..=Expiry::Never;
         /// How long a login lasts without being used.
@@ -273,8 +274,6 @@ settings! {
         cache: Bytes = Bytes(limits::DB_CACHE_BYTES as u64), in Bytes(64 * KIB)..=Bytes(64 * GIB);
         /// A schema (OneTable, JSON or JSON5) to use in place of the built-in one.
         schema: Option<PathBuf> = None;
-        /// The largest size of the database's files; writes beyond it are refused.
-        size_max: Bytes = Bytes(limits::DB_SIZE_BYTES_MAX), in Bytes(16 * MIB)..=Bytes(1024 * GIB);
     }
 
     /// The device's own measurements.
@@ -288,8 +287,6 @@ settings! {
         /// How long rows are kept.
         keep: Expiry = Expiry::After(Duration::from_secs(30 * 24 * 3600)),
             in Expiry::After(HOUR)..=Expiry::Never;
-        /// Rows that are kept at most; the oldest go first.
-        rows_max: u32 = limits::METRICS_ROWS_MAX, in 1..=10_000_000;
         /// A path on the file system whose space is measured.
         disk: PathBuf = PathBuf::from("/");
     }
@@ -319,10 +316,6 @@ settings! {
         delay: Duration = 200 * MILLISECOND, in Duration::ZERO..=HOUR;
         /// Requests that may run at the same time.
         in_flight_max: u32 = limits::SYNC_IN_FLIGHT_MAX, in 1..=256;
-        /// Changed rows that may wait for the cloud; local writes beyond it are refused.
-        queue_rows_max: u32 = limits::SYNC_QUEUE_ROWS_MAX, in 1..=100_000_000;
-        /// Bytes of changes that may wait for the cloud; local writes beyond it are refused.
-        queue_bytes_max: Bytes = Bytes(limits::SYNC_QUEUE_BYTES_MAX), in Bytes(MIB)..=Bytes(64 * GIB);
     }
 }
 

@@ -101,6 +101,12 @@ impl Machine {
         })
     }
 
+    /// The state in one word; cheaper than the whole [`status`](Machine::status).
+    pub fn state_word(&self, now: Now, store: &dyn Store) -> State {
+        let waits = self.link.gate().is_some_and(|gate| gate > now.mono);
+        self.state(waits, store.backlog().rows > 0).0
+    }
+
     fn state(&self, waits: bool, queued: bool) -> (State, Option<Reason>) {
         if let Some(reason) = self.twins.reason() {
             return (State::Paused, Some(reason.clone()));
