@@ -1,5 +1,15 @@
 //! The pure core of Periwinkle: bytes, events and [`Now`](time::Now) in; bytes, events and
 //! deadlines out. No runtime, socket, file, clock or entropy of its own.
 
+pub mod auth;
+pub mod aws;
+pub mod config;
+pub mod ids;
 pub mod limits;
+mod nearest;
+pub mod retry;
+pub mod schema;
+pub mod secret;
+pub mod sync;
 pub mod time;
+pub mod value;

@@ -2,6 +2,167 @@
 //!
 //! A bound that a configuration key may move is the default of that key.
 
+use std::time::Duration;
+
+// Values (DynamoDB's own bounds, and ours for what is read from outside)
+
+/// Nesting of lists and maps inside one attribute (DynamoDB).
+pub const VALUE_DEPTH_MAX: usize = 32;
+/// Nesting of JSON text; AttributeValue JSON needs two levels for one of a value, plus envelope.
+pub const JSON_DEPTH_MAX: usize = 80;
+/// Length of a JSON text: an answer of DynamoDB holds 16 MB of items.
+pub const JSON_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Nesting of the binary form, so that a damaged record cannot exhaust the stack.
+pub const BINARY_DEPTH_MAX: usize = 80;
+
+// Configuration: bounds of the file and of single values.
+
+/// The longest configuration file that is read.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
+/// How many errors of one configuration are shown before the rest is only counted.
+pub const CONFIG_ERRORS_SHOWN_MAX: usize = 20;
+/// The longest path of a Unix socket: `sun_path` has 108 bytes, the last one is the NUL.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// The longest device id, which is also a thing name of AWS IoT (API reference, CreateThing).
+pub const DEVICE_ID_BYTES_MAX: usize = 128;
+/// The longest name of a device that people read.
+pub const DEVICE_NAME_CHARS_MAX: usize = 128;
+/// The longest host name (RFC 1035, section 2.3.4, without the root label).
+pub const HOST_NAME_BYTES_MAX: usize = 253;
+
+// Defaults of configuration keys that are bounds.
+
+/// `runtime.threads`, at most.
+pub const RUNTIME_THREADS_MAX: u32 = 64;
+/// `runtime.stop_timeout`: how long an orderly stop may take.
+pub const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// `web.connections_max`: connections that are open at the same time.
+pub const WEB_CONNECTIONS_MAX: u32 = 200;
+/// `web.connections_per_address_max`: the same, from one client address.
+pub const WEB_CONNECTIONS_PER_ADDRESS_MAX: u32 = 100;
+/// `web.header_bytes_max`: request line and header fields of one request.
+pub const WEB_HEADER_BYTES_MAX: u64 = 16 * 1024;
+/// `web.body_bytes_max`: body of one request to the REST interface.
+pub const WEB_BODY_BYTES_MAX: u64 = 1024 * 1024;
+/// `web.upload_bytes_max`: body of one request to the routes of the maker's own program.
+pub const WEB_UPLOAD_BYTES_MAX: u64 = 1_000_000_000;
+/// `web.header_timeout`: from the first byte of a request to the end of its header.
+pub const WEB_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// `web.idle_timeout`: a connection between two requests, or without progress within one.
+pub const WEB_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// `web.request_timeout`: how long a handler may take before it begins to answer.
+pub const WEB_REQUEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// `web.session_idle`: a login that is not used.
+pub const WEB_SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// `web.session_life`: a login, used or not.
+pub const WEB_SESSION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// `web.password_memory`: memory that hashing one password takes.
+pub const WEB_PASSWORD_MEMORY_BYTES: u64 = 8 * 1024 * 1024;
+/// `sync.in_flight_max`: requests to the cloud that run at the same time.
+pub const SYNC_IN_FLIGHT_MAX: u32 = 8;
+
+// Services and their supervision.
+
+/// The pause before a failed service is started again for the first time.
+pub const SERVICE_BACKOFF_MIN: Duration = Duration::from_secs(1);
+/// The longest such pause; also how long a service must run for its failures to be forgotten.
+pub const SERVICE_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// How long the start of one service may hold up the next.
+pub const SERVICE_START_MAX: Duration = Duration::from_secs(5);
+
+// Web server.
+
+/// What a streamed answer holds for a slow client.
+pub const STREAM_BUFFER_BYTES_MAX: usize = 32 * 1024;
+/// Header fields of one request.
+pub const HEADER_FIELDS_MAX: usize = 100;
+/// Connections that the kernel holds before they are accepted.
+pub const LISTEN_BACKLOG_MAX: i32 = 1024;
+/// How long sent bytes may stay without an acknowledgement before a connection counts as dead.
+pub const TCP_UNACKED_MAX: Duration = Duration::from_secs(60);
+/// The pause of an accept loop that ran out of files or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+/// How long telling a client that there is no place for it may take.
+pub const REFUSAL_WRITE_MAX: Duration = Duration::from_secs(2);
+/// Events that a live listener may fall behind before it misses some.
+pub const EVENTS_BEHIND_MAX: usize = 256;
+/// Live listeners at one time.
+pub const EVENT_LISTENERS_MAX: usize = 32;
+
+// Device metrics.
+
+/// The shortest time between two samples; below it, measuring becomes the load it measures.
+pub const METRICS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// Samples kept in memory: 15 minutes at the default interval.
+pub const METRICS_RING_SAMPLES_MAX: usize = 900;
+/// Samples that wait for a slow subscriber before it misses the oldest.
+pub const METRICS_SUBSCRIBER_SAMPLES_MAX: usize = 16;
+/// Processor cores measured one by one; the total always covers all of them.
+pub const METRICS_CORES_MAX: usize = 64;
+/// Network interfaces measured; further ones are not looked at.
+pub const METRICS_INTERFACES_MAX: usize = 32;
+/// Names of interfaces and disks whose kind is remembered; beyond it, all are looked up anew.
+pub const METRICS_NAMES_MAX: usize = 128;
+/// Temperature sensors read.
+pub const METRICS_SENSORS_MAX: usize = 32;
+/// Readings between two looks for temperature sensors that came or went.
+pub const METRICS_SENSOR_SCAN_READINGS: u32 = 60;
+/// Bytes taken from one file of `/proc` or `/sys`; whole lines beyond are not looked at.
+pub const METRICS_FILE_BYTES_MAX: usize = 64 * 1024;
+/// Counters and gauges that one registry holds.
+pub const REGISTRY_INSTRUMENTS_MAX: usize = 512;
+// Schemas and items
+
+/// Length of the text of a schema.
+pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
+/// Nesting of the text of a schema: models, fields and nested fields.
+pub const SCHEMA_DEPTH_MAX: usize = 40;
+/// Models in a schema.
+pub const SCHEMA_MODELS_MAX: usize = 500;
+/// Fields in a model, or in one nested object.
+pub const SCHEMA_FIELDS_MAX: usize = 500;
+/// Letters of a generated uid.
+pub const UID_LETTERS_MAX: usize = 64;
+/// Size of an item (DynamoDB).
+pub const ITEM_BYTES_MAX: usize = 400 * 1024;
+/// Size of an item of a synced model: leaves room for metadata and foreign attributes.
+pub const ITEM_SYNCED_BYTES_MAX: usize = 350 * 1024;
+/// Length of a partition key (DynamoDB).
+pub const KEY_HASH_BYTES_MAX: usize = 2048;
+/// Length of a sort key (DynamoDB).
+pub const KEY_SORT_BYTES_MAX: usize = 1024;
+// Replication
+
+/// Writes on their way to the table at once.
+pub const SYNC_LANES_MAX: usize = 8;
+/// Fields of an item that one write compares; an expression of DynamoDB has 4 KB and 300 operators.
+pub const SYNC_COMPARED_FIELDS_MAX: usize = 90;
+/// Time between two passes over the device's own partitions.
+pub const SYNC_POLL_MS: u64 = 5_000;
+/// An answer that takes longer counts as lost.
+pub const SYNC_REQUEST_MS: u64 = 10_000;
+/// First wait after a failure; it doubles with each one that follows.
+pub const SYNC_BACKOFF_MIN_MS: u64 = 250;
+/// Longest wait after a failure.
+pub const SYNC_BACKOFF_MAX_MS: u64 = 60_000;
+/// Wait before the next try when only a person or a configuration can help.
+pub const SYNC_WAITING_MS: u64 = 15_000;
+/// Conflicts in a row before an item is parked.
+pub const SYNC_ROUNDS_MAX: u8 = 5;
+/// How long a delete waits for late copies of earlier writes: longer than any signature is valid.
+pub const SYNC_GRAVE_MS: u64 = 20 * 60 * 1000;
+/// Time between two looks at the graves.
+pub const SYNC_GRAVE_SWEEP_MS: u64 = 60_000;
+/// Rows that the machine takes from the database at once.
+pub const SYNC_BATCH_ROWS_MAX: usize = 64;
+/// Reads of single items on their way at once.
+pub const SYNC_CONFIRMS_MAX: usize = 4;
+/// Parked items that status lists.
+pub const SYNC_PARKED_SHOWN_MAX: usize = 20;
+/// Starts whose epoch request was never answered and that are remembered.
+pub const SYNC_EPOCHS_SENT_MAX: usize = 32;
+/// Another life of this database seen twice within this time pauses the upload.
+pub const SYNC_TWIN_WINDOW_MS: u64 = 60 * 60 * 1000;
 // Database engine (periwinkle-db, engine/).
 
 /// Bytes of one log segment, header included; reserved on disk before it is used.
@@ -12,13 +173,149 @@ pub const DB_SEGMENT_BYTES_MIN: u64 = 64 << 10;
 pub const DB_TRANSACTION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one key of the engine.
 pub const DB_KEY_BYTES_MAX: usize = 4096;
-/// Bytes of values kept in memory beside the directory.
+/// `db.cache`: bytes of values kept in memory beside the directory.
 pub const DB_CACHE_BYTES: usize = 16_000_000;
 /// Bytes that may wait for the disk; a commit beyond it waits until the disk has caught up.
 pub const DB_UNSYNCED_BYTES_MAX: usize = 8 << 20;
 /// Bytes of relaxed commits that start a flush before its time.
 pub const DB_FLUSH_BYTES: usize = 1 << 20;
-/// How long a relaxed commit may wait for its flush.
+/// `db.flush`: how long a relaxed commit may wait for its flush.
 pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
+
+// Database model layer (periwinkle-db, model/).
+
+/// Rows of a page of `find` when the caller names no limit.
+pub const FIND_ROWS_DEFAULT: usize = 100;
+/// Rows of a page of `find`.
+pub const FIND_ROWS_MAX: usize = 10_000;
+/// Rows that one call of `find` looks at; what is left is behind its token.
+pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
+/// Rows that one call of the model layer reads from the engine at once.
+pub const DB_SCAN_ROWS: usize = 256;
+/// Changes that are kept for change streams; a stream that falls behind gets a gap.
+pub const CHANGES_KEPT_MAX: usize = 4_096;
+/// Bytes of the items of these changes.
+pub const CHANGES_KEPT_BYTES_MAX: usize = 1 << 20;
+/// Rows that one write drops to keep a model within its `rows_max`.
+pub const DROPPED_ROWS_PER_WRITE_MAX: usize = 16;
+// Users, logins and sessions.
+
+/// The longest name of a user.
+pub const USER_NAME_BYTES_MAX: usize = 64;
+/// The fewest characters of a password.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// The longest password; more would only make hashing dearer.
+pub const PASSWORD_BYTES_MAX: usize = 256;
+/// Wrong setup codes until the code is void.
+pub const SETUP_ATTEMPTS_MAX: u8 = 10;
+/// How long a setup code can be used.
+pub const SETUP_LIFE: Duration = Duration::from_secs(3600);
+/// Failed logins that cost no waiting.
+pub const THROTTLE_FREE_FAILURES: u32 = 5;
+/// The longest wait of a client address between two failed logins.
+pub const THROTTLE_ADDRESS_WAIT_MAX: Duration = Duration::from_secs(300);
+/// The longest wait that failed logins of others can make for a user.
+pub const THROTTLE_USER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// The time without a failed login after which one is forgotten.
+pub const THROTTLE_FORGET: Duration = Duration::from_secs(600);
+/// Client addresses whose failed logins are counted.
+pub const THROTTLE_ADDRESSES_MAX: usize = 1024;
+/// Users whose failed logins are counted.
+pub const THROTTLE_USERS_MAX: usize = 256;
+/// Pairs of user and address that are remembered because the user logged in there.
+pub const THROTTLE_FRIENDS_MAX: usize = 256;
+/// Sessions of one user; the one unused for the longest time gives way.
+pub const SESSIONS_PER_USER_MAX: usize = 16;
+/// Sessions of all users together.
+pub const SESSIONS_MAX: usize = 512;
+/// The longest time that the use of a session is known only in memory.
+pub const SESSION_REFRESH: Duration = Duration::from_secs(300);
+
+// DynamoDB ("Quotas in Amazon DynamoDB"), checked before a request leaves
+
+/// Size of an item, names included.
+pub const DYNAMODB_ITEM_BYTES_MAX: usize = 400 * 1024;
+/// Length of a partition key's value.
+pub const DYNAMODB_PARTITION_KEY_BYTES_MAX: usize = 2048;
+/// Length of a sort key's value.
+pub const DYNAMODB_SORT_KEY_BYTES_MAX: usize = 1024;
+/// Length of the text of one expression.
+pub const DYNAMODB_EXPRESSION_BYTES_MAX: usize = 4096;
+/// Operators and functions in one expression.
+pub const DYNAMODB_EXPRESSION_OPERATORS_MAX: usize = 300;
+/// Values in one `IN`.
+pub const DYNAMODB_IN_VALUES_MAX: usize = 100;
+/// Size of all values that the expressions of one request name.
+pub const DYNAMODB_EXPRESSION_VALUES_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Keys in one BatchGetItem.
+pub const DYNAMODB_BATCH_GET_KEYS_MAX: usize = 100;
+/// Statements in one BatchExecuteStatement.
+pub const DYNAMODB_BATCH_STATEMENTS_MAX: usize = 25;
+/// Length of one PartiQL statement.
+pub const DYNAMODB_STATEMENT_BYTES_MAX: usize = 8192;
+/// Actions in one TransactWriteItems.
+pub const DYNAMODB_TRANSACTION_ACTIONS_MAX: usize = 100;
+/// Size of all items of one TransactWriteItems.
+pub const DYNAMODB_TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Length of a ClientRequestToken.
+pub const DYNAMODB_CLIENT_TOKEN_BYTES_MAX: usize = 36;
+/// Length of a request's body.
+pub const DYNAMODB_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+// HTTP client.
+
+/// From the start of a connection to its TCP handshake, and again to its TLS handshake.
+pub const FETCH_CONNECT_MAX: Duration = Duration::from_secs(10);
+/// One exchange that names no deadline of its own.
+pub const FETCH_TOTAL_MAX: Duration = Duration::from_secs(60);
+/// How long an idle connection is kept for the next request.
+pub const FETCH_POOL_IDLE_MAX: Duration = Duration::from_secs(30);
+/// Idle connections kept for one host.
+pub const FETCH_POOL_PER_HOST_MAX: usize = 16;
+/// An answer that is read into memory: DynamoDB's largest is 16 MB of items, as JSON.
+pub const FETCH_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+// Passwords.
+
+/// Passes over the memory for one hashing of a password (argon2id's time cost).
+pub const PASSWORD_PASSES: u32 = 2;
+/// Password checks that may wait for their turn.
+pub const PASSWORDS_WAITING_MAX: usize = 16;
+
+/// Connections to the control socket at one time.
+pub const CONTROL_CONNECTIONS_MAX: usize = 32;
+
+// REST API.
+
+/// Rows of one page that names no limit.
+pub const API_PAGE_ROWS: usize = 50;
+/// Rows of one page at most.
+pub const API_PAGE_ROWS_MAX: usize = 1000;
+/// How often the database is looked at for a failure to recover from.
+pub const DB_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often expired rows are purged.
+pub const DB_PURGE_INTERVAL: Duration = Duration::from_secs(600);
+
+// The service of replication.
+
+/// The longest time that the service may take for one turn.
+pub const SYNC_SILENCE_MAX: Duration = Duration::from_secs(120);
+/// How often listeners are told how replication goes while its state stays the same.
+pub const SYNC_TELL_INTERVAL: Duration = Duration::from_millis(500);
+/// The longest time between two readings before the service counts as stuck.
+pub const METRICS_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How often sessions whose time is over are looked for.
+pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+// Command line.
+
+/// How long a command waits for the agent's answer; hashing a password takes seconds on a small
+/// device.
+pub const CONTROL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// The largest answer of the agent that a command reads.
+pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Threads for what cannot wait without holding a thread up: password hashing, name resolution.
+pub const BLOCKING_THREADS_MAX: usize = 4;
+/// How long threads may take to end after the agent has stopped.
+pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);

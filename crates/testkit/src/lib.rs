@@ -1,4 +1,5 @@
-//! Simulated clock, network and disk for Periwinkle's tests. Never a normal dependency.
+//! Simulated clock, network, disk and cloud for Periwinkle's tests. Never a normal dependency.
 
 pub mod disk;
+pub mod dynamo;
 pub mod rng;

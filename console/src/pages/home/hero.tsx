@@ -1,0 +1,88 @@
+// The device's name, its state in one sentence, and the flower.
+
+import { useComputed } from '@preact/signals';
+import type { Sample, Status, SyncStatus } from '../../api/types';
+import { bytes, duration, several, text } from '../../format';
+import { link, samples, status, sync } from '../../state/device';
+import { Pill } from '../../ui/basics';
+import { HealthFlower, type Petal } from '../../ui/flower';
+import { syncMood, syncTitle } from '../sync-words';
+
+const BUSY = 0.8;
+const BAD = 0.95;
+
+export function Hero() {
+  const petals = useComputed(() => petalsOf(samples.value.at(-1), sync.value));
+  const state = status.value;
+  return (
+    <section class="hero" aria-label="This device">
+      <HealthFlower petals={petals.value} />
+      <div class="hero-words">
+        <h1>{state?.device?.name ?? 'This device'}</h1>
+        <p class="hero-line" role="status">
+          {state ? sentence(state, petals.value) : 'Reading the state of the device'}
+        </p>
+        <p class="hero-facts">
+          <LinkPill />
+          {state?.uptime_ms !== undefined && <span>{`Agent up ${duration(state.uptime_ms)}`}</span>}
+          {state && <span>{`Version ${state.version}`}</span>}
+          {state?.device && <span class="mono">{state.device.id}</span>}
+          {state?.time && !state.time.trusted && (
+            <Pill mood="busy">Clock not confirmed yet</Pill>
+          )}
+        </p>
+      </div>
+    </section>
+  );
+}
+
+function LinkPill() {
+  switch (link.value) {
+    case 'live':
+      return <Pill mood="good">Live</Pill>;
+    case 'lost':
+      return <Pill mood="bad">Connection lost</Pill>;
+    case 'connecting':
+      return <Pill>Connecting</Pill>;
+  }
+}
+
+function sentence(state: Status, petals: Petal[]): string {
+  const down = (state.services ?? []).filter(({ state }) => state === 'failed' || state === 'backoff');
+  if (down.length > 0) {
+    return `${several(down.length, 'service')} in trouble: ${down.map(({ name }) => name).join(', ')}.`;
+  }
+  const strained = petals.filter(({ mood }) => mood !== 'calm');
+  if (strained.length > 0) {
+    return `Running, with something to look at: ${strained.map(({ name, words }) => `${name.toLowerCase()} ${words}`).join(', ')}.`;
+  }
+  return 'All is well: everything runs and nothing needs you.';
+}
+
+function petalsOf(sample: Sample | undefined, state: SyncStatus | null): Petal[] {
+  return [
+    share('Processor', sample?.cpu_pct, 100, sample && `${Math.round(sample.cpu_pct)} % busy`),
+    share('Memory', sample?.mem_used_bytes, sample?.mem_total_bytes, sample && `${text(bytes(sample.mem_used_bytes))} used`),
+    share('Disk', sample?.disk_used_bytes, sample?.disk_total_bytes, sample && `${text(bytes(sample.disk_used_bytes))} used`),
+    share('Load', sample?.load1, sample && Math.max(1, sample.cores.length) * 1.5, sample && sample.load1.toFixed(2)),
+    replication(state),
+  ];
+}
+
+function share(name: string, part: number | undefined, whole: number | undefined, words: string | undefined): Petal {
+  if (part === undefined || !whole) return { name, level: null, mood: 'calm', words: 'not known yet' };
+  const level = part / whole;
+  return { name, level, mood: level >= BAD ? 'bad' : level >= BUSY ? 'busy' : 'calm', words: words ?? '' };
+}
+
+function replication(state: SyncStatus | null): Petal {
+  const name = 'Replication';
+  if (!state || state.state === 'off') return { name, level: null, mood: 'calm', words: 'off' };
+  const mood = syncMood(state);
+  return {
+    name,
+    level: mood === 'good' ? 1 : 0.6,
+    mood: mood === 'bad' ? 'bad' : mood === 'busy' ? 'busy' : 'calm',
+    words: syncTitle(state).toLowerCase(),
+  };
+}

@@ -1,0 +1,49 @@
+// Where the person is: the path of the address bar, as a signal.
+
+import { computed, signal } from '@preact/signals';
+
+export interface Place {
+  page: 'home' | 'data' | 'replication' | 'users' | 'unknown';
+  /** The rest of the path, segments decoded: model and key on the data page. */
+  rest: string[];
+  creating: boolean;
+}
+
+const address = signal(location.pathname + location.search);
+
+export const place = computed<Place>(() => parsePlace(address.value));
+
+addEventListener('popstate', () => {
+  address.value = location.pathname + location.search;
+});
+
+export function go(to: string, how: 'push' | 'replace' = 'push'): void {
+  if (to === address.peek()) return;
+  if (how === 'push') history.pushState(null, '', to);
+  else history.replaceState(null, '', to);
+  address.value = to;
+}
+
+/** The console's own address of a model's rows or of one item. */
+export function dataAddress(model: string, key: readonly string[] = []): string {
+  return '/' + ['data', model, ...key].map(encodeURIComponent).join('/');
+}
+
+export function parsePlace(text: string): Place {
+  const [path = '/', query = ''] = text.split('?');
+  const [first = '', ...rest] = path.split('/').slice(1).map(decode);
+  const page = { '': 'home', data: 'data', replication: 'replication', users: 'users' }[first];
+  return {
+    page: (page ?? 'unknown') as Place['page'],
+    rest: rest.filter((segment, index) => segment !== '' || index < rest.length - 1),
+    creating: query === 'new',
+  };
+}
+
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}

@@ -1,0 +1,210 @@
+//! The rows of the database: list, create, read, change, remove.
+//!
+//! The path after the model is the item's key: the variables of its key templates in order, those
+//! aside that the agent knows itself, such as `deviceId`.
+
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use periwinkle_core::limits;
+use periwinkle_core::schema::{Durability, Model};
+use periwinkle_core::value::{Map, Value};
+use periwinkle_db::{Committed, Database, DbError, Find};
+
+use super::Api;
+use super::body::Properties;
+use super::models::json_text;
+use crate::web::problem::Problem;
+use crate::web::rows::is_internal;
+
+/// `?limit=&next=&reverse=&prefix=`; everything else is a property that the items must have.
+pub(super) async fn list(
+    State(api): State<Api>,
+    Path(model): Path<String>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Result<Response, Problem> {
+    let model = shown_model(&api.db, &model)?;
+    let (properties, find) = parse_find(query)?;
+    let page = api.db.find(model.name(), &properties, &find)?;
+    let items = page.items.into_iter().map(Value::Map).collect();
+    let next = page.next.map_or(Value::Null, Value::from);
+    let body = Map::from([("items", Value::List(items)), ("next", next)]);
+    Ok(value_answer(StatusCode::OK, &Value::Map(body)))
+}
+
+fn parse_find(query: Vec<(String, String)>) -> Result<(Map, Find), Problem> {
+    let mut properties = Map::new();
+    let mut find = Find::new().limit(limits::API_PAGE_ROWS);
+    for (name, value) in query {
+        match name.as_str() {
+            "limit" => find = find.limit(parse_limit(&value)?),
+            "next" => find = find.next(value),
+            "reverse" if parse_switch(&name, &value)? => find = find.reverse(),
+            "reverse" => {}
+            "prefix" => find = find.prefix(value),
+            _ => drop(properties.insert(name, value)),
+        }
+    }
+    Ok((properties, find))
+}
+
+fn parse_limit(text: &str) -> Result<usize, Problem> {
+    let limit = text
+        .parse()
+        .ok()
+        .filter(|limit| (1..=limits::API_PAGE_ROWS_MAX).contains(limit));
+    limit.ok_or_else(|| {
+        let detail = format!(
+            "The limit is a number from 1 to {}.",
+            limits::API_PAGE_ROWS_MAX
+        );
+        Problem::bad_request("query_invalid", detail).field("limit")
+    })
+}
+
+fn parse_switch(name: &str, text: &str) -> Result<bool, Problem> {
+    match text {
+        "" | "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => {
+            let detail = format!("{name} is true or false.");
+            Err(Problem::bad_request("query_invalid", detail).field(name))
+        }
+    }
+}
+
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path((model, key)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let model = shown_model(&api.db, &model)?;
+    let keys = parse_key(&api.db, model, &key)?;
+    match api.db.get(model.name(), &keys)? {
+        Some(item) => Ok(value_answer(StatusCode::OK, &Value::Map(item))),
+        None => {
+            let model = model.name().to_owned();
+            Err(DbError::NotFound { model, key }.into())
+        }
+    }
+}
+
+pub(super) async fn create(
+    State(api): State<Api>,
+    Path(model): Path<String>,
+    Properties(properties): Properties,
+) -> Result<Response, Problem> {
+    let model = shown_model(&api.db, &model)?;
+    let made = kept(model, api.db.create(model.name(), &properties)?).await?;
+    let place = path_of(model, &api.db.segments(model.name(), &made.item)?);
+    let mut response = value_answer(StatusCode::CREATED, &Value::Map(made.item));
+    if let Ok(place) = HeaderValue::from_str(&place) {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    Ok(response)
+}
+
+pub(super) async fn update(
+    State(api): State<Api>,
+    Path((model, key)): Path<(String, String)>,
+    Properties(properties): Properties,
+) -> Result<Response, Problem> {
+    let model = shown_model(&api.db, &model)?;
+    let properties = with_key(&api.db, model, &key, properties)?;
+    let changed = kept(model, api.db.update(model.name(), &properties)?).await?;
+    Ok(value_answer(StatusCode::OK, &Value::Map(changed.item)))
+}
+
+pub(super) async fn upsert(
+    State(api): State<Api>,
+    Path((model, key)): Path<(String, String)>,
+    Properties(properties): Properties,
+) -> Result<Response, Problem> {
+    let model = shown_model(&api.db, &model)?;
+    let properties = with_key(&api.db, model, &key, properties)?;
+    let made = kept(model, api.db.upsert(model.name(), &properties)?).await?;
+    Ok(value_answer(StatusCode::OK, &Value::Map(made.item)))
+}
+
+pub(super) async fn remove(
+    State(api): State<Api>,
+    Path((model, key)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let model = shown_model(&api.db, &model)?;
+    let keys = parse_key(&api.db, model, &key)?;
+    kept(model, api.db.remove(model.name(), &keys)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A model, unless it is the agent's own.
+fn shown_model<'a>(db: &'a Database, name: &str) -> Result<&'a Model, Problem> {
+    if is_internal(name) {
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "unknown_model",
+            format!("{name} is the agent's own; its users are at /api/v1/users."),
+        ));
+    }
+    db.schema()
+        .model(name)
+        .map_err(|error| DbError::from(error).into())
+}
+
+/// What the caller hears of is on the disk, if its model asks for that.
+async fn kept(model: &Model, committed: Committed) -> Result<Committed, Problem> {
+    if model.process().durability == Durability::Immediate {
+        committed
+            .ticket
+            .durable()
+            .await
+            .map_err(|error| Problem::internal(&error))?;
+    }
+    Ok(committed)
+}
+
+fn parse_key(db: &Database, model: &Model, key: &str) -> Result<Map, Problem> {
+    let segments: Vec<&str> = key.split('/').collect();
+    Ok(db.key_from_segments(model.name(), &segments)?)
+}
+
+/// The key of the path decides; a body that says otherwise is a mistake.
+fn with_key(db: &Database, model: &Model, key: &str, mut properties: Map) -> Result<Map, Problem> {
+    for (name, value) in parse_key(db, model, key)? {
+        match properties.get(&name) {
+            Some(given) if *given != value => {
+                let detail = format!("{name} is part of the key and differs from the path.");
+                return Err(Problem::bad_request("key_differs", detail).field(name));
+            }
+            _ => drop(properties.insert(name, value)),
+        }
+    }
+    Ok(properties)
+}
+
+/// What stays as it is in a segment of a path (RFC 3986, 3.3: unreserved and some more).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+fn path_of(model: &Model, key: &[String]) -> String {
+    let segments = key
+        .iter()
+        .map(|part| utf8_percent_encode(part, SEGMENT).to_string());
+    format!(
+        "/api/v1/data/{}/{}",
+        model.name(),
+        segments.collect::<Vec<_>>().join("/")
+    )
+}
+
+/// A JSON answer whose numbers keep their digits.
+pub(super) fn value_answer(status: StatusCode, body: &Value) -> Response {
+    let mut response = (status, json_text(body)).into_response();
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

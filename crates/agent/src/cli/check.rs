@@ -1,0 +1,212 @@
+//! `periwinkle check`: is the configuration right, and what does it mean?
+
+use std::fs;
+
+use periwinkle_core::config::{Config, ConfigErrors, Loaded, Origin, reference};
+use periwinkle_core::schema::Schema;
+use serde_json::{Value, json};
+
+use super::args::Check;
+use super::failure::Failure;
+use super::inputs::Inputs;
+use super::output;
+
+pub(super) fn check(inputs: &Inputs, options: &Check) -> Result<(), Failure> {
+    if options.reference {
+        return output::print(&reference());
+    }
+    let loaded = match inputs.load() {
+        Ok(loaded) => loaded,
+        Err(errors) if options.json => {
+            output::print(&pretty(&describe_errors(&errors)))?;
+            return Err(errors.into());
+        }
+        Err(errors) => return Err(errors.into()),
+    };
+    check_files(&loaded.config)?;
+    match options.json {
+        true => output::print(&pretty(&describe(inputs, &loaded))),
+        false => {
+            for hint in &loaded.hints {
+                output::complain(&format!("hint: {hint}"));
+            }
+            output::print(&listing(&loaded))
+        }
+    }
+}
+
+/// What the configuration names is there and can be read.
+fn check_files(config: &Config) -> Result<(), Failure> {
+    let named = [
+        ("web.tls_certificate", &config.web.tls_certificate),
+        ("web.tls_key", &config.web.tls_key),
+        ("sync.credentials_file", &config.sync.credentials_file),
+    ];
+    for (key, path) in named {
+        if let Some(path) = path {
+            fs::File::open(path).map_err(|error| {
+                let path = path.display();
+                Failure::input(format!("{path}: named by `{key}`, cannot be read: {error}"))
+            })?;
+        }
+    }
+    let Some(path) = &config.db.schema else {
+        return Ok(());
+    };
+    let name = path.display();
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::input(format!(
+            "{name}: named by `db.schema`, cannot be read: {error}"
+        ))
+    })?;
+    match Schema::parse(&text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::input(format!("{name}: {error}"))),
+    }
+}
+
+/// The values as a file that means the same, with the origin of each as a comment.
+fn listing(loaded: &Loaded) -> String {
+    let mut text = String::new();
+    if let Some(profile) = &loaded.profile {
+        text.push_str(&format!("# profile {profile}\n"));
+    }
+    for value in &loaded.effective {
+        let line = match &value.value {
+            Some(literal) => format!("{} = {literal}", value.key),
+            None => format!("# {} is not set", value.key),
+        };
+        let comment = match (&value.value, &value.origin) {
+            (None, Origin::Default) => String::new(),
+            (_, origin) => format!("# {origin}"),
+        };
+        text.push_str(format!("{line:<46}  {comment}").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn describe(inputs: &Inputs, loaded: &Loaded) -> Value {
+    let values: Vec<Value> = loaded
+        .effective
+        .iter()
+        .map(|value| {
+            let literal = value.value.as_deref().unwrap_or("null");
+            let literal: Value = serde_json::from_str(literal)
+                .expect("the literals of the configuration are JSON, too");
+            json!({"key": value.key, "value": literal, "origin": value.origin.to_string()})
+        })
+        .collect();
+    json!({
+        "file": inputs.file.as_ref().map(|(name, _)| name),
+        "profile": loaded.profile,
+        "values": values,
+        "hints": loaded.hints,
+    })
+}
+
+fn describe_errors(errors: &ConfigErrors) -> Value {
+    let one = |error: &periwinkle_core::config::ConfigError| json!({"place": error.origin.to_string(), "problem": error.problem.to_string()});
+    json!({"errors": errors.iter().map(one).collect::<Vec<_>>()})
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs(text: &str) -> Inputs {
+        Inputs {
+            file: Some(("p.toml".to_owned(), text.to_owned())),
+            environment: vec![("PERIWINKLE_DB__CACHE".to_owned(), "1 MB".to_owned())],
+            profile: None,
+            overrides: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_listing_is_a_configuration_with_the_origin_of_each_value() {
+        let inputs = inputs("[db]\nflush = '2 s'\n[web]\ntls_key = ''\n");
+        let loaded = inputs.load().unwrap();
+        let text = listing(&loaded);
+        let line = |key: &str| {
+            text.lines()
+                .find(|line| line.contains(key))
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(
+            line("db.flush"),
+            format!("{:<46}  # p.toml:2", "db.flush = \"2 s\"")
+        );
+        assert_eq!(
+            line("db.cache"),
+            format!("{:<46}  # PERIWINKLE_DB__CACHE", "db.cache = \"1 MB\"")
+        );
+        assert_eq!(line("db.schema"), "# db.schema is not set");
+        assert_eq!(
+            line("web.tls_key"),
+            format!("{:<46}  # p.toml:4", "# web.tls_key is not set")
+        );
+        let again = self::inputs(&text).load().unwrap();
+        assert_eq!(again.config, loaded.config);
+    }
+
+    #[test]
+    fn json_has_typed_values() {
+        let inputs = inputs("");
+        let shown = describe(&inputs, &inputs.load().unwrap());
+        let value = |key: &str| {
+            let values = shown["values"].as_array().unwrap();
+            values
+                .iter()
+                .find(|value| value["key"] == key)
+                .unwrap()
+                .clone()
+        };
+        assert_eq!(shown["file"], "p.toml");
+        assert_eq!(shown["profile"], Value::Null);
+        assert_eq!(
+            value("runtime.threads"),
+            json!({"key": "runtime.threads", "value": 1, "origin": "default"})
+        );
+        assert_eq!(value("device.id")["value"], Value::Null);
+        assert_eq!(value("db.cache")["origin"], "PERIWINKLE_DB__CACHE");
+        #[cfg(feature = "web")]
+        assert_eq!(
+            value("web.listen")["value"],
+            json!(["http://127.0.0.1:8080"])
+        );
+    }
+
+    #[test]
+    fn errors_in_json_have_place_and_problem() {
+        let errors = inputs("[db]\nflsuh = '2 s'\n").load().unwrap_err();
+        assert_eq!(
+            describe_errors(&errors),
+            json!({"errors": [{
+                "place": "p.toml:2",
+                "problem": "unknown key `db.flsuh`; did you mean `db.flush`?",
+            }]})
+        );
+    }
+
+    #[test]
+    fn a_file_that_the_configuration_names_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let schema = folder.path().join("s.json5");
+        let config = inputs(&format!("db.schema = '{}'", schema.display()))
+            .load()
+            .unwrap()
+            .config;
+        let words = || check_files(&config).unwrap_err().to_string();
+        let name = schema.display().to_string();
+        assert!(words().starts_with(&format!("{name}: named by `db.schema`, cannot be read: ")));
+        fs::write(&schema, "{models: ").unwrap();
+        assert!(words().starts_with(&format!("{name}: ")), "{}", words());
+        assert_eq!(check_files(&config).unwrap_err().code, 2);
+    }
+}

@@ -1,0 +1,57 @@
+//! The command line of the one binary: quiet verbs, honest exit codes, and words that say what to
+//! do next.
+//!
+//! `run` and `check` work on the configuration; `status`, `user` and `setup` speak to the running
+//! agent over its control socket, which serves the same API as the web server.
+
+mod args;
+mod check;
+mod control;
+mod failure;
+mod human;
+mod inputs;
+mod log;
+mod output;
+mod prompt;
+mod run;
+mod setup;
+mod status;
+mod user;
+
+use std::process::ExitCode;
+
+use args::{Arguments, Command, Parsed};
+use failure::Failure;
+use inputs::Inputs;
+
+/// Does what the command line asks, and returns the exit code of the process: 0 done, 1 internal
+/// failure, 2 configuration, schema or database file, 3 refused, 4 no agent answers, 64 usage.
+pub fn main() -> ExitCode {
+    let arguments = match args::parse(std::env::args_os()) {
+        Parsed::Arguments(arguments) => *arguments,
+        Parsed::Text(text) => return finish(output::print(&text)),
+        Parsed::Usage(text) => return finish(Err(Failure::usage(text))),
+    };
+    finish(dispatch(arguments))
+}
+
+fn dispatch(arguments: Arguments) -> Result<(), Failure> {
+    let inputs = Inputs::gather(&arguments.global)?;
+    match arguments.command {
+        None | Some(Command::Run) => run::run(&inputs),
+        Some(Command::Check(check)) => check::check(&inputs, &check),
+        Some(Command::Status(status)) => status::status(&inputs, &status),
+        Some(Command::User(user)) => user::user(&inputs, &user.command),
+        Some(Command::Setup(setup)) => setup::setup(&inputs, &setup),
+    }
+}
+
+fn finish(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure.to_string());
+            failure.exit_code()
+        }
+    }
+}

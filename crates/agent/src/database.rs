@@ -1,0 +1,246 @@
+//! The database as the agent holds it: opened with its schema, watched, reopened, closed.
+
+use std::fs;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use periwinkle_core::config::Config;
+use periwinkle_core::limits;
+use periwinkle_core::schema::Schema;
+use periwinkle_core::time::Now;
+use periwinkle_core::value::{Map, Value};
+use periwinkle_db::engine::{self, FileStorage};
+use periwinkle_db::{Change, Database, DbError, Environment, Event, Options, Since};
+use serde_json::json;
+use tokio::task::spawn_blocking;
+
+use crate::events::{Events, Topic};
+use crate::net::clock::Clock;
+use crate::net::entropy;
+use crate::supervise::{ServiceContext, ServiceError};
+use crate::web::problem::Problem;
+use crate::web::rows::is_internal;
+use crate::{Error, Result};
+
+/// The schema that the agent has without a configured one.
+const BUILT_IN_SCHEMA: &str = include_str!("schema.json5");
+
+/// The database in a maker's handler; everything that [`Database`] does.
+#[derive(Clone, Debug)]
+pub struct Db(pub Database);
+
+impl Deref for Db {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.0
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Db {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Db, Problem> {
+        let db = parts.extensions.get::<Db>().cloned();
+        db.ok_or_else(|| Problem::internal(&"this request did not come through the agent"))
+    }
+}
+
+/// Reads the schema, configured or built in, and opens the database in `folder`.
+pub async fn open(config: &Config, folder: &Path, device: &str, clock: Clock) -> Result<Database> {
+    let schema = read_schema(config)?;
+    let options = Options {
+        context: Map::from([("deviceId", Value::from(device))]),
+        engine: engine_options(config),
+    };
+    let folder = folder.to_owned();
+    let path = folder.clone();
+    let opened = spawn_blocking(move || {
+        let storage = FileStorage::open(&folder).map_err(|error| error.to_string())?;
+        let environment = Arc::new(Surroundings(clock));
+        Database::open(Arc::new(storage), schema, options, environment)
+            .map_err(|error| error.to_string())
+    });
+    let opened = opened.await.map_err(|error| error.to_string()).flatten();
+    let (db, report) = opened.map_err(|reason| Error::DatabaseOpen { path, reason })?;
+    if let Some(tail) = &report.cut {
+        let kept = tail.kept.as_deref().unwrap_or("nowhere, for want of room");
+        tracing::warn!(
+            file = tail.file,
+            offset = tail.offset,
+            bytes = tail.bytes,
+            kept,
+            "the last stop was not orderly: an unfinished write was cut off"
+        );
+    }
+    Ok(db)
+}
+
+fn read_schema(config: &Config) -> Result<Schema> {
+    let Some(path) = &config.db.schema else {
+        return Ok(Schema::parse(BUILT_IN_SCHEMA).expect("the built-in schema is tested"));
+    };
+    let named =
+        |error: &dyn std::fmt::Display| Error::Schema(format!("{}: {error}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| named(&error))?;
+    Schema::parse(&text).map_err(|error| named(&error))
+}
+
+fn engine_options(config: &Config) -> engine::Options {
+    engine::Options {
+        flush_interval: config.db.flush,
+        cache_bytes: config.db.cache.as_usize(),
+        ..engine::Options::default()
+    }
+}
+
+/// The clock and the entropy that the database borrows.
+struct Surroundings(Clock);
+
+impl Environment for Surroundings {
+    fn now(&self) -> Now {
+        self.0.now()
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        entropy::fill(bytes).expect("the system's entropy was there at the start");
+    }
+}
+
+/// The service `db`: reopens a store that failed, purges what has expired, closes at the end.
+pub async fn run(db: Database, mut ctx: ServiceContext) -> Result<(), ServiceError> {
+    reopen_if_failed(&db).await?;
+    ctx.ready();
+    let heartbeat = ctx.heartbeat();
+    let mut look = tokio::time::interval(limits::DB_LOOK_INTERVAL);
+    let mut purge = tokio::time::interval(limits::DB_PURGE_INTERVAL);
+    loop {
+        tokio::select! {
+            () = ctx.stop.requested() => break,
+            _ = look.tick() => reopen_if_failed(&db).await?,
+            _ = purge.tick() => purge_expired(&db, ctx.clock.now()).await?,
+        }
+        heartbeat.beat();
+    }
+    let closed = spawn_blocking(move || db.close()).await?;
+    closed.map_err(|error| ServiceError::new(format!("the last flush failed: {error}")))
+}
+
+/// How often the service gives a sign of life, at least.
+pub const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// An error here is what makes the supervisor try again later, with growing pauses.
+async fn reopen_if_failed(db: &Database) -> Result<(), ServiceError> {
+    let Some(failure) = db.failure() else {
+        return Ok(());
+    };
+    let again = db.clone();
+    spawn_blocking(move || again.reopen())
+        .await?
+        .map_err(|error| {
+            ServiceError::new(format!("{failure}; opening it again failed: {error}"))
+        })?;
+    tracing::warn!("the database was opened again after a failure: {failure}");
+    Ok(())
+}
+
+async fn purge_expired(db: &Database, now: Now) -> Result<(), ServiceError> {
+    let again = db.clone();
+    match spawn_blocking(move || again.purge_expired(now)).await? {
+        Ok(0) => {}
+        Ok(rows) => tracing::debug!(rows, "purged what had expired"),
+        // Reported by the store itself; the next look reopens it.
+        Err(error) => tracing::warn!("expired rows stay for now: {error}"),
+    }
+    Ok(())
+}
+
+/// The service `changes`: tells live listeners what has become durable.
+pub async fn tell_changes(
+    db: Database,
+    events: Events,
+    mut ctx: ServiceContext,
+) -> Result<(), ServiceError> {
+    let mut changes = db.changes(Since::Now);
+    ctx.ready();
+    loop {
+        let next = tokio::select! {
+            next = changes.next() => next,
+            () = ctx.stop.requested() => return Ok(()),
+        };
+        match next {
+            Some(Event::Change(change)) if is_internal(&change.model) => {}
+            Some(Event::Change(change)) => {
+                events.publish(Topic::Changes, || change_json(&change));
+            }
+            // Listeners read again what they show.
+            Some(Event::Gap { sequence }) => {
+                events.publish(Topic::Changes, || json!({"gap": sequence}).to_string());
+            }
+            None => return Ok(()),
+        }
+    }
+}
+
+fn change_json(change: &Change) -> String {
+    let (kind, origin) = (change.kind.as_str(), change.origin.as_str());
+    let item = change
+        .item
+        .as_ref()
+        .map_or_else(|| "null".to_owned(), Map::to_json);
+    let (model, key) = (json!(change.model), json!(change.key));
+    format!(
+        "{{\"model\":{model},\"key\":{key},\"type\":\"{kind}\",\"origin\":\"{origin}\",\
+         \"item\":{item}}}"
+    )
+}
+
+/// The section `db` of the status.
+pub fn show(db: &Database) -> serde_json::Value {
+    let stats = db.stats();
+    let engine = &stats.engine;
+    json!({
+        "rows": stats.rows.values().sum::<u64>(),
+        "bytes": engine.bytes_total,
+        "bytes_live": engine.bytes_live,
+        "segments": engine.segments,
+        "sequence": engine.sequence,
+        "durable_sequence": engine.durable_sequence,
+        "bytes_written": engine.bytes_written,
+        "syncs": engine.syncs,
+        "cut_tails": engine.cut_tails,
+        "queue": {"rows": stats.queue.rows, "bytes": stats.queue.bytes},
+        "dropped": stats.dropped.iter()
+            .map(|(model, dropped)| {
+                (model.clone(), json!({"rows": dropped.rows, "unsent": dropped.unsent}))
+            })
+            .collect::<serde_json::Map<_, _>>(),
+        "failure": db.failure().map(|failure| failure.to_string()),
+    })
+}
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Problem {
+        use http::StatusCode;
+        let kind = error.kind();
+        let status = match kind {
+            "unknown_model" | "not_found" => StatusCode::NOT_FOUND,
+            "exists" => StatusCode::CONFLICT,
+            "read_only_model" => StatusCode::FORBIDDEN,
+            "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+            "full" => StatusCode::INSUFFICIENT_STORAGE,
+            "corrupt" | "disk" => StatusCode::INTERNAL_SERVER_ERROR,
+            "closed" => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let problem = Problem::new(status, kind, format!("{error}."));
+        match error.field() {
+            Some(field) => problem.field(field),
+            None => problem,
+        }
+    }
+}

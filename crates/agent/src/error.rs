@@ -1,0 +1,101 @@
+//! The library's errors.
+
+use std::path::PathBuf;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use thiserror::Error;
+
+use crate::web::problem::Problem;
+
+/// What the library's calls return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call of the library failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The client closed the connection before the whole answer was written.
+    #[error("the client closed the connection")]
+    ClientGone,
+    /// The writer gave the answer up.
+    #[error("the answer was given up before it was complete")]
+    Aborted,
+    /// The body of a request could not be read to its end.
+    #[error("the request's body could not be read: {0}")]
+    Body(#[from] axum::Error),
+    /// The configuration cannot be used.
+    #[error("{0}")]
+    Config(String),
+    /// The state directory cannot be used.
+    #[error("the state directory {path} cannot be used: {source}")]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// Another agent runs on the same state directory.
+    #[error(
+        "another agent (process {pid}) already runs on the state directory {path}; stop it, or \
+         name another directory with --state"
+    )]
+    StateInUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process that holds it.
+        pid: String,
+    },
+    /// The schema cannot be used.
+    #[error("{0}")]
+    Schema(String),
+    /// The database cannot be opened or refused an operation.
+    #[error("{0}")]
+    Database(#[from] periwinkle_db::DbError),
+    /// The database's files cannot be opened.
+    #[error("the database in {path} cannot be opened: {reason}")]
+    DatabaseOpen {
+        /// The folder of its files.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The system refused something that the agent cannot go on without.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// Anything that a maker's own code reports.
+    #[error("{0}")]
+    Other(#[from] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// The exit code of a program that ends with this error.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Config(_) | Error::Schema(_) | Error::DatabaseOpen { .. } => 2,
+            Error::State { .. } => 2,
+            Error::StateInUse { .. } | Error::Database(_) => 3,
+            _ => 1,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        match self {
+            Error::Body(error) => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "body_unreadable",
+                error.to_string(),
+            ),
+            Error::Database(error) => Problem::from(error),
+            other => Problem::internal(&other),
+        }
+        .into_response()
+    }
+}

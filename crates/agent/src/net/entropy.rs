@@ -1,0 +1,20 @@
+//! The one reader of the system's entropy.
+
+use std::io;
+
+/// Fills `bytes` with random bytes fit for keys.
+pub fn fill(bytes: &mut [u8]) -> io::Result<()> {
+    getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// `N` random bytes fit for keys.
+pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A seed for a machine's random source.
+pub fn seed() -> io::Result<u64> {
+    Ok(u64::from_le_bytes(bytes()?))
+}

@@ -1,0 +1,171 @@
+//! The state directory: one agent at a time, for its owner's eyes only.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use periwinkle_core::config::DeviceId;
+use sha2::{Digest, Sha256};
+
+use crate::net::entropy;
+use crate::{Error, Result};
+
+/// The directory that holds everything the agent keeps; locked for as long as this lives.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Creates the directory if there is none, and takes its lock.
+    ///
+    /// Fails with [`Error::StateInUse`], naming the holder, when another agent has it.
+    pub fn open(path: &Path) -> Result<StateDir> {
+        let failed = |source| Error::State {
+            path: path.to_owned(),
+            source,
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed)?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => write_pid(&mut lock).map_err(failed)?,
+            Err(TryLockError::WouldBlock) => {
+                let pid = read_text(&mut lock).unwrap_or_default();
+                let pid = if pid.is_empty() {
+                    "of unknown number".to_owned()
+                } else {
+                    pid
+                };
+                return Err(Error::StateInUse {
+                    path: path.to_owned(),
+                    pid,
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        Ok(StateDir {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of the database's files.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("db")
+    }
+
+    /// The file that holds the setup code while there is no owner and no terminal.
+    pub fn setup_code(&self) -> PathBuf {
+        self.path.join("setup-code")
+    }
+
+    /// The device's own id: made once, from the machine's, and kept.
+    pub fn device_id(&self) -> Result<DeviceId> {
+        let path = self.path.join("device-id");
+        let failed = |source| Error::State {
+            path: path.clone(),
+            source,
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) => DeviceId::new(text.trim())
+                .map_err(|why| failed(io::Error::new(io::ErrorKind::InvalidData, why))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let id = new_device_id().map_err(failed)?;
+                write_private(&path, id.as_str()).map_err(failed)?;
+                Ok(id)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn write_pid(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(std::process::id().to_string().as_bytes())
+}
+
+fn read_text(file: &mut File) -> io::Result<String> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.read_to_string(&mut text)?;
+    Ok(text.trim().to_owned())
+}
+
+/// An id that tells nothing of the machine's own: the manual page of machine-id(5) asks not to
+/// show that one to others.
+fn new_device_id() -> io::Result<DeviceId> {
+    let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let seed = match machine.trim() {
+        "" | "uninitialized" => entropy::bytes::<16>()?.to_vec(),
+        id => id.as_bytes().to_vec(),
+    };
+    let digest = Sha256::new()
+        .chain_update(b"periwinkle device id")
+        .chain_update(seed)
+        .finalize();
+    let hex: String = digest
+        .iter()
+        .take(5)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Ok(DeviceId::new(&format!("device-{hex}")).expect("letters, digits and a dash"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_agent_is_refused_with_the_pid_of_the_first() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let _first = StateDir::open(folder.path()).expect("nobody has it yet");
+        let error = StateDir::open(folder.path()).expect_err("the first has it");
+        assert_eq!(error.exit_code(), 3);
+        assert!(
+            error.to_string().contains(&std::process::id().to_string()),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_device_keeps_its_id() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let state = StateDir::open(folder.path()).expect("nobody has it yet");
+        let first = state.device_id().expect("it can be made");
+        assert_eq!(state.device_id().expect("it can be read"), first);
+    }
+}

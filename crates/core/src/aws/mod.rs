@@ -1,0 +1,11 @@
+//! What AWS needs of a client, without its SDK: signatures, and typed calls of the services used.
+//!
+//! Everything here is bytes in and bytes out; the agent's HTTP client sends them.
+
+mod credentials;
+pub mod dynamodb;
+mod error;
+pub mod sigv4;
+
+pub use credentials::Credentials;
+pub use error::{CancelReason, Effect, Remedy, ServiceError, ServiceErrorKind};

@@ -1,0 +1,343 @@
+//! The one table of all configuration keys.
+//!
+//! From it come the typed [`Config`], parsing, the detection of unknown keys, what
+//! `periwinkle check` prints, and the reference in `docs/guide/configuration.md`.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::listener::Listener;
+use super::setting::{Raw, Setting, parse_within};
+use super::types::{
+    Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat, LogLevel,
+    Region, TableName,
+};
+use crate::limits;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+/// One key as the table describes it.
+pub(super) struct Key {
+    /// `section.key`.
+    pub(super) path: &'static str,
+    /// What a value is, with an example, for people.
+    pub(super) kind: &'static str,
+    /// The default as a TOML value; `None` when the key has none.
+    pub(super) default: fn() -> Option<String>,
+    /// Smallest and largest value as TOML values.
+    pub(super) bounds: fn() -> Option<(String, String)>,
+    /// Whether a value can be used; the error is a phrase for people.
+    pub(super) check: fn(&Raw, &Path) -> Result<(), String>,
+    /// What the key does.
+    pub(super) doc: &'static str,
+}
+
+/// One section: the keys under one `[heading]`.
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    /// The feature that must be compiled in.
+    pub(super) feature: Option<&'static str>,
+    pub(super) doc: &'static str,
+    pub(super) keys: &'static [Key],
+}
+
+impl Key {
+    /// The part after the section.
+    pub(super) fn name(&self) -> &'static str {
+        self.path
+            .split_once('.')
+            .expect("the table macro writes `section.key`")
+            .1
+    }
+}
+
+/// The key with this path, and its section.
+pub(super) fn find(path: &str) -> Option<(&'static Section, &'static Key)> {
+    let (section, _) = path.split_once('.')?;
+    let section = SECTIONS.iter().find(|known| known.name == section)?;
+    let key = section.keys.iter().find(|key| key.path == path)?;
+    Some((section, key))
+}
+
+/// Where the winning values are looked up while a [`Config`] is filled.
+pub(super) trait Winners {
+    /// The winning value of a key, and the directory its relative paths start from.
+    fn winner(&self, path: &str) -> Option<(&Raw, &Path)>;
+}
+
+fn take<T: Setting>(
+    winners: &dyn Winners,
+    path: &str,
+    default: T,
+    range: Option<RangeInclusive<T>>,
+) -> T {
+    winners
+        .winner(path)
+        .and_then(|(raw, base)| parse_within(raw, base, range.as_ref()).ok())
+        .unwrap_or(default)
+}
+
+macro_rules! range {
+    () => {
+        None
+    };
+    ($range:expr) => {
+        Some($range)
+    };
+}
+
+macro_rules! feature {
+    () => {
+        None
+    };
+    ($feature:literal) => {
+        Some($feature)
+    };
+}
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $section_doc:literal])+
+        $section:ident: $Section:ident $(if $feature:literal)? {
+            $(
+                $(#[doc = $doc:literal])+
+                $key:ident: $Type:ty = $default:expr $(, in $range:expr)?;
+            )+
+        }
+    )+) => {
+        $(
+            $(#[doc = $section_doc])+
+            #[derive(Clone, Debug, PartialEq, Eq)]
+            pub struct $Section {
+                $( $(#[doc = $doc])+ pub $key: $Type, )+
+            }
+        )+
+
+        /// The whole configuration, every value checked.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Config {
+            $( $(#[doc = $section_doc])+ pub $section: $Section, )+
+        }
+
+        impl Config {
+            /// Takes each winning value, or the default where there is none.
+            ///
+            /// A winner that does not parse was reported by its key's `check` before.
+            pub(super) fn fill(winners: &dyn Winners) -> Config {
+                Config {
+                    $( $section: $Section {
+                        $( $key: take::<$Type>(
+                            winners,
+                            concat!(stringify!($section), ".", stringify!($key)),
+                            $default,
+                            range!($($range)?),
+                        ), )+
+                    }, )+
+                }
+            }
+
+            /// Every key with its value as a TOML value (which is JSON, too); `None` when unset.
+            pub(super) fn show(&self) -> Vec<(&'static str, Option<String>)> {
+                vec![$( $(
+                    (
+                        concat!(stringify!($section), ".", stringify!($key)),
+                        self.$section.$key.show(),
+                    ),
+                )+ )+]
+            }
+        }
+
+        /// All sections and keys.
+        pub(super) static SECTIONS: &[Section] = &[$(
+            Section {
+                name: stringify!($section),
+                feature: feature!($($feature)?),
+                doc: concat!($($section_doc),+),
+                keys: &[$(
+                    Key {
+                        path: concat!(stringify!($section), ".", stringify!($key)),
+                        kind: <$Type as Setting>::KIND,
+                        default: || {
+                            let default: $Type = $default;
+                            default.show()
+                        },
+                        bounds: || {
+                            let range: Option<RangeInclusive<$Type>> = range!($($range)?);
+                            let range = range?;
+                            Some((range.start().show()?, range.end().show()?))
+                        },
+                        check: |raw, base| {
+                            let range: Option<RangeInclusive<$Type>> = range!($($range)?);
+                            parse_within::<$Type>(raw, base, range.as_ref()).map(drop)
+                        },
+                        doc: concat!($($doc),+),
+                    },
+                )+],
+            },
+        )+];
+    };
+}
+
+settings! {
+    /// Who this device is.
+    device: Device {
+        /// The id of the device, which is its thing name in AWS IoT and part of its keys in the
+        /// database. Unset: made from the machine's id.
+        id: Option<DeviceId> = None;
+        /// The name that people see. Unset: the host's name.
+        name: Option<DeviceName> = None;
+    }
+
+    /// The process.
+    runtime: Runtime {
+        /// Threads that run the agent's tasks.
+        threads: u32 = 1, in 1..=limits::RUNTIME_THREADS_MAX;
+        /// The directory of everything the agent keeps.
+        state: PathBuf = PathBuf::from("./state");
+        /// How long an orderly stop may take before what still runs is abandoned.
+        stop_timeout: Duration = limits::RUNTIME_STOP_TIMEOUT, in SECOND..=5 * MINUTE;
+    }
+
+    /// What the agent says about itself, on standard error.
+    log: Log {
+        /// The least severe line that is written.
+        level: LogLevel = LogLevel::Info;
+        /// Lines for people or JSON objects for machines.
+        format: LogFormat = LogFormat::Text;
+    }
+
+    /// The web server with console and REST interface.
+    web: Web if "web" {
+        /// Where to listen. Until the owner is set up only loopback addresses are served. An
+        /// empty list leaves only the control socket.
+        listen: Vec<Listener> = vec![Listener::loopback(8080)];
+        /// The file with the certificate chain (PEM) for `https://` listeners.
+        tls_certificate: Option<PathBuf> = None;
+        /// The file with the private key (PEM) of the certificate.
+        tls_key: Option<PathBuf> = None;
+        /// Allow logins over plain `http://` from other machines: passwords and sessions can be
+        /// read on the way.
+        insecure_login: bool = false;
+        /// Names under which browsers may reach the agent, beside `localhost` and the addresses
+        /// of its listeners.
+        hosts: Vec<HostName> = Vec::new();
+        /// Connections that may be open at the same time.
+        connections_max: u32 = limits::WEB_CONNECTIONS_MAX, in 1..=100_000;
+        /// Connections that may be open at the same time from one client address.
+        connections_per_address_max: u32 = limits::WEB_CONNECTIONS_PER_ADDRESS_MAX, in 1..=100_000;
+        /// The largest request line with header fields.
+        header_bytes_max: Bytes = Bytes(limits::WEB_HEADER_BYTES_MAX), in Bytes(KIB)..=Bytes(MIB);
+        /// The largest request body of the REST interface.
+        body_bytes_max: Bytes = Bytes(limits::WEB_BODY_BYTES_MAX), in Bytes(KIB)..=Bytes(GIB);
+        /// The largest request body of the routes of the maker's own program, which may stream it.
+        upload_bytes_max: Bytes = Bytes(limits::WEB_UPLOAD_BYTES_MAX),
+            in Bytes(KIB)..=Bytes(1024 * GIB);
+        /// How long a request's header may take to arrive.
+        header_timeout: Duration = limits::WEB_HEADER_TIMEOUT, in 100 * MILLISECOND..=5 * MINUTE;
+        /// How long a connection may do nothing.
+        idle_timeout: Expiry = Expiry::After(limits::WEB_IDLE_TIMEOUT),
+            in Expiry::After(SECOND)..=Expiry::Never;
+        /// How long a handler may take before it begins to answer.
+        request_timeout: Expiry = Expiry::After(limits::WEB_REQUEST_TIMEOUT),
+            in Expiry::After(SECOND)..=Expiry::Never;
+        /// How long a login lasts without being used.
+        session_idle: Expiry = Expiry::After(limits::WEB_SESSION_IDLE),
+            in Expiry::After(MINUTE)..=Expiry::Never;
+        /// How long a login lasts at most.
+        session_life: Expiry = Expiry::After(limits::WEB_SESSION_LIFE),
+            in Expiry::After(MINUTE)..=Expiry::Never;
+        /// Memory for hashing one password (argon2id): more makes guessing dearer.
+        password_memory: Bytes = Bytes(limits::WEB_PASSWORD_MEMORY_BYTES),
+            in Bytes(MIB)..=Bytes(GIB);
+    }
+
+    /// The socket over which commands speak to the running agent.
+    control: Control if "web" {
+        /// The path of the socket, at most 107 bytes. Unset: `control.sock` in the state
+        /// directory.
+        socket: Option<PathBuf> = None;
+    }
+
+    /// The embedded database.
+    db: Db {
+        /// The longest time a relaxed write may wait before it is flushed to the disk.
+        flush: Duration = Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS), in 10 * MILLISECOND..=HOUR;
+        /// Memory for values, so that reads do not wait for the disk.
+        cache: Bytes = Bytes(limits::DB_CACHE_BYTES as u64), in Bytes(64 * KIB)..=Bytes(64 * GIB);
+        /// A schema (OneTable, JSON or JSON5) to use in place of the built-in one.
+        schema: Option<PathBuf> = None;
+    }
+
+    /// The device's own measurements.
+    metrics: Metrics if "metrics" {
+        /// Measure the device.
+        enable: bool = true;
+        /// The time between two samples, which are kept in memory.
+        interval: Duration = SECOND, in 100 * MILLISECOND..=HOUR;
+        /// The time that one row in the database sums up.
+        row: Duration = MINUTE, in SECOND..=DAY;
+        /// How long rows are kept.
+        keep: Expiry = Expiry::After(Duration::from_secs(30 * 24 * 3600)),
+            in Expiry::After(HOUR)..=Expiry::Never;
+        /// A path on the file system whose space is measured.
+        disk: PathBuf = PathBuf::from("/");
+    }
+
+    /// Replication with DynamoDB.
+    sync: Sync if "sync" {
+        /// Replicate. Needs `table` and `region`.
+        enable: bool = false;
+        /// The name of the table.
+        table: Option<TableName> = None;
+        /// The region of the table.
+        region: Option<Region> = None;
+        /// A URL to use in place of the region's own, for emulators and private endpoints.
+        /// Plain `http://` only to loopback addresses.
+        endpoint: Option<Endpoint> = None;
+        /// Allow an `endpoint` with plain `http://` on another machine: data can be read and
+        /// changed on the way.
+        insecure_endpoint: bool = false;
+        /// Where the credentials come from: the variables `AWS_ACCESS_KEY_ID`,
+        /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, or the file `credentials_file`.
+        credentials: Credentials = Credentials::Environment;
+        /// The file with the credentials when `credentials = "file"`.
+        credentials_file: Option<PathBuf> = None;
+        /// The time between two looks for changes made in the cloud.
+        interval: Duration = 2 * SECOND, in 100 * MILLISECOND..=DAY;
+        /// How long a local change may wait for others of the same row before it is sent.
+        delay: Duration = 200 * MILLISECOND, in Duration::ZERO..=HOUR;
+        /// Requests that may run at the same time.
+        in_flight_max: u32 = limits::SYNC_IN_FLIGHT_MAX, in 1..=256;
+    }
+}
+
+impl Config {
+    /// The path of the control socket: as configured, or `control.sock` in the state directory.
+    pub fn control_socket(&self) -> PathBuf {
+        match &self.control.socket {
+            Some(path) => path.clone(),
+            None => self.runtime.state.join("control.sock"),
+        }
+    }
+}
+
+impl Default for Config {
+    /// What an empty configuration means when every feature is compiled in.
+    fn default() -> Config {
+        struct Nothing;
+        impl Winners for Nothing {
+            fn winner(&self, _: &str) -> Option<(&Raw, &Path)> {
+                None
+            }
+        }
+        Config::fill(&Nothing)
+    }
+}

@@ -1,0 +1,51 @@
+//! The typed configuration: `periwinkle.toml` with profiles, environment and command line.
+//!
+//! [`load`] takes texts and returns a [`Config`], the origin of each value, and hints; or every
+//! error it found, each with its place. It reads no file and no environment itself.
+//!
+//! ```
+//! use periwinkle_core::config::{File, Sources, load};
+//!
+//! let loaded = load(&Sources {
+//!     file: Some(File { name: "periwinkle.toml", text: "[db]\nflush = '2 s'\n" }),
+//!     features: &["web", "metrics", "sync"],
+//!     ..Sources::default()
+//! })
+//! .unwrap();
+//! assert_eq!(loaded.config.db.flush.as_secs(), 2);
+//!
+//! let errors = load(&Sources {
+//!     file: Some(File { name: "periwinkle.toml", text: "[web]\nlistne = []\n" }),
+//!     ..Sources::default()
+//! })
+//! .unwrap_err();
+//! assert_eq!(
+//!     errors.to_string(),
+//!     "periwinkle.toml:2: unknown key `web.listne`; did you mean `web.listen`?"
+//! );
+//! ```
+
+mod combine;
+mod error;
+mod keys;
+mod listener;
+mod load;
+mod reference;
+mod setting;
+mod sources;
+mod types;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{ConfigError, ConfigErrors, Problem};
+pub use keys::{Config, Control, Db, Device, Log, Metrics, Runtime, Sync, Web};
+pub use listener::{ListenHost, Listener, Scheme};
+pub use load::{Effective, Loaded, load};
+pub use reference::reference;
+pub use sources::{File, Origin, Override, Sources};
+pub use types::{
+    Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat, LogLevel,
+    Region, TableName,
+};

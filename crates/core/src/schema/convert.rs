@@ -1,0 +1,291 @@
+//! Between the values programs see and the attributes that are stored, one field at a time.
+
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::error::PropertyError;
+use super::model::{Field, FieldType};
+use crate::limits::VALUE_DEPTH_MAX;
+use crate::time::UnixMillis;
+use crate::value::{Number, Set, Value};
+
+/// Where in an item a value stands, for errors; costs nothing until there is one.
+#[derive(Clone, Copy)]
+pub(super) struct Site<'a> {
+    pub(super) model: &'a str,
+    pub(super) parent: Option<&'a Site<'a>>,
+    pub(super) name: &'a str,
+}
+
+impl Site<'_> {
+    pub(super) fn path(&self) -> String {
+        match self.parent {
+            Some(parent) => format!("{}.{}", parent.path(), self.name),
+            None => self.name.to_owned(),
+        }
+    }
+
+    pub(super) fn wrong_type(&self, found: &Value, expected: &str) -> PropertyError {
+        PropertyError::WrongType {
+            model: self.model.to_owned(),
+            field: self.path(),
+            found: describe(found),
+            expected: expected.to_owned(),
+        }
+    }
+
+    pub(super) fn not_allowed(&self, found: &Value, expected: String) -> PropertyError {
+        PropertyError::NotAllowed {
+            model: self.model.to_owned(),
+            field: self.path(),
+            found: describe(found),
+            expected,
+        }
+    }
+}
+
+/// The stored form of a value that is not nested; `None` when nothing is to be stored.
+///
+/// Fields with a schema of their own are the caller's.
+pub(super) fn stored(
+    field: &Field,
+    value: &Value,
+    site: &Site<'_>,
+) -> Result<Option<Value>, PropertyError> {
+    check_choices(field, value, site)?;
+    match (field.kind, value) {
+        (FieldType::String, Value::String(text)) => {
+            check_pattern(field, text, site)?;
+            Ok(Some(value.clone()))
+        }
+        (FieldType::Number, Value::Number(_)) | (FieldType::Boolean, Value::Bool(_)) => {
+            Ok(Some(value.clone()))
+        }
+        (FieldType::Date, _) => stored_date(field, value, site).map(Some),
+        (FieldType::Binary, _) => stored_binary(value, site).map(Some),
+        (FieldType::Set, _) => stored_set(value, site),
+        (FieldType::Array, Value::List(_)) | (FieldType::Object, Value::Map(_)) => {
+            plain(value, site, 1).map(Some)
+        }
+        (kind, _) => Err(site.wrong_type(value, expected(kind))),
+    }
+}
+
+/// What programs see of a stored value that is not nested; a value of a foreign type as it is.
+pub(super) fn property(field: &Field, stored: &Value) -> Value {
+    match field.kind {
+        FieldType::Date => match date_millis(field, stored) {
+            Some(at) => Value::String(at.iso()),
+            None => stored.clone(),
+        },
+        FieldType::Binary => match stored.as_str().map(|text| STANDARD.decode(text)) {
+            Some(Ok(bytes)) => Value::Binary(bytes),
+            _ => stored.clone(),
+        },
+        _ => stored.clone(),
+    }
+}
+
+/// The time that a stored date means.
+pub(super) fn date_millis(field: &Field, stored: &Value) -> Option<UnixMillis> {
+    match stored {
+        Value::Number(number) if field.ttl => number
+            .as_i64()
+            .and_then(|seconds| seconds.checked_mul(1000))
+            .map(UnixMillis)
+            .filter(in_range),
+        other => parse_date(other),
+    }
+}
+
+/// Whether a value of the schema text (a default, a choice) fits the field.
+pub(super) fn check(field: &Field, value: &Value) -> Result<(), String> {
+    let site = Site {
+        model: "",
+        parent: None,
+        name: &field.name,
+    };
+    let fits = match (&value, field.kind, field.nested.is_empty()) {
+        (Value::List(_), FieldType::Array, false) | (Value::Map(_), FieldType::Object, false) => {
+            return Ok(());
+        }
+        _ => stored(field, value, &site),
+    };
+    match fits {
+        Ok(_) => Ok(()),
+        Err(
+            PropertyError::WrongType {
+                found, expected, ..
+            }
+            | PropertyError::NotAllowed {
+                found, expected, ..
+            },
+        ) => Err(format!("{found} stands here; expected {expected}")),
+        Err(other) => Err(other.to_string()),
+    }
+}
+
+/// What a field of this type holds, for messages.
+pub(super) fn expected(kind: FieldType) -> &'static str {
+    match kind {
+        FieldType::String => "a text",
+        FieldType::Number => "a number",
+        FieldType::Boolean => "true or false",
+        FieldType::Date => "a time such as \"2026-11-22T10:21:53.667Z\" or milliseconds since 1970",
+        FieldType::Array => "a list",
+        FieldType::Object => "an object",
+        FieldType::Binary => "bytes in base64",
+        FieldType::Set => "a list of texts or of numbers",
+    }
+}
+
+/// What a value is, for messages: short, and never the whole of a long text.
+pub(super) fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(text) if text.chars().count() <= 40 => format!("the text \"{text}\""),
+        Value::String(text) => {
+            let head: String = text.chars().take(40).collect();
+            format!("the text \"{head}...\"")
+        }
+        Value::Binary(bytes) => format!("{} bytes", bytes.len()),
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "an object".to_owned(),
+        Value::Set(_) => "a set".to_owned(),
+    }
+}
+
+fn check_choices(field: &Field, value: &Value, site: &Site<'_>) -> Result<(), PropertyError> {
+    if field.choices.is_empty() || field.choices.contains(value) {
+        return Ok(());
+    }
+    let choices: Vec<_> = field.choices.iter().map(Value::to_json).collect();
+    Err(site.not_allowed(value, format!("one of {}", choices.join(", "))))
+}
+
+fn check_pattern(field: &Field, text: &str, site: &Site<'_>) -> Result<(), PropertyError> {
+    match &field.pattern {
+        Some(pattern) if !pattern.regex.is_match(text) => Err(site.not_allowed(
+            &Value::from(text),
+            format!("a text that matches {}", pattern.text),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn stored_date(field: &Field, value: &Value, site: &Site<'_>) -> Result<Value, PropertyError> {
+    let at = parse_date(value).ok_or_else(|| site.wrong_type(value, expected(FieldType::Date)))?;
+    Ok(if field.ttl {
+        // A row may live a moment too long, never too short.
+        Value::from((at.0 + 999).div_euclid(1000))
+    } else {
+        date_form(field.iso, at)
+    })
+}
+
+/// A time as text or as milliseconds, as the schema stores dates.
+pub(super) fn date_form(iso: bool, at: UnixMillis) -> Value {
+    if iso {
+        Value::String(at.iso())
+    } else {
+        Value::from(at.0)
+    }
+}
+
+fn parse_date(value: &Value) -> Option<UnixMillis> {
+    let millis = match value {
+        Value::Number(number) => match number.as_i64() {
+            Some(millis) => millis,
+            // JavaScript dates drop fractions of a millisecond.
+            None => number.to_f64().trunc() as i64,
+        },
+        Value::String(text) => match text.parse::<jiff::Timestamp>() {
+            Ok(stamp) => stamp.as_millisecond(),
+            Err(_) if text.len() == 10 => {
+                let day: jiff::civil::Date = text.parse().ok()?;
+                let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+                zoned.timestamp().as_millisecond()
+            }
+            Err(_) => return None,
+        },
+        _ => return None,
+    };
+    Some(UnixMillis(millis)).filter(in_range)
+}
+
+/// The years 1 to 9999, which have one text form.
+fn in_range(at: &UnixMillis) -> bool {
+    (-62_135_596_800_000..=253_402_300_799_999).contains(&at.0)
+}
+
+fn stored_binary(value: &Value, site: &Site<'_>) -> Result<Value, PropertyError> {
+    match value {
+        Value::Binary(bytes) => Ok(Value::String(STANDARD.encode(bytes))),
+        Value::String(text) if STANDARD.decode(text).is_ok() => Ok(value.clone()),
+        other => Err(site.wrong_type(other, expected(FieldType::Binary))),
+    }
+}
+
+fn stored_set(value: &Value, site: &Site<'_>) -> Result<Option<Value>, PropertyError> {
+    let wrong = || site.wrong_type(value, expected(FieldType::Set));
+    let items = match value {
+        Value::Set(Set::Binaries(items)) => {
+            let texts: BTreeSet<_> = items.iter().map(|bytes| STANDARD.encode(bytes)).collect();
+            return Ok(if texts.is_empty() {
+                None
+            } else {
+                Some(Value::Set(Set::Strings(texts)))
+            });
+        }
+        Value::Set(set) if set.is_empty() => return Ok(None),
+        Value::Set(_) => return Ok(Some(value.clone())),
+        Value::List(items) => items,
+        _ => return Err(wrong()),
+    };
+    match items.first() {
+        None => Ok(None),
+        Some(Value::Number(_)) => items
+            .iter()
+            .map(|item| item.as_number().copied())
+            .collect::<Option<BTreeSet<Number>>>()
+            .map(|numbers| Some(Value::Set(Set::Numbers(numbers))))
+            .ok_or_else(wrong),
+        Some(_) => items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned))
+            .collect::<Option<BTreeSet<String>>>()
+            .map(|texts| Some(Value::Set(Set::Strings(texts))))
+            .ok_or_else(wrong),
+    }
+}
+
+/// A value of no schema: kept as it is, without empty sets, which DynamoDB does not hold.
+fn plain(value: &Value, site: &Site<'_>, depth: usize) -> Result<Value, PropertyError> {
+    if depth > VALUE_DEPTH_MAX {
+        let expected = format!("at most {VALUE_DEPTH_MAX} levels of lists and objects");
+        return Err(site.not_allowed(value, expected));
+    }
+    match value {
+        Value::List(items) => items
+            .iter()
+            .filter(|item| !is_empty_set(item))
+            .map(|item| plain(item, site, depth + 1))
+            .collect::<Result<_, _>>()
+            .map(Value::List),
+        Value::Map(map) => map
+            .iter()
+            .filter(|(_, item)| !is_empty_set(item))
+            .map(|(key, item)| Ok((key.to_owned(), plain(item, site, depth + 1)?)))
+            .collect::<Result<_, _>>()
+            .map(Value::Map),
+        other => Ok(other.clone()),
+    }
+}
+
+fn is_empty_set(value: &Value) -> bool {
+    matches!(value, Value::Set(set) if set.is_empty())
+}

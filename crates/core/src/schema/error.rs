@@ -1,0 +1,170 @@
+//! What can be wrong with a schema, and with the properties of an item.
+
+use std::fmt;
+
+/// A schema that cannot be used: where, and what is wrong.
+///
+/// Reads as `models.Metric.at.typ (line 12, column 9): unknown key "typ": did you mean "type"?`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}{message}")]
+pub struct SchemaError {
+    place: Place,
+    message: String,
+}
+
+impl SchemaError {
+    pub(super) fn new(place: Place, message: String) -> SchemaError {
+        SchemaError { place, message }
+    }
+
+    /// Names of the keys that lead to the place; empty for the whole text.
+    pub fn path(&self) -> &[String] {
+        &self.place.path
+    }
+
+    /// Line and column, counted from one.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        self.place.position
+    }
+
+    /// What is wrong and what is expected, without the place.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(super) fn located(mut self, text: &str) -> SchemaError {
+        if self.place.position.is_none() {
+            self.place.position = super::source::locate(text, &self.place.path);
+        }
+        self
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) path: Vec<String>,
+    pub(super) position: Option<(usize, usize)>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.join(".");
+        match (path.is_empty(), self.position) {
+            (true, None) => Ok(()),
+            (true, Some((line, column))) => write!(f, "line {line}, column {column}: "),
+            (false, None) => write!(f, "{path}: "),
+            (false, Some((line, column))) => write!(f, "{path} (line {line}, column {column}): "),
+        }
+    }
+}
+
+/// Properties that a model does not accept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PropertyError {
+    /// The schema has no such model.
+    #[error("there is no model \"{model}\"{}", did_you_mean(.nearest))]
+    UnknownModel {
+        /// The name that was given.
+        model: String,
+        /// The model that was probably meant.
+        nearest: Option<String>,
+    },
+    /// The model has no such field.
+    #[error("{model} has no field \"{field}\"{}", did_you_mean(.nearest))]
+    UnknownField {
+        /// The model.
+        model: String,
+        /// The name that was given, with the names of the objects around it.
+        field: String,
+        /// The field that was probably meant.
+        nearest: Option<String>,
+    },
+    /// The value has another type than the field.
+    #[error("{model}.{field} is {found}; expected {expected}")]
+    WrongType {
+        /// The model.
+        model: String,
+        /// The field.
+        field: String,
+        /// What was given.
+        found: String,
+        /// What the field holds.
+        expected: String,
+    },
+    /// The value has the right type, but the schema excludes it.
+    #[error("{model}.{field} cannot be {found}; expected {expected}")]
+    NotAllowed {
+        /// The model.
+        model: String,
+        /// The field.
+        field: String,
+        /// What was given.
+        found: String,
+        /// What the schema admits.
+        expected: String,
+    },
+    /// A required field has no value.
+    #[error("{model}.{field} is required; give it a value")]
+    MissingRequired {
+        /// The model.
+        model: String,
+        /// The field.
+        field: String,
+    },
+    /// The field is set by the database or the schema alone, or only once.
+    #[error("{model}.{field} cannot be set: {reason}")]
+    ReadOnlyField {
+        /// The model.
+        model: String,
+        /// The field.
+        field: String,
+        /// Who sets it, and when.
+        reason: String,
+    },
+    /// The key of the item cannot be made from what was given.
+    #[error("the key of {model} {reason}")]
+    BadKey {
+        /// The model.
+        model: String,
+        /// The field to blame, if it is one.
+        field: Option<String>,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl PropertyError {
+    /// A stable name of the kind of error, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            PropertyError::UnknownModel { .. } => "unknown_model",
+            PropertyError::UnknownField { .. } => "unknown_field",
+            PropertyError::WrongType { .. } => "wrong_type",
+            PropertyError::NotAllowed { .. } => "not_allowed",
+            PropertyError::MissingRequired { .. } => "missing_required",
+            PropertyError::ReadOnlyField { .. } => "read_only_field",
+            PropertyError::BadKey { .. } => "bad_key",
+        }
+    }
+
+    /// The field that the error is about.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            PropertyError::UnknownModel { .. } => None,
+            PropertyError::BadKey { field, .. } => field.as_deref(),
+            PropertyError::UnknownField { field, .. }
+            | PropertyError::WrongType { field, .. }
+            | PropertyError::NotAllowed { field, .. }
+            | PropertyError::MissingRequired { field, .. }
+            | PropertyError::ReadOnlyField { field, .. } => Some(field),
+        }
+    }
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    match nearest {
+        Some(name) => format!("; did you mean \"{name}\"?"),
+        None => String::new(),
+    }
+}

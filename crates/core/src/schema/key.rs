@@ -1,0 +1,305 @@
+//! Keys: from properties to partition and sort key, to ranges for `find`, and from URL segments.
+
+use super::convert::{self, Site};
+use super::encode::unknown_field;
+use super::error::PropertyError;
+use super::model::{Field, FieldType, Model};
+use crate::limits::{KEY_HASH_BYTES_MAX, KEY_SORT_BYTES_MAX};
+use crate::sync::record::ItemKey;
+use crate::value::{Map, Number, Value};
+
+/// Which keys a `find` looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyRange {
+    /// One item.
+    One(ItemKey),
+    /// The items of one partition whose sort key begins with `sort_prefix`.
+    Partition {
+        /// The partition key.
+        hash: String,
+        /// How the sort keys begin.
+        sort_prefix: String,
+    },
+    /// The items of every partition that begins with `hash_prefix`.
+    Partitions {
+        /// How the partition keys begin.
+        hash_prefix: String,
+    },
+}
+
+impl Model {
+    /// The key that the properties and the context name.
+    ///
+    /// # Errors
+    /// A variable of the key templates has no value, or a wrong one; the key is too long.
+    pub fn key(&self, properties: &Map, context: &Map) -> Result<ItemKey, PropertyError> {
+        let values = self.key_values(properties, context)?;
+        let part = |at: usize| {
+            let (text, missing) = self.expand(at, &values);
+            match missing {
+                None => Ok(text),
+                Some(variable) => Err(self.bad_key(
+                    Some(variable),
+                    format!("needs \"{variable}\"; give {}", self.asked(context)),
+                )),
+            }
+        };
+        self.checked_key(part(self.hash)?, part(self.sort)?)
+    }
+
+    /// The keys that the properties leave open: as long a prefix as they name.
+    ///
+    /// # Errors
+    /// A given key property has a wrong value, or the key is too long.
+    pub fn key_range(&self, properties: &Map, context: &Map) -> Result<KeyRange, PropertyError> {
+        let values = self.key_values(properties, context)?;
+        let (hash, missing) = self.expand(self.hash, &values);
+        if missing.is_some() {
+            return Ok(KeyRange::Partitions { hash_prefix: hash });
+        }
+        let (sort, missing) = self.expand(self.sort, &values);
+        if missing.is_some() {
+            return Ok(KeyRange::Partition {
+                hash,
+                sort_prefix: sort,
+            });
+        }
+        self.checked_key(hash, sort).map(KeyRange::One)
+    }
+
+    /// The key properties that the segments of a path name, in the order of
+    /// [`key_variables`](Model::key_variables) without those of the context.
+    ///
+    /// # Errors
+    /// The number of segments is another, or one does not fit the type of its field.
+    pub fn key_from_segments(
+        &self,
+        segments: &[&str],
+        context: &Map,
+    ) -> Result<Map, PropertyError> {
+        let names: Vec<_> = self.asked_names(context).collect();
+        if names.len() != segments.len() {
+            return Err(self.bad_key(
+                None,
+                format!(
+                    "has {} parts, {} are given; give {}",
+                    names.len(),
+                    segments.len(),
+                    self.asked(context)
+                ),
+            ));
+        }
+        names
+            .iter()
+            .zip(segments)
+            .filter_map(|(name, segment)| self.field(name).map(|field| (field, *segment)))
+            .map(|(field, segment)| Ok((field.name.clone(), self.segment_value(field, segment)?)))
+            .collect()
+    }
+
+    /// The values of the key variables of an item, as path segments.
+    pub fn key_segments(&self, item: &Map, context: &Map) -> Vec<String> {
+        self.asked_names(context)
+            .map(|name| {
+                let field = self.field(name);
+                field
+                    .and_then(|field| {
+                        let stored = item.get(&field.attribute)?;
+                        text(&convert::property(field, stored))
+                    })
+                    .unwrap_or_default()
+            })
+            .collect()
+    }
+
+    /// The values of the key variables of an item's properties, as path segments.
+    pub fn property_segments(&self, properties: &Map, context: &Map) -> Vec<String> {
+        self.asked_names(context)
+            .map(|name| properties.get(name).and_then(text).unwrap_or_default())
+            .collect()
+    }
+
+    /// What stored items must hold to have these properties: attributes with their values, `None`
+    /// for those that must be absent. Values of the context are left out.
+    ///
+    /// # Errors
+    /// A property is no field of the model, or has a wrong value.
+    pub fn conditions(
+        &self,
+        properties: &Map,
+        context: &Map,
+    ) -> Result<Vec<(String, Option<Value>)>, PropertyError> {
+        let mut conditions = Vec::new();
+        for (name, value) in properties {
+            let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
+            if context.contains_key(name) {
+                continue;
+            }
+            let mut stored = Map::new();
+            if *value != Value::Null {
+                self.keep_stored(field, value, &mut stored)?;
+            }
+            conditions.push((field.attribute.clone(), stored.remove(&field.attribute)));
+        }
+        Ok(conditions)
+    }
+
+    /// The key of a stored item.
+    pub fn key_of(&self, item: &Map) -> Option<ItemKey> {
+        let part = |field: &Field| item.text(&field.attribute);
+        Some(ItemKey::new(
+            part(self.hash_field())?,
+            part(self.sort_field())?,
+        ))
+    }
+
+    /// How well a key fits the templates of the model: the length of their fixed texts, or `None`
+    /// when it does not fit.
+    pub(super) fn fit(&self, key: &ItemKey) -> Option<usize> {
+        let part = |field: &Field, text: &str| match &field.template {
+            Some(template) => template.fit(text),
+            None => Some(0),
+        };
+        Some(part(self.hash_field(), &key.pk)? + part(self.sort_field(), &key.sk)?)
+    }
+
+    /// The text of a computed field from stored values, and the first variable that is missing.
+    pub(super) fn expand<'a>(&'a self, at: usize, values: &Map) -> (String, Option<&'a str>) {
+        let field = &self.fields[at];
+        let Some(template) = &field.template else {
+            return match values.get(&field.attribute).and_then(text) {
+                Some(text) => (text, None),
+                None => (String::new(), Some(&field.name)),
+            };
+        };
+        let (text, complete) = template.expand(|name| self.variable_text(field, name, values));
+        let missing = (!complete).then(|| {
+            template
+                .variables()
+                .find(|name| self.variable_text(field, name, values).is_none())
+                .unwrap_or_default()
+        });
+        (text, missing)
+    }
+
+    fn variable_text(&self, target: &Field, name: &str, values: &Map) -> Option<String> {
+        let field = self.field(name)?;
+        let stored = values.get(&field.attribute)?;
+        if field.kind == FieldType::Date {
+            let at = convert::date_millis(field, stored)?;
+            return text(&convert::date_form(target.iso, at));
+        }
+        text(stored)
+    }
+
+    /// The stored form of what names an item, computed parts of the key included.
+    fn key_values(&self, properties: &Map, context: &Map) -> Result<Map, PropertyError> {
+        let mut values = Map::new();
+        for (name, value) in properties {
+            let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
+            if self.key_variables.contains(&field.name) && *value != Value::Null {
+                self.keep_stored(field, value, &mut values)?;
+            }
+        }
+        for name in &self.key_variables {
+            if let (Some(field), Some(value)) = (self.field(name), context.get(name)) {
+                self.keep_stored(field, value, &mut values)?;
+            }
+        }
+        for at in &self.computed {
+            if let (text, None) = self.expand(*at, &values) {
+                values.insert(self.fields[*at].attribute.as_str(), text);
+            }
+        }
+        Ok(values)
+    }
+
+    fn keep_stored(
+        &self,
+        field: &Field,
+        value: &Value,
+        values: &mut Map,
+    ) -> Result<(), PropertyError> {
+        let site = Site {
+            model: &self.name,
+            parent: None,
+            name: &field.name,
+        };
+        if let Some(stored) = convert::stored(field, value, &site)? {
+            values.insert(field.attribute.as_str(), stored);
+        }
+        Ok(())
+    }
+
+    pub(super) fn checked_key(&self, hash: String, sort: String) -> Result<ItemKey, PropertyError> {
+        let parts = [
+            ("partition", &hash, KEY_HASH_BYTES_MAX),
+            ("sort", &sort, KEY_SORT_BYTES_MAX),
+        ];
+        for (part, text, bytes_max) in parts {
+            if text.is_empty() {
+                return Err(self.bad_key(None, format!("has an empty {part} key")));
+            }
+            if text.len() > bytes_max {
+                return Err(self.bad_key(
+                    None,
+                    format!(
+                        "has a {part} key of {} bytes; the most is {bytes_max}",
+                        text.len()
+                    ),
+                ));
+            }
+            if text.contains('\0') {
+                return Err(self.bad_key(None, format!("has a zero character in its {part} key")));
+            }
+        }
+        Ok(ItemKey::new(hash, sort))
+    }
+
+    fn segment_value(&self, field: &Field, segment: &str) -> Result<Value, PropertyError> {
+        let given = Value::from(segment);
+        let site = Site {
+            model: &self.name,
+            parent: None,
+            name: &field.name,
+        };
+        let value = match field.kind {
+            FieldType::Number => segment.parse::<Number>().ok().map(Value::Number),
+            FieldType::Boolean => segment.parse::<bool>().ok().map(Value::Bool),
+            _ => Some(given.clone()),
+        };
+        value.ok_or_else(|| site.wrong_type(&given, convert::expected(field.kind)))
+    }
+
+    /// The key variables that programs give themselves.
+    pub fn asked_names(&self, context: &Map) -> impl Iterator<Item = &str> {
+        let known: Vec<_> = context.keys().map(str::to_owned).collect();
+        self.key_variables
+            .iter()
+            .map(String::as_str)
+            .filter(move |name| !known.iter().any(|known| known == name))
+    }
+
+    fn asked(&self, context: &Map) -> String {
+        let names: Vec<_> = self.asked_names(context).collect();
+        names.join(", ")
+    }
+
+    fn bad_key(&self, field: Option<&str>, reason: String) -> PropertyError {
+        PropertyError::BadKey {
+            model: self.name.clone(),
+            field: field.map(str::to_owned),
+            reason,
+        }
+    }
+}
+
+/// The text of a value in a key; lists, objects and sets have none.
+pub(super) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}

@@ -1,0 +1,284 @@
+//! Rules that no single field breaks: templates that hang together, keys that replication can
+//! name, and models that can share one table.
+
+use super::error::Place;
+use super::error::SchemaError;
+use super::model::{Class, Field, FieldType, Process, Role};
+use super::schema::Schema;
+use super::section::Section;
+use crate::nearest::nearest;
+use crate::sync::config::Direction;
+use crate::sync::record::is_metadata;
+
+/// What holds between the models of one schema.
+pub(super) fn check(schema: &Schema) -> Result<(), SchemaError> {
+    let primary = &schema.indexes[0];
+    if schema.is_synced() && (primary.hash != "pk" || primary.sort.as_deref() != Some("sk")) {
+        let message = "replication needs primary: { hash: 'pk', sort: 'sk' }";
+        return Err(at_path(&["indexes", "primary"], message.to_owned()));
+    }
+    check_ttl(schema)?;
+    check_keys(schema)
+}
+
+/// DynamoDB looks at one attribute of a table for the time of expiry.
+fn check_ttl(schema: &Schema) -> Result<(), SchemaError> {
+    let mut ttl: Option<(&str, &str)> = None;
+    for model in &schema.models {
+        let expiring = model.fields.iter().filter(|field| field.ttl);
+        for (at, field) in expiring.enumerate() {
+            let attribute = field.attribute.as_str();
+            let other = match ttl {
+                _ if at > 0 => Some((model.name.as_str(), ttl.map_or("", |(_, name)| name))),
+                Some((owner, name)) if name != attribute => Some((owner, name)),
+                _ => None,
+            };
+            if let Some((owner, name)) = other {
+                return Err(at_path(
+                    &["models", &model.name, &field.name, "ttl"],
+                    format!(
+                        "a table has one ttl attribute, and {owner} has \"{name}\": use that name too"
+                    ),
+                ));
+            }
+            ttl = Some((&model.name, attribute));
+        }
+    }
+    Ok(())
+}
+
+/// Two models with one key pattern would overwrite each other's items.
+fn check_keys(schema: &Schema) -> Result<(), SchemaError> {
+    for (at, model) in schema.models.iter().enumerate() {
+        for other in &schema.models[..at] {
+            let same = |left: &Field, right: &Field| matches!((&left.template, &right.template), (Some(a), Some(b)) if a == b);
+            if same(model.hash_field(), other.hash_field())
+                && same(model.sort_field(), other.sort_field())
+            {
+                return Err(at_path(
+                    &["models", &model.name, &model.sort_field().name, "value"],
+                    format!(
+                        "{} and {} have the same key templates: begin the sort key with \"{}#\"",
+                        model.name, other.name, model.name
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the models of both can live in one table.
+pub(super) fn check_mergeable(own: &Schema, builtin: &Schema) -> Result<(), SchemaError> {
+    let (mine, theirs) = (&own.indexes[0], &builtin.indexes[0]);
+    if mine.hash != theirs.hash || mine.sort != theirs.sort {
+        let sort = theirs.sort.as_deref().unwrap_or_default();
+        return Err(at_path(
+            &["indexes", "primary"],
+            format!(
+                "the agent's own models need primary: {{ hash: '{}', sort: '{sort}' }}",
+                theirs.hash
+            ),
+        ));
+    }
+    if own.params.type_field != builtin.params.type_field {
+        return Err(at_path(
+            &["params", "typeField"],
+            format!(
+                "the agent's own models need \"{}\"",
+                builtin.params.type_field
+            ),
+        ));
+    }
+    for model in &builtin.models {
+        let Some(own) = own.models.iter().find(|own| own.name == model.name) else {
+            continue;
+        };
+        for field in &model.fields {
+            let fits = own
+                .field(&field.name)
+                .is_some_and(|own| own.kind == field.kind);
+            if !fits {
+                return Err(at_path(
+                    &["models", &model.name],
+                    format!(
+                        "the agent itself uses {}.{}: keep it, with type \"{}\"",
+                        model.name, field.name, field.kind
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Positions of the fields with templates, each after those it is made from.
+pub(super) fn order_templates(
+    section: &Section<'_>,
+    fields: &[Field],
+) -> Result<Vec<usize>, SchemaError> {
+    let mut order = Vec::new();
+    let mut open = Vec::new();
+    for at in 0..fields.len() {
+        visit(section, fields, at, &mut open, &mut order)?;
+    }
+    Ok(order)
+}
+
+fn visit(
+    section: &Section<'_>,
+    fields: &[Field],
+    at: usize,
+    open: &mut Vec<usize>,
+    order: &mut Vec<usize>,
+) -> Result<(), SchemaError> {
+    let field = &fields[at];
+    let Some(template) = &field.template else {
+        return Ok(());
+    };
+    if order.contains(&at) {
+        return Ok(());
+    }
+    if open.contains(&at) {
+        return Err(section.fail(&field.name, "the value template is made from itself"));
+    }
+    open.push(at);
+    for variable in template.variables() {
+        let Some(from) = fields.iter().position(|known| known.name == variable) else {
+            let hint = nearest(variable, fields.iter().map(Field::name))
+                .map(|meant| format!(": did you mean \"{meant}\"?"))
+                .unwrap_or_else(|| ": add the field".to_owned());
+            let message = format!("the template uses \"{variable}\", which is no field{hint}");
+            return Err(section.fail(&field.name, message));
+        };
+        if !has_text(&fields[from]) {
+            let message = format!(
+                "the template uses \"{variable}\" of type \"{}\", which has no text form",
+                fields[from].kind
+            );
+            return Err(section.fail(&field.name, message));
+        }
+        visit(section, fields, from, open, order)?;
+    }
+    open.pop();
+    order.push(at);
+    Ok(())
+}
+
+fn has_text(field: &Field) -> bool {
+    matches!(
+        field.kind,
+        FieldType::String | FieldType::Number | FieldType::Boolean | FieldType::Date
+    )
+}
+
+/// The fields that programs give to name an item, in order of first appearance in the key.
+pub(super) fn key_variables(fields: &[Field], hash: usize, sort: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    for at in [hash, sort] {
+        collect_variables(fields, at, &mut names);
+    }
+    names
+}
+
+fn collect_variables(fields: &[Field], at: usize, names: &mut Vec<String>) {
+    let Some(template) = &fields[at].template else {
+        if !names.contains(&fields[at].name) {
+            names.push(fields[at].name.clone());
+        }
+        return;
+    };
+    for variable in template.variables() {
+        if let Some(from) = fields.iter().position(|field| field.name == variable) {
+            collect_variables(fields, from, names);
+        }
+    }
+}
+
+/// Who may write the partition of a synced model; refuses keys that replication cannot name.
+pub(super) fn class_of(
+    section: &Section<'_>,
+    hash: &Field,
+    sort: &Field,
+    process: &Process,
+) -> Result<Option<Class>, SchemaError> {
+    let text = hash
+        .template
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    if sort
+        .template
+        .as_ref()
+        .is_some_and(|sort| sort.literal_prefix().starts_with('~'))
+    {
+        let message = "sort keys that begin with \"~\" belong to replication";
+        return Err(section.fail(&sort.name, message));
+    }
+    let class = match process.sync {
+        Direction::None if text.starts_with("dev#") || text.starts_with("fleet#") => {
+            return Err(section.fail(
+                &hash.name,
+                "this partition is replicated: add the model to \"process\" with its direction, \
+                 such as sync: 'up', or begin the key with another text",
+            ));
+        }
+        Direction::None => return Ok(None),
+        Direction::Up => Class::Up,
+        Direction::Down => Class::Down,
+        Direction::Both => Class::Both,
+    };
+    let start = format!("dev#${{deviceId}}#{}", class.name());
+    match text.strip_prefix(&start) {
+        Some(rest) if rest.is_empty() || rest.starts_with('#') => Ok(Some(class)),
+        _ => Err(section.fail(
+            &hash.name,
+            format!(
+                "a model that is synced \"{}\" needs a partition key that begins with \"{start}\" \
+                 and then ends or goes on with \"#\"; this is \"{text}\"",
+                process.sync.as_str()
+            ),
+        )),
+    }
+}
+
+/// Attributes that two fields share, or that replication needs for itself.
+pub(super) fn check_attributes(
+    section: &Section<'_>,
+    fields: &[Field],
+    process: &Process,
+) -> Result<(), SchemaError> {
+    for (at, field) in fields.iter().enumerate() {
+        let clash = fields[..at]
+            .iter()
+            .find(|other| other.attribute == field.attribute);
+        if let Some(other) = clash {
+            return Err(section.fail(
+                &field.name,
+                format!(
+                    "it is stored in \"{}\", as is \"{}\"",
+                    field.attribute, other.name
+                ),
+            ));
+        }
+        let synced = process.sync != Direction::None;
+        if synced && field.role == Role::Plain && is_metadata(&field.attribute) {
+            let message = format!(
+                "\"{}\" belongs to replication: use another name",
+                field.attribute
+            );
+            return Err(section.fail(&field.name, message));
+        }
+    }
+    Ok(())
+}
+
+fn at_path(path: &[&str], message: String) -> SchemaError {
+    SchemaError::new(
+        Place {
+            path: path.iter().map(|step| (*step).to_owned()).collect(),
+            position: None,
+        },
+        message,
+    )
+}

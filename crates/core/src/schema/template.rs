@@ -1,0 +1,235 @@
+//! Value templates: `dev#${deviceId}#up#${month}`, with `${name:length:pad}` for sorted numbers.
+
+use std::fmt;
+
+/// A text with variables, from which keys and other computed attributes are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    text: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Variable {
+        name: String,
+        width: usize,
+        pad: String,
+    },
+}
+
+impl Template {
+    /// Reads a template; the error says what is wrong with it.
+    pub(super) fn parse(text: &str) -> Result<Template, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some(open) = rest.find("${") {
+            if open > 0 {
+                parts.push(Part::Literal(rest[..open].to_owned()));
+            }
+            let Some(close) = rest[open..].find('}') else {
+                return Err(format!(
+                    "the template \"{text}\" has \"${{\" without \"}}\""
+                ));
+            };
+            parts.push(parse_variable(&rest[open + 2..open + close])?);
+            rest = &rest[open + close + 1..];
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Literal(rest.to_owned()));
+        }
+        Ok(Template {
+            text: text.to_owned(),
+            parts,
+        })
+    }
+
+    /// The names of the variables, in order, repetitions included.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Variable { name, .. } => Some(name.as_str()),
+            Part::Literal(_) => None,
+        })
+    }
+
+    /// The text before the first variable.
+    pub fn literal_prefix(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Literal(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// The length of the fixed texts if `text` can come from the template.
+    ///
+    /// Fixed texts are looked for from left to right, each as early as it can be; the last one must
+    /// end the text.
+    pub fn fit(&self, text: &str) -> Option<usize> {
+        let mut rest = text;
+        let mut fixed = 0;
+        let mut open = false;
+        for (at, part) in self.parts.iter().enumerate() {
+            let Part::Literal(literal) = part else {
+                open = true;
+                continue;
+            };
+            let last = at + 1 == self.parts.len();
+            rest = match (open, last) {
+                (false, _) => rest.strip_prefix(literal.as_str())?,
+                (true, true) => rest.strip_suffix(literal.as_str()).map(|_| "")?,
+                (true, false) => &rest[rest.find(literal.as_str())? + literal.len()..],
+            };
+            fixed += literal.len();
+            open = false;
+        }
+        (open || rest.is_empty()).then_some(fixed)
+    }
+
+    /// The whole text, or `None` when a variable has no value.
+    pub fn render(&self, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+        let (text, complete) = self.expand(value);
+        complete.then_some(text)
+    }
+
+    /// The text up to the first variable without a value, and whether there was none of those.
+    pub fn expand(&self, value: impl Fn(&str) -> Option<String>) -> (String, bool) {
+        let mut text = String::with_capacity(self.text.len() + 16);
+        for part in &self.parts {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                Part::Variable { name, width, pad } => {
+                    let Some(value) = value(name) else {
+                        return (text, false);
+                    };
+                    let missing = width.saturating_sub(value.chars().count());
+                    text.extend(std::iter::repeat_n(pad.as_str(), missing));
+                    text.push_str(&value);
+                }
+            }
+        }
+        (text, true)
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn parse_variable(text: &str) -> Result<Part, String> {
+    let mut pieces = text.splitn(3, ':');
+    let name = pieces.next().unwrap_or_default();
+    if name.is_empty() {
+        return Err("a template variable needs a name: ${name}".to_owned());
+    }
+    if name.contains(['.', '[']) {
+        return Err(format!(
+            "the template variable \"{name}\" names a part of a field; only whole fields can be used"
+        ));
+    }
+    let width = match pieces.next() {
+        None | Some("") => 0,
+        Some(digits) => digits
+            .parse()
+            .ok()
+            .filter(|width| *width <= WIDTH_MAX)
+            .ok_or_else(|| {
+                format!("\"{digits}\" in \"${{{text}}}\" is not a length from 0 to {WIDTH_MAX}")
+            })?,
+    };
+    let pad = match pieces.next() {
+        None | Some("") => "0",
+        Some(pad) if pad.chars().count() == 1 => pad,
+        Some(pad) => return Err(format!("the padding \"{pad}\" must be one character")),
+    };
+    Ok(Part::Variable {
+        name: name.to_owned(),
+        width,
+        pad: pad.to_owned(),
+    })
+}
+
+/// A key has room for 2048 bytes at most.
+const WIDTH_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(name: &str) -> Option<String> {
+        match name {
+            "a" => Some("x".to_owned()),
+            "n" => Some("42".to_owned()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn variables_are_replaced_and_padded() {
+        let table = [
+            ("plain", Some("plain")),
+            ("${a}", Some("x")),
+            ("P#${a}#${n}", Some("P#x#42")),
+            ("${n:5}", Some("00042")),
+            ("${n:5:_}", Some("___42")),
+            ("${n:1}", Some("42")),
+            ("P#${a}#${missing}#x", None),
+        ];
+        for (text, expected) in table {
+            let template = Template::parse(text).unwrap();
+            assert_eq!(template.render(values).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unresolved_variable_ends_the_prefix() {
+        let template = Template::parse("P#${a}#${missing}#${n}").unwrap();
+        assert_eq!(template.expand(values), ("P#x#".to_owned(), false));
+        assert_eq!(template.literal_prefix(), "P#");
+        assert_eq!(
+            template.variables().collect::<Vec<_>>(),
+            ["a", "missing", "n"]
+        );
+    }
+
+    #[test]
+    fn a_text_fits_if_it_can_come_from_the_template() {
+        let table = [
+            ("P#", "P#", Some(2)),
+            ("P#", "P#x", None),
+            ("P#${a}", "P#x#y", Some(2)),
+            ("P#${a}", "Q#x", None),
+            ("P#${a}#end", "P#x#end", Some(6)),
+            ("P#${a}#end", "P#x", None),
+            ("dev#${a}#up#${n}", "dev#x#up#2", Some(8)),
+            ("dev#${a}#up#${n}", "dev#x#rw", None),
+            ("${a}", "", Some(0)),
+        ];
+        for (template, text, expected) in table {
+            let template = Template::parse(template).unwrap();
+            assert_eq!(template.fit(text), expected, "{template} {text}");
+        }
+    }
+
+    #[test]
+    fn a_broken_template_says_what_is_wrong() {
+        let table = [
+            ("x${a", "the template \"x${a\" has \"${\" without \"}\""),
+            ("${}", "a template variable needs a name: ${name}"),
+            (
+                "${a:x}",
+                "\"x\" in \"${a:x}\" is not a length from 0 to 1024",
+            ),
+            ("${a:3:ab}", "the padding \"ab\" must be one character"),
+            (
+                "${a.b}",
+                "the template variable \"a.b\" names a part of a field; only whole fields can be used",
+            ),
+        ];
+        for (text, expected) in table {
+            assert_eq!(Template::parse(text).unwrap_err(), expected);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! A map as items have it: few fields, read often, always in the order of their names.
+
+use super::Value;
+use std::fmt;
+
+/// Fields by name, held sorted in one allocation.
+///
+/// Items have tens of attributes rather than thousands: a sorted vector is smaller than a tree,
+/// and its iteration order gives every written form the same bytes each time.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Map {
+    fields: Vec<(String, Value)>,
+}
+
+impl Map {
+    /// An empty map.
+    pub const fn new() -> Map {
+        Map { fields: Vec::new() }
+    }
+
+    /// An empty map with room for `fields`.
+    pub fn with_capacity(fields: usize) -> Map {
+        Map {
+            fields: Vec::with_capacity(fields),
+        }
+    }
+
+    /// The field of that name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.position(name).ok().map(|at| &self.fields[at].1)
+    }
+
+    /// The field of that name, for change.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        self.position(name).ok().map(|at| &mut self.fields[at].1)
+    }
+
+    /// The text of the field of that name, if it is there and is text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str)
+    }
+
+    /// Whether there is a field of that name.
+    pub fn contains_key(&self, name: &str) -> bool {
+        self.position(name).is_ok()
+    }
+
+    /// Sets a field and gives back what it held before.
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
+        let (name, value) = (name.into(), value.into());
+        // Decoders and builders mostly bring the names in order.
+        if self.fields.last().is_none_or(|(last, _)| *last < name) {
+            self.fields.push((name, value));
+            return None;
+        }
+        match self.position(&name) {
+            Ok(at) => Some(std::mem::replace(&mut self.fields[at].1, value)),
+            Err(at) => {
+                self.fields.insert(at, (name, value));
+                None
+            }
+        }
+    }
+
+    /// Takes a field out.
+    pub fn remove(&mut self, name: &str) -> Option<Value> {
+        self.position(name).ok().map(|at| self.fields.remove(at).1)
+    }
+
+    /// Keeps only the fields for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &mut Value) -> bool) {
+        self.fields.retain_mut(|(name, value)| keep(name, value));
+    }
+
+    /// How many fields there are.
+    pub const fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The fields, in the order of their names.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter(self.fields.iter())
+    }
+
+    /// The fields for change, in the order of their names.
+    pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = (&str, &mut Value)> {
+        self.fields
+            .iter_mut()
+            .map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// The names, in order.
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator + Clone {
+        self.fields.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The values, in the order of their names.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &Value> + ExactSizeIterator + Clone {
+        self.fields.iter().map(|(_, value)| value)
+    }
+
+    /// Takes fields in any order; gives the name that appeared twice.
+    pub(super) fn from_unsorted(mut fields: Vec<(String, Value)>) -> Result<Map, String> {
+        if !fields.is_sorted_by(|one, other| one.0 < other.0) {
+            fields.sort_by(|one, other| one.0.cmp(&other.0));
+            if let Some(twice) = fields.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                return Err(twice[0].0.clone());
+            }
+        }
+        Ok(Map { fields })
+    }
+
+    fn position(&self, name: &str) -> Result<usize, usize> {
+        self.fields
+            .binary_search_by(|(field, _)| field.as_str().cmp(name))
+    }
+}
+
+/// The fields of a [`Map`], in the order of their names.
+#[derive(Clone, Debug)]
+pub struct Iter<'a>(std::slice::Iter<'a, (String, Value)>);
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a str, &'a Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(name, value)| (name.as_str(), value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0
+            .next_back()
+            .map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+impl<'a> IntoIterator for &'a Map {
+    type Item = (&'a str, &'a Value);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+impl IntoIterator for Map {
+    type Item = (String, Value);
+    type IntoIter = std::vec::IntoIter<(String, Value)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.fields.into_iter()
+    }
+}
+
+impl<K: Into<String>, V: Into<Value>> Extend<(K, V)> for Map {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, fields: I) {
+        for (name, value) in fields {
+            self.insert(name, value);
+        }
+    }
+}
+
+/// A name that comes twice keeps its last value.
+impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Map {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(fields: I) -> Map {
+        let mut map = Map::new();
+        map.extend(fields);
+        map
+    }
+}
+
+impl<K: Into<String>, V: Into<Value>, const N: usize> From<[(K, V); N]> for Map {
+    fn from(fields: [(K, V); N]) -> Map {
+        fields.into_iter().collect()
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
+    }
+}
+
+impl std::ops::Index<&str> for Map {
+    type Output = Value;
+
+    /// # Panics
+    /// When there is no such field: for tests and for names that were just checked.
+    fn index(&self, name: &str) -> &Value {
+        self.get(name)
+            .unwrap_or_else(|| panic!("the map has no field {name:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_back_in_the_order_of_their_names() {
+        let map = Map::from([("b", 2), ("a", 1), ("c", 3)]);
+        assert_eq!(map.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(map.iter().next_back(), Some(("c", &Value::from(3))));
+    }
+
+    #[test]
+    fn insert_gives_back_what_was_there() {
+        let mut map = Map::new();
+        assert_eq!(map.insert("a", 1), None);
+        assert_eq!(map.insert("a", 2), Some(Value::from(1)));
+        assert_eq!(map.remove("a"), Some(Value::from(2)));
+        assert_eq!(map.remove("a"), None);
+        assert!(map.is_empty());
+    }
+
+    #[test]
+    fn maps_are_equal_whatever_the_order_of_insertion() {
+        assert_eq!(
+            Map::from([("a", 1), ("b", 2)]),
+            Map::from([("b", 2), ("a", 1)])
+        );
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_named() {
+        let twice = vec![
+            ("b".to_owned(), Value::Null),
+            ("a".to_owned(), Value::Null),
+            ("b".to_owned(), Value::Null),
+        ];
+        assert_eq!(Map::from_unsorted(twice), Err("b".to_owned()));
+    }
+}

@@ -1,0 +1,71 @@
+//! Measurements. Nothing here is a test: figures of one machine in one minute, compared only with
+//! each other.
+
+mod agent;
+mod instructions;
+mod memory;
+mod start;
+mod web;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub(crate) enum What {
+    /// Requests per second beside a raw epoll responder and nginx
+    Web,
+    /// User instructions per request, under callgrind
+    Instructions,
+    /// From the start of the process to the first answer, with an empty database
+    Start,
+    /// Resident memory of an idle agent
+    Memory,
+    /// All of these, and the sizes
+    All,
+}
+
+pub(crate) fn run(what: What) -> Result<()> {
+    match what {
+        What::Web => web::run(),
+        What::Instructions => instructions::run(),
+        What::Start => start::run(),
+        What::Memory => memory::run(),
+        What::All => {
+            web::run()?;
+            instructions::run()?;
+            start::run()?;
+            memory::run()?;
+            crate::size::run()
+        }
+    }
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() % 2 {
+        1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+fn listed(values: &[f64], digits: usize) -> String {
+    values
+        .iter()
+        .map(|value| format!("{value:.digits$}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+}

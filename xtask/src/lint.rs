@@ -1,0 +1,25 @@
+//! Formatting and clippy, for every build that is shipped.
+
+use anyhow::Result;
+
+use crate::command::{cargo, show};
+
+/// The smallest build: the web server alone.
+pub(crate) const WEB_ONLY: &[&str] = &[
+    "--package",
+    "periwinkle",
+    "--no-default-features",
+    "--features",
+    "web",
+];
+
+pub(crate) fn run() -> Result<()> {
+    show(&mut cargo(&["fmt", "--all", "--check"]))?;
+    clippy(&["--workspace"])?;
+    clippy(WEB_ONLY)
+}
+
+fn clippy(selection: &[&str]) -> Result<()> {
+    let mut command = cargo(&["clippy", "--quiet", "--all-targets"]);
+    show(command.args(selection).args(["--", "-D", "warnings"]))
+}
