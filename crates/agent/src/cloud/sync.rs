@@ -182,7 +182,7 @@ impl Shell {
             self.tell_state()?;
             heartbeat.beat();
             let timeout = self.machine.poll_timeout().map(|(at, _)| at);
-            let timeout = timeout.map(|at| Instant::from_std(self.clock.instant(at)));
+            let timeout = timeout.map(|at| Instant::now() + at.since(self.clock.mono()));
             let woken = tokio::select! {
                 biased;
                 () = ctx.stop.requested() => Woken::Stop,
