@@ -33,7 +33,10 @@ export interface Status {
     segments: number;
     sequence: number;
     durable_sequence: number;
-    queue: number;
+    /** Rows that gave way to the bound of their model, by model. */
+    dropped?: Record<string, number>;
+    /** Why nothing can be written at the moment. */
+    failure?: string | null;
   };
   web?: { listen: string[] };
 }

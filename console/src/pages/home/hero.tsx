@@ -10,9 +10,11 @@ import { syncMood, syncTitle } from '../sync-words';
 
 const BUSY = 0.8;
 const BAD = 0.95;
+/** The processor is judged by the mean of so many samples: a moment of work is no trouble. */
+const CALM_SAMPLES = 15;
 
 export function Hero() {
-  const petals = useComputed(() => petalsOf(samples.value.at(-1), sync.value));
+  const petals = useComputed(() => petalsOf(samples.value.slice(-CALM_SAMPLES), sync.value));
   const state = status.value;
   return (
     <section class="hero" aria-label="This device">
@@ -62,9 +64,15 @@ function sentence(state: Status, petals: Petal[]): string {
   return 'All is well: everything runs and nothing needs you.';
 }
 
-function petalsOf(sample: Sample | undefined, state: SyncStatus | null): Petal[] {
+function petalsOf(recent: Sample[], state: SyncStatus | null): Petal[] {
+  const sample = recent.at(-1);
   return [
-    share('Processor', sample?.cpu_pct, 100, (busy) => `${Math.round(busy)} % busy`),
+    share(
+      'Processor',
+      mean(recent.map(({ cpu_pct }) => cpu_pct)),
+      100,
+      (busy) => `${Math.round(busy)} % busy`,
+    ),
     share(
       'Memory',
       sample?.mem_used_bytes,
@@ -94,6 +102,11 @@ function share(name: string, part: Maybe, whole: Maybe, say: (part: number) => s
     mood: level >= BAD ? 'bad' : level >= BUSY ? 'busy' : 'calm',
     words: say(part),
   };
+}
+
+function mean(values: (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
 /** Half as much work again as the cores can do at once. */
