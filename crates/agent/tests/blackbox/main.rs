@@ -11,6 +11,7 @@ mod fault_proxy;
 #[cfg(feature = "console")]
 mod browser;
 mod first_start;
+mod full_disk;
 mod hostile;
 mod lifecycle;
 #[cfg(feature = "metrics")]
