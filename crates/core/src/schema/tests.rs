@@ -680,23 +680,38 @@ fn the_process_block_sets_how_a_model_is_kept() {
 
 #[test]
 fn builtin_models_are_added_unless_the_schema_has_them() {
-    let builtin = one_model("a: { type: 'string' },");
-    let builtin = Schema::parse(&builtin).unwrap();
-    let own = Schema::parse(FIXTURE)
-        .unwrap()
-        .with_builtin(&builtin)
-        .unwrap();
+    let builtin = Schema::parse(&one_model("a: { type: 'string' },")).unwrap();
+    let own = Schema::parse_over(FIXTURE, &builtin).unwrap();
     let names: Vec<_> = own.models().iter().map(Model::name).collect();
     assert_eq!(names, ["Everything", "Reading", "M"]);
-    let same = Schema::parse(&one_model(
-        "a: { type: 'string' }, mine: { type: 'number' },",
-    ))
-    .unwrap();
-    let same = same.with_builtin(&builtin).unwrap();
+    let same = one_model("a: { type: 'string' }, mine: { type: 'number' },");
+    let same = Schema::parse_over(&same, &builtin).unwrap();
     assert!(same.model("M").unwrap().field("mine").is_some());
-    let other = Schema::parse(&one_model("a: { type: 'number' },")).unwrap();
-    assert_eq!(
-        other.with_builtin(&builtin).unwrap_err().to_string(),
-        "models.M: the agent itself uses M.a: keep it, with type \"string\""
-    );
+}
+
+#[test]
+fn a_schema_that_breaks_a_builtin_model_is_refused() {
+    let builtin = Schema::parse(&one_model("a: { type: 'string' },")).unwrap();
+    let table = [
+        (
+            one_model("a: { type: 'number' },"),
+            "models.M (line 4, column 13): the agent itself uses M.a: keep it, with type \"string\"",
+        ),
+        (
+            one_model("").replace("pk", "PK"),
+            "indexes.primary (line 3, column 14): the agent's own models need primary: { hash: 'pk', sort: 'sk' }",
+        ),
+        (
+            one_model("").replace("version:", "params: { typeField: 'kind' }, version:"),
+            "params.typeField (line 2, column 13): the agent's own models need \"_type\"",
+        ),
+        (
+            one_model("").replace("M: {", "Mine: {"),
+            "models.M.sk.value (line 4, column 3): M and Mine have the same key templates: begin the sort key with \"M#\"",
+        ),
+    ];
+    for (text, expected) in table {
+        let error = Schema::parse_over(&text, &builtin).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
 }
