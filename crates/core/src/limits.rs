@@ -161,6 +161,8 @@ pub const SYNC_CONFIRMS_MAX: usize = 4;
 pub const SYNC_PARKED_ROWS_SHOWN_MAX: usize = 20;
 /// Starts whose epoch request was never answered and that are remembered.
 pub const SYNC_EPOCHS_SENT_MAX: usize = 32;
+/// Age at which an epoch is replaced: a table restored to a younger moment shows nothing in it.
+pub const SYNC_EPOCH_REFRESH_MS: u64 = 60 * 60 * 1000;
 /// Another life of this database seen twice within this time pauses the upload.
 pub const SYNC_TWIN_WINDOW_MS: u64 = 60 * 60 * 1000;
 // Database engine (periwinkle-db, engine/).
