@@ -8,8 +8,10 @@ export interface Amount {
   unit: string;
 }
 
-export function bytes(amount: number): Amount {
-  return scaled(amount, 1024, BINARY);
+/** Short: without digits that say nothing, "1 GiB" instead of "1.00 GiB". */
+export function bytes(amount: number, form: 'full' | 'short' = 'full'): Amount {
+  const { value, unit } = scaled(amount, 1024, BINARY);
+  return { value: form === 'short' ? String(Number(value)) : value, unit };
 }
 
 export function byteRate(amount: number): Amount {

@@ -90,10 +90,11 @@ class Account:
 
     def credentials(self, outputs, thing, long_lived):
         """In the form that AWS programs give to each other, as `credential_process` has it."""
+        name = "device-" + thing.replace(":", "-")[:57]  # what IAM takes as a name
         if long_lived:
-            return self.user_keys(outputs["DevicePolicyArn"], f"device-{thing}")
+            return self.user_keys(outputs["DevicePolicyArn"], name)
         taken = self.client("sts").assume_role(
-            RoleArn=outputs["DeviceRoleArn"], RoleSessionName=thing)["Credentials"]
+            RoleArn=outputs["DeviceRoleArn"], RoleSessionName=name)["Credentials"]
         return {
             "Version": 1,
             "AccessKeyId": taken["AccessKeyId"],

@@ -38,11 +38,13 @@ def main():
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--table", default="periwinkle")
+    parser.add_argument("--credentials", help="a file of deploy.py; without it the root of the account")
     parser.add_argument("op", choices=["get", "query", "put", "update", "delete", "serve"])
     parser.add_argument("words", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     table = boto3.resource(
-        "dynamodb", endpoint_url=options.endpoint, region_name=options.region, **ROOT).Table(options.table)
+        "dynamodb", endpoint_url=options.endpoint, region_name=options.region,
+        **keys(options.credentials)).Table(options.table)
     if options.op == "serve":
         for line in sys.stdin:
             print(json.dumps(answer(table, parse(line)), default=plain), flush=True)
@@ -52,12 +54,21 @@ def main():
     sys.exit(1 if "error" in reply else 0)
 
 
+def keys(path):
+    if path is None:
+        return ROOT
+    with open(path, encoding="utf-8") as file:
+        written = json.load(file)
+    return {"aws_access_key_id": written["AccessKeyId"], "aws_secret_access_key": written["SecretAccessKey"],
+            "aws_session_token": written.get("SessionToken")}
+
+
 def request(op, words, parser):
-    keys = ["pk"] if op == "query" else ["pk", "sk"]
-    if len(words) < len(keys):
-        parser.error(f"{op} needs {' and '.join(keys)}")
-    wanted = {"op": op, **dict(zip(keys, words))}
-    rest = words[len(keys):]
+    names = ["pk"] if op == "query" else ["pk", "sk"]
+    if len(words) < len(names):
+        parser.error(f"{op} needs {' and '.join(names)}")
+    wanted = {"op": op, **dict(zip(names, words))}
+    rest = words[len(names):]
     if op == "query":
         return {**wanted, "prefix": rest[0] if rest else ""}
     fields = dict(word.split("=", 1) for word in rest if "=" in word)

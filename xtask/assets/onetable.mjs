@@ -1,4 +1,5 @@
-// Reads and writes the table as a cloud application does, with dynamodb-onetable and our own schema file.
+// Reads and writes the table as a cloud application does, with dynamodb-onetable and our own schema
+// file.
 //
 //   node onetable.mjs ENDPOINT TABLE SCHEMA DEVICE
 //

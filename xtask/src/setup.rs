@@ -1,5 +1,5 @@
-//! Installs what the other verbs need and the machine lacks. Each step leaves a stamp with what it was
-//! made from, so that a second run only compares stamps.
+//! Installs what the other verbs need and the machine lacks. Each step leaves a stamp with what it
+//! was made from, so that a second run only compares stamps.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -156,7 +156,8 @@ fn node() -> Result<()> {
     )
 }
 
-/// Does the work unless the stamp says that it was done from the same input and the result is there.
+/// Does the work unless the stamp says that it was done from the same input and the result is
+/// there.
 fn step(
     name: &str,
     made_from: &str,

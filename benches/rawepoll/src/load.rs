@@ -1,35 +1,44 @@
-//! The load: N keep-alive connections, one outstanding request on each, for a given time, on one thread.
+//! The load: N keep-alive connections, one outstanding request on each, on one thread, for a time
+//! or until so many answers have come.
 //!
-//! The length of the answers is learned from the first one, so that the load spends less than any server on
-//! reading. Prints one line: requests per second, and the median, 90th and 99th percentile and largest latency
-//! in microseconds.
+//! The length of the answers is learned from the first one, so that the load spends less on reading
+//! than any server on answering. Prints one line: answers per second, and the median, 90th and 99th
+//! percentile and largest latency in microseconds.
 //!
-//! `rawload PORT PATH CONNECTIONS MILLISECONDS`
+//! `rawload PORT PATH CONNECTIONS (1500ms | 20000x)`
 
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::TcpStream;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 
 const READ_BYTES: usize = 64 * 1024;
 const EVENTS_PER_TURN: usize = 256;
+/// A server that is silent on all connections for so long is broken.
+const TURN_MAX: Timespec = Timespec {
+    tv_sec: 10,
+    tv_nsec: 0,
+};
 
 fn main() -> io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [port, path, connections, milliseconds] = words.as_slice() else {
-        eprintln!("usage: rawload PORT PATH CONNECTIONS MILLISECONDS");
+    let [port, path, connections, end] = words.as_slice() else {
+        eprintln!("usage: rawload PORT PATH CONNECTIONS (1500ms | 20000x)");
         std::process::exit(64);
     };
     let load = Load {
-        port: port.parse().map_err(io::Error::other)?,
+        port: number(port)?,
         request: request(path),
-        duration: Duration::from_millis(milliseconds.parse().map_err(io::Error::other)?),
+        connections: number(connections)?,
+        end: end.parse()?,
     };
-    let mut latencies = load.run(connections.parse().map_err(io::Error::other)?)?;
+    let (mut latencies, taken) = load.run()?;
     latencies.sort_unstable();
-    let rate = latencies.len() as f64 / load.duration.as_secs_f64();
+    let rate = latencies.len() as f64 / taken.as_secs_f64();
     let at = |part: f64| {
         latencies
             .get((latencies.len() as f64 * part) as usize)
@@ -46,10 +55,44 @@ fn request(path: &str) -> Vec<u8> {
         .into_bytes()
 }
 
+fn number<N: FromStr<Err = std::num::ParseIntError>>(word: &str) -> io::Result<N> {
+    word.parse().map_err(io::Error::other)
+}
+
 struct Load {
     port: u16,
     request: Vec<u8>,
-    duration: Duration,
+    connections: usize,
+    end: End,
+}
+
+/// What ends the load.
+enum End {
+    After(Duration),
+    Answers(usize),
+}
+
+impl FromStr for End {
+    type Err = io::Error;
+
+    fn from_str(word: &str) -> io::Result<Self> {
+        match (word.strip_suffix("ms"), word.strip_suffix('x')) {
+            (Some(time), _) => Ok(Self::After(Duration::from_millis(number(time)?))),
+            (_, Some(count)) => Ok(Self::Answers(number(count)?)),
+            _ => Err(io::Error::other(
+                "the end is a time as 1500ms or a count as 20000x",
+            )),
+        }
+    }
+}
+
+impl End {
+    fn is_reached(&self, taken: Duration, answers: usize) -> bool {
+        match self {
+            Self::After(time) => taken >= *time,
+            Self::Answers(count) => answers >= *count,
+        }
+    }
 }
 
 struct Connection {
@@ -60,37 +103,37 @@ struct Connection {
 }
 
 impl Load {
-    /// Latencies in microseconds.
-    fn run(&self, connections: usize) -> io::Result<Vec<u32>> {
+    /// Latencies in microseconds, and the time that it all took.
+    fn run(&self) -> io::Result<(Vec<u32>, Duration)> {
         let answer_bytes = self.learn()?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mut open = Vec::with_capacity(connections);
-        for slot in 0..connections {
+        let mut open = Vec::with_capacity(self.connections);
+        for slot in 0..self.connections {
             let stream = self.connect()?;
-            epoll::add(
-                &epoll,
-                &stream,
-                EventData::new_u64(slot as u64),
-                EventFlags::IN,
-            )?;
+            let data = EventData::new_u64(slot as u64);
+            epoll::add(&epoll, &stream, data, EventFlags::IN)?;
             open.push(Connection {
                 stream,
                 missing: answer_bytes,
                 asked: Instant::now(),
             });
         }
-        let end = Instant::now() + self.duration;
+        let started = Instant::now();
         for connection in &mut open {
-            connection.ask(&self.request, answer_bytes, Instant::now())?;
+            connection.ask(&self.request, answer_bytes, started)?;
         }
         let mut latencies = Vec::with_capacity(1 << 20);
         let mut space = [MaybeUninit::<Event>::uninit(); EVENTS_PER_TURN];
         let mut buffer = vec![0; READ_BYTES];
         loop {
-            let (events, _) = epoll::wait(&epoll, &mut space, None)?;
+            let (events, _) = epoll::wait(&epoll, &mut space, Some(&TURN_MAX))?;
             let now = Instant::now();
-            if now >= end {
-                return Ok(latencies);
+            let taken = now - started;
+            if self.end.is_reached(taken, latencies.len()) {
+                return Ok((latencies, taken));
+            }
+            if events.is_empty() {
+                return Err(io::Error::other("the server does not answer any more"));
             }
             for event in &*events {
                 let connection = &mut open[event.data.u64() as usize];

@@ -1,7 +1,8 @@
-//! The floor: answers every request head with the same bytes, on one thread, with as little as the system
-//! allows: one `epoll_wait` a turn, one receive and one send per connection and turn.
+//! The floor: answers every request head with the same bytes, on one thread, with as little as the
+//! system allows: one `epoll_wait` a turn, one receive and one send per connection and turn.
 //!
-//! It understands nothing of HTTP but the empty line, so no server that does can be expected to pass it.
+//! It understands nothing of HTTP but the empty line, so no server that does can be expected to
+//! pass it.
 //!
 //! `rawepoll PORT BODY_BYTES`
 
@@ -112,7 +113,8 @@ impl Server {
         }
     }
 
-    /// One receive, one send. Whatever goes wrong ends the connection, which also takes it out of epoll.
+    /// One receive, one send. Whatever goes wrong ends the connection, which also takes it out of
+    /// epoll.
     fn serve(&mut self, slot: usize, buffer: &mut [u8], out: &mut Vec<u8>) {
         let Some(connection) = &mut self.connections[slot] else {
             return;

@@ -92,7 +92,8 @@ export function TextField({ label, value, onValue, hint, error, type = 'text', a
           <button
             type="button"
             class="icon-button inside"
-            aria-label={`Show ${label.toLowerCase()}`}
+            aria-label="Show the characters"
+            aria-controls={id}
             aria-pressed={visible}
             onClick={() => setVisible(!visible)}
           >

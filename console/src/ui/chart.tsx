@@ -25,6 +25,10 @@ export interface ChartSpec {
   title: string;
   series: Series[];
   say: (value: number) => string;
+  /** Shorter words on the axis, where `say` is too exact. */
+  tick?: (value: number) => string;
+  /** Ticks at powers of two, for what is counted in KiB and MiB. */
+  binary?: boolean;
   /** The top of the scale; without it the data decide. */
   top?: (samples: Sample[]) => number;
   /** The smallest span worth showing when the data decide. */
@@ -39,6 +43,8 @@ const shared = uPlot.sync('periwinkle');
 const HEIGHT = 168;
 /** A hole of more than this many intervals is drawn as a hole. */
 const GAP_INTERVALS = 4;
+
+const BINARY_STEPS = Array.from({ length: 51 }, (_, exponent) => 2 ** exponent);
 
 type Row = [number[], ...(number | null)[][]];
 
@@ -179,7 +185,7 @@ function create(spec: ChartSpec, host: HTMLDivElement): uPlot {
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
         { ...axis, space: 72, size: 28, grid: { show: false }, values: (_, ticks) => ticks.map((at) => timeOf(at)) },
-        { ...axis, space: 34, size: 62, values: (_, ticks) => ticks.map((value) => spec.say(value)) },
+        { ...axis, space: 34, size: 62, values: (_, ticks) => ticks.map(spec.tick ?? spec.say), ...(spec.binary ? { incrs: BINARY_STEPS } : {}) },
       ],
       series: [
         {},

@@ -37,10 +37,10 @@ export function Dialog({ title, onClose, side = false, children }: DialogProps) 
       onMouseDown={(event) => event.target === box.current && onClose()}
     >
       <div class="dialog-body">
-        <header class="dialog-head">
+        <div class="dialog-head">
           <h2 id={id}>{title}</h2>
           <IconButton icon="close" label="Close" onClick={onClose} />
-        </header>
+        </div>
         {children}
       </div>
     </dialog>

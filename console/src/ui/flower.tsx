@@ -24,12 +24,21 @@ export interface Petal {
   words: string;
 }
 
+/** Where the names stand around the flower, clockwise from the top. */
+const NAME_PLACES: [number, number, 'start' | 'middle' | 'end'][] = [
+  [0, -56, 'middle'],
+  [52, -12, 'start'],
+  [38, 54, 'start'],
+  [-38, 54, 'end'],
+  [-52, -12, 'end'],
+];
+
 /** Reads to a screen reader as one sentence: the words of all petals. */
 export function HealthFlower({ petals }: { petals: Petal[] }) {
   return (
     <svg
       class="health-flower"
-      viewBox="-52 -52 104 104"
+      viewBox="-96 -72 192 148"
       role="img"
       aria-label={petals.map(({ name, words }) => `${name}: ${words}`).join('; ')}
     >
@@ -41,13 +50,21 @@ export function HealthFlower({ petals }: { petals: Petal[] }) {
         </g>
       ))}
       <Eye />
+      {petals.map(({ name, mood }, index) => {
+        const [x, y, anchor] = NAME_PLACES[index] ?? [0, 0, 'middle'];
+        return (
+          <text key={name} class={`petal-name ${mood}`} x={x} y={y} text-anchor={anchor} aria-hidden="true">
+            {name}
+          </text>
+        );
+      })}
     </svg>
   );
 }
 
 /** Petals never vanish: nothing to do is a small calm petal. */
 function scaleOf(level: number | null): string {
-  return level === null ? '0' : (0.5 + 0.5 * Math.min(1, Math.max(0, level))).toFixed(3);
+  return level === null ? '0' : (0.55 + 0.45 * Math.min(1, Math.max(0, level))).toFixed(3);
 }
 
 function Eye() {

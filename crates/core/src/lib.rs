@@ -2,14 +2,14 @@
 //! deadlines out. No runtime, socket, file, clock or entropy of its own.
 
 pub mod auth;
-pub mod config;
-pub mod limits;
-pub mod sync;
 pub mod aws;
-pub mod limits;
-pub mod secret;
+pub mod config;
 pub mod ids;
 pub mod limits;
+mod nearest;
+pub mod retry;
 pub mod schema;
+pub mod secret;
+pub mod sync;
 pub mod time;
 pub mod value;

@@ -56,10 +56,6 @@ pub const WEB_SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 pub const WEB_SESSION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// `web.password_memory`: memory that hashing one password takes.
 pub const WEB_PASSWORD_MEMORY_BYTES: u64 = 8 * 1024 * 1024;
-/// `db.flush`: the longest time a relaxed write stays in memory only.
-pub const DB_FLUSH: Duration = Duration::from_secs(5);
-/// `db.cache`: values kept in memory.
-pub const DB_CACHE_BYTES: u64 = 16 * 1_000_000;
 /// `db.size_max`: the files of the database.
 pub const DB_SIZE_BYTES_MAX: u64 = 1_000_000_000;
 /// `metrics.rows_max`: aggregated rows that are kept, the oldest dropped first: 30 days of
@@ -122,10 +118,32 @@ pub const METRICS_SENSOR_SCAN_READINGS: u32 = 60;
 pub const METRICS_FILE_BYTES_MAX: usize = 64 * 1024;
 /// Counters and gauges that one registry holds.
 pub const REGISTRY_INSTRUMENTS_MAX: usize = 512;
+// Schemas and items
+
+/// Length of the text of a schema.
+pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
+/// Nesting of the text of a schema: models, fields and nested fields.
+pub const SCHEMA_DEPTH_MAX: usize = 40;
+/// Models in a schema.
+pub const SCHEMA_MODELS_MAX: usize = 500;
+/// Fields in a model, or in one nested object.
+pub const SCHEMA_FIELDS_MAX: usize = 500;
+/// Letters of a generated uid.
+pub const UID_LETTERS_MAX: usize = 64;
+/// Size of an item (DynamoDB).
+pub const ITEM_BYTES_MAX: usize = 400 * 1024;
+/// Size of an item of a synced model: leaves room for metadata and foreign attributes.
+pub const ITEM_SYNCED_BYTES_MAX: usize = 350 * 1024;
+/// Length of a partition key (DynamoDB).
+pub const KEY_HASH_BYTES_MAX: usize = 2048;
+/// Length of a sort key (DynamoDB).
+pub const KEY_SORT_BYTES_MAX: usize = 1024;
 // Replication
 
 /// Writes on their way to the table at once.
 pub const SYNC_LANES_MAX: usize = 8;
+/// Fields of an item that one write compares; an expression of DynamoDB has 4 KB and 300 operators.
+pub const SYNC_COMPARED_FIELDS_MAX: usize = 90;
 /// Time between two passes over the device's own partitions.
 pub const SYNC_POLL_MS: u64 = 5_000;
 /// An answer that takes longer counts as lost.
@@ -162,16 +180,33 @@ pub const DB_SEGMENT_BYTES_MIN: u64 = 64 << 10;
 pub const DB_TRANSACTION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one key of the engine.
 pub const DB_KEY_BYTES_MAX: usize = 4096;
-/// Bytes of values kept in memory beside the directory.
+/// `db.cache`: bytes of values kept in memory beside the directory.
 pub const DB_CACHE_BYTES: usize = 16_000_000;
 /// Bytes that may wait for the disk; a commit beyond it waits until the disk has caught up.
 pub const DB_UNSYNCED_BYTES_MAX: usize = 8 << 20;
 /// Bytes of relaxed commits that start a flush before its time.
 pub const DB_FLUSH_BYTES: usize = 1 << 20;
-/// How long a relaxed commit may wait for its flush.
+/// `db.flush`: how long a relaxed commit may wait for its flush.
 pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
+
+// Database model layer (periwinkle-db, model/).
+
+/// Rows of a page of `find` when the caller names no limit.
+pub const FIND_ROWS_DEFAULT: usize = 100;
+/// Rows of a page of `find`.
+pub const FIND_ROWS_MAX: usize = 10_000;
+/// Rows that one call of `find` looks at; what is left is behind its token.
+pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
+/// Rows that one call of the model layer reads from the engine at once.
+pub const DB_SCAN_ROWS: usize = 256;
+/// Changes that are kept for change streams; a stream that falls behind gets a gap.
+pub const CHANGES_KEPT_MAX: usize = 4_096;
+/// Bytes of the items of these changes.
+pub const CHANGES_KEPT_BYTES_MAX: usize = 1 << 20;
+/// Rows that one write drops to keep a model within its `rows_max`.
+pub const DROPPED_ROWS_PER_WRITE_MAX: usize = 16;
 // Users, logins and sessions.
 
 /// The longest name of a user.
@@ -204,19 +239,56 @@ pub const SESSIONS_PER_USER_MAX: usize = 16;
 pub const SESSIONS_MAX: usize = 512;
 /// The longest time that the use of a session is known only in memory.
 pub const SESSION_REFRESH: Duration = Duration::from_secs(300);
-// Schemas and items
 
-/// Length of the text of a schema.
-pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
-/// Nesting of the text of a schema: models, fields and nested fields.
-pub const SCHEMA_DEPTH_MAX: usize = 40;
-/// Models in a schema.
-pub const SCHEMA_MODELS_MAX: usize = 500;
-/// Fields in a model, or in one nested object.
-pub const SCHEMA_FIELDS_MAX: usize = 500;
-/// Letters of a generated uid.
-pub const UID_LETTERS_MAX: usize = 64;
-/// Length of a partition key (DynamoDB).
-pub const KEY_HASH_BYTES_MAX: usize = 2048;
-/// Length of a sort key (DynamoDB).
-pub const KEY_SORT_BYTES_MAX: usize = 1024;
+// DynamoDB ("Quotas in Amazon DynamoDB"), checked before a request leaves
+
+/// Size of an item, names included.
+pub const DYNAMODB_ITEM_BYTES_MAX: usize = 400 * 1024;
+/// Length of a partition key's value.
+pub const DYNAMODB_PARTITION_KEY_BYTES_MAX: usize = 2048;
+/// Length of a sort key's value.
+pub const DYNAMODB_SORT_KEY_BYTES_MAX: usize = 1024;
+/// Length of the text of one expression.
+pub const DYNAMODB_EXPRESSION_BYTES_MAX: usize = 4096;
+/// Operators and functions in one expression.
+pub const DYNAMODB_EXPRESSION_OPERATORS_MAX: usize = 300;
+/// Values in one `IN`.
+pub const DYNAMODB_IN_VALUES_MAX: usize = 100;
+/// Size of all values that the expressions of one request name.
+pub const DYNAMODB_EXPRESSION_VALUES_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Keys in one BatchGetItem.
+pub const DYNAMODB_BATCH_GET_KEYS_MAX: usize = 100;
+/// Statements in one BatchExecuteStatement.
+pub const DYNAMODB_BATCH_STATEMENTS_MAX: usize = 25;
+/// Length of one PartiQL statement.
+pub const DYNAMODB_STATEMENT_BYTES_MAX: usize = 8192;
+/// Actions in one TransactWriteItems.
+pub const DYNAMODB_TRANSACTION_ACTIONS_MAX: usize = 100;
+/// Size of all items of one TransactWriteItems.
+pub const DYNAMODB_TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Length of a ClientRequestToken.
+pub const DYNAMODB_CLIENT_TOKEN_BYTES_MAX: usize = 36;
+/// Length of a request's body.
+pub const DYNAMODB_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+// HTTP client.
+
+/// From the start of a connection to its TCP handshake, and again to its TLS handshake.
+pub const FETCH_CONNECT_MAX: Duration = Duration::from_secs(10);
+/// One exchange that names no deadline of its own.
+pub const FETCH_TOTAL_MAX: Duration = Duration::from_secs(60);
+/// How long an idle connection is kept for the next request.
+pub const FETCH_POOL_IDLE_MAX: Duration = Duration::from_secs(30);
+/// Idle connections kept for one host.
+pub const FETCH_POOL_PER_HOST_MAX: usize = 16;
+/// An answer that is read into memory: DynamoDB's largest is 16 MB of items, as JSON.
+pub const FETCH_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+// Passwords.
+
+/// Passes over the memory for one hashing of a password (argon2id's time cost).
+pub const PASSWORD_PASSES: u32 = 2;
+/// Password checks that may wait for their turn.
+pub const PASSWORDS_WAITING_MAX: usize = 16;
+
+/// Connections to the control socket at one time.
+pub const CONTROL_CONNECTIONS_MAX: usize = 32;

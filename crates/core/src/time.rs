@@ -111,7 +111,7 @@ mod tests {
     fn iso_text_has_milliseconds_and_z() {
         assert_eq!(
             UnixMillis(1_795_342_913_667).iso(),
-            "2026-11-22T09:41:53.667Z"
+            "2026-11-22T10:21:53.667Z"
         );
         assert_eq!(UnixMillis(0).iso(), "1970-01-01T00:00:00.000Z");
     }

@@ -1,5 +1,12 @@
 //! The embedded database of Periwinkle: an append-only checksummed log under a model layer.
 //!
-//! Synchronous and runtime-free. [`engine`] keeps bytes; the model layer above it knows items.
+//! Synchronous and runtime-free. [`engine`] keeps bytes; [`model`] above it knows items, and is
+//! what programs use: [`Database`].
 
 pub mod engine;
+pub mod model;
+
+pub use model::{
+    Change, ChangeKind, ChangeStream, Committed, Database, DbError, DbOpenError, Dropped,
+    Environment, Event, Find, Next, Options, Origin, Page, Since, Stats,
+};

@@ -97,7 +97,7 @@ pub(super) fn fresh_folder(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn configuration(folder: &Path, port: u16) -> String {
+pub(super) fn configuration(folder: &Path, port: u16) -> String {
     let state = folder.join("state");
     format!(
         "[runtime]\nstate = \"{}\"\n\n[web]\nlisten = [\"http://127.0.0.1:{port}\"]\n",

@@ -1,6 +1,8 @@
-//! Measurements. Nothing here is a test: figures of one machine in one minute, compared only with each other.
+//! Measurements. Nothing here is a test: figures of one machine in one minute, compared only with
+//! each other.
 
 mod agent;
+mod instructions;
 mod memory;
 mod start;
 mod web;
@@ -12,6 +14,8 @@ use clap::Subcommand;
 pub(crate) enum What {
     /// Requests per second beside a raw epoll responder and nginx
     Web,
+    /// User instructions per request, under callgrind
+    Instructions,
     /// From the start of the process to the first answer, with an empty database
     Start,
     /// Resident memory of an idle agent
@@ -23,10 +27,12 @@ pub(crate) enum What {
 pub(crate) fn run(what: What) -> Result<()> {
     match what {
         What::Web => web::run(),
+        What::Instructions => instructions::run(),
         What::Start => start::run(),
         What::Memory => memory::run(),
         What::All => {
             web::run()?;
+            instructions::run()?;
             start::run()?;
             memory::run()?;
             crate::size::run()

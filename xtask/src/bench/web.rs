@@ -1,5 +1,5 @@
-//! A small dynamic answer: the agent beside a raw epoll responder and nginx, in turn, in one run. The server
-//! has core 0 for itself and the load core 1.
+//! A small dynamic answer: the agent beside a raw epoll responder and nginx, in turn, in one run.
+//! The server has core 0 for itself and the load core 1.
 
 use std::fs;
 use std::net::TcpStream;
@@ -19,8 +19,8 @@ const SERVER_CORE: &str = "0";
 const LOAD_CORE: &str = "1";
 const CONNECTIONS: &str = "64";
 const ROUNDS: usize = 7;
-const ROUND_MILLISECONDS: &str = "1500";
-const WARM_UP_MILLISECONDS: &str = "300";
+const ROUND: &str = "1500ms";
+const WARM_UP: &str = "300ms";
 
 /// What is measured, with its figures so far.
 struct Contender {
@@ -76,11 +76,11 @@ fn contender(name: &'static str, port: u16, path: &'static str) -> Contender {
 /// Every round visits all, every other one in reverse, so that a slow minute hits all alike.
 fn measure(contenders: &mut [Contender]) -> Result<()> {
     for contender in &*contenders {
-        load(contender, WARM_UP_MILLISECONDS)?;
+        load(contender, WARM_UP)?;
     }
     for _ in 0..ROUNDS {
         for contender in &mut *contenders {
-            let [rate, median, _, p99, _] = load(contender, ROUND_MILLISECONDS)?;
+            let [rate, median, _, p99, _] = load(contender, ROUND)?;
             contender.rates.push(rate);
             contender.medians_us.push(median);
             contender.p99s_us.push(p99);
@@ -92,7 +92,7 @@ fn measure(contenders: &mut [Contender]) -> Result<()> {
 }
 
 /// One run of the load: requests per second, then latencies in microseconds.
-fn load(contender: &Contender, milliseconds: &str) -> Result<[f64; 5]> {
+fn load(contender: &Contender, end: &str) -> Result<[f64; 5]> {
     let mut command = program("taskset");
     command
         .args(["--cpu-list", LOAD_CORE])
@@ -101,7 +101,7 @@ fn load(contender: &Contender, milliseconds: &str) -> Result<[f64; 5]> {
         &contender.port.to_string(),
         contender.path,
         CONNECTIONS,
-        milliseconds,
+        end,
     ]);
     let line = output(&mut command).with_context(|| format!("load on {}", contender.name))?;
     let figures: Vec<f64> = line
@@ -117,7 +117,7 @@ fn load(contender: &Contender, milliseconds: &str) -> Result<[f64; 5]> {
 fn report(contenders: &[Contender], body_bytes: usize) {
     println!(
         "\nweb, small dynamic answer ({body_bytes} bytes of body), {CONNECTIONS} keep-alive connections, \
-         server on core {SERVER_CORE}, load on core {LOAD_CORE}, {ROUNDS} rounds of {ROUND_MILLISECONDS} ms"
+         server on core {SERVER_CORE}, load on core {LOAD_CORE}, {ROUNDS} rounds of {ROUND}"
     );
     println!(
         "  {:11} {:>9} {:>8} {:>8} {:>8}",

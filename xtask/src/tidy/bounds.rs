@@ -2,82 +2,11 @@
 
 use super::{Finding, Source};
 
-/// Words that count or measure. A new one is added here with the first bound that needs it.
-const UNITS: &[&str] = &[
-    "NANOS",
-    "MICROS",
-    "MS",
-    "MILLIS",
-    "SECONDS",
-    "MINUTES",
-    "HOURS",
-    "DAYS",
-    "MONTHS",
-    "BYTES",
-    "KIB",
-    "MIB",
-    "BITS",
-    "CHARS",
-    "DIGITS",
-    "LEVELS",
-    "LINES",
-    "ROWS",
-    "ITEMS",
-    "RECORDS",
-    "FRAMES",
-    "SEGMENTS",
-    "KEYS",
-    "FIELDS",
-    "MODELS",
-    "INDEXES",
-    "VALUES",
-    "ENTRIES",
-    "ELEMENTS",
-    "EVENTS",
-    "MESSAGES",
-    "SAMPLES",
-    "CONNECTIONS",
-    "STREAMS",
-    "REQUESTS",
-    "RESPONSES",
-    "HEADERS",
-    "PARTS",
-    "REDIRECTS",
-    "HOPS",
-    "SESSIONS",
-    "USERS",
-    "TOKENS",
-    "ATTEMPTS",
-    "RETRIES",
-    "ROUNDS",
-    "LANES",
-    "CHANGES",
-    "ACTIONS",
-    "THREADS",
-    "TASKS",
-    "PERCENT",
-    "PPM",
-    "EXPONENT",
-    "RESTARTS",
-    "SUBSCRIBERS",
-    "WAITERS",
-    "FILES",
-    "NODES",
-    "COST",
-    "WORDS",
-    "PASSES",
-    "ADDRESSES",
-    "CORES",
-    "DEVICES",
-    "SERVICES",
-    "DEPTH",
-    "BACKLOG",
-    "FLIGHT",
-    "ERRORS",
-    "LISTENERS",
-    "MARKS",
-    "OPERATIONS",
-];
+/// Measures that are no plurals.
+const MEASURES: &[&str] = &["BACKLOG", "DEPTH", "FLIGHT", "KIB", "MIB", "PERCENT"];
+
+/// Words that end like a plural and count nothing; metrics are an area of the product.
+const NO_PLURALS: &[&str] = &["ACCESS", "ADDRESS", "CLASS", "METRICS", "PROCESS", "STATUS"];
 
 pub(crate) fn every_bound_names_its_unit(sources: &[Source]) -> Vec<Finding> {
     let limits = sources
@@ -108,7 +37,9 @@ fn declared(line: &str) -> Option<(&str, &str)> {
 }
 
 fn has_unit(name: &str) -> bool {
-    name.split('_').any(|word| UNITS.contains(&word))
+    let counts = |word: &str| word.ends_with('S') && !NO_PLURALS.contains(&word);
+    name.split('_')
+        .any(|word| MEASURES.contains(&word) || counts(word))
 }
 
 #[cfg(test)]
@@ -119,14 +50,15 @@ mod tests {
     #[test]
     fn a_bound_names_its_unit_unless_its_type_does() {
         let text = "pub const BODY_BYTES_MAX: u64 = 1;\npub const BODY_MAX: u64 = 1;\n\
-                    pub const PULL: Duration = MINUTE;\npub const PULL_MAX: u64 = 60;\n";
+                    pub const PULL: Duration = MINUTE;\npub const PULL_MAX: u64 = 60;\n\
+                    pub const METRICS_PULL_MAX: u64 = 60;\npub const METRICS_ROWS_MAX: u64 = 60;\n";
         assert_eq!(
             check(
                 every_bound_names_its_unit,
                 "crates/core/src/limits.rs",
                 text
             ),
-            [2, 4]
+            [2, 4, 5]
         );
     }
 }

@@ -1,4 +1,5 @@
-//! The rules that no compiler knows. Each rule is a function from the tracked files to what is wrong.
+//! The rules that no compiler knows. Each rule is a function from the tracked files to what is
+//! wrong.
 
 mod bounds;
 mod imports;

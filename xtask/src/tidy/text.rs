@@ -46,7 +46,8 @@ pub(crate) fn files_stay_readable(sources: &[Source]) -> Vec<Finding> {
     .collect()
 }
 
-/// A reader of the code has no list of issues beside it; the reason belongs where the decision is met.
+/// A reader of the code has no list of issues beside it; the reason belongs where the decision is
+/// met.
 pub(crate) fn no_number_of_an_issue(sources: &[Source]) -> Vec<Finding> {
     containing(handwritten(sources), issue_number, "names an issue")
 }

@@ -77,11 +77,16 @@ function OneItem({ model, itemKey, writable, onClose }: { model: Model; itemKey:
   const path = dataPath(model.name, itemKey);
   const loaded = useLoad(path, () => call<Item>('GET', path));
   const [latest, setLatest] = useState<Change | null>(null);
+  const current = useRef(loaded.value);
+  current.current = loaded.value;
+  // The echo of a save made here is no news; it comes before or after the answer to the save.
+  const saving = useRef(false);
   useEffect(
     () =>
       onChange((change) => {
         if (change.model !== model.name || keyText(change.key) !== keyText(itemKey)) return;
-        setLatest(change);
+        const own = change.origin === 'local' && (saving.current || sameValue(change.item, current.current));
+        setLatest(own ? null : change);
         if (change.type === 'put' && change.item) loaded.set(() => change.item as Item);
       }),
     [path],
@@ -92,7 +97,7 @@ function OneItem({ model, itemKey, writable, onClose }: { model: Model; itemKey:
     <div class="stack">
       {latest && <LatestChange change={latest} />}
       {writable ? (
-        <EditItem model={model} item={loaded.value} path={path} gone={latest?.type === 'remove'} onClose={onClose} onSaved={(item) => loaded.set(() => item)} />
+        <EditItem model={model} item={loaded.value} path={path} gone={latest?.type === 'remove'} saving={saving} onClose={onClose} onSaved={(item) => loaded.set(() => item)} />
       ) : (
         <dl class="values">
           {formFields(model).map((field) => (
@@ -121,30 +126,30 @@ interface EditProps {
   item: Item;
   path: string;
   gone: boolean;
+  saving: { current: boolean };
   onClose: () => void;
   onSaved: (item: Item) => void;
 }
 
-function EditItem({ model, item, path, gone, onClose, onSaved }: EditProps) {
+function EditItem({ model, item, path, gone, saving, onClose, onSaved }: EditProps) {
   const fields = formFields(model);
-  const [drafts, setDrafts] = useState<Drafts>(() => draftsOf(fields, item));
+  // Only what the person typed is kept; every other field follows the item as it changes.
+  const [edits, setEdits] = useState<Drafts>({});
+  const drafts = { ...draftsOf(fields, item), ...edits };
   const [removing, setRemoving] = useState(false);
   const save = useSave();
-  const before = useRef(item);
-  useEffect(() => {
-    if (before.current === item) return;
-    setDrafts((mine) => rebased(model, mine, before.current, item));
-    before.current = item;
-  }, [item]);
   const { patch, problems } = patchOf(fields, item, drafts);
   const touched = Object.keys(patch).length > 0 || problems.length > 0;
 
   async function submit(event: Event): Promise<void> {
     event.preventDefault();
+    saving.current = true;
     const done = await save.run(problems, async () => {
       const answer = await call<Item | undefined>('PATCH', path, patch);
       onSaved(answer ?? (await call<Item>('GET', path)));
+      setEdits({});
     });
+    saving.current = false;
     if (done) toast('Saved.');
   }
 
@@ -158,7 +163,7 @@ function EditItem({ model, item, path, gone, onClose, onSaved }: EditProps) {
           draft={drafts[field.name] ?? ''}
           locked={model.keys.includes(field.name) || field.readonly === true}
           error={save.wordsFor(field.name)}
-          onDraft={(text) => setDrafts({ ...drafts, [field.name]: text })}
+          onDraft={(text) => setEdits({ ...edits, [field.name]: text })}
         />
       ))}
       <div class="actions sticky">
@@ -166,7 +171,7 @@ function EditItem({ model, item, path, gone, onClose, onSaved }: EditProps) {
           Delete
         </Button>
         <span class="spacer" />
-        <Button disabled={!touched} onClick={() => setDrafts(draftsOf(fields, item))}>
+        <Button disabled={!touched} onClick={() => setEdits({})}>
           Undo
         </Button>
         <Button type="submit" look="primary" disabled={!touched || gone} busy={save.busy}>
@@ -189,18 +194,6 @@ function EditItem({ model, item, path, gone, onClose, onSaved }: EditProps) {
       )}
     </form>
   );
-}
-
-/** Drafts that were not touched follow the new item; edited ones stay. */
-function rebased(model: Model, mine: Drafts, before: Item, now: Item): Drafts {
-  const drafts = { ...mine };
-  for (const field of formFields(model)) {
-    const untouched = mine[field.name] === draftOf(field, before[field.name]);
-    if (untouched && !sameValue(before[field.name], now[field.name])) {
-      drafts[field.name] = draftOf(field, now[field.name]);
-    }
-  }
-  return drafts;
 }
 
 function OtherAttributes({ model, item }: { model: Model; item: Item }) {

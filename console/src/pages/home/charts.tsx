@@ -91,6 +91,7 @@ function specsOf(cores: number, warm: boolean): ChartSpec[] {
         { label: 'all cores', color: 'c1', value: ({ cpu_pct }) => cpu_pct, fill: true },
       ],
       say: (value) => text(percent(value)),
+      tick: (value) => text({ value: String(value), unit: '%' }),
       top: () => 100,
     },
     {
@@ -98,6 +99,8 @@ function specsOf(cores: number, warm: boolean): ChartSpec[] {
       title: 'Memory',
       series: [{ label: 'used', color: 'c2', value: ({ mem_used_bytes }) => mem_used_bytes, fill: true }],
       say: (value) => text(bytes(value)),
+      tick: (value) => text(bytes(value, 'short')),
+      binary: true,
       top: (shown) => shown.at(-1)?.mem_total_bytes ?? 1,
     },
     {
@@ -124,6 +127,8 @@ function specsOf(cores: number, warm: boolean): ChartSpec[] {
       title: 'Disk',
       series: [{ label: 'used', color: 'c5', value: ({ disk_used_bytes }) => disk_used_bytes, fill: true }],
       say: (value) => text(bytes(value)),
+      tick: (value) => text(bytes(value, 'short')),
+      binary: true,
       top: (shown: Sample[]) => shown.at(-1)?.disk_total_bytes ?? 1,
     },
   ];

@@ -23,7 +23,6 @@
 mod border;
 mod password;
 mod role;
-mod secret;
 mod session;
 mod sessions;
 mod setup;
@@ -33,7 +32,6 @@ mod user;
 pub use border::{AcceptedHosts, BorderError, Provenance};
 pub use password::{PasswordError, check_password};
 pub use role::{Role, UnknownRole};
-pub use secret::{Secret, equal_secrets};
 pub use session::{SessionId, SessionPolicy, SessionRecord, SessionToken};
 pub use sessions::{Sessions, Standing};
 pub use setup::{Setup, SetupCode, SetupError};

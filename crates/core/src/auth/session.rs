@@ -11,9 +11,9 @@ use zeroize::Zeroize;
 
 use crate::config::{Expiry, Web};
 use crate::limits::{SESSION_REFRESH, WEB_SESSION_IDLE, WEB_SESSION_LIFE};
+use crate::secret::{Secret, equal_secrets};
 use crate::time::{Mono, Now, UnixMillis};
 
-use super::secret::{Secret, equal_secrets};
 use super::user::UserName;
 
 const TOKEN_BYTES: usize = 32;
@@ -27,7 +27,7 @@ impl SessionToken {
     pub fn from_entropy(mut entropy: [u8; TOKEN_BYTES]) -> SessionToken {
         let text = URL_SAFE_NO_PAD.encode(entropy);
         entropy.zeroize();
-        SessionToken(Secret::new(text))
+        SessionToken(Secret::from(text))
     }
 
     /// The token in a cookie, if the text has the form of one.
@@ -35,7 +35,7 @@ impl SessionToken {
         let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let fits = bytes.len() == TOKEN_BYTES;
         bytes.zeroize();
-        fits.then(|| SessionToken(Secret::new(text.to_owned())))
+        fits.then(|| SessionToken(Secret::from(text)))
     }
 
     /// The text of the cookie.
@@ -276,7 +276,7 @@ mod tests {
         let id = token.id().to_string();
         assert_eq!(SessionId::parse(&id), Some(token.id()));
         assert!(!id.contains(token.expose()));
-        assert_eq!(format!("{token:?}"), "SessionToken(Secret(..))");
+        assert_eq!(format!("{token:?}"), "SessionToken(Secret(hidden))");
     }
 
     #[test]

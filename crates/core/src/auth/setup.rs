@@ -5,7 +5,7 @@ use std::fmt;
 use crate::limits::{SETUP_ATTEMPTS_MAX, SETUP_LIFE};
 use crate::time::Mono;
 
-use super::secret::{Secret, equal_secrets};
+use crate::secret::{Secret, equal_secrets};
 
 /// Thirty-two signs that nobody confuses when reading them aloud or from a screen: no 0 and O, no
 /// 1 and I.
@@ -22,7 +22,7 @@ impl SetupCode {
     /// The code that these random bytes spell.
     pub fn from_entropy(entropy: [u8; CODE_SIGNS]) -> SetupCode {
         let signs = entropy.map(|byte| char::from(ALPHABET[usize::from(byte & 31)]));
-        SetupCode(Secret::new(signs.iter().collect()))
+        SetupCode(Secret::from(signs.iter().collect::<String>()))
     }
 
     /// The code as people read it, for the terminal and the file only the owner can read.
@@ -57,10 +57,10 @@ pub enum SetupError {
     #[error("the owner is set up already: log in")]
     Done,
     /// The code lived out.
-    #[error("the setup code has expired: restart the agent for a new one")]
+    #[error("the setup code has expired: `periwinkle setup` on the device makes a new one")]
     Expired,
     /// Too many wrong codes.
-    #[error("too many wrong codes: restart the agent for a new one")]
+    #[error("too many wrong codes: `periwinkle setup` on the device makes a new one")]
     Exhausted,
     /// The code is wrong.
     #[error("this is not the setup code; {left} more attempts")]

@@ -524,4 +524,17 @@ mod tests {
         );
         assert_eq!(read(504, "").effect(), Effect::Unknown);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_back_is_an_error_with_a_name(
+            status in 100_u16..600,
+            header in proptest::option::of(".{0,20}"),
+            body in "(\\{\"__type\":\")?.{0,40}",
+        ) {
+            let error = ServiceError::read(status, header.as_deref(), body.as_bytes());
+            proptest::prop_assert!(!error.code.is_empty());
+            proptest::prop_assert!(error.message.len() <= 800);
+        }
+    }
 }

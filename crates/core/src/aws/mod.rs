@@ -3,7 +3,7 @@
 //! Everything here is bytes in and bytes out; the agent's HTTP client sends them.
 
 mod credentials;
-
+pub mod dynamodb;
 mod error;
 pub mod sigv4;
 

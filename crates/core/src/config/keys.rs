@@ -268,9 +268,9 @@ settings! {
     /// The embedded database.
     db: Db {
         /// The longest time a relaxed write may wait before it is flushed to the disk.
-        flush: Duration = limits::DB_FLUSH, in 10 * MILLISECOND..=HOUR;
+        flush: Duration = Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS), in 10 * MILLISECOND..=HOUR;
         /// Memory for values, so that reads do not wait for the disk.
-        cache: Bytes = Bytes(limits::DB_CACHE_BYTES), in Bytes(64 * KIB)..=Bytes(64 * GIB);
+        cache: Bytes = Bytes(limits::DB_CACHE_BYTES as u64), in Bytes(64 * KIB)..=Bytes(64 * GIB);
         /// A schema (OneTable, JSON or JSON5) to use in place of the built-in one.
         schema: Option<PathBuf> = None;
         /// The largest size of the database's files; writes beyond it are refused.

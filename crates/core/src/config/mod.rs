@@ -30,7 +30,6 @@ mod error;
 mod keys;
 mod listener;
 mod load;
-mod nearest;
 mod reference;
 mod setting;
 mod sources;

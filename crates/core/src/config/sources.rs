@@ -7,9 +7,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, ConfigErrors, Problem};
 use super::keys::{self, SECTIONS};
-use super::nearest::nearest;
 use super::setting::Raw;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
+use crate::nearest::nearest;
 
 /// The text of a configuration file.
 #[derive(Clone, Copy, Debug)]

@@ -4,8 +4,8 @@
 use super::convert::{self, Site};
 use super::error::PropertyError;
 use super::model::{Field, FieldType, Generate, Model, Role};
-use super::nearest::nearest;
 use crate::ids::{self, Entropy, UlidSource};
+use crate::nearest::nearest;
 use crate::time::UnixMillis;
 use crate::value::{Map, Value};
 
@@ -187,7 +187,7 @@ impl Model {
             }
         }
         match self.key_of(item) {
-            Some(key) => self.checked_key(key.hash, key.sort).map(|_| ()),
+            Some(key) => self.checked_key(key.pk, key.sk).map(|_| ()),
             None => Err(self.site(self.hash_field()).missing()),
         }
     }

@@ -5,22 +5,14 @@ use super::encode::unknown_field;
 use super::error::PropertyError;
 use super::model::{Field, FieldType, Model};
 use crate::limits::{KEY_HASH_BYTES_MAX, KEY_SORT_BYTES_MAX};
+use crate::sync::record::ItemKey;
 use crate::value::{Map, Number, Value};
-
-/// The key of an item.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// The partition key.
-    pub hash: String,
-    /// The sort key.
-    pub sort: String,
-}
 
 /// Which keys a `find` looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyRange {
     /// One item.
-    One(Key),
+    One(ItemKey),
     /// The items of one partition whose sort key begins with `sort_prefix`.
     Partition {
         /// The partition key.
@@ -40,7 +32,7 @@ impl Model {
     ///
     /// # Errors
     /// A variable of the key templates has no value, or a wrong one; the key is too long.
-    pub fn key(&self, properties: &Map, context: &Map) -> Result<Key, PropertyError> {
+    pub fn key(&self, properties: &Map, context: &Map) -> Result<ItemKey, PropertyError> {
         let values = self.key_values(properties, context)?;
         let part = |at: usize| {
             let (text, missing) = self.expand(at, &values);
@@ -120,31 +112,55 @@ impl Model {
             .collect()
     }
 
+    /// The values of the key variables of an item's properties, as path segments.
+    pub fn property_segments(&self, properties: &Map, context: &Map) -> Vec<String> {
+        self.asked_names(context)
+            .map(|name| properties.get(name).and_then(text).unwrap_or_default())
+            .collect()
+    }
+
+    /// What stored items must hold to have these properties: attributes with their values, `None`
+    /// for those that must be absent. Values of the context are left out.
+    ///
+    /// # Errors
+    /// A property is no field of the model, or has a wrong value.
+    pub fn conditions(
+        &self,
+        properties: &Map,
+        context: &Map,
+    ) -> Result<Vec<(String, Option<Value>)>, PropertyError> {
+        let mut conditions = Vec::new();
+        for (name, value) in properties {
+            let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
+            if context.contains_key(name) {
+                continue;
+            }
+            let mut stored = Map::new();
+            if *value != Value::Null {
+                self.keep_stored(field, value, &mut stored)?;
+            }
+            conditions.push((field.attribute.clone(), stored.remove(&field.attribute)));
+        }
+        Ok(conditions)
+    }
+
     /// The key of a stored item.
-    pub fn key_of(&self, item: &Map) -> Option<Key> {
-        Some(Key {
-            hash: item.text(&self.hash_field().attribute)?.to_owned(),
-            sort: item.text(&self.sort_field().attribute)?.to_owned(),
-        })
+    pub fn key_of(&self, item: &Map) -> Option<ItemKey> {
+        let part = |field: &Field| item.text(&field.attribute);
+        Some(ItemKey::new(
+            part(self.hash_field())?,
+            part(self.sort_field())?,
+        ))
     }
 
-    /// How all sort keys of the model begin.
-    pub(super) fn sort_prefix(&self) -> &str {
-        prefix(self.sort_field())
-    }
-
-    /// Whether an item of this key could be one of the model.
-    pub(super) fn could_hold(&self, item: &Map) -> bool {
-        self.key_of(item).is_some_and(|key| {
-            key.hash.starts_with(prefix(self.hash_field()))
-                && key.sort.starts_with(self.sort_prefix())
-                && self.class.is_none_or(|class| {
-                    key.hash
-                        .split('#')
-                        .nth(2)
-                        .is_some_and(|part| part == class.name())
-                })
-        })
+    /// How well a key fits the templates of the model: the length of their fixed texts, or `None`
+    /// when it does not fit.
+    pub(super) fn fit(&self, key: &ItemKey) -> Option<usize> {
+        let part = |field: &Field, text: &str| match &field.template {
+            Some(template) => template.fit(text),
+            None => Some(0),
+        };
+        Some(part(self.hash_field(), &key.pk)? + part(self.sort_field(), &key.sk)?)
     }
 
     /// The text of a computed field from stored values, and the first variable that is missing.
@@ -215,7 +231,7 @@ impl Model {
         Ok(())
     }
 
-    pub(super) fn checked_key(&self, hash: String, sort: String) -> Result<Key, PropertyError> {
+    pub(super) fn checked_key(&self, hash: String, sort: String) -> Result<ItemKey, PropertyError> {
         let parts = [
             ("partition", &hash, KEY_HASH_BYTES_MAX),
             ("sort", &sort, KEY_SORT_BYTES_MAX),
@@ -237,7 +253,7 @@ impl Model {
                 return Err(self.bad_key(None, format!("has a zero character in its {part} key")));
             }
         }
-        Ok(Key { hash, sort })
+        Ok(ItemKey::new(hash, sort))
     }
 
     fn segment_value(&self, field: &Field, segment: &str) -> Result<Value, PropertyError> {
@@ -276,14 +292,6 @@ impl Model {
             reason,
         }
     }
-}
-
-fn prefix(field: &Field) -> &str {
-    field
-        .template
-        .as_ref()
-        .map(super::Template::literal_prefix)
-        .unwrap_or_default()
 }
 
 /// The text of a value in a key; lists, objects and sets have none.

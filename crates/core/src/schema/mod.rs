@@ -31,26 +31,24 @@ mod encode;
 mod error;
 mod key;
 mod model;
-mod nearest;
 mod read;
 mod read_model;
 mod rules;
 #[expect(clippy::module_inception, reason = "the file of the type `Schema`")]
 mod schema;
 mod section;
+mod size;
 mod source;
 mod template;
 #[cfg(test)]
 mod tests;
 
+pub use crate::nearest::nearest;
 pub use decode::Hidden;
 pub use encode::Writing;
 pub use error::{PropertyError, SchemaError};
-pub use key::{Key, KeyRange};
-pub use model::{
-    Class, ConflictPolicy, DeletePolicy, Direction, Durability, Field, FieldType, Generate, Model,
-    Pattern, Process, Role,
-};
-pub use nearest::nearest;
+pub use key::KeyRange;
+pub use model::{Class, Durability, Field, FieldType, Generate, Model, Pattern, Process, Role};
 pub use schema::{Index, Params, Schema, Timestamps};
+pub use size::item_bytes;
 pub use template::Template;

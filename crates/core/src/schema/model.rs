@@ -5,7 +5,8 @@ use std::fmt;
 use regex_lite::Regex;
 
 use super::template::Template;
-use crate::value::Value;
+use crate::sync::config::{DeletePolicy, Direction, ModelRule, Policy};
+use crate::value::{Map, Value};
 
 /// One kind of item: its fields, its key and its process settings.
 #[derive(Clone, Debug)]
@@ -66,6 +67,27 @@ impl Model {
     /// Who may write the partition, from its key template; `None` for models that stay local.
     pub fn class(&self) -> Option<Class> {
         self.class
+    }
+
+    /// What replication must know of the model; `None` when it stays local.
+    pub fn sync_rule(&self, context: &Map) -> Option<ModelRule> {
+        if self.process.sync == Direction::None {
+            return None;
+        }
+        let prefix = |at: usize| self.expand(at, context).0;
+        let updated = self.fields.iter().find(|field| field.role == Role::Updated);
+        let rule = ModelRule::new(
+            &self.name,
+            prefix(self.hash),
+            prefix(self.sort),
+            self.process.sync,
+        );
+        Some(ModelRule {
+            policy: self.process.conflict,
+            deletes: self.process.deletes,
+            updated: updated.map(|field| field.attribute.clone()),
+            ..rule
+        })
     }
 
     /// The attribute that holds the time of expiry, if the model has one.
@@ -290,7 +312,7 @@ pub struct Process {
     /// The most rows that are kept.
     pub rows_max: Option<u64>,
     /// Who wins when both sides changed a field.
-    pub conflict: ConflictPolicy,
+    pub conflict: Policy,
     /// Who wins when one side deleted what the other changed.
     pub deletes: DeletePolicy,
 }
@@ -301,44 +323,9 @@ impl Default for Process {
             sync: Direction::None,
             durability: Durability::Immediate,
             rows_max: None,
-            conflict: ConflictPolicy::Cloud,
+            conflict: Policy::Cloud,
             deletes: DeletePolicy::EditWins,
         }
-    }
-}
-
-/// Which way a model is replicated, seen from the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// It stays on the device.
-    None,
-    /// The device writes, the cloud reads.
-    Up,
-    /// The cloud writes, the device reads.
-    Down,
-    /// Both write.
-    Both,
-}
-
-impl Direction {
-    /// The name in the schema and the API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Direction::None => "none",
-            Direction::Up => "up",
-            Direction::Down => "down",
-            Direction::Both => "both",
-        }
-    }
-
-    /// Whether local changes travel to the cloud.
-    pub fn sends(self) -> bool {
-        matches!(self, Direction::Up | Direction::Both)
-    }
-
-    /// Whether changes of the cloud travel to the device.
-    pub fn receives(self) -> bool {
-        matches!(self, Direction::Down | Direction::Both)
     }
 }
 
@@ -349,25 +336,6 @@ pub enum Durability {
     Immediate,
     /// It is flushed with the next flush, or within the database's flush interval.
     Relaxed,
-}
-
-/// Who wins when both sides changed one field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ConflictPolicy {
-    /// The value of the cloud.
-    Cloud,
-    /// The value of the device.
-    Device,
-}
-
-/// Who wins when one side deleted an item that the other changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeletePolicy {
-    /// The item lives on with the change.
-    EditWins,
-    /// The item goes.
-    DeleteWins,
 }
 
 /// Who may write a partition: the part of the partition key after the device.

@@ -1,13 +1,14 @@
 //! From the tree of a schema text to a [`Schema`]: everything but the models' fields.
 
 use super::error::SchemaError;
-use super::model::{ConflictPolicy, DeletePolicy, Direction, Durability, Process};
-use super::nearest::nearest;
+use super::model::{Durability, Process};
 use super::read_model;
 use super::schema::{Index, Params, Schema, Timestamps};
 use super::section::Section;
 use super::source::Node;
 use crate::limits::SCHEMA_MODELS_MAX;
+use crate::sync::config::{DeletePolicy, Direction, Policy};
+use crate::nearest::nearest;
 
 pub(super) fn schema(node: &Node) -> Result<Schema, SchemaError> {
     let root = Section::root(node)?;
@@ -245,8 +246,9 @@ fn process(processes: &Section<'_>, model: &str) -> Result<Process, SchemaError>
     let conflict = section.choice(
         "conflict",
         &[
-            ("cloud", ConflictPolicy::Cloud),
-            ("device", ConflictPolicy::Device),
+            ("cloud", Policy::Cloud),
+            ("device", Policy::Device),
+            ("lww", Policy::LastWrite),
         ],
     )?;
     let deletes = section.choice(
@@ -256,11 +258,16 @@ fn process(processes: &Section<'_>, model: &str) -> Result<Process, SchemaError>
             ("delete_wins", DeletePolicy::DeleteWins),
         ],
     )?;
+    let sync = sync.unwrap_or(defaults.sync);
+    let conflict_default = match sync {
+        Direction::Up => Policy::Device,
+        _ => Policy::Cloud,
+    };
     let process = Process {
-        sync: sync.unwrap_or(defaults.sync),
+        sync,
         durability: durability.unwrap_or(defaults.durability),
         rows_max: section.count("rows_max")?,
-        conflict: conflict.unwrap_or(defaults.conflict),
+        conflict: conflict.unwrap_or(conflict_default),
         deletes: deletes.unwrap_or(defaults.deletes),
     };
     if process.sync == Direction::Down && process.rows_max.is_some() {

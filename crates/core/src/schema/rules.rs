@@ -1,17 +1,28 @@
 //! Rules that no single field breaks: templates that hang together, keys that replication can
 //! name, and models that can share one table.
 
+use super::error::Place;
 use super::error::SchemaError;
-use super::model::{Class, Direction, Field, FieldType, Process, Role};
+use super::model::{Class, Field, FieldType, Process, Role};
 use super::schema::Schema;
 use super::section::Section;
-use super::{error::Place, nearest::nearest};
-
-/// Attributes that replication keeps beside the plain ones.
-pub(super) const SYNC_ATTRIBUTES: &[&str] = &["_v", "_m", "_w", "_s", "_u"];
+use crate::sync::config::Direction;
+use crate::sync::record::is_metadata;
+use crate::nearest::nearest;
 
 /// What holds between the models of one schema.
 pub(super) fn check(schema: &Schema) -> Result<(), SchemaError> {
+    let primary = &schema.indexes[0];
+    if schema.is_synced() && (primary.hash != "pk" || primary.sort.as_deref() != Some("sk")) {
+        let message = "replication needs primary: { hash: 'pk', sort: 'sk' }";
+        return Err(at_path(&["indexes", "primary"], message.to_owned()));
+    }
+    check_ttl(schema)?;
+    check_keys(schema)
+}
+
+/// DynamoDB looks at one attribute of a table for the time of expiry.
+fn check_ttl(schema: &Schema) -> Result<(), SchemaError> {
     let mut ttl: Option<(&str, &str)> = None;
     for model in &schema.models {
         let expiring = model.fields.iter().filter(|field| field.ttl);
@@ -33,7 +44,7 @@ pub(super) fn check(schema: &Schema) -> Result<(), SchemaError> {
             ttl = Some((&model.name, attribute));
         }
     }
-    check_keys(schema)
+    Ok(())
 }
 
 /// Two models with one key pattern would overwrite each other's items.
@@ -225,7 +236,7 @@ pub(super) fn class_of(
             format!(
                 "a model that is synced \"{}\" needs a partition key that begins with \"{start}\" \
                  and then ends or goes on with \"#\"; this is \"{text}\"",
-                process.sync.name()
+                process.sync.as_str()
             ),
         )),
     }
@@ -251,10 +262,7 @@ pub(super) fn check_attributes(
             ));
         }
         let synced = process.sync != Direction::None;
-        if synced
-            && field.role == Role::Plain
-            && SYNC_ATTRIBUTES.contains(&field.attribute.as_str())
-        {
+        if synced && field.role == Role::Plain && is_metadata(&field.attribute) {
             let message = format!(
                 "\"{}\" belongs to replication: use another name",
                 field.attribute

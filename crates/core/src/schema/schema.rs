@@ -1,9 +1,11 @@
 //! The schema as a whole: parameters, indexes and models.
 
 use super::error::{PropertyError, SchemaError};
-use super::model::{Direction, Model};
-use super::nearest::nearest;
+use super::model::Model;
 use super::{read, rules, source};
+use crate::sync::config::{Direction, ModelRule};
+use crate::sync::record::ItemKey;
+use crate::nearest::nearest;
 use crate::value::Map;
 
 /// A OneTable schema, read and checked.
@@ -75,20 +77,27 @@ impl Schema {
 
     /// The model that an item belongs to: by its type attribute, or else by the form of its key.
     ///
-    /// An item without a type attribute was written by a program that knows nothing of models; it
-    /// belongs to the model whose sort key begins with the longest text that fits.
+    /// An item without a type attribute was written by a program that knows nothing of models.
     pub fn model_of(&self, item: &Map) -> Option<&Model> {
-        match item
-            .get(&self.params.type_field)
-            .and_then(|value| value.as_str())
-        {
+        match item.text(&self.params.type_field) {
             Some(name) => self.models.iter().find(|model| model.name == name),
-            None => self
-                .models
-                .iter()
-                .filter(|model| model.could_hold(item))
-                .max_by_key(|model| model.sort_prefix().len()),
+            None => self.model_of_key(&self.models.first()?.key_of(item)?),
         }
+    }
+
+    /// The model whose key templates fit the key, the one with the longest fixed texts first.
+    ///
+    /// Sort keys that begin with `~` are rows of replication and belong to none.
+    pub fn model_of_key(&self, key: &ItemKey) -> Option<&Model> {
+        if key.sk.starts_with('~') {
+            return None;
+        }
+        let fits = self
+            .models
+            .iter()
+            .filter_map(|model| Some((model.fit(key)?, model)));
+        fits.max_by_key(|(length, _)| *length)
+            .map(|(_, model)| model)
     }
 
     /// Adds the models of `builtin` that this schema lacks.
@@ -111,6 +120,26 @@ impl Schema {
         self.models
             .iter()
             .any(|model| model.process.sync != Direction::None)
+    }
+
+    /// What replication must know of the synced models on a device with these context values.
+    pub fn sync_rules(&self, context: &Map) -> Vec<ModelRule> {
+        self.models
+            .iter()
+            .filter_map(|model| model.sync_rule(context))
+            .collect()
+    }
+
+    /// The partitions that replication reads again and again: those of models that travel down.
+    pub fn partitions_down(&self, context: &Map) -> Vec<String> {
+        let rules = self.sync_rules(context).into_iter();
+        let mut partitions: Vec<_> = rules
+            .filter(|rule| rule.direction.is_down())
+            .map(|rule| rule.pk_prefix)
+            .collect();
+        partitions.sort();
+        partitions.dedup();
+        partitions
     }
 }
 

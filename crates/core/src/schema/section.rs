@@ -1,8 +1,8 @@
 //! One object of the schema text: typed access to its keys, with the place in every error.
 
 use super::error::{Place, SchemaError};
-use super::nearest::nearest;
 use super::source::Node;
+use crate::nearest::nearest;
 
 /// The entries of an object and the keys that lead to it.
 pub(super) struct Section<'a> {

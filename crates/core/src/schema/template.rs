@@ -61,6 +61,31 @@ impl Template {
         }
     }
 
+    /// The length of the fixed texts if `text` can come from the template.
+    ///
+    /// Fixed texts are looked for from left to right, each as early as it can be; the last one must
+    /// end the text.
+    pub fn fit(&self, text: &str) -> Option<usize> {
+        let mut rest = text;
+        let mut fixed = 0;
+        let mut open = false;
+        for (at, part) in self.parts.iter().enumerate() {
+            let Part::Literal(literal) = part else {
+                open = true;
+                continue;
+            };
+            let last = at + 1 == self.parts.len();
+            rest = match (open, last) {
+                (false, _) => rest.strip_prefix(literal.as_str())?,
+                (true, true) => rest.strip_suffix(literal.as_str()).map(|_| "")?,
+                (true, false) => &rest[rest.find(literal.as_str())? + literal.len()..],
+            };
+            fixed += literal.len();
+            open = false;
+        }
+        (open || rest.is_empty()).then_some(fixed)
+    }
+
     /// The whole text, or `None` when a variable has no value.
     pub fn render(&self, value: impl Fn(&str) -> Option<String>) -> Option<String> {
         let (text, complete) = self.expand(value);
@@ -167,6 +192,25 @@ mod tests {
             template.variables().collect::<Vec<_>>(),
             ["a", "missing", "n"]
         );
+    }
+
+    #[test]
+    fn a_text_fits_if_it_can_come_from_the_template() {
+        let table = [
+            ("P#", "P#", Some(2)),
+            ("P#", "P#x", None),
+            ("P#${a}", "P#x#y", Some(2)),
+            ("P#${a}", "Q#x", None),
+            ("P#${a}#end", "P#x#end", Some(6)),
+            ("P#${a}#end", "P#x", None),
+            ("dev#${a}#up#${n}", "dev#x#up#2", Some(8)),
+            ("dev#${a}#up#${n}", "dev#x#rw", None),
+            ("${a}", "", Some(0)),
+        ];
+        for (template, text, expected) in table {
+            let template = Template::parse(template).unwrap();
+            assert_eq!(template.fit(text), expected, "{template} {text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::ids::UlidSource;
+use crate::sync::config::{Direction, Policy};
+use crate::sync::record::ItemKey;
 use crate::time::UnixMillis;
 use crate::value::attribute::{from_attribute_json, item_from_json, value_from_json};
 use crate::value::{Map, Value, json};
@@ -376,10 +378,7 @@ fn keys_and_ranges_follow_what_is_given() {
             sort_prefix: "Reading#".to_owned()
         }
     );
-    let key = Key {
-        hash: "dev#d1#up#2026-11".to_owned(),
-        sort: "Reading#2026-11-22T10:00:00.000Z".to_owned(),
-    };
+    let key = ItemKey::new("dev#d1#up#2026-11", "Reading#2026-11-22T10:00:00.000Z");
     let full = r#"{"month":"2026-11","at":"2026-11-22T10:00:00Z","value":3}"#;
     assert_eq!(range(full), KeyRange::One(key.clone()));
     assert_eq!(model.key(&properties(full), &context()).unwrap(), key);
@@ -469,7 +468,8 @@ fn a_broken_field_is_refused_with_its_place() {
         ),
         (
             "a: { type: 'text' },",
-            "models.M.a.type (line 8, column 10): unknown type \"text\": did you mean \"set\"?",
+            "models.M.a.type (line 8, column 10): unknown type \"text\"; known are string, number, \
+             boolean, date, array, object, binary, buffer, arraybuffer, set",
         ),
         (
             "a: 'string',",
@@ -647,6 +647,7 @@ fn the_process_block_sets_how_a_model_is_kept() {
             sync: Direction::Up,
             durability: Durability::Relaxed,
             rows_max: Some(1000),
+            conflict: Policy::Device,
             ..Process::default()
         }
     );

@@ -123,6 +123,16 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// The word for it in schema and API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Direction::Up => "up",
+            Direction::Down => "down",
+            Direction::Both => "both",
+            Direction::None => "none",
+        }
+    }
+
     /// Whether local changes travel to the cloud.
     pub const fn is_up(self) -> bool {
         matches!(self, Direction::Up | Direction::Both)

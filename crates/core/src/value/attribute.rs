@@ -176,6 +176,41 @@ pub fn value_from_json(value: Value) -> Result<Value, AttributeReason> {
     })
 }
 
+/// The size of an item as DynamoDB counts it against its bounds and its prices.
+///
+/// Names and text count their bytes in UTF-8, numbers about half a byte per digit, lists and maps
+/// three bytes and one per element ("DynamoDB item sizes and formats").
+pub fn item_bytes(item: &Map) -> usize {
+    item.iter()
+        .map(|(name, value)| name.len() + value_bytes(value))
+        .sum()
+}
+
+/// The size of one value as DynamoDB counts it; see [`item_bytes`].
+pub fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 1,
+        Value::Number(number) => number_bytes(number),
+        Value::String(text) => text.len(),
+        Value::Binary(bytes) => bytes.len(),
+        Value::List(list) => {
+            3 + list
+                .iter()
+                .map(|value| 1 + value_bytes(value))
+                .sum::<usize>()
+        }
+        Value::Map(map) => 3 + map.len() + item_bytes(map),
+        Value::Set(Set::Strings(set)) => set.iter().map(String::len).sum(),
+        Value::Set(Set::Numbers(set)) => set.iter().map(number_bytes).sum(),
+        Value::Set(Set::Binaries(set)) => set.iter().map(Vec::len).sum(),
+    }
+}
+
+/// One byte for two digits, one for the sign of a negative number and one for the rest.
+fn number_bytes(number: &Number) -> usize {
+    number.digits().div_ceil(2) + usize::from(number.is_negative()) + 1
+}
+
 fn typed(type_name: &str, out: &mut String, write: impl FnOnce(&mut String)) {
     out.push_str("{\"");
     out.push_str(type_name);
@@ -318,7 +353,30 @@ mod tests {
         );
     }
 
+    #[test]
+    fn sizes_are_counted_as_dynamodb_does() {
+        let item = Map::from([
+            ("text", Value::from("äb")),
+            ("number", Value::from(-12345)),
+            ("list", Value::from(vec![Value::Null, Value::from("x")])),
+            ("map", Value::from(Map::from([("k", true)]))),
+        ]);
+        let expected = (4 + 3) + (6 + 3 + 1 + 1) + (4 + 3 + 2 + 2) + (3 + 3 + 1 + 1 + 1);
+        assert_eq!(item_bytes(&item), expected);
+    }
+
     proptest! {
+        #[test]
+        fn any_json_is_an_item_or_an_error(value in strategies::value(), name in "[A-Z]{1,4}|a") {
+            let nested = Value::from(Map::from([(name, value.clone())]));
+            if let Ok(read) = value_from_json(nested.clone()) {
+                let mut text = String::new();
+                write_value(&read, &mut text);
+                prop_assert_eq!(value_from_json(json::parse(&text).unwrap()), Ok(read));
+            }
+            let _any = item_from_json(value);
+        }
+
         #[test]
         fn every_item_comes_back(item in strategies::map()) {
             prop_assert_eq!(from_attribute_json(&to_attribute_json(&item)), Ok(item));

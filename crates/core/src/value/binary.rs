@@ -574,6 +574,24 @@ mod tests {
         }
 
         #[test]
+        fn a_damaged_map_is_refused_or_is_another_map(
+            map in strategies::map(),
+            at in any::<prop::sample::Index>(),
+            damage in 1_u8..,
+        ) {
+            let mut bytes = Vec::new();
+            encode_map(&map, &mut bytes);
+            let at = at.index(bytes.len());
+            bytes[at] ^= damage;
+            if let Ok(other) = decode_map(&bytes) {
+                let mut again = Vec::new();
+                encode_map(&other, &mut again);
+                prop_assert_eq!(again, bytes);
+                prop_assert_ne!(other, map);
+            }
+        }
+
+        #[test]
         fn every_varint_comes_back(value in any::<u64>(), shift in 0_u32..64) {
             let value = value >> shift;
             let mut bytes = Vec::new();

@@ -1,12 +1,13 @@
 //! A map as items have it: few fields, read often, always in the order of their names.
 
 use super::Value;
+use std::fmt;
 
 /// Fields by name, held sorted in one allocation.
 ///
 /// Items have tens of attributes rather than thousands: a sorted vector is smaller than a tree,
 /// and its iteration order gives every written form the same bytes each time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Map {
     fields: Vec<(String, Value)>,
 }
@@ -184,6 +185,12 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Map {
 impl<K: Into<String>, V: Into<Value>, const N: usize> From<[(K, V); N]> for Map {
     fn from(fields: [(K, V); N]) -> Map {
         fields.into_iter().collect()
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
     }
 }
 

@@ -30,7 +30,7 @@ mod map;
 mod number;
 mod set;
 #[cfg(test)]
-mod strategies;
+pub(crate) mod strategies;
 
 pub use data::Value;
 pub use map::Map;

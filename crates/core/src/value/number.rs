@@ -97,6 +97,11 @@ impl Number {
         self.negative
     }
 
+    /// How many significant digits it has; none for zero.
+    pub fn digits(&self) -> usize {
+        digit_count(self.coefficient()) as usize
+    }
+
     /// The exact sum; an error where it needs more than 38 digits or leaves the range.
     pub fn checked_add(self, other: Number) -> Result<Number, NumberError> {
         let (high, low) = if self.exponent >= other.exponent {

@@ -19,7 +19,7 @@ impl Crc {
 
     pub(crate) fn add(self, bytes: &[u8]) -> Crc {
         let (words, rest) = bytes.as_chunks::<8>();
-        let state = words.iter().fold(self.0, |state, word| step8(state, word));
+        let state = words.iter().fold(self.0, step8);
         Crc(rest.iter().fold(state, |state, byte| step1(state, *byte)))
     }
 

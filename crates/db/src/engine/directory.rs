@@ -138,10 +138,10 @@ impl Directory {
             return Vec::new();
         }
         let ids = self.tree.range::<[u8], _>(range.bounds());
-        let hit = |(key, id): (&Box<[u8]>, &u32)| (key.clone(), *id);
+        let ids = ids.map(|(key, id)| (key.clone(), *id));
         let hits: Vec<_> = match order {
-            Order::Forward => ids.take(limit).map(hit).collect(),
-            Order::Reverse => ids.rev().take(limit).map(hit).collect(),
+            Order::Forward => ids.take(limit).collect(),
+            Order::Reverse => ids.rev().take(limit).collect(),
         };
         hits.into_iter()
             .map(|(key, id)| (key, self.found(id)))

@@ -6,13 +6,16 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 
 use super::error::StorageError;
 use super::storage::{Storage, StorageFile};
 
 const LOCK_NAME: &str = "lock";
+
+/// The largest page that a Linux system of today has.
+const PAGE_BYTES_MAX: u64 = 64 << 10;
 
 /// Readable by the owner only: the database holds password hashes.
 const FILE_MODE: u32 = 0o600;
@@ -175,6 +178,14 @@ impl StorageFile for File {
     fn sync(&self) -> io::Result<()> {
         // fdatasync also covers the size when it has changed.
         self.sync_data()
+    }
+
+    fn sync_and_forget(&self, offset: u64) -> io::Result<()> {
+        self.sync_data()?;
+        // Pages that a failed sync left behind count as clean, and clean pages go; but only
+        // whole ones.
+        let from = offset - offset % PAGE_BYTES_MAX;
+        Ok(rustix::fs::fadvise(self, from, None, Advice::DontNeed)?)
     }
 }
 

@@ -61,14 +61,13 @@ pub(crate) struct Log {
 pub(crate) struct RoomWanted(pub(crate) u64);
 
 impl Log {
-    /// A log that goes on at byte `used` of the last of `segments`; `spare` is blank.
+    /// A log that goes on at byte `used` of the last of `segments`.
     pub(crate) fn resume(
         storage: Arc<dyn Storage>,
         options: &Options,
         salt: u64,
         segments: Vec<Segment>,
         used: u64,
-        spare: Option<Segment>,
     ) -> Log {
         let current = segments.last().expect("a log has a segment").clone();
         Log {
@@ -79,7 +78,7 @@ impl Log {
             segments: segments.into_iter().map(|s| (s.id, s)).collect(),
             current,
             used,
-            spare,
+            spare: None,
             waiting: Vec::new(),
             writing: Arc::default(),
             pending_bytes: 0,

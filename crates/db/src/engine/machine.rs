@@ -97,10 +97,7 @@ impl Engine {
             closed_cleanly: opened.report.clean,
             reserve_attempts: 0,
             full: None,
-            counters: Counters {
-                cut_tails: opened.report.tails_kept,
-                ..opened.counters
-            },
+            counters: opened.counters,
         };
         Ok((engine, opened.report))
     }

@@ -6,7 +6,7 @@ use super::directory::Directory;
 use super::error::OpenError;
 use super::flush::{Reserve, is_full};
 use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::log::{Log, Segment};
+use super::log::{Log, Segment, segment_name};
 use super::machine::Counters;
 use super::options::Options;
 use super::scan::{LastSegment, Scan};
@@ -17,7 +17,7 @@ use super::tails;
 /// What opening found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenReport {
-    /// There was no log; an empty one was made.
+    /// There was no log, or one without a frame; an empty one was made.
     pub created: bool,
     /// The log ended with an orderly close.
     pub clean: bool,
@@ -55,19 +55,72 @@ pub(crate) struct Opened {
 /// Opens the log in `storage`, or makes one.
 pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options) -> Result<Opened, OpenError> {
     let found = segments::find(&*storage)?;
-    let scan = Scan::read(&found.files, options.cache_bytes)?;
+    let mut counters = Counters::default();
+    let scan = read(&found.files, options, &mut counters)?;
     // All is judged; from here on the disk is changed.
     if let Some(name) = &found.leftover {
         storage.remove(name).map_err(io_error("remove", name))?;
     }
-    if found.files.is_empty() {
-        create(storage, options)
-    } else {
-        resume(storage, options, found.files, scan)
-    }
+    let (log, cut) = match &scan.last {
+        None => (create(Arc::clone(&storage), options, &mut counters)?, None),
+        Some(last) => resume(
+            Arc::clone(&storage),
+            options,
+            found.files,
+            last,
+            &mut counters,
+        )?,
+    };
+    let tails = tails::count(&*storage).map_err(io_error("list", "the directory"))?;
+    Ok(Opened {
+        log,
+        report: OpenReport {
+            created: scan.last.is_none(),
+            clean: scan.last.is_none() || scan.closed,
+            transactions: scan.transactions,
+            sequence: scan.sequence,
+            cut,
+            tails_kept: tails,
+        },
+        directory: scan.directory,
+        counters: Counters {
+            cut_tails: tails,
+            ..counters
+        },
+    })
 }
 
-fn create(storage: Arc<dyn Storage>, options: &Options) -> Result<Opened, OpenError> {
+/// Reads the log as it is on the disk.
+///
+/// Only the last segment can hold bytes that were never synced: of a process that was killed, or
+/// whose sync failed. They are synced here, and read again in case the system showed what the
+/// disk never got.
+fn read(
+    files: &[SegmentFile],
+    options: &Options,
+    counters: &mut Counters,
+) -> Result<Scan, OpenError> {
+    let scan = Scan::read(files, options.cache_bytes)?;
+    let Some(last) = &scan.last else {
+        return Ok(scan);
+    };
+    let file = &files[last.index];
+    let unproven = last.unproven_from(scan.mark);
+    let synced = file.segment.file.sync_and_forget(unproven as u64);
+    synced.map_err(io_error("sync", &last.name))?;
+    counters.syncs += 1;
+    if file.read_from(unproven as u64)? == last.bytes[unproven..] {
+        return Ok(scan);
+    }
+    Scan::read(files, options.cache_bytes)
+}
+
+/// Makes the first segment. Files without a frame, of an attempt that was interrupted, go.
+fn create(
+    storage: Arc<dyn Storage>,
+    options: &Options,
+    counters: &mut Counters,
+) -> Result<Log, OpenError> {
     let made = Reserve {
         storage: Arc::clone(&storage),
         header: SegmentHeader {
@@ -78,64 +131,44 @@ fn create(storage: Arc<dyn Storage>, options: &Options) -> Result<Opened, OpenEr
         bytes_min: options.segment_bytes_min.min(options.segment_bytes),
     }
     .run();
+    counters.bytes_written += made.bytes_written;
+    counters.syncs += made.syncs;
     let first = made.result.map_err(io_error("create", &made.file))?;
-    let report = OpenReport {
-        created: true,
-        clean: true,
-        tails_kept: tails_kept(&*storage)?,
-        ..OpenReport::default()
-    };
-    let used = SEGMENT_HEADER_BYTES as u64;
-    Ok(Opened {
-        log: Log::resume(storage, options, options.salt, vec![first], used, None),
-        directory: Directory::new(options.cache_bytes),
-        report,
-        counters: Counters {
-            bytes_written: made.bytes_written,
-            syncs: made.syncs,
-            ..Counters::default()
-        },
-    })
+    Ok(Log::resume(
+        storage,
+        options,
+        options.salt,
+        vec![first],
+        SEGMENT_HEADER_BYTES as u64,
+    ))
 }
 
+/// Cuts what is not whole, and goes on behind the last whole frame. Segments without a frame go:
+/// whether their header reached the disk is not known.
 fn resume(
     storage: Arc<dyn Storage>,
     options: &Options,
     files: Vec<SegmentFile>,
-    scan: Scan,
-) -> Result<Opened, OpenError> {
+    last: &LastSegment,
+    counters: &mut Counters,
+) -> Result<(Log, Option<CutTail>), OpenError> {
     let salt = files[0].header.salt;
-    let index = scan.last.as_ref().map_or(0, |last| last.index);
     let mut segments: Vec<Segment> = files.into_iter().map(|file| file.segment).collect();
-    let spare = segments.split_off(index + 1).into_iter().next();
-    let mut counters = Counters::default();
-    let mut used = SEGMENT_HEADER_BYTES as u64;
-    let mut cut = None;
-    if let Some(last) = &scan.last {
-        used = last.end as u64;
-        let segment = &mut segments[index];
-        if last.damaged {
-            cut = Some(keep_tail(&*storage, segment.id, last)?);
-        }
-        if !scan.closed {
-            settle(last, scan.mark, segment, &mut counters)
-                .map_err(io_error("recover", &last.name))?;
-        }
+    for blank in segments.split_off(last.index + 1) {
+        let name = segment_name(blank.id);
+        storage.remove(&name).map_err(io_error("remove", &name))?;
     }
-    let report = OpenReport {
-        created: false,
-        clean: scan.closed || scan.last.is_none(),
-        transactions: scan.transactions,
-        sequence: scan.sequence,
+    let segment = &mut segments[last.index];
+    let mut cut = None;
+    if last.damaged {
+        cut = Some(keep_tail(&*storage, segment.id, last)?);
+        cut_tail(segment, last.end as u64).map_err(io_error("cut", &last.name))?;
+        counters.syncs += 1;
+    }
+    Ok((
+        Log::resume(storage, options, salt, segments, last.end as u64),
         cut,
-        tails_kept: tails_kept(&*storage)?,
-    };
-    Ok(Opened {
-        log: Log::resume(storage, options, salt, segments, used, spare),
-        directory: scan.directory,
-        report,
-        counters,
-    })
+    ))
 }
 
 fn keep_tail(
@@ -155,42 +188,17 @@ fn keep_tail(
     })
 }
 
-/// Makes durable what was found, and removes what was not whole, so that no later frame can be
-/// followed by one of an earlier life.
-///
-/// Frames that nothing proves to be synced are written again: after a failed sync the system may
-/// show bytes that the disk never got, and would not write them at the next sync.
-fn settle(
-    last: &LastSegment,
-    mark: u64,
-    segment: &mut Segment,
-    counters: &mut Counters,
-) -> std::io::Result<()> {
-    let unproven = last.unproven_from(mark);
-    if last.damaged {
-        segment.file.truncate(last.end as u64)?;
-    }
-    let bytes = &last.bytes[unproven..last.end];
-    if !bytes.is_empty() {
-        segment.file.write_at(unproven as u64, bytes)?;
-        counters.bytes_written += bytes.len() as u64;
-    }
-    if last.damaged {
-        match segment.file.reserve(segment.size) {
-            Ok(()) => {}
-            // Somebody took the room meanwhile: the segment ends here, commits need another.
-            Err(error) if is_full(&error) => {
-                segment.file.truncate(last.end as u64)?;
-                segment.size = last.end as u64;
-            }
-            Err(error) => return Err(error),
+/// Removes what is not whole, for certain, so that no later frame can be followed by one of an
+/// earlier life.
+fn cut_tail(segment: &mut Segment, end: u64) -> std::io::Result<()> {
+    segment.file.truncate(end)?;
+    match segment.file.reserve(segment.size) {
+        // Somebody took the room meanwhile: the segment ends here, commits need another.
+        Err(error) if is_full(&error) => {
+            segment.file.truncate(end)?;
+            segment.size = end;
         }
+        reserved => reserved?,
     }
-    segment.file.sync()?;
-    counters.syncs += 1;
-    Ok(())
-}
-
-fn tails_kept(storage: &dyn Storage) -> Result<u64, OpenError> {
-    tails::count(storage).map_err(io_error("list", "the directory"))
+    segment.file.sync()
 }

@@ -166,7 +166,7 @@ impl Scan {
 }
 
 impl LastSegment {
-    /// The part of the segment that nothing proves to have been synced.
+    /// Where the part of the segment begins that nothing proves to have been synced.
     pub(crate) fn unproven_from(&self, mark: u64) -> usize {
         let mut at = SEGMENT_HEADER_BYTES;
         while at < self.end {

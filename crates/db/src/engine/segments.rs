@@ -28,8 +28,13 @@ impl SegmentFile {
 
     /// All bytes of the segment.
     pub(crate) fn read(&self) -> Result<Vec<u8>, OpenError> {
-        let name = self.name();
-        read_all(&*self.segment.file, self.segment.size).map_err(io_error("read", &name))
+        self.read_from(0)
+    }
+
+    /// All bytes of the segment from `offset` on.
+    pub(crate) fn read_from(&self, offset: u64) -> Result<Vec<u8>, OpenError> {
+        let Segment { file, size, .. } = &self.segment;
+        read_range(&**file, offset, *size).map_err(io_error("read", &self.name()))
     }
 }
 
@@ -78,7 +83,7 @@ impl Candidate {
         let name = segment_name(id);
         let file = storage.open(&name).map_err(io_error("open", &name))?;
         let size = file.size().map_err(io_error("read", &name))?;
-        let head = read_all(&*file, size.min(SEGMENT_HEADER_BYTES as u64));
+        let head = read_range(&*file, 0, size.min(SEGMENT_HEADER_BYTES as u64));
         let header = SegmentHeader::decode(&head.map_err(io_error("read", &name))?);
         Ok(Candidate {
             id,
@@ -100,7 +105,7 @@ impl Candidate {
 
     fn into_leftover(self) -> Result<String, OpenError> {
         let name = segment_name(self.id);
-        let bytes = read_all(&*self.file, self.size).map_err(io_error("read", &name))?;
+        let bytes = read_range(&*self.file, 0, self.size).map_err(io_error("read", &name))?;
         if is_blank(bytes.get(SEGMENT_HEADER_BYTES..).unwrap_or_default()) {
             Ok(name)
         } else {
@@ -148,8 +153,8 @@ pub(crate) fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
-fn read_all(file: &dyn StorageFile, size: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-    file.read_at(0, &mut bytes)?;
+fn read_range(file: &dyn StorageFile, start: u64, end: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(end - start).map_err(io::Error::other)?];
+    file.read_at(start, &mut bytes)?;
     Ok(bytes)
 }

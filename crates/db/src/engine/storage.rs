@@ -49,4 +49,11 @@ pub trait StorageFile: Send + Sync + 'static {
 
     /// Returns once every byte written so far, and the size, is on the disk.
     fn sync(&self) -> io::Result<()>;
+
+    /// Syncs, and lets later reads from `offset` on come from the disk itself, where the system
+    /// allows that.
+    ///
+    /// After a failed sync the system may show bytes that the disk never got, and report the next
+    /// sync as done.
+    fn sync_and_forget(&self, offset: u64) -> io::Result<()>;
 }

@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
+/// Headers that a signer adds, names in small letters.
+type OwnHeaders = Vec<(&'static str, String)>;
+
 /// Signs requests to one service in one region.
 ///
 /// It keeps the signing key of the day, which saves four of the five key derivations of every
@@ -92,7 +95,7 @@ impl Signer {
         request: &Request<'_>,
         credentials: &Credentials,
         at: UnixMillis,
-    ) -> Vec<(&'static str, String)> {
+    ) -> OwnHeaders {
         let (mut headers, unsigned) = self.own_headers(request, credentials, at);
         let signed = self.signed(request, "", &headers, credentials, at);
         let authorization = format!(
@@ -133,15 +136,15 @@ impl Signer {
         request: &Request<'_>,
         credentials: &Credentials,
         at: UnixMillis,
-    ) -> (Vec<(&'static str, String)>, Vec<(&'static str, String)>) {
+    ) -> (OwnHeaders, OwnHeaders) {
         let mut signed = vec![("x-amz-date", time_text(at))];
         let mut unsigned = Vec::new();
         if let Some(token) = &credentials.session_token {
             let header = ("x-amz-security-token", token.expose().to_owned());
             if self.style.token_unsigned {
-                unsigned.push(header)
+                unsigned.push(header);
             } else {
-                signed.push(header)
+                signed.push(header);
             }
         }
         if self.style.payload_header {

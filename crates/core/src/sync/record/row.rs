@@ -151,6 +151,20 @@ impl Record {
         self.conclude(change, predicted);
     }
 
+    /// Gives an attempt up: what it wanted is pending again.
+    pub(crate) fn thaw(&mut self) {
+        let Some(change) = self.change.as_deref_mut() else {
+            return;
+        };
+        let frozen = change.frozen.as_ref().map(|frozen| &frozen.op);
+        let anew = frozen
+            .into_iter()
+            .chain(&change.pending)
+            .any(Op::starts_anew);
+        let (base, wanted) = (change.base.take(), self.item.take());
+        self.rebase(base, wanted.as_ref(), anew);
+    }
+
     /// Puts the change back and the item in line with it.
     fn conclude(&mut self, change: Box<Change>, predicted: Option<Map>) {
         self.item = match &change.pending {

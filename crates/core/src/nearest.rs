@@ -3,10 +3,7 @@
 /// The candidate nearest to `word`, if one is near enough to be what was meant.
 ///
 /// Near enough: a third of the letters wrong, at least one. Case, `-` and `_` do not count.
-pub(super) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = plain(word);
     let allowed = (word.len() / 3).max(1);
     candidates

@@ -1,0 +1,165 @@
+//! What can go wrong with items, in the words that REST and command line show.
+
+use std::sync::Arc;
+
+use periwinkle_core::schema::PropertyError;
+use periwinkle_core::sync::record::{ItemKey, RecordError};
+
+use crate::engine::{self, CommitError, Damage, ReadError, StoreFailure};
+
+/// Why a call on items did nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DbError {
+    /// Model or properties are not those of the schema.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
+    /// There is such an item already.
+    #[error("there is a {model} with this key already ({key}); update it, or use another key")]
+    Exists {
+        /// The model.
+        model: String,
+        /// The values of the key, as in a path.
+        key: String,
+    },
+    /// There is no such item.
+    #[error("there is no {model} with this key ({key}); list the model to see what there is")]
+    NotFound {
+        /// The model.
+        model: String,
+        /// The values of the key, as in a path.
+        key: String,
+    },
+    /// The item is too large to be stored.
+    #[error("the {model} has {bytes} bytes; the most is {bytes_max}: shorten it or split it")]
+    TooLarge {
+        /// The model.
+        model: String,
+        /// Its size, as DynamoDB counts.
+        bytes: usize,
+        /// The limit of the model.
+        bytes_max: usize,
+    },
+    /// Only the cloud writes this model.
+    #[error("{model} is synced down: it can be changed in the cloud only")]
+    ReadOnlyModel {
+        /// The model.
+        model: String,
+    },
+    /// The model has as many rows as its schema admits, or the disk has no room.
+    #[error("{what} is full: {reason}")]
+    Full {
+        /// The model, or the disk.
+        what: String,
+        /// The bound, and what helps.
+        reason: String,
+    },
+    /// The token of a page does not belong to this call.
+    #[error("the token does not belong to this query; start again without \"next\"")]
+    BadToken,
+    /// The call asks for something that makes no sense.
+    #[error("{reason}")]
+    BadQuery {
+        /// What is wrong, and what is expected.
+        reason: String,
+    },
+    /// What lies on the disk is not what was written.
+    #[error("the database is damaged: {0}; stop the agent and restore a backup")]
+    Corrupt(Damage),
+    /// A row cannot be understood.
+    #[error("the row \"{key}\" cannot be read: {source}")]
+    Record {
+        /// The key of the item.
+        key: ItemKey,
+        /// What is wrong with its bytes.
+        source: RecordError,
+    },
+    /// The disk refused.
+    #[error("the disk failed: {0}")]
+    Disk(Arc<str>),
+    /// The database was closed.
+    #[error("the database is closed; the agent is stopping")]
+    Closed,
+}
+
+impl DbError {
+    /// A stable name of the kind of error, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            DbError::Property(error) => error.kind(),
+            DbError::Exists { .. } => "exists",
+            DbError::NotFound { .. } => "not_found",
+            DbError::TooLarge { .. } => "too_large",
+            DbError::ReadOnlyModel { .. } => "read_only_model",
+            DbError::Full { .. } => "full",
+            DbError::BadToken => "bad_token",
+            DbError::BadQuery { .. } => "bad_query",
+            DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
+            DbError::Disk(_) => "disk",
+            DbError::Closed => "closed",
+        }
+    }
+
+    /// The field that the error is about.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            DbError::Property(error) => error.field(),
+            _ => None,
+        }
+    }
+}
+
+impl From<CommitError> for DbError {
+    fn from(error: CommitError) -> DbError {
+        match error {
+            CommitError::TooLarge { bytes, bytes_max } => DbError::TooLarge {
+                model: "write".to_owned(),
+                bytes,
+                bytes_max,
+            },
+            CommitError::DiskFull { .. } => DbError::Full {
+                what: "the disk".to_owned(),
+                reason: format!("{error}"),
+            },
+            CommitError::Closed => DbError::Closed,
+            other => DbError::Disk(other.to_string().into()),
+        }
+    }
+}
+
+impl From<ReadError> for DbError {
+    fn from(error: ReadError) -> DbError {
+        match error {
+            ReadError::Damaged(damage) => DbError::Corrupt(damage),
+            other => DbError::Disk(other.to_string().into()),
+        }
+    }
+}
+
+impl From<StoreFailure> for DbError {
+    fn from(error: StoreFailure) -> DbError {
+        DbError::Disk(error.to_string().into())
+    }
+}
+
+/// Why a database did not open. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DbOpenError {
+    /// The engine did not open.
+    #[error(transparent)]
+    Engine(#[from] engine::OpenError),
+    /// A row cannot be read, or was written by a newer version.
+    #[error(transparent)]
+    Row(#[from] DbError),
+    /// A value that the schema's keys are made of is missing or cannot be part of a key.
+    #[error("\"{name}\" is {found}; {expected}")]
+    Context {
+        /// The name of the value.
+        name: String,
+        /// What was given.
+        found: String,
+        /// What is expected.
+        expected: String,
+    },
+}

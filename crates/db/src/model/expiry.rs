@@ -1,0 +1,102 @@
+//! Rows past their time: hidden at once, purged when the time is trusted.
+
+use periwinkle_core::limits::DB_SCAN_ROWS;
+use periwinkle_core::schema::Model;
+use periwinkle_core::sync::record::{ItemKey, Record};
+use periwinkle_core::time::{Now, UnixMillis};
+use periwinkle_core::value::Map;
+
+use super::database::{Database, decode};
+use super::edit::Edit;
+use super::error::DbError;
+use super::feed::Origin;
+use super::keys;
+use crate::engine::{Durability, Entry, Order};
+
+impl Database {
+    /// Removes rows past their time, and answers how many. Does nothing while the time is not
+    /// trusted.
+    ///
+    /// A row that the cloud has not heard of stays, hidden, until it has. Nothing is sent: the
+    /// cloud has the same time of expiry.
+    ///
+    /// # Errors
+    /// The disk failed; the rest stays.
+    pub fn purge_expired(&self, now: Now) -> Result<u64, DbError> {
+        let Some(wall) = now.trusted_wall() else {
+            return Ok(0);
+        };
+        let mut purged = 0;
+        for model in self.shared.schema.models() {
+            if model.ttl_attribute().is_some() {
+                purged += self.purge_model(model, wall)?;
+            }
+        }
+        Ok(purged)
+    }
+
+    fn purge_model(&self, model: &Model, wall: UnixMillis) -> Result<u64, DbError> {
+        let everything = model.key_range(&Map::new(), &self.shared.context)?;
+        let mut range = keys::range(&everything, "");
+        let mut purged = 0;
+        loop {
+            let rows = self
+                .shared
+                .store
+                .scan(&range, Order::Forward, DB_SCAN_ROWS)?;
+            purged += self.purge_rows(model, wall, &rows)?;
+            match rows.last() {
+                Some(last) if rows.len() == DB_SCAN_ROWS => {
+                    range = range.after(&last.key, Order::Forward);
+                }
+                _ => return Ok(purged),
+            }
+        }
+    }
+
+    fn purge_rows(&self, model: &Model, wall: UnixMillis, rows: &[Entry]) -> Result<u64, DbError> {
+        let mut expired = Vec::new();
+        for entry in rows {
+            if let Some(key) = keys::parse_item(&entry.key)
+                && self.is_over(model, &decode(&key, &entry.value)?, wall)
+            {
+                expired.push(key);
+            }
+        }
+        if expired.is_empty() {
+            return Ok(0);
+        }
+        self.purge_keys(model, wall, &expired)
+    }
+
+    /// Removes those of the rows that are still over, now that nobody else writes.
+    fn purge_keys(
+        &self,
+        model: &Model,
+        wall: UnixMillis,
+        expired: &[ItemKey],
+    ) -> Result<u64, DbError> {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        let mut edit = Edit::default();
+        for key in expired {
+            let record = shared.record(key)?;
+            if self.is_over(model, &record, wall) {
+                edit.put(shared, key, &record, &Record::default(), Origin::Local);
+            }
+        }
+        let purged = edit.touched.len() as u64;
+        shared.commit(&mut state, edit, Durability::Relaxed)?;
+        Ok(purged)
+    }
+
+    fn is_over(&self, model: &Model, record: &Record, wall: UnixMillis) -> bool {
+        let Some(item) = &record.item else {
+            return false;
+        };
+        let own = self.shared.schema.model_of(item);
+        record.change.is_none()
+            && own.is_some_and(|own| own.name() == model.name())
+            && model.expires(item).is_some_and(|expires| expires <= wall)
+    }
+}

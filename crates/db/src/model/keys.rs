@@ -1,0 +1,76 @@
+//! The keys of the engine: one byte for the space, then what names the row in it.
+//!
+//! | space | then |
+//! |---|---|
+//! | `i` | an item: partition key, a zero byte, sort key |
+//! | `m` | a note of the model layer: its name |
+//! | `s` | a service row of replication: its name |
+
+use periwinkle_core::schema::KeyRange;
+use periwinkle_core::sync::record::ItemKey;
+
+use crate::engine;
+
+const ITEM: u8 = b'i';
+const NOTE: u8 = b'm';
+const SERVICE: u8 = b's';
+
+/// The engine's key of an item.
+pub(super) fn item(key: &ItemKey) -> Vec<u8> {
+    parts(&key.pk, &key.sk)
+}
+
+/// The item that an engine key names; `None` for keys of other spaces.
+pub(super) fn parse_item(bytes: &[u8]) -> Option<ItemKey> {
+    let text = std::str::from_utf8(bytes.strip_prefix(&[ITEM])?).ok()?;
+    let (pk, sk) = text.split_once('\0')?;
+    Some(ItemKey::new(pk, sk))
+}
+
+/// Every item.
+pub(super) fn items() -> engine::KeyRange {
+    engine::KeyRange::prefix(&[ITEM])
+}
+
+/// The rows of a range of keys, narrowed to those whose open part begins with `prefix`.
+pub(super) fn range(range: &KeyRange, prefix: &str) -> engine::KeyRange {
+    let start = match range {
+        KeyRange::One(key) => item(key),
+        KeyRange::Partition { hash, sort_prefix } => parts(hash, sort_prefix),
+        KeyRange::Partitions { hash_prefix } => spaced(ITEM, hash_prefix),
+    };
+    engine::KeyRange::prefix(&[&start, prefix.as_bytes()].concat())
+}
+
+/// The engine's key of a note.
+pub(super) fn note(name: &str) -> Vec<u8> {
+    spaced(NOTE, name)
+}
+
+/// The engine's key of a service row.
+pub(super) fn service(name: &str) -> Vec<u8> {
+    spaced(SERVICE, name)
+}
+
+/// Every service row.
+pub(super) fn services() -> engine::KeyRange {
+    engine::KeyRange::prefix(&[SERVICE])
+}
+
+/// The name of a service row.
+pub(super) fn parse_service(bytes: &[u8]) -> Option<String> {
+    String::from_utf8(bytes.strip_prefix(&[SERVICE])?.to_vec()).ok()
+}
+
+fn parts(pk: &str, sk: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(2 + pk.len() + sk.len());
+    bytes.push(ITEM);
+    bytes.extend_from_slice(pk.as_bytes());
+    bytes.push(0);
+    bytes.extend_from_slice(sk.as_bytes());
+    bytes
+}
+
+fn spaced(space: u8, name: &str) -> Vec<u8> {
+    [&[space], name.as_bytes()].concat()
+}

@@ -1,0 +1,64 @@
+//! Items above the engine: models, keys, queries, the outbox of replication and change streams.
+//!
+//! ```
+//! use periwinkle_core::schema::Schema;
+//! use periwinkle_core::time::{Mono, Now, UnixMillis};
+//! use periwinkle_core::value::Map;
+//! use periwinkle_db::engine::FileStorage;
+//! use periwinkle_db::{Database, Environment, Options};
+//! use std::sync::Arc;
+//!
+//! struct Still;
+//! impl Environment for Still {
+//!     fn now(&self) -> Now {
+//!         Now { mono: Mono::ZERO, wall: Some(UnixMillis(0)), trusted: false }
+//!     }
+//!     fn fill(&self, bytes: &mut [u8]) {
+//!         bytes.fill(7);
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let scratch = tempfile::tempdir()?;
+//! let schema = Schema::parse("{
+//!     version: '1.0.0',
+//!     indexes: { primary: { hash: 'pk', sort: 'sk' } },
+//!     models: { Room: {
+//!         pk: { type: 'string', value: 'home#' },
+//!         sk: { type: 'string', value: 'Room#${name}' },
+//!         name: { type: 'string', required: true },
+//!         area: { type: 'number' },
+//!     } },
+//! }")?;
+//! let storage = Arc::new(FileStorage::open(scratch.path().join("db"))?);
+//! let (db, _report) = Database::open(storage, schema, Options::default(), Arc::new(Still))?;
+//!
+//! let made = db.create("Room", &Map::from([("name", "kitchen")]))?;
+//! made.ticket.wait()?; // on the disk
+//! let room = db.get("Room", &Map::from([("name", "kitchen")]))?;
+//! assert_eq!(room, Some(made.item));
+//! # db.close()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod database;
+mod edit;
+mod error;
+mod expiry;
+mod feed;
+mod find;
+mod index;
+mod keys;
+mod options;
+mod replicate;
+mod rows;
+mod stats;
+mod token;
+
+pub use database::{Committed, Database};
+pub use error::{DbError, DbOpenError};
+pub use feed::{Change, ChangeKind, ChangeStream, Event, Next, Origin, Since};
+pub use find::{Find, Page};
+pub use options::{Environment, Options};
+pub use stats::{Dropped, Stats};

@@ -1,0 +1,24 @@
+//! What the opener of a database decides and lends.
+
+use periwinkle_core::time::Now;
+use periwinkle_core::value::Map;
+
+use crate::engine;
+
+/// How a database is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Values that every item gets and that no caller gives, such as `deviceId`.
+    pub context: Map,
+    /// Sizes and times of the engine.
+    pub engine: engine::Options,
+}
+
+/// What the database cannot have of its own: the time and random bits.
+pub trait Environment: Send + Sync + 'static {
+    /// The time now.
+    fn now(&self) -> Now;
+
+    /// Fills the slice with unpredictable bytes.
+    fn fill(&self, bytes: &mut [u8]);
+}

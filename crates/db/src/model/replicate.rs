@@ -1,0 +1,162 @@
+//! The database as replication sees it.
+
+use periwinkle_core::limits::DB_SCAN_ROWS;
+use periwinkle_core::sync::record::{ItemKey, Record};
+use periwinkle_core::sync::store::{self, Backlog, Conflict, Dirty, Frame, StoreError};
+use periwinkle_core::value::{Map, Value};
+
+use super::database::{Database, State, Writer};
+use super::edit::Edit;
+use super::error::DbError;
+use super::feed::Origin;
+use super::keys;
+use crate::engine::{Durability, Order};
+
+/// The model that keeps values which lost, if the schema has it.
+const CONFLICTS: &str = "Conflicts";
+
+impl store::Store for Database {
+    fn record(&self, key: &ItemKey) -> Result<Record, StoreError> {
+        self.shared.record(key).map_err(store_error)
+    }
+
+    fn modify(
+        &self,
+        keys: &[ItemKey],
+        edit: &mut dyn FnMut(&mut Frame),
+    ) -> Result<u64, StoreError> {
+        self.modify_rows(keys, edit).map_err(store_error)
+    }
+
+    fn dirty(&self, after: Option<&Dirty>, limit: usize) -> Result<Vec<Dirty>, StoreError> {
+        Ok(self.shared.lock().index.dirty(after, limit))
+    }
+
+    fn parked(&self, after: Option<&ItemKey>, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
+        Ok(self.shared.lock().index.parked(after, limit))
+    }
+
+    fn rows_after(&self, after: &ItemKey, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
+        let range = keys::items().after(&keys::item(after), Order::Forward);
+        let rows = self.shared.store.scan(&range, Order::Forward, limit);
+        let rows = rows.map_err(|error| store_error(error.into()))?;
+        Ok(rows
+            .iter()
+            .filter_map(|entry| keys::parse_item(&entry.key))
+            .collect())
+    }
+
+    fn service(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = self.shared.store.get(&keys::service(name));
+        let row = row.map_err(|error| store_error(error.into()))?;
+        Ok(row.map(|entry| entry.value.to_vec()))
+    }
+
+    fn services_after(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let range = keys::services().after(&keys::service(after), Order::Forward);
+        let limit = limit.min(DB_SCAN_ROWS);
+        let rows = self.shared.store.scan(&range, Order::Forward, limit);
+        let rows = rows.map_err(|error| store_error(error.into()))?;
+        Ok(rows
+            .iter()
+            .filter_map(|entry| Some((keys::parse_service(&entry.key)?, entry.value.to_vec())))
+            .collect())
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.shared.lock().index.backlog()
+    }
+}
+
+impl Database {
+    fn modify_rows(
+        &self,
+        keys: &[ItemKey],
+        change: &mut dyn FnMut(&mut Frame),
+    ) -> Result<u64, DbError> {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        let before = keys
+            .iter()
+            .map(|key| shared.record(key))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut frame = Frame::over(before.clone());
+        change(&mut frame);
+        let mut edit = Edit::default();
+        for ((key, before), after) in keys.iter().zip(&before).zip(&frame.records) {
+            if before != after {
+                debug_assert_eq!(after.check(), Ok(()), "{key}");
+                edit.put(shared, key, before, after, Origin::Cloud);
+            }
+        }
+        for (name, value) in &frame.service {
+            match value {
+                Some(value) => edit.batch.put(&keys::service(name), value),
+                None => edit.batch.delete(&keys::service(name)),
+            };
+        }
+        let edit = self.keep_conflicts(&mut state, edit, &frame.conflicts)?;
+        let committed = shared.commit(&mut state, edit, Durability::Relaxed)?;
+        Ok(committed.sequence)
+    }
+
+    /// Puts the values that lost into the frame that loses them.
+    fn keep_conflicts(
+        &self,
+        state: &mut State,
+        edit: Edit,
+        conflicts: &[Conflict],
+    ) -> Result<Edit, DbError> {
+        let shared = &*self.shared;
+        let Ok(model) = shared.schema.model(CONFLICTS) else {
+            for conflict in conflicts {
+                tracing::warn!(
+                    target: "db",
+                    model = conflict.model, kind = conflict.kind.as_str(),
+                    "a value lost a conflict, and the schema has no model Conflicts to keep it"
+                );
+            }
+            return Ok(edit);
+        };
+        let mut writer = Writer {
+            shared,
+            model,
+            now: shared.environment.now(),
+            state,
+            edit,
+        };
+        for conflict in conflicts {
+            let item = writer.new_item(&properties(conflict))?;
+            let (key, record) = writer.row_of(&item)?;
+            writer.put(&key, &record, Some(item))?;
+        }
+        Ok(writer.edit)
+    }
+}
+
+fn properties(conflict: &Conflict) -> Map {
+    let side = |side: &Option<Map>| match side {
+        Some(fields) => Value::Map(fields.clone()),
+        None => Value::Null,
+    };
+    Map::from([
+        ("model", Value::from(conflict.model.as_str())),
+        ("item", Value::from(conflict.key.to_string())),
+        ("kind", Value::from(conflict.kind.as_str())),
+        ("local", side(&conflict.local)),
+        ("cloud", side(&conflict.cloud)),
+        ("winner", Value::from(conflict.winner.as_str())),
+        (
+            "at",
+            conflict.at.map_or(Value::Null, |at| Value::from(at.iso())),
+        ),
+    ])
+}
+
+fn store_error(error: DbError) -> StoreError {
+    StoreError(error.to_string())
+}

@@ -1,0 +1,29 @@
+//! Figures of the database for status pages.
+
+use std::collections::BTreeMap;
+
+use periwinkle_core::sync::store::Backlog;
+
+use crate::engine;
+
+/// Figures of one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Those of the engine. Its rows include the database's own.
+    pub engine: engine::Stats,
+    /// Items of each model that has any.
+    pub rows: BTreeMap<String, u64>,
+    /// What waits to be sent to the cloud.
+    pub queue: Backlog,
+    /// What each model with `rows_max` has dropped since the database was made.
+    pub dropped: BTreeMap<String, Dropped>,
+}
+
+/// Rows that were dropped because their model was full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// All of them.
+    pub rows: u64,
+    /// Those that the cloud had not heard of.
+    pub unsent: u64,
+}
