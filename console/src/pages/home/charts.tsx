@@ -73,7 +73,14 @@ function Cores({ cores }: { cores: number[] }) {
         return (
           <g key={index}>
             <rect class="core-bed" x={index * 8 + 1} y="0" width="6" height="20" rx="2" />
-            <rect class="core-fill" x={index * 8 + 1} y={20 - height} width="6" height={height} rx="2" />
+            <rect
+              class="core-fill"
+              x={index * 8 + 1}
+              y={20 - height}
+              width="6"
+              height={height}
+              rx="2"
+            />
           </g>
         );
       })}
@@ -97,7 +104,9 @@ function specsOf(cores: number, warm: boolean): ChartSpec[] {
     {
       id: 'memory',
       title: 'Memory',
-      series: [{ label: 'used', color: 'c2', value: ({ mem_used_bytes }) => mem_used_bytes, fill: true }],
+      series: [
+        { label: 'used', color: 'c2', value: ({ mem_used_bytes }) => mem_used_bytes, fill: true },
+      ],
       say: (value) => text(bytes(value)),
       tick: (value) => text(bytes(value, 'short')),
       binary: true,
@@ -125,7 +134,9 @@ function specsOf(cores: number, warm: boolean): ChartSpec[] {
     {
       id: 'disk',
       title: 'Disk',
-      series: [{ label: 'used', color: 'c5', value: ({ disk_used_bytes }) => disk_used_bytes, fill: true }],
+      series: [
+        { label: 'used', color: 'c5', value: ({ disk_used_bytes }) => disk_used_bytes, fill: true },
+      ],
       say: (value) => text(bytes(value)),
       tick: (value) => text(bytes(value, 'short')),
       binary: true,

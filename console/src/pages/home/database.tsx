@@ -1,5 +1,5 @@
 import { bytes, count, several, text } from '../../format';
-import { status, sync } from '../../state/device';
+import { status, sync, troubles } from '../../state/device';
 import { Link, Loading, Pill } from '../../ui/basics';
 import { syncExplanation, syncMood, syncTitle } from '../sync-words';
 
@@ -7,10 +7,11 @@ import { syncExplanation, syncMood, syncTitle } from '../sync-words';
 export function DatabaseCard() {
   const db = status.value?.db;
   const replication = sync.value;
+  const trouble = troubles.value.status;
   return (
     <section class="card" aria-labelledby="database-title">
       <h2 id="database-title">Data on this device</h2>
-      {!db && <Loading what="the database" />}
+      {!db && (trouble ? <p class="muted">{trouble}</p> : <Loading what="the database" />)}
       {db && (
         <dl class="facts">
           <Fact name="Rows">{count(db.rows)}</Fact>

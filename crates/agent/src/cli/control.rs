@@ -40,6 +40,15 @@ pub(super) fn ask(
     understand(&answer)
 }
 
+/// Whether an agent listens at all: better known before somebody types a password than after.
+pub(super) fn check_reachable(inputs: &Inputs) -> Result<(), Failure> {
+    let socket = inputs.load()?.config.control_socket();
+    match std::os::unix::net::UnixStream::connect(&socket) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(no_connection(&socket, &error)),
+    }
+}
+
 fn exchange(
     socket: &Path,
     (method, path, body): (Method, &str, Option<Value>),
@@ -245,5 +254,15 @@ mod tests {
         // The socket of an agent that was killed.
         drop(UnixListener::bind(&socket).unwrap());
         assert_eq!(ask().to_string(), expected);
+        let inputs = Inputs {
+            file: Some((
+                "p.toml".to_owned(),
+                format!("control.socket = '{}'", socket.display()),
+            )),
+            environment: Vec::new(),
+            profile: None,
+            overrides: Vec::new(),
+        };
+        assert_eq!(check_reachable(&inputs).unwrap_err().to_string(), expected);
     }
 }

@@ -45,7 +45,7 @@ fn page(status: &Value, now_ms: i64) -> String {
     for line in sync_trouble(&status["sync"]) {
         text.push_str(&format!("    {line}\n"));
     }
-    let services = services(&status["services"], now_ms);
+    let services = services(&status["services"], status["uptime_ms"].as_u64());
     if !services.is_empty() {
         text.push('\n');
         text.push_str(&output::table(&services));
@@ -153,14 +153,17 @@ fn sync_trouble(sync: &Value) -> Vec<String> {
     lines
 }
 
-fn services(services: &Value, now_ms: i64) -> Vec<Vec<String>> {
+/// `since_ms` counts from the start of the agent, as does `uptime_ms`: neither needs a clock that
+/// knows the date.
+fn services(services: &Value, uptime_ms: Option<u64>) -> Vec<Vec<String>> {
     let Some(services) = services.as_array().filter(|services| !services.is_empty()) else {
         return Vec::new();
     };
     let head = ["  SERVICE", "STATE", "SINCE", "RESTARTS", "ERROR"].map(str::to_owned);
     let row = |service: &Value| {
         let word = |name: &str| output::plain(service[name].as_str().unwrap_or_default());
-        let since = service["since_ms"].as_i64().map(|since| ago(since, now_ms));
+        let since = service["since_ms"].as_u64().zip(uptime_ms);
+        let since = since.map(|(since, uptime)| human::duration(uptime.saturating_sub(since)));
         vec![
             format!("  {}", word("name")),
             word("state"),
@@ -205,9 +208,9 @@ mod tests {
                 "parked": [{"model": "Setting", "key": ["volume"], "reason": "too large"}],
             },
             "services": [
-                {"name": "web", "state": "running", "since_ms": 880_000, "restarts": 0,
+                {"name": "web", "state": "running", "since_ms": 7_080_000, "restarts": 0,
                  "error": null},
-                {"name": "sync", "state": "backoff", "since_ms": 995_000, "restarts": 1200,
+                {"name": "sync", "state": "backoff", "since_ms": 7_195_000, "restarts": 1200,
                  "error": "no route\u{1b}[2J"},
             ],
         });

@@ -21,6 +21,7 @@ pub(super) fn user(inputs: &Inputs, command: &UserCommand) -> Result<(), Failure
             json,
         } => {
             let (name, role) = (checked_name(name)?, checked_role(role)?);
+            control::check_reachable(inputs)?;
             let password = prompt::new_password(name.as_str(), *password)?;
             let user = json!({
                 "name": name.as_str(),
@@ -36,6 +37,7 @@ pub(super) fn user(inputs: &Inputs, command: &UserCommand) -> Result<(), Failure
             json,
         } => {
             let name = checked_name(name)?;
+            control::check_reachable(inputs)?;
             let password = prompt::new_password(name.as_str(), *password)?;
             let change = json!({"password": password.expose()});
             control::ask(inputs, *json, (Method::PATCH, &path(&name), Some(change)))?;

@@ -391,6 +391,28 @@ fn keys_and_ranges_follow_what_is_given() {
 }
 
 #[test]
+fn a_text_becomes_a_value_of_its_field() {
+    let schema = Schema::parse(FIXTURE).unwrap();
+    let model = schema.model("Everything").unwrap();
+    let table = [
+        ("name", "12", "\"12\""),
+        ("count", "12", "12"),
+        ("on", "false", "false"),
+        ("tags", "[\"a\"]", "[\"a\"]"),
+        ("free", "{\"a\":1}", "{\"a\":1}"),
+        ("at", "2026-11-22", "\"2026-11-22\""),
+    ];
+    for (name, text, expected) in table {
+        let value = model.value_from_text(name, text).unwrap();
+        assert_eq!(value.to_json(), expected, "{name}");
+    }
+    let kind = |name: &str, text: &str| model.value_from_text(name, text).unwrap_err().kind();
+    assert_eq!(kind("count", "many"), "wrong_type");
+    assert_eq!(kind("tags", "a,b"), "wrong_type");
+    assert_eq!(kind("nam", "x"), "unknown_field");
+}
+
+#[test]
 fn an_incomplete_or_oversize_key_is_refused() {
     let schema = Schema::parse(FIXTURE).unwrap();
     let model = schema.model("Reading").unwrap();

@@ -7,8 +7,10 @@ use crate::aws::dynamodb::{
     read_answer,
 };
 use crate::limits::SYNC_ROUNDS_MAX;
-use crate::sync::config::{ModelRule, OnUncertain};
-use crate::sync::record::{Frozen, ItemKey, Mark, Op, ParkKind, Parked, Record};
+use crate::sync::config::{DeletePolicy, ModelRule, OnUncertain};
+use crate::sync::record::{
+    Frozen, ItemKey, Mark, Op, ParkKind, Parked, Record, content, same_content,
+};
 use crate::sync::request;
 use crate::sync::store::{Conflict, ConflictKind, Frame, Side, Store, StoreError};
 use crate::time::Now;
@@ -261,13 +263,19 @@ impl Verdict<'_> {
         };
         let config = &self.machine.config;
         match said {
-            Said::Done(Some(item)) => self.done(frame, &frozen, Some(item)),
-            Said::Done(None) => {
-                let item = request::outcome(config, self.key, change.base.as_ref(), &frozen);
-                self.done(frame, &frozen, item)
+            Said::Done(Some(item)) if matches!(frozen.op, Op::Set { .. }) => {
+                self.done(frame, &frozen, Some(item));
+            }
+            Said::Done(old) => {
+                let base = change.base.clone();
+                let item = request::outcome(config, self.key, base.as_ref(), &frozen);
+                self.done(frame, &frozen, item);
+                if let Some(old) = old.filter(|old| !same_content(Some(old), base.as_ref())) {
+                    self.took_too_much(frame, base.as_ref(), &old);
+                }
             }
             Said::ConditionFailed(item) if self.was_ours(&frozen, item.as_ref()) => {
-                self.done(frame, &frozen, item)
+                self.done(frame, &frozen, item);
             }
             Said::ConditionFailed(item) => {
                 self.failed(frame, &frozen, item);
@@ -307,6 +315,29 @@ impl Verdict<'_> {
                 .service
                 .push(self.machine.dig(self.key, frozen.mark, self.now));
         }
+    }
+
+    /// A delete or replacement took fields with it that others had added since we last looked: no
+    /// condition can name a field that it does not know. The edit is brought back or recorded.
+    fn took_too_much(&self, frame: &mut Frame, base: Option<&Map>, old: &Map) {
+        let record = &mut frame.records[0];
+        let judge = self
+            .machine
+            .judge(self.key, self.model, self.grave, self.now);
+        let lives = self.model.deletes == DeletePolicy::EditWins && record.item.is_none();
+        if lives {
+            record.rebase(None, Some(old), false);
+        }
+        let added = content(old)
+            .filter(|(name, value)| base.and_then(|base| base.get(name)) != Some(*value));
+        let cloud = added.map(|(name, value)| (name, value.clone())).collect();
+        let winner = if lives { Side::Cloud } else { Side::Local };
+        let entry = judge.entry(ConflictKind::Delete);
+        frame.conflicts.push(Conflict {
+            cloud: Some(cloud),
+            winner,
+            ..entry
+        });
     }
 
     /// Somebody else was there first.

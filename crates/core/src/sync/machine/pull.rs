@@ -106,6 +106,12 @@ impl Pull {
         self.due = now.mono + Duration::from_millis(SYNC_WAITING_MS);
     }
 
+    /// What the pass is at has been asked; the answer decides.
+    pub(super) fn asks(&mut self) {
+        let step = std::mem::replace(&mut self.step, Step::Idle);
+        self.step = Step::Asked(Box::new(step));
+    }
+
     /// The question is asked again when the way is open.
     pub(super) fn again(&mut self) {
         if let Step::Asked(step) = std::mem::replace(&mut self.step, Step::Idle) {
@@ -129,8 +135,8 @@ impl Machine {
         }
         match std::mem::replace(&mut self.pull.step, Step::Idle) {
             Step::Check => {
-                self.pull.step = Step::Asked(Box::new(Step::Check));
-                self.recheck(now);
+                self.pull.step = Step::Check;
+                self.recheck(now, store)?;
             }
             Step::Page(place) => self.read_page(place, now, store)?,
             Step::Absent(place, gap) => self.look_for_absent(place, gap, now, store)?,

@@ -2,7 +2,7 @@
 
 use super::answer::Outcome;
 use super::{Machine, Output, Purpose, Reason};
-use crate::limits::{SYNC_EPOCHS_SENT_MAX, SYNC_TWIN_WINDOW_MS};
+use crate::limits::{SYNC_EPOCH_REFRESH_MS, SYNC_EPOCHS_SENT_MAX, SYNC_TWIN_WINDOW_MS};
 use crate::sync::request;
 use crate::sync::store::{Store, StoreError};
 use crate::time::{Mono, Now};
@@ -167,6 +167,7 @@ impl Machine {
                 life.secret = claim.secret.clone();
                 life.sent.clear();
                 life.save(store)?;
+                self.epoch_refresh = Some(now.mono + Duration::from_millis(SYNC_EPOCH_REFRESH_MS));
                 self.begin(life);
             }
             Outcome::Again { .. } => claim.sent = false,
@@ -211,7 +212,7 @@ impl Machine {
         } else if life.epoch > 0 {
             life.restored = true;
             self.outputs.push_back(Output::Alarm(Reason::new(
-                "restored-table",
+                "restored_table",
                 "the table is older than this database: it was restored or made anew",
                 "rows that only the device has are sent again; compare the rest",
             )));
@@ -240,10 +241,22 @@ impl Machine {
         self.outputs.push_back(Output::Alarm(reason));
     }
 
-    /// Looks whether the epoch in the table is still ours.
-    pub(super) fn recheck(&mut self, now: Now) {
+    /// Looks whether the epoch in the table is still ours; takes a fresh one when it has grown old.
+    ///
+    /// A table that goes back to a moment after the last claim shows nothing in its epoch. A fresh
+    /// claim now and then bounds that time.
+    pub(super) fn recheck(&mut self, now: Now, store: &dyn Store) -> Result<(), StoreError> {
+        if self.epoch_refresh.is_none_or(|due| due <= now.mono)
+            && let Phase::Running(life) = &self.phase
+        {
+            let (life, expected) = (life.clone(), Some(life.epoch));
+            self.pull.stop();
+            return self.claim(life, expected, store);
+        }
+        self.pull.asks();
         let request = request::read(&self.config, &request::epoch_key(&self.config));
         self.send(Purpose::Recheck, request, now);
+        Ok(())
     }
 
     pub(super) fn recheck_answered(

@@ -1,0 +1,114 @@
+//! Thousands of seeded histories of one device, its table, other writers, a bad network and bad
+//! power. A failure prints its seed; `PERIWINKLE_SYNC_SEED=n` replays one history, and
+//! `PERIWINKLE_SYNC_HISTORIES=n` runs that many of each kind.
+
+mod check;
+mod store;
+mod weather;
+mod world;
+
+use check::Broken;
+use periwinkle_core::sync::config::Rules;
+use weather::Weather;
+use world::World;
+
+const HISTORIES: u64 = 150;
+const MUTANT_HISTORIES: u64 = 1500;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn history(seed: u64, weather: Weather, rules: Rules) -> Result<(), Broken> {
+    World::new(seed, weather, rules).run()
+}
+
+/// No history of this kind breaks a promise.
+fn check(weather: Weather) {
+    let count = number("PERIWINKLE_SYNC_HISTORIES").unwrap_or(HISTORIES);
+    let seeds = match number("PERIWINKLE_SYNC_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..count,
+    };
+    for seed in seeds {
+        let outcome = std::panic::catch_unwind(|| history(seed, weather, Rules::default()));
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(Broken(text))) => panic!("PERIWINKLE_SYNC_SEED={seed}: {text}"),
+            Err(_) => panic!("PERIWINKLE_SYNC_SEED={seed} panicked, see above"),
+        }
+    }
+}
+
+#[test]
+fn a_device_alone_loses_nothing_and_never_conflicts_with_itself() {
+    check(weather::ALONE);
+}
+
+#[test]
+fn edits_of_others_are_never_overwritten_unseen() {
+    check(weather::SHARED);
+}
+
+#[test]
+fn erased_evidence_does_not_stop_convergence() {
+    check(weather::ERASING);
+}
+
+#[test]
+fn a_restored_file_clears_nothing_that_was_not_sent() {
+    check(weather::RESTORED_FILE);
+    check(weather::RESTORED_FILE_SHARED);
+}
+
+#[test]
+fn a_restored_table_gets_back_what_only_the_device_has() {
+    check(weather::RESTORED_TABLE);
+}
+
+#[test]
+fn a_clock_that_is_twenty_minutes_off_corrects_itself() {
+    check(weather::SKEWED);
+}
+
+/// Without this part of the protocol some history of this kind breaks a promise.
+fn check_needed(part: &str, weather: Weather, remove: fn(&mut Rules)) {
+    let mut rules = Rules::default();
+    remove(&mut rules);
+    let broken = (0..MUTANT_HISTORIES).find_map(|seed| {
+        let Err(Broken(text)) = history(seed, weather, rules) else {
+            return None;
+        };
+        Some((seed, text))
+    });
+    let (seed, text) = broken.unwrap_or_else(|| panic!("nothing breaks without {part}"));
+    println!("without {part}, history {seed}: {text}");
+}
+
+#[test]
+fn every_part_of_the_protocol_is_needed() {
+    check_needed("frozen attempts", weather::ALONE, |rules| {
+        rules.frozen_attempts = false
+    });
+    check_needed("field comparison", weather::SHARED, |rules| {
+        rules.field_comparison = false
+    });
+    check_needed("own marks", weather::ALONE, |rules| rules.own_marks = false);
+    check_needed("the read rule", weather::ALONE, |rules| {
+        rules.read_rule = false
+    });
+    check_needed("confirmed absence", weather::ALONE, |rules| {
+        rules.confirmed_absence = false
+    });
+    check_needed("graves", weather::ALONE, |rules| rules.graves = false);
+    check_needed("durable marks", weather::ALONE, |rules| {
+        rules.durable_marks = false
+    });
+    check_needed(
+        "an epoch per start",
+        weather::RESTORED_FILE_SHARED,
+        |rules| {
+            rules.epoch_per_start = false;
+        },
+    );
+}
