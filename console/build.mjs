@@ -16,14 +16,6 @@ const committed = resolve(here, '../crates/agent/src/console/dist');
 const TOTAL_GZIP_BYTES_MAX = 100_000;
 const LOGIN_GZIP_BYTES_MAX = 30_000;
 
-const MIME = {
-  '.css': 'text/css; charset=utf-8',
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.svg': 'image/svg+xml',
-  '.txt': 'text/plain; charset=utf-8',
-};
-
 const SHIPPED_PACKAGES = ['@preact/signals', '@preact/signals-core', 'preact', 'uplot'];
 
 const shared = {
@@ -86,7 +78,6 @@ async function bundle() {
     .replace('{{icon}}', iconPath)
     .replace('{{preload}}', script.imports.map(preload).join('\n    '));
   files.set('index.html', Buffer.from(page));
-  files.set('manifest.txt', Buffer.from(manifest(files)));
   return files;
 }
 
@@ -97,13 +88,17 @@ async function compile(options) {
     files.set(assetPath(file.path.replaceAll('\\', '/')), Buffer.from(file.contents));
   }
   const { outputs } = result.metafile;
-  const entry = Object.keys(outputs).find((path) => outputs[path].entryPoint && isEntry(path, options));
+  const entry = Object.keys(outputs).find(
+    (path) => outputs[path].entryPoint && isEntry(path, options),
+  );
   return { files, entry: assetPath(entry), imports: staticImports(outputs, entry).map(assetPath) };
 }
 
 /** With splitting, what is imported on demand counts as an entry point too. */
 function isEntry(path, options) {
-  return Object.keys(options.entryPoints).some((name) => posix.basename(path).startsWith(`${name}-`));
+  return Object.keys(options.entryPoints).some((name) =>
+    posix.basename(path).startsWith(`${name}-`),
+  );
 }
 
 /** Everything that must be there before the entry can run, so that it is fetched in one go. */
@@ -122,15 +117,6 @@ function assetPath(path) {
 
 function preload(path) {
   return `<link rel="modulepreload" href="/${path}">`;
-}
-
-/** One line a file: path, media type, SHA-256, bytes; sorted by path, tabs between. */
-function manifest(files) {
-  return [...files]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([path, bytes]) => [path, MIME[extname(path)], sha256(bytes), bytes.length].join('\t'))
-    .join('\n')
-    .concat('\n');
 }
 
 function licenses() {
@@ -159,7 +145,8 @@ function checkBudget(files) {
     console.log(`${String(raw).padStart(8)} B ${String(gzip).padStart(7)} B gzip  ${path}`);
   }
   console.log(`login ${sum(login)} B gzip, all ${sum(served)} B gzip`);
-  if (sum(login) > LOGIN_GZIP_BYTES_MAX) fail(`signing in needs more than ${LOGIN_GZIP_BYTES_MAX} B`);
+  if (sum(login) > LOGIN_GZIP_BYTES_MAX)
+    fail(`signing in needs more than ${LOGIN_GZIP_BYTES_MAX} B`);
   if (sum(served) > TOTAL_GZIP_BYTES_MAX) fail(`the bundle is over ${TOTAL_GZIP_BYTES_MAX} B`);
 }
 
@@ -172,7 +159,9 @@ function compare(files, folder) {
   }
   for (const path of found) wrong.push(`not built by these sources: ${path}`);
   if (wrong.length > 0) {
-    fail(`${folder} is stale; run \`node console/build.mjs\` and commit it\n  ${wrong.join('\n  ')}`);
+    fail(
+      `${folder} is stale; run \`node console/build.mjs\` and commit it\n  ${wrong.join('\n  ')}`,
+    );
   }
   console.log('the committed bundle belongs to these sources');
 }

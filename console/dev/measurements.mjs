@@ -8,7 +8,8 @@ export class Measurements {
     this.ring = [];
     this.step = 0;
     const start = Date.now() - RING * 1000;
-    for (let index = 0; index < RING; index += 1) this.ring.push(this.#sample(start + index * 1000));
+    for (let index = 0; index < RING; index += 1)
+      this.ring.push(this.#sample(start + index * 1000));
   }
 
   next() {
@@ -20,7 +21,11 @@ export class Measurements {
   #sample(at_ms) {
     const t = this.step++;
     const burst = t % 140 < 18 ? 45 : 0;
-    const cores = [0, 1, 2, 3].map((core) => clamp(6 + burst * (core < 2 ? 1 : 0.35) + wave(t, 37 + core * 11) * 7 + noise(t * 7 + core) * 9));
+    const cores = [0, 1, 2, 3].map((core) =>
+      clamp(
+        6 + burst * (core < 2 ? 1 : 0.35) + wave(t, 37 + core * 11) * 7 + noise(t * 7 + core) * 9,
+      ),
+    );
     const cpu_pct = cores.reduce((sum, core) => sum + core, 0) / 4;
     return {
       at_ms,

@@ -27,11 +27,32 @@ const CSP = [
   "frame-ancestors 'none'",
   "require-trusted-types-for 'script'",
 ].join('; ');
-const MIME = { '.css': 'text/css', '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.svg': 'image/svg+xml', '.txt': 'text/plain' };
+const MIME = {
+  '.css': 'text/css',
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.svg': 'image/svg+xml',
+  '.txt': 'text/plain',
+};
 const RANK = { viewer: 0, editor: 1, owner: 2 };
 const SYNC_OFF = {
-  enabled: false, state: 'off', reason: null, queued_rows: 0, queued_bytes: 0, in_flight: 0, parked: [], last_exchange_ms: null, last_error: null,
-  sent: 0, received: 0, conflicts: 0, clock_offset_ms: null, next_attempt_ms: null, epoch: null, table: null, region: null,
+  enabled: false,
+  state: 'off',
+  reason: null,
+  queued_rows: 0,
+  queued_bytes: 0,
+  in_flight: 0,
+  parked: [],
+  last_exchange_ms: null,
+  last_error: null,
+  sent: 0,
+  received: 0,
+  conflicts: 0,
+  clock_offset_ms: null,
+  next_attempt_ms: null,
+  epoch: 0,
+  table: '',
+  region: '',
 };
 
 export function startMock({ port = 0, code = 'SPRING-TIME', owner = null } = {}) {
@@ -43,7 +64,13 @@ export function startMock({ port = 0, code = 'SPRING-TIME', owner = null } = {})
     measurements: new Measurements(),
     tables: new Tables(),
     sync: SYNC_OFF,
-    services: ['db', 'web', 'metrics', 'sync'].map((name) => ({ name, state: 'running', since_ms: Date.now() - 86_400_000 * 1.3, restarts: 0, error: null })),
+    services: ['db', 'web', 'metrics', 'sync'].map((name) => ({
+      name,
+      state: 'running',
+      since_ms: 1_200,
+      restarts: 0,
+      error: null,
+    })),
     started: Date.now() - 86_400_000 * 1.3,
     trusted: true,
     offlineUntil: 0,
@@ -81,13 +108,14 @@ class Refusal extends Error {
 
 async function handle(world, request, response) {
   const url = new URL(request.url, 'http://device');
-  if (url.pathname.startsWith('/mock/')) return stage(world, url.pathname.slice(6), await body(request), response);
+  if (url.pathname.startsWith('/mock/'))
+    return stage(world, url.pathname.slice(6), await body(request), response);
   if (Date.now() < world.offlineUntil) return request.socket.destroy();
   if (!url.pathname.startsWith('/api/')) return serveFile(url.pathname, response);
   const segments = url.pathname.split('/').slice(3).map(decodeURIComponent);
   const who = world.sessions.get(cookie(request)) ?? null;
   if (request.method !== 'GET' && who && request.headers['x-xsrf-token'] !== who.xsrf) {
-    throw new Refusal(403, 'The XSRF token is missing or old.', { kind: 'xsrf' });
+    throw new Refusal(403, 'The XSRF token is missing or old.', { kind: 'request_not_proven' });
   }
   const context = { world, request, response, url, segments, who, method: request.method };
   const route = ROUTES[segments[0]];
@@ -101,7 +129,8 @@ async function setup({ world, method, request, response }) {
   if (method === 'GET') return send(response, 200, { needed: world.users.size === 0 });
   const { code, name, password } = await body(request);
   if (world.users.size > 0) throw new Refusal(409, 'This device has an owner already.');
-  if (code !== world.code) throw new Refusal(403, 'This is not the setup code.', { kind: 'wrong_code' });
+  if (code !== world.code)
+    throw new Refusal(403, 'This is not the setup code.', { kind: 'wrong_code', field: 'code' });
   checkPassword(password);
   world.users.set(name, { role: 'owner', password });
   return signIn(world, response, 201, name);
@@ -110,13 +139,18 @@ async function setup({ world, method, request, response }) {
 async function session({ world, method, request, response, segments, who }) {
   if (method === 'POST') {
     const { name, password } = await body(request);
-    if (world.users.get(name)?.password !== password) throw new Refusal(401, 'The name or the password is wrong.');
+    if (world.users.get(name)?.password !== password)
+      throw new Refusal(401, 'The name or the password is wrong.');
     return signIn(world, response, 200, name);
   }
   need(who, 'viewer');
   if (segments[1] === 'password') {
     const { old, new: wanted } = await body(request);
-    if (world.users.get(who.user).password !== old) throw new Refusal(403, 'The present password is wrong.', { field: 'old' });
+    if (world.users.get(who.user).password !== old)
+      throw new Refusal(403, 'The present password is wrong.', {
+        kind: 'login_failed',
+        field: 'old',
+      });
     checkPassword(wanted);
     world.users.get(who.user).password = wanted;
     return send(response, 204);
@@ -137,15 +171,27 @@ function signIn(world, response, status, user) {
 }
 
 function status({ world, response, who }) {
-  const open = { state: 'running', version: '0.1.0', setup: world.users.size > 0 ? 'done' : 'needed' };
+  const open = {
+    state: 'running',
+    version: '0.1.0',
+    setup: world.users.size > 0 ? 'done' : 'needed',
+  };
   if (!who) return send(response, 200, open);
   return send(response, 200, {
     ...open,
     device: { id: 'greenhouse-7f3a', name: 'Greenhouse north' },
     uptime_ms: Date.now() - world.started,
-    time: { wall: Date.now(), trusted: world.trusted },
+    time: { wall: new Date().toISOString(), trusted: world.trusted },
     services: world.services,
-    db: { rows: world.tables.rows, bytes: 1_734_112, segments: 2, sequence: world.tables.sequence, durable_sequence: world.tables.sequence, queue: world.sync.queued_rows },
+    db: {
+      rows: world.tables.rows,
+      bytes: 1_734_112,
+      segments: 2,
+      sequence: world.tables.sequence,
+      durable_sequence: world.tables.sequence,
+      dropped: {},
+      failure: null,
+    },
     sync: world.sync,
     web: { listen: ['127.0.0.1:8080'] },
   });
@@ -161,10 +207,14 @@ async function data({ world, method, request, response, url, segments, who }) {
   const [, name, ...key] = segments;
   const table = world.tables.named(name);
   if (!table) throw new Refusal(404, `The schema has no model “${name}”.`);
-  if (key.length === 0 && method === 'GET') return send(response, 200, table.page(url.searchParams));
+  if (key.length === 0 && method === 'GET')
+    return send(response, 200, table.page(url.searchParams));
   if (key.length === 0) {
     const item = table.create(await body(request));
-    response.setHeader('Location', `/api/v1/data/${[name, ...table.keyOf(item)].map(encodeURIComponent).join('/')}`);
+    response.setHeader(
+      'Location',
+      `/api/v1/data/${[name, ...table.keyOf(item)].map(encodeURIComponent).join('/')}`,
+    );
     return send(response, 201, item);
   }
   if (method === 'GET') return send(response, 200, table.get(key));
@@ -191,10 +241,14 @@ function sync({ world, method, response, who }) {
 async function users({ world, method, request, response, segments, who }) {
   need(who, 'owner');
   const name = segments[1];
-  if (method === 'GET') return send(response, 200, { users: [...world.users].map(([name, { role }]) => ({ name, role })) });
+  if (method === 'GET')
+    return send(response, 200, {
+      users: [...world.users].map(([name, { role }]) => ({ name, role })),
+    });
   if (method === 'POST') {
     const user = await body(request);
-    if (world.users.has(user.name)) throw new Refusal(409, `There is a user “${user.name}” already.`, { field: 'name' });
+    if (world.users.has(user.name))
+      throw new Refusal(409, `There is a user “${user.name}” already.`, { field: 'name' });
     checkPassword(user.password);
     world.users.set(user.name, { role: user.role, password: user.password });
     return send(response, 201, { name: user.name, role: user.role });
@@ -232,11 +286,25 @@ function publish(world, event, content) {
 function stage(world, what, input, response) {
   switch (what) {
     case 'sync':
-      world.sync = input === null ? SYNC_OFF : { ...SYNC_OFF, enabled: true, state: 'idle', table: 'periwinkle', region: 'eu-central-1', epoch: 41, clock_offset_ms: 120, ...input };
+      world.sync =
+        input === null
+          ? SYNC_OFF
+          : {
+              ...SYNC_OFF,
+              enabled: true,
+              state: 'idle',
+              table: 'periwinkle',
+              region: 'eu-central-1',
+              epoch: 41,
+              clock_offset_ms: 120,
+              ...input,
+            };
       publish(world, 'sync', world.sync);
       break;
     case 'services':
-      world.services = world.services.map((one) => (one.name === input.name ? { ...one, ...input } : one));
+      world.services = world.services.map((one) =>
+        one.name === input.name ? { ...one, ...input } : one,
+      );
       publish(world, 'status', { services: world.services });
       break;
     case 'change':
@@ -264,11 +332,13 @@ function stage(world, what, input, response) {
 
 function need(who, role) {
   if (!who) throw new Refusal(401, 'Please sign in.', { kind: 'login_needed' });
-  if (RANK[who.role] < RANK[role]) throw new Refusal(403, `This needs the role ${role}; you are ${who.role}.`, { kind: 'role' });
+  if (RANK[who.role] < RANK[role])
+    throw new Refusal(403, `This needs the role ${role}; you are ${who.role}.`, { kind: 'role' });
 }
 
 function checkPassword(password) {
-  if (password.length < 8) throw new Refusal(422, 'A password needs at least 8 characters.', { field: 'password' });
+  if (password.length < 8)
+    throw new Refusal(422, 'A password needs at least 8 characters.', { field: 'password' });
 }
 
 function cookie(request) {

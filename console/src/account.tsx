@@ -45,7 +45,10 @@ export function AccountMenu() {
             <Icon name="key" />
             Change password
           </button>
-          <button type="button" onClick={() => void signOut().catch((error) => toast(wordsOf(error), 'bad'))}>
+          <button
+            type="button"
+            onClick={() => void signOut().catch((error) => toast(wordsOf(error), 'bad'))}
+          >
             <Icon name="leave" />
             Sign out
           </button>
@@ -88,7 +91,7 @@ function OwnPassword({ onClose }: { onClose: () => void }) {
       toast('Your password is changed.');
       onClose();
     } catch (problem) {
-      const refused = problem instanceof Problem && (problem.status === 401 || problem.status === 403);
+      const refused = problem instanceof Problem && problem.kind === 'login_failed';
       setError(refused ? 'The present password is wrong.' : wordsOf(problem));
       setBusy(false);
     }
@@ -97,9 +100,24 @@ function OwnPassword({ onClose }: { onClose: () => void }) {
   return (
     <Dialog title="Change your password" onClose={onClose}>
       <form class="stack" onSubmit={(event) => void submit(event)}>
-        <input class="visually-hidden" autocomplete="username" value={session.value?.user} readOnly tabIndex={-1} aria-hidden="true" />
+        <input
+          class="visually-hidden"
+          autocomplete="username"
+          value={session.value?.user}
+          readOnly
+          tabIndex={-1}
+          aria-hidden="true"
+        />
         {error && <Notice mood="bad">{error}</Notice>}
-        <TextField label="Present password" type="password" value={old} onValue={setOld} autocomplete="current-password" required autofocus />
+        <TextField
+          label="Present password"
+          type="password"
+          value={old}
+          onValue={setOld}
+          autocomplete="current-password"
+          required
+          autofocus
+        />
         <TextField
           label="New password"
           type="password"

@@ -1,6 +1,6 @@
 // What a signed-in person sees: navigation around one of the pages.
 
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { type Place, place } from './state/route';
 import { followDevice, status, sync } from './state/device';
 import { isOwner } from './state/session';
@@ -38,6 +38,16 @@ export function Console() {
   useEffect(() => {
     document.title = `${label} · ${device ?? 'Periwinkle'}`;
   }, [label, device]);
+  const main = useRef<HTMLElement>(null);
+  const first = useRef(true);
+  useEffect(() => {
+    // A new page starts at its top, for the eye and for a screen reader.
+    if (!first.current) {
+      main.current?.focus({ preventScroll: true });
+      scrollTo(0, 0);
+    }
+    first.current = false;
+  }, [page]);
   return (
     <div class="shell">
       <a class="skip" href="#main">
@@ -54,7 +64,7 @@ export function Console() {
           <AccountMenu />
         </div>
       </header>
-      <main id="main" tabIndex={-1}>
+      <main id="main" ref={main} tabIndex={-1}>
         <LinkBanner />
         <Page page={page} />
       </main>
@@ -68,7 +78,11 @@ function Navigation({ page }: { page: Place['page'] }) {
   return (
     <nav class="nav" aria-label="Pages">
       {shown.map((target) => (
-        <Link key={target.page} to={target.to} aria-current={target.page === page ? 'page' : undefined}>
+        <Link
+          key={target.page}
+          to={target.to}
+          aria-current={target.page === page ? 'page' : undefined}
+        >
           <Icon name={target.icon} />
           <span>{target.label}</span>
           {target.page === 'replication' && <SyncDot />}
@@ -111,4 +125,3 @@ function Page({ page }: { page: Place['page'] }) {
       );
   }
 }
-

@@ -6,4 +6,6 @@ export const PAGE_ROWS = 50;
 /** Rows that live changes may add to a page before they are only announced. */
 export const PAGE_ROWS_MAX = 200;
 /** Columns of a table; the rest is in the row's drawer. */
-export const COLUMNS_MAX = 7;
+export const COLUMNS_MAX = 6;
+/** Rows whose latest change is remembered while a page is open. */
+export const MARKS_MAX = 1_000;

@@ -34,7 +34,10 @@ function SignedIn() {
   if (Console.value) return <Console.value />;
   if (!consoleMissing.value) return null;
   return (
-    <Gate title="The console could not be loaded" lead="The connection broke off, or the agent was updated meanwhile.">
+    <Gate
+      title="The console could not be loaded"
+      lead="The connection broke off, or the agent was updated meanwhile."
+    >
       <Button look="primary" icon="retry" onClick={() => location.reload()}>
         Load again
       </Button>
@@ -52,7 +55,10 @@ function loadConsole(): void {
 
 function Unreachable() {
   return (
-    <Gate title="The device does not answer" lead="Is it switched on and on the same network? This page asks again every few seconds and goes on by itself.">
+    <Gate
+      title="The device does not answer"
+      lead="Is it switched on and on the same network? This page asks again every few seconds and goes on by itself."
+    >
       <p class="waiting-dots" role="status">
         <span class="visually-hidden">Trying to reach the device</span>
         <i />

@@ -57,7 +57,10 @@ async function firstStart() {
   await page.getByText('The two passwords are not the same.').waitFor();
   await fillSetup('NOT-THE-CODE', OWNER.password, OWNER.password);
   const field = page.getByLabel('Setup code');
-  await page.waitForFunction((input) => input.getAttribute('aria-invalid') === 'true', await field.elementHandle());
+  await page.waitForFunction(
+    (input) => input.getAttribute('aria-invalid') === 'true',
+    await field.elementHandle(),
+  );
   assert.equal(await page.getByRole('heading', { level: 1 }).innerText(), 'Make this device yours');
   await fillSetup(code, OWNER.password, OWNER.password);
   // The address that was asked for is shown once somebody is signed in.
@@ -107,7 +110,10 @@ async function home() {
   // A live sample arrives: the picture of the processor's last minute changes by itself.
   const line = page.locator('.tile', { has: tile }).locator('.spark-line');
   const before = await line.getAttribute('d');
-  await page.waitForFunction(({ path, old }) => path.getAttribute('d') !== old, { path: await line.elementHandle(), old: before });
+  await page.waitForFunction(({ path, old }) => path.getAttribute('d') !== old, {
+    path: await line.elementHandle(),
+    old: before,
+  });
   await page.getByRole('heading', { name: 'Services' }).waitFor();
   await page.locator('.services li').first().waitFor();
   await assertAccessible(browser, 'home');
@@ -116,12 +122,15 @@ async function home() {
 
 async function data() {
   await page.getByRole('link', { name: 'Data', exact: true }).click();
-  await page.getByRole('navigation', { name: 'Models' }).getByRole('link', { name: /^Setting/ }).click();
+  await page
+    .getByRole('navigation', { name: 'Models' })
+    .getByRole('link', { name: /^Setting/ })
+    .click();
   await heading('Setting');
   await page.getByRole('button', { name: 'New row' }).click();
   const drawer = page.getByRole('dialog');
   await drawer.getByRole('button', { name: 'Create' }).click();
-  assert.equal(await drawer.getByText('This is needed.').count() > 0, true);
+  assert.equal((await drawer.getByText('This is needed.').count()) > 0, true);
   await assertAccessible(browser, 'a new row');
   await browser.shot('04-new-row');
   await drawer.getByLabel(/^id/).fill(KEY);
@@ -208,7 +217,10 @@ async function users() {
   await browser.shot('08-users');
 
   await page.getByRole('button', { name: 'Remove grace' }).click();
-  await page.getByRole('dialog', { name: 'Remove grace?' }).getByRole('button', { name: 'Remove' }).click();
+  await page
+    .getByRole('dialog', { name: 'Remove grace?' })
+    .getByRole('button', { name: 'Remove' })
+    .click();
   await page.getByText('grace is removed.').waitFor();
   await page.getByLabel('Role of grace').waitFor({ state: 'detached' });
 }

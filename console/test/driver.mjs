@@ -8,7 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const axeSource = readFileSync(
+  createRequire(import.meta.url).resolve('axe-core/axe.min.js'),
+  'utf8',
+);
 const WAIT_MS = 10_000;
 const CHROMIUM_FLAGS = [
   '--no-sandbox',
@@ -23,7 +26,12 @@ const CHROMIUM_FLAGS = [
 export const DESKTOP = { width: 1280, height: 860 };
 export const PHONE = { width: 390, height: 844 };
 
-export async function openBrowser({ shots = null, viewport = DESKTOP, colorScheme = 'light', locale = 'en-GB' } = {}) {
+export async function openBrowser({
+  shots = null,
+  viewport = DESKTOP,
+  colorScheme = 'light',
+  locale = 'en-GB',
+} = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'periwinkle-console-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -70,10 +78,20 @@ export async function assertAccessible(browser, name) {
   await stillness(browser.page);
   const session = await browser.context.newCDPSession(browser.page);
   const { frameTree } = await session.send('Page.getFrameTree');
-  const { executionContextId } = await session.send('Page.createIsolatedWorld', { frameId: frameTree.frame.id, worldName: 'axe' });
-  const evaluate = (expression) => session.send('Runtime.evaluate', { expression, contextId: executionContextId, awaitPromise: true, returnByValue: true });
+  const { executionContextId } = await session.send('Page.createIsolatedWorld', {
+    frameId: frameTree.frame.id,
+    worldName: 'axe',
+  });
+  const evaluate = (expression) =>
+    session.send('Runtime.evaluate', {
+      expression,
+      contextId: executionContextId,
+      awaitPromise: true,
+      returnByValue: true,
+    });
   await evaluate(axeSource);
-  const { result, exceptionDetails } = await evaluate(`axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
+  const { result, exceptionDetails } =
+    await evaluate(`axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
     violations.map(({ id, impact, nodes }) => id + ' (' + impact + '): ' + nodes.map((node) => node.target.join(' ') + ' ' + (node.any[0]?.message ?? '')).slice(0, 4).join(' | ')))`);
   await session.detach();
   assert.equal(exceptionDetails, undefined, JSON.stringify(exceptionDetails));
@@ -87,7 +105,9 @@ async function stillness(page) {
     // One frame for what is rendered now, one for the effects that open dialogs.
     await frame();
     await frame();
-    const ending = document.getAnimations().filter((one) => one.effect.getTiming().iterations !== Infinity);
+    const ending = document
+      .getAnimations()
+      .filter((one) => one.effect.getTiming().iterations !== Infinity);
     await Promise.all(ending.map((one) => one.finished.catch(() => {})));
   });
 }

@@ -48,7 +48,7 @@ export async function call<T>(method: Method, path: string, body?: unknown): Pro
   if (answer.ok) return read<T>(path, answer);
   const problem = await problemOf(answer);
   // Signing in again in another tab gives the browser a new session and with it a new token.
-  if (problem.status === 403 && problem.kind === 'xsrf' && (await renewToken())) {
+  if (problem.status === 403 && problem.kind === 'request_not_proven' && (await renewToken())) {
     const second = await send(method, path, body);
     if (second.ok) return read<T>(path, second);
     throw await problemOf(second);
@@ -63,7 +63,9 @@ export function dataPath(model: string, key: readonly string[] = []): string {
 }
 
 function isSignIn(method: Method, path: string): boolean {
-  return (method === 'POST' && path === 'session') || (method === 'PUT' && path === 'session/password');
+  return (
+    (method === 'POST' && path === 'session') || (method === 'PUT' && path === 'session/password')
+  );
 }
 
 async function send(method: Method, path: string, body: unknown): Promise<Response> {

@@ -10,7 +10,7 @@ export type Handlers = Record<EventKind, (data: unknown) => void>;
 export interface StreamOptions {
   topics: string;
   handlers: Handlers;
-  /** Called whenever a stream opened: what was missed before must be read anew. */
+  /** Called whenever a stream opened or left something out: what was missed must be read anew. */
   onLive: () => void;
   onLost: () => void;
 }
@@ -39,6 +39,7 @@ export function openStream(options: StreamOptions): () => void {
         options.handlers[kind](decode(kind, (event as MessageEvent<string>).data));
       });
     }
+    source.addEventListener('missed', options.onLive);
     wake(OPEN_MS_MAX, lost);
   }
 

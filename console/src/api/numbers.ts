@@ -32,7 +32,9 @@ export function parseExact(text: string): unknown {
     token.startsWith('"') || isSafe(token) ? token : JSON.stringify(TAG + token),
   );
   return JSON.parse(safe, (_, value) =>
-    typeof value === 'string' && value.startsWith(TAG) ? new Decimal(value.slice(TAG.length)) : value,
+    typeof value === 'string' && value.startsWith(TAG)
+      ? new Decimal(value.slice(TAG.length))
+      : value,
   );
 }
 

@@ -8,11 +8,12 @@ export interface Session {
   xsrf: string;
 }
 
-export type ServiceState = 'running' | 'backoff' | 'stopped' | 'failed';
+export type ServiceState = 'starting' | 'running' | 'backoff' | 'stopped' | 'failed';
 
 export interface Service {
   name: string;
   state: ServiceState;
+  /** Milliseconds after the agent's start, so that a corrected clock changes nothing. */
   since_ms: number;
   restarts: number;
   error: string | null;
@@ -24,7 +25,7 @@ export interface Status {
   setup: 'needed' | 'done';
   device?: { id: string; name: string };
   uptime_ms?: number;
-  time?: { wall: number | string; trusted: boolean };
+  time?: { wall: string | null; trusted: boolean };
   services?: Service[];
   db?: {
     rows: number;
@@ -32,9 +33,11 @@ export interface Status {
     segments: number;
     sequence: number;
     durable_sequence: number;
-    queue: number;
+    /** Rows that gave way to the bound of their model, by model. */
+    dropped?: Record<string, number>;
+    /** Why nothing can be written at the moment. */
+    failure?: string | null;
   };
-  sync?: SyncStatus;
   web?: { listen: string[] };
 }
 
@@ -47,31 +50,35 @@ export interface SyncStatus {
   queued_rows: number;
   queued_bytes: number;
   in_flight: number;
-  parked: { model: string; key: string | string[]; reason: string }[];
+  /** The key as it is in the table: partition and sort key. */
+  parked: { model: string; key: string[]; reason: string }[];
   last_exchange_ms: number | null;
-  last_error: { at_ms: number; kind: string; text: string } | null;
+  last_error: { at_ms: number | null; kind: string; text: string } | null;
   sent: number;
   received: number;
   conflicts: number;
   clock_offset_ms: number | null;
   next_attempt_ms: number | null;
-  epoch: number | string | null;
-  table: string | null;
-  region: string | null;
+  /** 0 before it has one. */
+  epoch: number;
+  /** Empty while replication is off. */
+  table: string;
+  region: string;
 }
 
+/** What the device does not have or tell is null. Rates are in bytes per second. */
 export interface Sample {
   at_ms: number;
-  cpu_pct: number;
-  load1: number;
-  mem_used_bytes: number;
-  mem_total_bytes: number;
-  disk_used_bytes: number;
-  disk_total_bytes: number;
-  net_rx_bps: number;
-  net_tx_bps: number;
+  cpu_pct: number | null;
+  load1: number | null;
+  mem_used_bytes: number | null;
+  mem_total_bytes: number | null;
+  disk_used_bytes: number | null;
+  disk_total_bytes: number | null;
+  net_rx_bps: number | null;
+  net_tx_bps: number | null;
   temp_c: number | null;
-  uptime_s: number;
+  uptime_s: number | null;
   cores: number[];
 }
 
@@ -81,14 +88,7 @@ export interface Metrics {
 }
 
 export type FieldType =
-  | 'string'
-  | 'number'
-  | 'boolean'
-  | 'date'
-  | 'array'
-  | 'object'
-  | 'binary'
-  | 'set';
+  'string' | 'number' | 'boolean' | 'date' | 'array' | 'object' | 'binary' | 'set';
 
 export interface Field {
   name: string;
@@ -96,9 +96,7 @@ export interface Field {
   required: boolean;
   enum?: unknown[] | null;
   default?: unknown;
-  hidden?: boolean;
   readonly?: boolean;
-  generate?: string | boolean | null;
 }
 
 export interface Model {
@@ -123,8 +121,12 @@ export interface Change {
   item?: Item | null;
 }
 
+/** In the place of a change: some went by unseen. */
+export interface ChangeGap {
+  gap: true;
+}
+
 export interface User {
   name: string;
   role: Role;
-  created_ms?: number | null;
 }

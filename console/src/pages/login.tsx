@@ -28,7 +28,14 @@ export function Login() {
       <form class="stack" onSubmit={(event) => void submit(event)}>
         {loginNotice.value && !error && <Notice mood="info">{loginNotice.value}</Notice>}
         {error && <Notice mood="bad">{error}</Notice>}
-        <TextField label="Name" value={name} onValue={setName} autocomplete="username" required autofocus />
+        <TextField
+          label="Name"
+          value={name}
+          onValue={setName}
+          autocomplete="username"
+          required
+          autofocus
+        />
         <TextField
           label="Password"
           type="password"
@@ -44,8 +51,8 @@ export function Login() {
       <details class="help">
         <summary>Forgotten the password?</summary>
         <p>
-          An owner can set a new one under Users. If nobody can sign in, set it on the device itself,
-          in a terminal:
+          An owner can set a new one under Users. If nobody can sign in, set it on the device
+          itself, in a terminal:
         </p>
         <pre>
           <code>periwinkle user password NAME</code>

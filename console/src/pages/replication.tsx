@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { wordsOf } from '../api/client';
 import type { SyncState, SyncStatus } from '../api/types';
 import { ago, bytes, count, dateTime, duration, several, text } from '../format';
-import { deviceNow, retrySync, status, sync } from '../state/device';
+import { deviceNow, retrySync, status, sync, troubles } from '../state/device';
 import { canEdit } from '../state/session';
 import { dataAddress } from '../state/route';
 import { Button, Link, Loading, Notice, Pill } from '../ui/basics';
@@ -15,13 +15,19 @@ import { syncExplanation, syncMood, syncTitle } from './sync-words';
 
 export function ReplicationPage() {
   const state = sync.value;
+  const trouble = troubles.value.sync;
   useTick(1_000);
   return (
     <div class="page replication">
       <header class="section-head">
         <h1>Replication</h1>
       </header>
-      {!state && <Loading rows={5} what="the state of replication" />}
+      {!state && !trouble && <Loading rows={5} what="the state of replication" />}
+      {!state && trouble && (
+        <Notice mood="info" title="There is no replication to show.">
+          <p>{trouble}</p>
+        </Notice>
+      )}
       {state?.state === 'off' && <Off />}
       {state && state.state !== 'off' && <On state={state} />}
     </div>
@@ -84,7 +90,15 @@ function nextAttempt({ next_attempt_ms }: SyncStatus): string {
 }
 
 /** The device, the way, the table. The words beside it say the same. */
-function Picture({ state, queued, table }: { state: SyncState; queued: number; table: string | null }) {
+function Picture({
+  state,
+  queued,
+  table,
+}: {
+  state: SyncState;
+  queued: number;
+  table: string | null;
+}) {
   return (
     <div class={`way ${state}`} aria-hidden="true">
       <span class="way-end">
@@ -100,7 +114,7 @@ function Picture({ state, queued, table }: { state: SyncState; queued: number; t
         <Icon name="cloud" />
       </span>
       <span class="way-name">this device</span>
-      <span class="way-name">{table ?? 'the cloud'}</span>
+      <span class="way-name">{table || 'the cloud'}</span>
     </div>
   );
 }
@@ -133,19 +147,19 @@ function Parked({ parked }: { parked: SyncStatus['parked'] }) {
     <section class="card" aria-labelledby="parked-title">
       <h2 id="parked-title">{several(parked.length, 'change')} set aside</h2>
       <p class="muted">
-        The table refused these. They stay here, out of the way of the others, until the row is
-        changed or the cause is gone.
+        What the table refused stays here, out of the way of the rest, until the row is changed or
+        the cause is gone.
       </p>
       <ul class="parked">
-        {parked.map(({ model, key, reason }) => {
-          const segments = Array.isArray(key) ? key : [key];
-          return (
-            <li key={`${model} ${segments.join(' ')}`}>
-              <Link to={dataAddress(model, segments)}>{`${model} ${segments.join(' · ')}`}</Link>
-              <span class="muted">{reason}</span>
-            </li>
-          );
-        })}
+        {parked.map(({ model, key, reason }) => (
+          <li key={key.join(' ')}>
+            <span>
+              {model && <Link to={dataAddress(model)}>{model}</Link>}{' '}
+              <span class="mono">{key.at(-1)}</span>
+            </span>
+            <span class="muted">{reason}</span>
+          </li>
+        ))}
       </ul>
     </section>
   );
@@ -164,23 +178,27 @@ function Details({ state }: { state: SyncStatus }) {
           {state.last_error ? (
             <>
               {state.last_error.text}
-              <span class="muted">{` (${state.last_error.kind}, ${ago(deviceNow() - state.last_error.at_ms)})`}</span>
+              <span class="muted">{` (${errorNote(state.last_error)})`}</span>
             </>
           ) : (
             'none'
           )}
         </Fact>
         <Fact name="Table">
-          <span class="mono">{state.table ?? 'not known yet'}</span>
+          <span class="mono">{state.table || 'not known yet'}</span>
           {state.region && <span class="muted">{` in ${state.region}`}</span>}
         </Fact>
         <Fact name="Clock">{clockWords(state.clock_offset_ms)}</Fact>
         <Fact name="Epoch">
-          <span class="mono">{state.epoch ?? 'none yet'}</span>
+          <span class="mono">{state.epoch || 'none yet'}</span>
         </Fact>
       </dl>
     </section>
   );
+}
+
+function errorNote({ kind, at_ms }: NonNullable<SyncStatus['last_error']>): string {
+  return at_ms === null ? kind : `${kind}, ${ago(deviceNow() - at_ms)}`;
 }
 
 function clockWords(offsetMs: number | null): string {
@@ -197,9 +215,7 @@ function Off() {
       <section class="card sync-card" aria-label="State">
         <Picture state="off" queued={0} table={null} />
         <div class="sync-words" role="status">
-          <h2>
-            Replication is off <Pill>off</Pill>
-          </h2>
+          <h2>Replication is off</h2>
           <p>
             This device keeps its data to itself. Switched on, it keeps a DynamoDB table in your own
             AWS account in step with its database, both ways, and carries on by itself after every
@@ -217,7 +233,7 @@ function Off() {
             </p>
             <pre>
               <code>{`aws cloudformation deploy --stack-name periwinkle \\
-  --template-file cloud/template.yaml --capabilities CAPABILITY_IAM`}</code>
+  --template-file cloud/template.yaml --capabilities CAPABILITY_NAMED_IAM`}</code>
             </pre>
           </li>
           <li>
@@ -225,7 +241,7 @@ function Off() {
               Name the table in <code>periwinkle.toml</code>:
             </p>
             <pre>
-              <code>{`[device]\nid = "${id}"\n\n[sync]\nenabled = true\ntable = "periwinkle"\nregion = "eu-central-1"`}</code>
+              <code>{`[device]\nid = "${id}"\n\n[sync]\nenable = true\ntable = "periwinkle"\nregion = "eu-central-1"`}</code>
             </pre>
           </li>
           <li>

@@ -5,8 +5,6 @@ import { setUp, start } from '../state/session';
 import { Button, Notice, TextField } from '../ui/basics';
 import { Gate } from '../ui/gate';
 
-
-
 export function Setup() {
   const [code, setCode] = useState('');
   const [name, setName] = useState('');
@@ -35,9 +33,8 @@ export function Setup() {
 
   function refused(problem: unknown): void {
     if (!(problem instanceof Problem)) setError(wordsOf(problem));
-    else if (problem.status === 403) setWrong({ code: problem.words });
-    else if (problem.field) setWrong({ [problem.field]: problem.words });
     else if (problem.status === 409) void start();
+    else if (problem.field) setWrong({ [problem.field]: problem.words });
     else setError(problem.words);
   }
 
@@ -62,7 +59,8 @@ export function Setup() {
           <summary>Where do I find the code?</summary>
           <ul>
             <li>
-              Started in a terminal? The agent printed the code there, right below the console’s address.
+              Started in a terminal? The agent printed the code there, right below the console’s
+              address.
             </li>
             <li>
               Running as a service? The code is in the file <code>setup-code</code> in the agent’s
@@ -72,7 +70,10 @@ export function Setup() {
                 <code>sudo cat state/setup-code</code>
               </pre>
             </li>
-            <li>It works once and not for ever. Starting the agent again makes a new one.</li>
+            <li>
+              The code works for an hour. <code>periwinkle setup</code> on the device makes a new
+              one, and so does starting the agent again.
+            </li>
           </ul>
         </details>
         <TextField

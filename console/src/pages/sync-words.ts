@@ -12,7 +12,7 @@ export function syncMood(state: SyncStatus): SyncMood {
     case 'idle':
     case 'sending':
     case 'starting':
-      return state.parked.length > 0 ? 'busy' : 'good';
+      return state.parked.length > 0 || state.reason ? 'busy' : 'good';
     case 'waiting':
     case 'paused':
       return 'busy';
@@ -28,7 +28,7 @@ export function syncTitle(state: SyncStatus): string {
     case 'starting':
       return 'Starting';
     case 'idle':
-      return 'In step with the cloud';
+      return state.reason ? 'Getting over a problem' : 'In step with the cloud';
     case 'sending':
       return 'Sending changes';
     case 'waiting':
@@ -48,6 +48,7 @@ export function syncExplanation(state: SyncStatus): string {
     case 'starting':
       return 'The agent is getting its credentials and looking at the table.';
     case 'idle':
+      if (state.reason) return `The last exchange went wrong. ${capital(queued)} kept safe here.`;
       return state.queued_rows === 0
         ? 'Every change made here has reached the table, and changes made in the cloud arrive here.'
         : `${queued} made a moment ago will be sent shortly.`;

@@ -20,7 +20,10 @@ export function UsersPage() {
   if (!isOwner.value) {
     return (
       <Empty icon="users" title="For owners only">
-        <p>Ask an owner of this device to add or change users. Your own password is in the menu at the top right.</p>
+        <p>
+          Ask an owner of this device to add or change users. Your own password is in the menu at
+          the top right.
+        </p>
       </Empty>
     );
   }
@@ -30,7 +33,9 @@ export function UsersPage() {
 type Asked = { what: 'add' } | { what: 'password' | 'remove'; user: User } | null;
 
 function Users() {
-  const users = useLoad('users', () => call<{ users: User[] }>('GET', 'users').then((answer) => answer.users));
+  const users = useLoad('users', () =>
+    call<{ users: User[] }>('GET', 'users').then((answer) => answer.users),
+  );
   const [asked, setAsked] = useState<Asked>(null);
   const close = () => setAsked(null);
   const done = (words: string) => {
@@ -66,13 +71,23 @@ function Users() {
         ))}
       </dl>
       {asked?.what === 'add' && <AddUser onClose={close} onDone={done} />}
-      {asked?.what === 'password' && <SetPassword user={asked.user} onClose={close} onDone={done} />}
+      {asked?.what === 'password' && (
+        <SetPassword user={asked.user} onClose={close} onDone={done} />
+      )}
       {asked?.what === 'remove' && <RemoveUser user={asked.user} onClose={close} onDone={done} />}
     </div>
   );
 }
 
-function UserRow({ user, onAsk, onDone }: { user: User; onAsk: (asked: Asked) => void; onDone: (words: string) => void }) {
+function UserRow({
+  user,
+  onAsk,
+  onDone,
+}: {
+  user: User;
+  onAsk: (asked: Asked) => void;
+  onDone: (words: string) => void;
+}) {
   const self = user.name === session.value?.user;
   async function change(role: Role): Promise<void> {
     try {
@@ -104,8 +119,17 @@ function UserRow({ user, onAsk, onDone }: { user: User; onAsk: (asked: Asked) =>
           </option>
         ))}
       </select>
-      <IconButton icon="key" label={`Set a new password for ${user.name}`} onClick={() => onAsk({ what: 'password', user })} />
-      <IconButton icon="trash" label={`Remove ${user.name}`} disabled={self} onClick={() => onAsk({ what: 'remove', user })} />
+      <IconButton
+        icon="key"
+        label={`Set a new password for ${user.name}`}
+        onClick={() => onAsk({ what: 'password', user })}
+      />
+      <IconButton
+        icon="trash"
+        label={`Remove ${user.name}`}
+        disabled={self}
+        onClick={() => onAsk({ what: 'remove', user })}
+      />
     </li>
   );
 }
@@ -128,13 +152,26 @@ function AddUser({ onClose, onDone }: AskedProps) {
     <Dialog title="Add a user" onClose={onClose}>
       <form class="stack" onSubmit={submit}>
         {error && <Notice mood="bad">{error}</Notice>}
-        <TextField label="Name" value={name} onValue={setName} error={wrong('name')} autocomplete="off" required autofocus />
+        <TextField
+          label="Name"
+          value={name}
+          onValue={setName}
+          error={wrong('name')}
+          autocomplete="off"
+          required
+          autofocus
+        />
         <NewPassword value={password} onValue={setPassword} error={wrong('password')} />
         <fieldset class="choices">
           <legend>Role</legend>
           {ROLES.map((choice) => (
             <label key={choice.role}>
-              <input type="radio" name="role" checked={role === choice.role} onChange={() => setRole(choice.role)} />
+              <input
+                type="radio"
+                name="role"
+                checked={role === choice.role}
+                onChange={() => setRole(choice.role)}
+              />
               <span>
                 <strong>{choice.role}</strong>
                 <span class="muted">{choice.words}</span>

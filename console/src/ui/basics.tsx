@@ -1,7 +1,7 @@
 // The small pieces that every page is made of.
 
 import type { AnchorHTMLAttributes, ButtonHTMLAttributes, ComponentChildren } from 'preact';
-import { useId, useState } from 'preact/hooks';
+import { useEffect, useId, useState } from 'preact/hooks';
 import { go } from '../state/route';
 import { Icon, type IconName } from './icons';
 
@@ -44,7 +44,11 @@ export function Button({ look = 'plain', icon, busy, disabled, children, ...rest
   );
 }
 
-export function IconButton({ icon, label, ...rest }: { icon: IconName; label: string } & ButtonHTMLAttributes) {
+export function IconButton({
+  icon,
+  label,
+  ...rest
+}: { icon: IconName; label: string } & ButtonHTMLAttributes) {
   return (
     <button type="button" class="icon-button" aria-label={label} title={label} {...rest}>
       <Icon name={icon} />
@@ -67,7 +71,17 @@ interface TextFieldProps {
   mono?: boolean;
 }
 
-export function TextField({ label, value, onValue, hint, error, type = 'text', autofocus, mono, ...rest }: TextFieldProps) {
+export function TextField({
+  label,
+  value,
+  onValue,
+  hint,
+  error,
+  type = 'text',
+  autofocus,
+  mono,
+  ...rest
+}: TextFieldProps) {
   const id = useId();
   const [visible, setVisible] = useState(false);
   const secret = type === 'password';
@@ -106,7 +120,15 @@ export function TextField({ label, value, onValue, hint, error, type = 'text', a
   );
 }
 
-export function FieldNote({ id, hint, error }: { id: string; hint?: ComponentChildren; error?: string | undefined }) {
+export function FieldNote({
+  id,
+  hint,
+  error,
+}: {
+  id: string;
+  hint?: ComponentChildren;
+  error?: string | undefined;
+}) {
   if (error) {
     return (
       <p id={id} class="field-error">
@@ -129,7 +151,15 @@ function focusOnce(element: HTMLElement | null): void {
   }
 }
 
-export function Notice({ mood, title, children }: { mood: 'info' | 'good' | 'busy' | 'bad'; title?: string; children?: ComponentChildren }) {
+export function Notice({
+  mood,
+  title,
+  children,
+}: {
+  mood: 'info' | 'good' | 'busy' | 'bad';
+  title?: string;
+  children?: ComponentChildren;
+}) {
   return (
     <div class={`notice ${mood}`} role={mood === 'bad' ? 'alert' : 'status'}>
       <Icon name={mood === 'info' ? 'info' : mood === 'good' ? 'check' : 'alert'} />
@@ -141,11 +171,25 @@ export function Notice({ mood, title, children }: { mood: 'info' | 'good' | 'bus
   );
 }
 
-export function Pill({ mood = 'quiet', children }: { mood?: 'quiet' | 'good' | 'busy' | 'bad' | 'accent'; children: ComponentChildren }) {
+export function Pill({
+  mood = 'quiet',
+  children,
+}: {
+  mood?: 'quiet' | 'good' | 'busy' | 'bad' | 'accent';
+  children: ComponentChildren;
+}) {
   return <span class={`pill ${mood}`}>{children}</span>;
 }
 
-export function Empty({ icon, title, children }: { icon: IconName; title: string; children?: ComponentChildren }) {
+export function Empty({
+  icon,
+  title,
+  children,
+}: {
+  icon: IconName;
+  title: string;
+  children?: ComponentChildren;
+}) {
   return (
     <div class="empty">
       <span class="empty-icon">
@@ -157,8 +201,16 @@ export function Empty({ icon, title, children }: { icon: IconName; title: string
   );
 }
 
-/** Grey lines in the place of what is being read. Requests end by themselves, so these do too. */
+const PATIENCE_MS = 20_000;
+
+/** Grey lines in the place of what is being read; they do not pretend for ever. */
 export function Loading({ rows = 3, what }: { rows?: number; what: string }) {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), PATIENCE_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  if (late) return <p class="muted">{`Still nothing to show for ${what}.`}</p>;
   return (
     <div class="loading" role="status">
       <span class="visually-hidden">{`Reading ${what}`}</span>
@@ -169,7 +221,15 @@ export function Loading({ rows = 3, what }: { rows?: number; what: string }) {
   );
 }
 
-export function Failure({ what, words, retry }: { what: string; words: string; retry: () => void }) {
+export function Failure({
+  what,
+  words,
+  retry,
+}: {
+  what: string;
+  words: string;
+  retry: () => void;
+}) {
   return (
     <div class="failure">
       <Notice mood="bad" title={`${what} could not be read.`}>

@@ -44,11 +44,20 @@ const HEIGHT = 168;
 /** A hole of more than this many intervals is drawn as a hole. */
 const GAP_INTERVALS = 4;
 
+const TIME_STEPS_S = [5, 10, 15, 30, 60, 120, 180, 300, 600, 900, 1_800, 3_600];
 const BINARY_STEPS = Array.from({ length: 51 }, (_, exponent) => 2 ** exponent);
 
 type Row = [number[], ...(number | null)[][]];
 
-export function Chart({ spec, windowS, extra }: { spec: ChartSpec; windowS: number; extra?: preact.ComponentChildren }) {
+export function Chart({
+  spec,
+  windowS,
+  extra,
+}: {
+  spec: ChartSpec;
+  windowS: number;
+  extra?: preact.ComponentChildren;
+}) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   useEffect(() => {
@@ -135,7 +144,8 @@ function columns(spec: ChartSpec, shown: Sample[]): Row {
   shown.forEach((sample, index) => {
     const before = shown[index - 1];
     times.push(sample.at_ms / 1000);
-    const hole = before !== undefined && sample.at_ms - before.at_ms > GAP_INTERVALS * intervalMs.peek();
+    const hole =
+      before !== undefined && sample.at_ms - before.at_ms > GAP_INTERVALS * intervalMs.peek();
     spec.series.forEach((series, column) => {
       const value = series.value(sample) ?? null;
       // One missing point is enough to break the line, and keeps indexes equal to samples.
@@ -169,12 +179,17 @@ function create(spec: ChartSpec, host: HTMLDivElement): uPlot {
   const style = getComputedStyle(host);
   const tone = (name: string) => style.getPropertyValue(`--${name}`).trim();
   const font = `11px ${style.fontFamily}`;
-  const axis = { stroke: tone('muted'), font, ticks: { show: false }, grid: { stroke: tone('grid'), width: 1 } };
+  const axis = {
+    stroke: tone('muted'),
+    font,
+    ticks: { show: false },
+    grid: { stroke: tone('grid'), width: 1 },
+  };
   return new uPlot(
     {
       width: host.clientWidth || 300,
       height: HEIGHT,
-      padding: [10, 8, 0, 0],
+      padding: [10, 18, 0, 0],
       legend: { show: false },
       cursor: {
         sync: { key: shared.key, setSeries: false },
@@ -184,8 +199,21 @@ function create(spec: ChartSpec, host: HTMLDivElement): uPlot {
       },
       scales: { x: { time: true, auto: false }, y: { auto: false } },
       axes: [
-        { ...axis, space: 72, size: 28, grid: { show: false }, values: (_, ticks) => ticks.map((at) => timeOf(at)) },
-        { ...axis, space: 34, size: 62, values: (_, ticks) => ticks.map(spec.tick ?? spec.say), ...(spec.binary ? { incrs: BINARY_STEPS } : {}) },
+        {
+          ...axis,
+          space: 56,
+          incrs: TIME_STEPS_S,
+          size: 28,
+          grid: { show: false },
+          values: (_, ticks) => ticks.map((at) => timeOf(at)),
+        },
+        {
+          ...axis,
+          space: 34,
+          size: 62,
+          values: (_, ticks) => ticks.map(spec.tick ?? spec.say),
+          ...(spec.binary ? { incrs: BINARY_STEPS } : {}),
+        },
       ],
       series: [
         {},

@@ -20,6 +20,8 @@ export function Dialog({ title, onClose, side = false, children }: DialogProps) 
     const before = document.activeElement as HTMLElement | null;
     const element = box.current;
     element?.showModal();
+    // Without a field that asks for it, the focus belongs to the window and not to its close button.
+    if (!element?.querySelector('[data-focused]')) element?.focus();
     return () => {
       element?.close();
       before?.focus?.();
@@ -28,6 +30,7 @@ export function Dialog({ title, onClose, side = false, children }: DialogProps) 
   return (
     <dialog
       ref={box}
+      tabIndex={-1}
       class={side ? 'dialog drawer' : 'dialog'}
       aria-labelledby={id}
       onCancel={(event) => {

@@ -2,7 +2,8 @@
 // each of the five petals grows with what it stands for.
 
 const PETAL = 'M-3-9C-17-18-27-33-19-43C-9-50 13-49 21-40C26-30 12-18 3-9Z';
-const STAR = 'M0.0 -8.5L12.6 -16.8L8.1 -2.6L19.9 6.8L5.0 6.9L-0.4 21.0L-5.0 6.9L-20.1 6.1L-8.1 -2.6L-12.0 -17.2Z';
+const STAR =
+  'M0.0 -8.5L12.6 -16.8L8.1 -2.6L19.9 6.8L5.0 6.9L-0.4 21.0L-5.0 6.9L-20.1 6.1L-8.1 -2.6L-12.0 -17.2Z';
 const TURN_DEGREES = 72;
 
 export function Logo({ size = 28 }: { size?: number }) {
@@ -38,7 +39,7 @@ export function HealthFlower({ petals }: { petals: Petal[] }) {
   return (
     <svg
       class="health-flower"
-      viewBox="-96 -72 192 148"
+      viewBox="-52 -52 104 104"
       role="img"
       aria-label={petals.map(({ name, words }) => `${name}: ${words}`).join('; ')}
     >
@@ -53,7 +54,14 @@ export function HealthFlower({ petals }: { petals: Petal[] }) {
       {petals.map(({ name, mood }, index) => {
         const [x, y, anchor] = NAME_PLACES[index] ?? [0, 0, 'middle'];
         return (
-          <text key={name} class={`petal-name ${mood}`} x={x} y={y} text-anchor={anchor} aria-hidden="true">
+          <text
+            key={name}
+            class={`petal-name ${mood}`}
+            x={x}
+            y={y}
+            text-anchor={anchor}
+            aria-hidden="true"
+          >
             {name}
           </text>
         );

@@ -5,7 +5,15 @@ import { useEffect } from 'preact/hooks';
 import { Logo } from './flower';
 import { ThemeToggle } from './theme-toggle';
 
-export function Gate({ title, lead, children }: { title: string; lead?: ComponentChildren; children: ComponentChildren }) {
+export function Gate({
+  title,
+  lead,
+  children,
+}: {
+  title: string;
+  lead?: ComponentChildren;
+  children: ComponentChildren;
+}) {
   useEffect(() => {
     document.title = `${title} · Periwinkle`;
   }, [title]);

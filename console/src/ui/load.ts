@@ -27,7 +27,11 @@ export function useLoad<T>(key: string, read: () => Promise<T>): Loaded<T> {
       (value) => mine === turn.current && setState({ key, value, error: '' }),
       (problem: unknown) =>
         mine === turn.current &&
-        setState((old) => ({ key, value: old.key === key ? old.value : null, error: wordsOf(problem) })),
+        setState((old) => ({
+          key,
+          value: old.key === key ? old.value : null,
+          error: wordsOf(problem),
+        })),
     );
   }, [key]);
   useEffect(() => {

@@ -5,12 +5,26 @@ const WIDTH = 120;
 const HEIGHT = 32;
 const POINTS_MAX = 60;
 
-export function Sparkline({ values, max, color }: { values: number[]; max?: number; color: string }) {
+export function Sparkline({
+  values,
+  max,
+  color,
+}: {
+  values: number[];
+  max?: number;
+  color: string;
+}) {
   const shown = values.slice(-POINTS_MAX);
-  if (shown.length < 2) return <svg class="sparkline" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true" />;
+  if (shown.length < 2)
+    return <svg class="sparkline" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true" />;
   const line = pathOf(shown, max ?? Math.max(...shown, 1e-9) * 1.15);
   return (
-    <svg class="sparkline" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+    <svg
+      class="sparkline"
+      viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+      preserveAspectRatio="none"
+      aria-hidden="true"
+    >
       <path class={`spark-area ${color}`} d={`${line}V${HEIGHT}H${xOf(0, shown.length)}Z`} />
       <path class={`spark-line ${color}`} d={line} />
     </svg>

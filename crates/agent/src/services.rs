@@ -21,6 +21,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use periwinkle_core::auth::{AcceptedHosts, SessionPolicy, Sessions};
 use periwinkle_core::config::Config;
+use periwinkle_core::time::UnixMillis;
 use periwinkle_db::Database;
 use serde_json::{Value, json};
 
@@ -124,7 +125,7 @@ impl Services {
     pub async fn start(self) -> Running {
         let mut supervisor = Supervisor::new(self.clock.clone());
         let (listeners, listening) = stop();
-        let mut extra = Router::new();
+        let extra = Router::new();
 
         let db = self.db.clone();
         let service = Service::new("db", move |ctx| database::run(db.clone(), ctx));
@@ -137,30 +138,9 @@ impl Services {
         supervisor.start(Service::new("changes", tell)).await;
 
         #[cfg(feature = "metrics")]
-        if self.config.metrics.enable {
-            let metrics = crate::metrics::service(&self.config, &self.db, &self.events);
-            let feed = metrics.feed();
-            self.status.add("metrics", {
-                let feed = feed.clone();
-                move || crate::metrics::show(&feed)
-            });
-            extra = extra.merge(api::metrics_router(feed));
-            supervisor.start(metrics.into_service()).await;
-        }
-
+        let extra = self.start_metrics(&mut supervisor, extra).await;
         #[cfg(feature = "sync")]
-        {
-            let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events);
-            let handle = sync.handle();
-            self.status.add("sync", {
-                let handle = handle.clone();
-                move || handle.show()
-            });
-            extra = extra.merge(api::sync_router(handle));
-            if self.config.sync.enable {
-                supervisor.start(sync.into_service()).await;
-            }
-        }
+        let extra = self.start_sync(&mut supervisor, extra).await;
 
         let places = Arc::new(RwLock::new(Vec::new()));
         self.add_status(&supervisor, &places);
@@ -180,6 +160,35 @@ impl Services {
             stop_timeout,
             _state: self.state,
         }
+    }
+
+    #[cfg(feature = "metrics")]
+    async fn start_metrics(&self, supervisor: &mut Supervisor, extra: Router) -> Router {
+        if !self.config.metrics.enable {
+            return extra;
+        }
+        let metrics = crate::metrics::service(&self.config, &self.db, &self.events);
+        let feed = metrics.feed();
+        self.status.add("metrics", {
+            let feed = feed.clone();
+            move || crate::metrics::show(&feed)
+        });
+        supervisor.start(metrics.into_service()).await;
+        extra.merge(api::metrics_router(feed))
+    }
+
+    #[cfg(feature = "sync")]
+    async fn start_sync(&self, supervisor: &mut Supervisor, extra: Router) -> Router {
+        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events);
+        let handle = sync.handle();
+        self.status.add("sync", {
+            let handle = handle.clone();
+            move || handle.show()
+        });
+        if self.config.sync.enable {
+            supervisor.start(sync.into_service()).await;
+        }
+        extra.merge(api::sync_router(handle))
     }
 
     async fn start_servers(
@@ -238,7 +247,7 @@ impl Services {
         let clock = self.clock.clone();
         self.status.add("time", move || {
             let now = clock.now();
-            json!({"wall": now.wall.map(|wall| wall.iso()), "trusted": now.trusted})
+            json!({"wall": now.wall.map(UnixMillis::iso), "trusted": now.trusted})
         });
         let db = self.db.clone();
         self.status.add("db", move || database::show(&db));

@@ -160,7 +160,7 @@ pub const SYNC_BATCH_ROWS_MAX: usize = 64;
 /// Reads of single items on their way at once.
 pub const SYNC_CONFIRMS_MAX: usize = 4;
 /// Parked items that status lists.
-pub const SYNC_PARKED_SHOWN_MAX: usize = 20;
+pub const SYNC_PARKED_ROWS_SHOWN_MAX: usize = 20;
 /// Starts whose epoch request was never answered and that are remembered.
 pub const SYNC_EPOCHS_SENT_MAX: usize = 32;
 /// Age at which an epoch is replaced: a table restored to a younger moment shows nothing in it.
@@ -276,7 +276,7 @@ pub const FETCH_TOTAL_MAX: Duration = Duration::from_secs(60);
 /// How long an idle connection is kept for the next request.
 pub const FETCH_POOL_IDLE_MAX: Duration = Duration::from_secs(30);
 /// Idle connections kept for one host.
-pub const FETCH_POOL_PER_HOST_MAX: usize = 16;
+pub const FETCH_POOL_CONNECTIONS_PER_HOST_MAX: usize = 16;
 /// An answer that is read into memory: DynamoDB's largest is 16 MB of items, as JSON.
 pub const FETCH_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 

@@ -141,6 +141,11 @@ impl SimDisk {
         disk.faults.insert(call, fault);
     }
 
+    /// Forgets the faults that were planned.
+    pub fn heal(&self) {
+        self.lock().faults.clear();
+    }
+
     /// Sets how many bytes all files together may have.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().capacity = bytes;

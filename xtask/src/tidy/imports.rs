@@ -60,9 +60,10 @@ fn strangers(sources: &[Source], folder: &str, parent: &[&str], modules: &[&str]
     for source in rust_below(sources, folder) {
         let inside = source.path[folder.len()..].trim_end_matches(".rs");
         let own: Vec<&str> = inside.split('/').filter(|part| *part != "mod").collect();
-        if !modules.contains(&own[0]) {
+        // The folder's own `mod.rs` belongs to none of them.
+        let Some(module) = own.first().filter(|name| modules.contains(name)) else {
             continue;
-        }
+        };
         for (line, path) in paths_of(&source.text) {
             let Some(absolute) = absolute(&path, parent, &own) else {
                 continue;
@@ -72,10 +73,10 @@ fn strangers(sources: &[Source], folder: &str, parent: &[&str], modules: &[&str]
             };
             if rest
                 .first()
-                .is_some_and(|name| *name != own[0] && modules.contains(name))
+                .is_some_and(|name| name != module && modules.contains(name))
             {
                 let name = absolute.join("::");
-                findings.push(source.finding(line, format!("{} must not name `{name}`", own[0])));
+                findings.push(source.finding(line, format!("{module} must not name `{name}`")));
             }
         }
     }
@@ -279,92 +280,74 @@ mod tests {
 
     #[test]
     fn the_web_server_must_not_name_the_client() {
-        let rule = sides_of_the_agent_do_not_meet;
-        let path = "crates/agent/src/web/files.rs";
-        assert_eq!(check(rule, path, "use crate::fetch::Client;"), [1]);
-        assert_eq!(check(rule, path, "\nuse crate::{net, mqtt::Queue};"), [2]);
-        assert_eq!(check(rule, path, "use super::super::fetch::Client;"), [1]);
+        let in_files = |text| {
+            lines(
+                sides_of_the_agent_do_not_meet,
+                "agent/src/web/files.rs",
+                text,
+            )
+        };
+        assert_eq!(in_files("use crate::fetch::Client;"), [1]);
+        assert_eq!(in_files("\nuse crate::{net, mqtt::Queue};"), [2]);
+        assert_eq!(in_files("use super::super::fetch::Client;"), [1]);
         assert_eq!(
-            check(
-                rule,
-                path,
-                "use crate::web::Session; // not crate::fetch::Client"
-            ),
-            []
+            in_files("use crate::web::Session; // not crate::fetch::Client"),
+            NONE
         );
+        let both = "use crate::{web::A, fetch::B};";
         assert_eq!(
-            check(rule, "crates/agent/src/web.rs", "use super::fetch::Client;"),
+            lines(
+                sides_of_the_agent_do_not_meet,
+                "agent/src/services.rs",
+                both
+            ),
+            NONE
+        );
+        let above = "use super::fetch::Client;";
+        assert_eq!(
+            lines(sides_of_the_agent_do_not_meet, "agent/src/web.rs", above),
             [1]
-        );
-        assert_eq!(
-            check(
-                rule,
-                "crates/agent/src/services.rs",
-                "use crate::{web::A, fetch::B};"
-            ),
-            []
         );
     }
 
     #[test]
     fn one_cloud_service_must_not_name_another() {
-        let rule = cloud_services_do_not_meet;
-        assert_eq!(
-            check(
-                rule,
-                "crates/agent/src/cloud/sync.rs",
-                "use super::shadow::A;"
-            ),
-            [1]
-        );
-        assert_eq!(
-            check(
-                rule,
-                "crates/agent/src/cloud/sync/up.rs",
-                "use super::super::logs::A;"
-            ),
-            [1]
-        );
-        assert_eq!(
-            check(
-                rule,
-                "crates/agent/src/cloud/sync/up.rs",
-                "use super::down::A;"
-            ),
-            []
-        );
-        assert_eq!(
-            check(
-                rule,
-                "crates/agent/src/cloud/sync.rs",
-                "use crate::metrics::Ring;"
-            ),
-            []
-        );
+        let below = |name: &str, text: &str| {
+            lines(
+                cloud_services_do_not_meet,
+                &format!("agent/src/cloud/{name}"),
+                text,
+            )
+        };
+        assert_eq!(below("sync.rs", "use super::shadow::A;"), [1]);
+        assert_eq!(below("sync/up.rs", "use super::super::logs::A;"), [1]);
+        assert_eq!(below("sync/up.rs", "use super::down::A;"), NONE);
+        assert_eq!(below("sync.rs", "use crate::metrics::Ring;"), NONE);
+        assert_eq!(below("mod.rs", "pub use self::sync::A;"), NONE);
     }
 
     #[test]
     fn the_core_must_not_read_a_clock() {
-        let rule = core_touches_no_clock_and_no_socket;
+        let core = |text| lines(core_touches_no_clock_and_no_socket, "core/src/a.rs", text);
+        assert_eq!(core("use std::time::{Duration, Instant};"), [1]);
+        assert_eq!(core("use std::time::Duration;"), NONE);
+        assert_eq!(core("use std::net::IpAddr;"), NONE);
+        let tested = "fn a() {}\n\n#[cfg(test)]\nmod tests {\n    use std::time::Instant;\n}\n";
+        assert_eq!(core(tested), NONE);
+        let elsewhere = "use std::time::Instant;";
         assert_eq!(
-            check(
-                rule,
-                "crates/core/src/a.rs",
-                "use std::time::{Duration, Instant};"
+            lines(
+                core_touches_no_clock_and_no_socket,
+                "db/src/a.rs",
+                elsewhere
             ),
-            [1]
+            NONE
         );
-        assert_eq!(
-            check(rule, "crates/core/src/a.rs", "use std::time::Duration;"),
-            []
-        );
-        assert_eq!(
-            check(rule, "crates/core/src/a.rs", "use std::net::IpAddr;"),
-            []
-        );
-        assert_eq!(
-            check(rule, "crates/db/src/a.rs", "use std::time::Instant;"),
-            []
-        );
+    }
+
+    const NONE: [usize; 0] = [];
+
+    fn lines(rule: super::super::Rule, path: &str, text: &str) -> Vec<usize> {
+        check(rule, &format!("crates/{path}"), text)
     }
 }

@@ -10,7 +10,16 @@ import { Confirm, Dialog } from '../../ui/dialog';
 import { useLoad } from '../../ui/load';
 import { toast } from '../../ui/toasts';
 import { FieldInput, FieldValue } from './field-input';
-import { draftOf, type Drafts, draftsOf, type FieldProblem, formFields, newItem, otherAttributes, patchOf } from './fields';
+import {
+  draftOf,
+  type Drafts,
+  draftsOf,
+  type FieldProblem,
+  formFields,
+  newItem,
+  otherAttributes,
+  patchOf,
+} from './fields';
 import { keyText } from './live';
 
 interface DrawerProps {
@@ -73,7 +82,17 @@ function NewItem({ model, onClose }: { model: Model; onClose: () => void }) {
   );
 }
 
-function OneItem({ model, itemKey, writable, onClose }: { model: Model; itemKey: string[]; writable: boolean; onClose: () => void }) {
+function OneItem({
+  model,
+  itemKey,
+  writable,
+  onClose,
+}: {
+  model: Model;
+  itemKey: string[];
+  writable: boolean;
+  onClose: () => void;
+}) {
   const path = dataPath(model.name, itemKey);
   const loaded = useLoad(path, () => call<Item>('GET', path));
   const [latest, setLatest] = useState<Change | null>(null);
@@ -85,7 +104,8 @@ function OneItem({ model, itemKey, writable, onClose }: { model: Model; itemKey:
     () =>
       onChange((change) => {
         if (change.model !== model.name || keyText(change.key) !== keyText(itemKey)) return;
-        const own = change.origin === 'local' && (saving.current || sameValue(change.item, current.current));
+        const own =
+          change.origin === 'local' && (saving.current || sameValue(change.item, current.current));
         setLatest(own ? null : change);
         if (change.type === 'put' && change.item) loaded.set(() => change.item as Item);
       }),
@@ -97,7 +117,15 @@ function OneItem({ model, itemKey, writable, onClose }: { model: Model; itemKey:
     <div class="stack">
       {latest && <LatestChange change={latest} />}
       {writable ? (
-        <EditItem model={model} item={loaded.value} path={path} gone={latest?.type === 'remove'} saving={saving} onClose={onClose} onSaved={(item) => loaded.set(() => item)} />
+        <EditItem
+          model={model}
+          item={loaded.value}
+          path={path}
+          gone={latest?.type === 'remove'}
+          saving={saving}
+          onClose={onClose}
+          onSaved={(item) => loaded.set(() => item)}
+        />
       ) : (
         <dl class="values">
           {formFields(model).map((field) => (
@@ -167,7 +195,13 @@ function EditItem({ model, item, path, gone, saving, onClose, onSaved }: EditPro
         />
       ))}
       <div class="actions sticky">
-        <Button look="ghost" icon="trash" class="button ghost danger-text" disabled={gone} onClick={() => setRemoving(true)}>
+        <Button
+          look="ghost"
+          icon="trash"
+          class="button ghost danger-text"
+          disabled={gone}
+          onClick={() => setRemoving(true)}
+        >
           Delete
         </Button>
         <span class="spacer" />
@@ -189,7 +223,11 @@ function EditItem({ model, item, path, gone, saving, onClose, onSaved }: EditPro
             onClose();
           }}
         >
-          <p>{model.sync === 'none' ? 'It cannot be brought back.' : 'It is removed here and in the cloud, and cannot be brought back.'}</p>
+          <p>
+            {model.sync === 'none'
+              ? 'It cannot be brought back.'
+              : 'It is removed here and in the cloud, and cannot be brought back.'}
+          </p>
         </Confirm>
       )}
     </form>
@@ -235,7 +273,8 @@ function useSave(): Save {
       await send();
       return true;
     } catch (problem) {
-      if (problem instanceof Problem && problem.field) setWrong([{ field: problem.field, words: problem.words }]);
+      if (problem instanceof Problem && problem.field)
+        setWrong([{ field: problem.field, words: problem.words }]);
       else setError(wordsOf(problem));
       return false;
     } finally {

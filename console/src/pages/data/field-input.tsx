@@ -17,7 +17,14 @@ interface InputProps {
 
 const LONG_CHARS = 60;
 
-export function FieldInput({ field, draft, onDraft, error, locked = false, creating = false }: InputProps) {
+export function FieldInput({
+  field,
+  draft,
+  onDraft,
+  error,
+  locked = false,
+  creating = false,
+}: InputProps) {
   const id = useId();
   const hint = hintOf(field, locked, creating);
   const common = {
@@ -67,7 +74,16 @@ function Control({ field, draft, onDraft, locked, common }: ControlProps) {
   }
   if (isLong(field, draft)) {
     const code = field.type !== 'string';
-    return <textarea {...common} class={code ? 'mono' : undefined} rows={code ? 6 : 4} spellcheck={!code} value={draft} onInput={typed} />;
+    return (
+      <textarea
+        {...common}
+        class={code ? 'mono' : undefined}
+        rows={rowsFor(draft)}
+        spellcheck={!code}
+        value={draft}
+        onInput={typed}
+      />
+    );
   }
   return (
     <input
@@ -89,7 +105,15 @@ function choicesOf(field: Field): string[] | null {
 }
 
 function isLong(field: Field, draft: string): boolean {
-  return ['array', 'object', 'set'].includes(field.type) || draft.length > LONG_CHARS || draft.includes('\n');
+  return (
+    ['array', 'object', 'set'].includes(field.type) ||
+    draft.length > LONG_CHARS ||
+    draft.includes('\n')
+  );
+}
+
+function rowsFor(draft: string): number {
+  return Math.min(14, Math.max(3, draft.split('\n').length));
 }
 
 function hintOf(field: Field, locked: boolean, creating: boolean): string {
@@ -112,14 +136,21 @@ function hintOf(field: Field, locked: boolean, creating: boolean): string {
 }
 
 export function FieldValue({ field, value }: { field: Field; value: unknown }) {
-  const structured = typeof value === 'object' && value !== null && ['array', 'object', 'set'].includes(field.type);
+  const structured =
+    typeof value === 'object' && value !== null && ['array', 'object', 'set'].includes(field.type);
   return (
     <div>
       <dt>
         {field.name}
         <span class="type">{field.type}</span>
       </dt>
-      <dd>{structured ? <pre>{stringifyExact(value, 2)}</pre> : whole(field, value) || <span class="unset">not set</span>}</dd>
+      <dd>
+        {structured ? (
+          <pre>{stringifyExact(value, 2)}</pre>
+        ) : (
+          whole(field, value) || <span class="unset">not set</span>
+        )}
+      </dd>
     </div>
   );
 }

@@ -3,6 +3,7 @@
 
 import { Decimal, exactNumber, parseExact, sameValue, stringifyExact } from '../../api/numbers';
 import type { Field, Item, Model } from '../../api/types';
+import { COLUMNS_MAX } from '../../limits';
 
 export type Drafts = Record<string, string>;
 
@@ -11,29 +12,30 @@ export interface FieldProblem {
   words: string;
 }
 
-/** Attributes that the agent fills in by itself. */
-const CONTEXT = new Set(['pk', 'sk', '_type', 'deviceId']);
 const SHOWN_CHARS_MAX = 60;
 const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$/;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 export function formFields(model: Model): Field[] {
-  const shown = model.fields.filter((field) => !field.hidden && !CONTEXT.has(field.name));
   const rank = (field: Field) => {
     const key = model.keys.indexOf(field.name);
     return key < 0 ? model.keys.length : key;
   };
-  return [...shown].sort((a, b) => rank(a) - rank(b));
+  return [...model.fields].sort((a, b) => rank(a) - rank(b));
 }
 
-/** The key variables first, the most telling one leading; then the other fields. */
+/** The most telling key variable leads; the others, mostly a month or a group, close the row. */
 export function tableFields(model: Model): Field[] {
-  const keys = [...model.keys].reverse();
   const fields = formFields(model);
-  const keyFields = keys.map(
-    (name) => fields.find((field) => field.name === name) ?? { name, type: 'string' as const, required: true },
-  );
-  return [...keyFields, ...fields.filter((field) => !keys.includes(field.name))];
+  const named = (name: string) => fields.find((field) => field.name === name) ?? textField(name);
+  const telling = named(model.keys.at(-1) ?? '');
+  const others = model.keys.slice(0, -1).map(named);
+  const rest = fields.filter(({ name }) => !model.keys.includes(name));
+  return [telling, ...rest.slice(0, COLUMNS_MAX - 1 - others.length), ...others];
+}
+
+function textField(name: string): Field {
+  return { name, type: 'string', required: true };
 }
 
 export function keyOf(model: Model, item: Item): string[] {
@@ -48,7 +50,7 @@ export function otherAttributes(model: Model, item: Item): [string, unknown][] {
 
 /** Whether the agent finds a value by itself when a new item leaves this field empty. */
 export function fillsItself(field: Field): boolean {
-  return Boolean(field.generate) || (field.default !== undefined && field.default !== null);
+  return field.default !== undefined && field.default !== null;
 }
 
 export function draftsOf(fields: Field[], item: Item): Drafts {
@@ -112,7 +114,11 @@ export function newItem(fields: Field[], drafts: Drafts): { item: Item; problems
 }
 
 /** What differs between an item and the form; null takes a field away. */
-export function patchOf(fields: Field[], before: Item, drafts: Drafts): { patch: Item; problems: FieldProblem[] } {
+export function patchOf(
+  fields: Field[],
+  before: Item,
+  drafts: Drafts,
+): { patch: Item; problems: FieldProblem[] } {
   const patch: Item = {};
   const problems: FieldProblem[] = [];
   for (const field of fields) {
@@ -135,12 +141,26 @@ export function patchOf(fields: Field[], before: Item, drafts: Drafts): { patch:
 export function shown(field: Field, value: unknown): string {
   if (value === undefined || value === null) return '';
   if (field.type === 'date') return shownDate(value);
-  if (typeof value === 'number' && !Number.isInteger(value)) return String(Number(value.toPrecision(6)));
-  const text = typeof value === 'object' && !(value instanceof Decimal) ? stringifyExact(value) : String(value);
+  if (typeof value === 'number' || value instanceof Decimal) return shownNumber(String(value));
+  const text = typeof value === 'object' ? stringifyExact(value) : String(value);
   return text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text;
 }
 
-function read(field: Field, draft: string, problems: FieldProblem[], take: (value: unknown) => void): void {
+/** Fractions are rounded to what can be compared at a glance; the drawer has every digit. */
+function shownNumber(text: string): string {
+  const value = Number(text);
+  if (Number.isInteger(value) || Math.abs(value) >= 1e12) return text;
+  return String(
+    Math.abs(value) >= 1000 ? Math.round(value * 100) / 100 : Number(value.toPrecision(6)),
+  );
+}
+
+function read(
+  field: Field,
+  draft: string,
+  problems: FieldProblem[],
+  take: (value: unknown) => void,
+): void {
   try {
     take(valueOf(field, draft));
   } catch (problem) {
@@ -160,7 +180,12 @@ function jsonOf(draft: string, fits: (value: unknown) => boolean, wanted: string
 }
 
 function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Decimal);
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Decimal)
+  );
 }
 
 function timeOf(value: unknown): Date {
@@ -172,7 +197,10 @@ function localTime(value: unknown): string {
   const when = timeOf(value);
   if (Number.isNaN(when.getTime())) return '';
   const shifted = new Date(when.getTime() - when.getTimezoneOffset() * 60_000);
-  return shifted.toISOString().slice(0, -1).replace(/\.000$/, '');
+  return shifted
+    .toISOString()
+    .slice(0, -1)
+    .replace(/\.000$/, '');
 }
 
 function isoTime(draft: string): string {

@@ -17,12 +17,20 @@ export function keyText(key: readonly string[]): string {
   return key.join('\u0000');
 }
 
-export function applyChange(model: Model, page: ItemPage, change: Change, view: View): { page: ItemPage; outcome: Outcome } {
+export function applyChange(
+  model: Model,
+  page: ItemPage,
+  change: Change,
+  view: View,
+): { page: ItemPage; outcome: Outcome } {
   const wanted = keyText(change.key);
   const index = page.items.findIndex((item) => keyText(keyOf(model, item)) === wanted);
   if (change.type === 'remove' || !change.item) {
     if (index < 0) return { page, outcome: 'elsewhere' };
-    return { page: { ...page, items: page.items.filter((_, at) => at !== index) }, outcome: 'removed' };
+    return {
+      page: { ...page, items: page.items.filter((_, at) => at !== index) },
+      outcome: 'removed',
+    };
   }
   if (index >= 0) {
     const items = [...page.items];
@@ -33,9 +41,15 @@ export function applyChange(model: Model, page: ItemPage, change: Change, view: 
 }
 
 /** A new row goes where the order wants it, if that place is on this page. */
-function insert(model: Model, page: ItemPage, item: Item, view: View): { page: ItemPage; outcome: Outcome } {
+function insert(
+  model: Model,
+  page: ItemPage,
+  item: Item,
+  view: View,
+): { page: ItemPage; outcome: Outcome } {
   // A prefix is matched by the agent against the stored key; guessing it here could show a row too many.
-  if (view.prefix !== '' || page.items.length >= PAGE_ROWS_MAX) return { page, outcome: 'elsewhere' };
+  if (view.prefix !== '' || page.items.length >= PAGE_ROWS_MAX)
+    return { page, outcome: 'elsewhere' };
   const text = keyText(keyOf(model, item));
   const before = (other: Item) => {
     const otherText = keyText(keyOf(model, other));

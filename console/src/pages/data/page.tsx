@@ -46,7 +46,11 @@ function Models({ models, current }: { models: Model[]; current: string | undefi
   return (
     <nav class="models" aria-label="Models">
       {models.map(({ name, sync }) => (
-        <Link key={name} to={dataAddress(name)} aria-current={name === current ? 'page' : undefined}>
+        <Link
+          key={name}
+          to={dataAddress(name)}
+          aria-current={name === current ? 'page' : undefined}
+        >
           <strong>{name}</strong>
           <span>{DIRECTION[sync].short}</span>
         </Link>

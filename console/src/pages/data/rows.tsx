@@ -2,9 +2,9 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { call, dataPath } from '../../api/client';
-import type { Change, ItemPage, Model } from '../../api/types';
+import type { ItemPage, Model } from '../../api/types';
 import { PAGE_ROWS } from '../../limits';
-import { generation, onChange } from '../../state/device';
+import { generation } from '../../state/device';
 import { dataAddress, go, place } from '../../state/route';
 import { canEdit } from '../../state/session';
 import { Button, Empty, Failure, Loading } from '../../ui/basics';
@@ -12,12 +12,11 @@ import { Icon } from '../../ui/icons';
 import { useLoad } from '../../ui/load';
 import { DIRECTION } from './direction';
 import { ItemDrawer } from './drawer';
-import { applyChange, keyText } from './live';
-import { type Mark, Table } from './table';
+import { keyText } from './live';
+import { useLiveRows } from './live-rows';
+import { Table } from './table';
 
 const PREFIX_PAUSE_MS = 300;
-/** How long a removed row stays visible as removed. */
-const FAREWELL_MS = 1_200;
 
 export function Rows({ model }: { model: Model }) {
   const [prefix, setPrefix] = useState('');
@@ -25,7 +24,9 @@ export function Rows({ model }: { model: Model }) {
   // The tokens of the pages walked through; the last one is of the page on screen.
   const [tokens, setTokens] = useState<string[]>([]);
   const token = tokens.at(-1) ?? '';
-  const rows = useLoad(JSON.stringify([prefix, reverse, token]), () => readPage(model, prefix, reverse, token));
+  const rows = useLoad(JSON.stringify([prefix, reverse, token]), () =>
+    readPage(model, prefix, reverse, token),
+  );
   const live = useLiveRows(model, rows.set, { prefix, reverse, first: token === '' });
   const reload = () => {
     live.forget();
@@ -54,16 +55,23 @@ export function Rows({ model }: { model: Model }) {
         )}
       </header>
       <div class="toolbar">
-        <PrefixField onPrefix={(text) => (setPrefix(text), restart())} />
-        <Button icon="sort" aria-pressed={reverse} onClick={() => (setReverse(!reverse), restart())}>
-          Last first
+        <PrefixField
+          name={model.keys[0] ?? 'key'}
+          onPrefix={(text) => (setPrefix(text), restart())}
+        />
+        <Button
+          icon="sort"
+          aria-pressed={reverse}
+          onClick={() => (setReverse(!reverse), restart())}
+        >
+          <span>Last first</span>
         </Button>
         <Button icon="retry" onClick={reload}>
-          Refresh
+          <span>Refresh</span>
         </Button>
       </div>
       <div role="status">
-        {live.elsewhere > 0 && (
+        {live.elsewhere && (
           <p class="elsewhere">
             New rows arrived outside this view.
             <Button look="ghost" onClick={() => (restart(), reload())}>
@@ -74,8 +82,12 @@ export function Rows({ model }: { model: Model }) {
       </div>
       {rows.error && <Failure what="The rows" words={rows.error} retry={reload} />}
       {!rows.value && !rows.error && <Loading rows={6} what="the rows" />}
-      {rows.value && rows.value.items.length === 0 && <NoRows model={model} prefix={prefix} writable={writable} />}
-      {rows.value && rows.value.items.length > 0 && <Table model={model} items={rows.value.items} marks={live.marks} />}
+      {rows.value && rows.value.items.length === 0 && rows.value.next === null && (
+        <NoRows model={model} prefix={prefix} writable={writable} />
+      )}
+      {rows.value && rows.value.items.length > 0 && (
+        <Table model={model} items={rows.value.items} marks={live.marks} />
+      )}
       {rows.value && (
         <Pages
           page={tokens.length + 1}
@@ -98,7 +110,12 @@ export function Rows({ model }: { model: Model }) {
   );
 }
 
-function readPage(model: Model, prefix: string, reverse: boolean, token: string): Promise<ItemPage> {
+function readPage(
+  model: Model,
+  prefix: string,
+  reverse: boolean,
+  token: string,
+): Promise<ItemPage> {
   const query = new URLSearchParams({ limit: String(PAGE_ROWS) });
   if (prefix !== '') query.set('prefix', prefix);
   if (reverse) query.set('reverse', 'true');
@@ -106,54 +123,16 @@ function readPage(model: Model, prefix: string, reverse: boolean, token: string)
   return call<ItemPage>('GET', `${dataPath(model.name)}?${query}`);
 }
 
-interface Live {
-  marks: Map<string, Mark>;
-  elsewhere: number;
-  forget: () => void;
-}
-
-type View = Parameters<typeof applyChange>[3];
-
-/** Lets changes of this model flow into the rows on screen and remembers where they came from. */
-function useLiveRows(model: Model, set: (change: (page: ItemPage) => ItemPage) => void, view: View): Live {
-  const [marks, setMarks] = useState(() => new Map<string, Mark>());
-  const [elsewhere, setElsewhere] = useState(0);
-  const viewNow = useRef(view);
-  viewNow.current = view;
-  useEffect(() => {
-    function apply(change: Change): void {
-      set((page) => {
-        const result = applyChange(model, page, change, viewNow.current);
-        if (result.outcome === 'elsewhere' && change.type === 'put') setElsewhere((many) => many + 1);
-        return result.page;
-      });
-    }
-    return onChange((change) => {
-      if (change.model !== model.name) return;
-      const key = keyText(change.key);
-      setMarks((old) => {
-        const turn = (old.get(key)?.turn ?? 0) + 1;
-        return new Map(old).set(key, { origin: change.origin, type: change.type, turn });
-      });
-      if (change.type === 'remove') setTimeout(() => apply(change), FAREWELL_MS);
-      else apply(change);
-    });
-  }, [model]);
-  const forget = () => setElsewhere(0);
-  useEffect(forget, [view.prefix, view.reverse, view.first]);
-  return { marks, elsewhere, forget };
-}
-
-function PrefixField({ onPrefix }: { onPrefix: (text: string) => void }) {
+function PrefixField({ name, onPrefix }: { name: string; onPrefix: (text: string) => void }) {
   const timer = useRef<number | undefined>(undefined);
   useEffect(() => () => clearTimeout(timer.current), []);
   return (
     <label class="search">
       <Icon name="search" />
-      <span class="visually-hidden">Key starts with</span>
+      <span class="visually-hidden">{`${name} starts with`}</span>
       <input
         type="search"
-        placeholder="Key starts with"
+        placeholder={`${name} starts with`}
         autocapitalize="none"
         spellcheck={false}
         onInput={(event) => {
@@ -169,9 +148,9 @@ function PrefixField({ onPrefix }: { onPrefix: (text: string) => void }) {
 function NoRows({ model, prefix, writable }: { model: Model; prefix: string; writable: boolean }) {
   if (prefix !== '') {
     return (
-      <Empty icon="search" title="No key starts like this">
+      <Empty icon="search" title="Nothing starts like this">
         <p>
-          Nothing in {model.name} begins with “{prefix}”.
+          No {model.name} has a {model.keys[0]} that begins with “{prefix}”.
         </p>
       </Empty>
     );
@@ -196,7 +175,8 @@ interface PagesProps {
 }
 
 function Pages({ page, rows, next, onBack, onNext }: PagesProps) {
-  if (page === 1 && next === null) return <p class="muted pages">{rows > 0 ? `${rows} in all` : ''}</p>;
+  if (page === 1 && next === null)
+    return <p class="muted pages">{rows > 0 ? `${rows} in all` : ''}</p>;
   return (
     <nav class="pages" aria-label="Pages of rows">
       <Button icon="left" disabled={page === 1} onClick={onBack}>

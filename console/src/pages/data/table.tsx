@@ -2,7 +2,6 @@
 // came from.
 
 import type { Field, Item, Model } from '../../api/types';
-import { COLUMNS_MAX } from '../../limits';
 import { dataAddress, go } from '../../state/route';
 import { Link, Pill } from '../../ui/basics';
 import { keyOf, shown, tableFields } from './fields';
@@ -15,8 +14,16 @@ export interface Mark {
   turn: number;
 }
 
-export function Table({ model, items, marks }: { model: Model; items: Item[]; marks: Map<string, Mark> }) {
-  const columns = tableFields(model).slice(0, COLUMNS_MAX);
+export function Table({
+  model,
+  items,
+  marks,
+}: {
+  model: Model;
+  items: Item[];
+  marks: Map<string, Mark>;
+}) {
+  const columns = tableFields(model);
   return (
     <div class="card table-box" role="region" aria-label={`Rows of ${model.name}`} tabIndex={0}>
       <table>
@@ -27,15 +34,21 @@ export function Table({ model, items, marks }: { model: Model; items: Item[]; ma
                 {name}
               </th>
             ))}
-            <th scope="col">
-              <span class="visually-hidden">Latest change</span>
-            </th>
           </tr>
         </thead>
         <tbody>
           {items.map((item) => {
             const key = keyOf(model, item);
-            return <Row key={keyText(key)} model={model} item={item} itemKey={key} columns={columns} mark={marks.get(keyText(key))} />;
+            return (
+              <Row
+                key={keyText(key)}
+                model={model}
+                item={item}
+                itemKey={key}
+                columns={columns}
+                mark={marks.get(keyText(key))}
+              />
+            );
           })}
         </tbody>
       </table>
@@ -56,23 +69,40 @@ function Row({ model, item, itemKey, columns, mark }: RowProps) {
   return (
     <tr class={classOf(mark)} onClick={() => getSelection()?.isCollapsed !== false && go(address)}>
       {columns.map((field, index) => (
-        <Cell key={field.name} field={field} value={item[field.name]} to={index === 0 ? address : null} />
+        <Cell
+          key={field.name}
+          field={field}
+          value={item[field.name]}
+          {...(index === 0 ? { to: address, mark } : {})}
+        />
       ))}
-      <td class="origin">{mark && <Origin mark={mark} />}</td>
     </tr>
   );
 }
 
-function Cell({ field, value, to }: { field: Field; value: unknown; to: string | null }) {
+interface CellProps {
+  field: Field;
+  value: unknown;
+  /** Only the first cell names its row, leads to it and says where its latest change came from. */
+  to?: string;
+  mark?: Mark | undefined;
+}
+
+function Cell({ field, value, to, mark }: CellProps) {
   const text = shown(field, value);
-  if (to !== null) {
+  if (to !== undefined) {
     return (
       <th scope="row">
         <Link to={to}>{text || '(empty)'}</Link>
+        {mark && <Origin mark={mark} />}
       </th>
     );
   }
-  return <td class={field.type === 'number' ? 'number' : undefined}>{text || <span class="unset">–</span>}</td>;
+  return (
+    <td class={field.type === 'number' ? 'number' : undefined}>
+      {text || <span class="unset">–</span>}
+    </td>
+  );
 }
 
 function Origin({ mark }: { mark: Mark }) {

@@ -1,6 +1,6 @@
 // The recent past as charts. A module of its own because it brings uPlot.
 
-import { signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import type { Sample } from '../../api/types';
 import { byteRate, bytes, celsius, duration, percent, plain, text } from '../../format';
@@ -8,8 +8,16 @@ import { samples } from '../../state/device';
 import { Chart, type ChartSpec, type Series } from '../../ui/chart';
 
 const WINDOWS_S = [60, 300, 900, 3_600];
-const windowS = signal(300);
+const chosenS = signal<number | null>(null);
+const LITTLE_S = 100;
 const CORES_DRAWN_MAX = 16;
+
+/** What somebody chose; until then five minutes, or one while there is little to show yet. */
+const windowS = computed(() => {
+  const all = samples.value;
+  const knownS = ((all.at(-1)?.at_ms ?? 0) - (all[0]?.at_ms ?? 0)) / 1000;
+  return chosenS.value ?? (knownS < LITTLE_S ? 60 : 300);
+});
 
 export function Charts() {
   const last = samples.value.at(-1);
@@ -46,7 +54,7 @@ function WindowChoice() {
             type="radio"
             name="window"
             checked={windowS.value === seconds}
-            onChange={() => (windowS.value = seconds)}
+            onChange={() => (chosenS.value = seconds)}
           />
           <span>{duration(seconds * 1000)}</span>
         </label>
@@ -73,7 +81,14 @@ function Cores({ cores }: { cores: number[] }) {
         return (
           <g key={index}>
             <rect class="core-bed" x={index * 8 + 1} y="0" width="6" height="20" rx="2" />
-            <rect class="core-fill" x={index * 8 + 1} y={20 - height} width="6" height={height} rx="2" />
+            <rect
+              class="core-fill"
+              x={index * 8 + 1}
+              y={20 - height}
+              width="6"
+              height={height}
+              rx="2"
+            />
           </g>
         );
       })}
@@ -97,7 +112,9 @@ function specsOf(cores: number, warm: boolean): ChartSpec[] {
     {
       id: 'memory',
       title: 'Memory',
-      series: [{ label: 'used', color: 'c2', value: ({ mem_used_bytes }) => mem_used_bytes, fill: true }],
+      series: [
+        { label: 'used', color: 'c2', value: ({ mem_used_bytes }) => mem_used_bytes, fill: true },
+      ],
       say: (value) => text(bytes(value)),
       tick: (value) => text(bytes(value, 'short')),
       binary: true,
@@ -125,7 +142,9 @@ function specsOf(cores: number, warm: boolean): ChartSpec[] {
     {
       id: 'disk',
       title: 'Disk',
-      series: [{ label: 'used', color: 'c5', value: ({ disk_used_bytes }) => disk_used_bytes, fill: true }],
+      series: [
+        { label: 'used', color: 'c5', value: ({ disk_used_bytes }) => disk_used_bytes, fill: true },
+      ],
       say: (value) => text(bytes(value)),
       tick: (value) => text(bytes(value, 'short')),
       binary: true,

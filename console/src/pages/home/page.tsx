@@ -3,7 +3,7 @@
 import { type ComponentType } from 'preact';
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { samples, status } from '../../state/device';
+import { samples, status, troubles } from '../../state/device';
 import { Notice } from '../../ui/basics';
 import { DatabaseCard } from './database';
 import { Hero } from './hero';
@@ -26,7 +26,7 @@ export function HomePage() {
       )}
       {Charts.value && samples.value.length > 0 && <Charts.value />}
       <div class="columns">
-        <Services services={status.value?.services ?? null} />
+        <Services services={status.value?.services ?? null} trouble={troubles.value.status} />
         <DatabaseCard />
       </div>
     </div>

@@ -1,9 +1,18 @@
 // The numbers of this moment, each with a line of the last minute.
 
 import type { Sample } from '../../api/types';
-import { type Amount, byteRate, bytes, celsius, duration, percent, plain, text } from '../../format';
-import { samples } from '../../state/device';
-import { Loading } from '../../ui/basics';
+import {
+  type Amount,
+  byteRate,
+  bytes,
+  celsius,
+  duration,
+  percent,
+  plain,
+  text,
+} from '../../format';
+import { samples, troubles } from '../../state/device';
+import { Loading, Notice } from '../../ui/basics';
 import { Sparkline } from '../../ui/sparkline';
 
 interface Tile {
@@ -21,7 +30,7 @@ export function Tiles() {
   if (!last) {
     return (
       <section class="card" aria-label="Now">
-        <Loading rows={2} what="the measurements" />
+        <NoSamples />
       </section>
     );
   }
@@ -42,66 +51,93 @@ export function Tiles() {
   );
 }
 
+function NoSamples() {
+  const trouble = troubles.value.metrics;
+  if (!trouble) return <Loading rows={2} what="the measurements" />;
+  return (
+    <Notice mood="info" title="There are no measurements of this device.">
+      <p>{trouble}</p>
+    </Notice>
+  );
+}
+
 function tilesOf(last: Sample, recent: Sample[]): Tile[] {
   const cores = last.cores.length;
-  const tiles: Tile[] = [
+  const past = (value: (sample: Sample) => number | null) =>
+    recent.map((sample) => value(sample) ?? 0);
+  return [
     {
       name: 'Processor',
-      amount: percent(last.cpu_pct),
+      amount: known(last.cpu_pct, percent),
       note: cores === 1 ? '1 core' : `${cores} cores`,
-      values: recent.map(({ cpu_pct }) => cpu_pct),
+      values: past(({ cpu_pct }) => cpu_pct),
       max: 100,
       color: 'c1',
     },
     {
       name: 'Memory',
-      amount: bytes(last.mem_used_bytes),
-      note: `of ${text(bytes(last.mem_total_bytes))}`,
-      values: recent.map(({ mem_used_bytes }) => mem_used_bytes),
-      max: last.mem_total_bytes,
+      amount: known(last.mem_used_bytes, bytes),
+      note: `of ${text(known(last.mem_total_bytes, bytes))}`,
+      values: past(({ mem_used_bytes }) => mem_used_bytes),
+      ...(last.mem_total_bytes ? { max: last.mem_total_bytes } : {}),
       color: 'c2',
     },
     {
       name: 'Network in',
-      amount: byteRate(last.net_rx_bps),
-      note: `out ${text(byteRate(last.net_tx_bps))}`,
-      values: recent.map(({ net_rx_bps }) => net_rx_bps),
+      amount: known(last.net_rx_bps, byteRate),
+      note: `out ${text(known(last.net_tx_bps, byteRate))}`,
+      values: past(({ net_rx_bps }) => net_rx_bps),
       color: 'c3',
     },
     {
       name: 'Load',
-      amount: plain(last.load1),
+      amount: known(last.load1, plain),
       note: 'over one minute',
-      values: recent.map(({ load1 }) => load1),
-      max: Math.max(cores, ...recent.map(({ load1 }) => load1)),
+      values: past(({ load1 }) => load1),
+      max: Math.max(cores, ...past(({ load1 }) => load1)),
       color: 'c4',
     },
     {
       name: 'Disk free',
-      amount: bytes(last.disk_total_bytes - last.disk_used_bytes),
-      note: `of ${text(bytes(last.disk_total_bytes))}`,
-      values: recent.map((sample) => sample.disk_total_bytes - sample.disk_used_bytes),
-      max: last.disk_total_bytes,
+      amount: known(diskFree(last), bytes),
+      note: `of ${text(known(last.disk_total_bytes, bytes))}`,
+      values: past(diskFree),
+      ...(last.disk_total_bytes ? { max: last.disk_total_bytes } : {}),
       color: 'c5',
     },
+    typeof last.temp_c === 'number'
+      ? temperature(
+          last.temp_c,
+          past(({ temp_c }) => temp_c),
+        )
+      : uptime(last),
   ];
-  tiles.push(last.temp_c === null || last.temp_c === undefined ? uptime(last) : temperature(last.temp_c, recent));
-  return tiles;
 }
 
-function temperature(now: number, recent: Sample[]): Tile {
+function known(value: number | null, say: (value: number) => Amount): Amount {
+  return typeof value === 'number' ? say(value) : { value: '–', unit: '' };
+}
+
+function diskFree({ disk_total_bytes, disk_used_bytes }: Sample): number | null {
+  return disk_total_bytes === null || disk_used_bytes === null
+    ? null
+    : disk_total_bytes - disk_used_bytes;
+}
+
+function temperature(now: number, values: number[]): Tile {
   return {
     name: 'Temperature',
     amount: celsius(now),
     note: now >= 80 ? 'hot' : now >= 65 ? 'warm' : 'comfortable',
-    values: recent.map(({ temp_c }) => temp_c ?? 0),
+    values,
     max: 100,
     color: 'c6',
   };
 }
 
-function uptime(last: Sample): Tile {
-  const [first = '0', unit = 's', ...rest] = duration(last.uptime_s * 1000).split(' ');
+function uptime({ uptime_s }: Sample): Tile {
+  const [first = '–', unit = '', ...rest] =
+    uptime_s === null ? [] : duration(uptime_s * 1000).split(' ');
   return {
     name: 'Device up',
     amount: { value: first, unit },

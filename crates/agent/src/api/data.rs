@@ -26,7 +26,7 @@ pub(super) async fn list(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &model)?;
-    let (properties, find) = parse_find(query)?;
+    let (properties, find) = parse_find(model, query)?;
     let page = api.db.find(model.name(), &properties, &find)?;
     let items = page.items.into_iter().map(Value::Map).collect();
     let next = page.next.map_or(Value::Null, Value::from);
@@ -34,7 +34,7 @@ pub(super) async fn list(
     Ok(value_answer(StatusCode::OK, &Value::Map(body)))
 }
 
-fn parse_find(query: Vec<(String, String)>) -> Result<(Map, Find), Problem> {
+fn parse_find(model: &Model, query: Vec<(String, String)>) -> Result<(Map, Find), Problem> {
     let mut properties = Map::new();
     let mut find = Find::new().limit(limits::API_PAGE_ROWS);
     for (name, value) in query {
@@ -44,7 +44,10 @@ fn parse_find(query: Vec<(String, String)>) -> Result<(Map, Find), Problem> {
             "reverse" if parse_switch(&name, &value)? => find = find.reverse(),
             "reverse" => {}
             "prefix" => find = find.prefix(value),
-            _ => drop(properties.insert(name, value)),
+            _ => {
+                let value = model.value_from_text(&name, &value);
+                properties.insert(name, value.map_err(DbError::from)?);
+            }
         }
     }
     Ok((properties, find))
@@ -176,7 +179,10 @@ fn with_key(db: &Database, model: &Model, key: &str, mut properties: Map) -> Res
                 let detail = format!("{name} is part of the key and differs from the path.");
                 return Err(Problem::bad_request("key_differs", detail).field(name));
             }
-            _ => drop(properties.insert(name, value)),
+            _ => {
+                let value = model.value_from_text(&name, &value);
+                properties.insert(name, value.map_err(DbError::from)?);
+            }
         }
     }
     Ok(properties)

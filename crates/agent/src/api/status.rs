@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Api;
 use super::session::json_answer;
@@ -22,5 +22,5 @@ pub(super) async fn show(State(api): State<Api>, identity: Identity) -> Result<R
         let sections = status.as_object_mut().expect("it was made as an object");
         sections.extend(api.status.show());
     }
-    Ok(json_answer(StatusCode::OK, &Value::from(status)))
+    Ok(json_answer(StatusCode::OK, &status))
 }

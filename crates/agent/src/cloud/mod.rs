@@ -1,5 +1,5 @@
 //! The services that speak to the maker's AWS account. None imports another; they meet in
 //! `services` and through the database.
 
-pub mod identity;
+pub mod credentials;
 pub mod sync;

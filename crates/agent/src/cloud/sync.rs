@@ -18,7 +18,7 @@ use periwinkle_db::{ChangeStream, Database, Event, Origin, Since};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::identity::CredentialSource;
+use super::credentials::CredentialSource;
 use crate::events::{Events, Topic};
 use crate::fetch::{Fetch, FetchError, server_date};
 use crate::net::clock::Clock;
@@ -31,12 +31,24 @@ pub struct SyncHandle {
     enabled: bool,
     shown: watch::Receiver<Arc<str>>,
     retry: mpsc::Sender<()>,
+    db: Database,
 }
 
 impl SyncHandle {
     /// The state, as `GET /api/v1/sync` answers it.
     pub fn show(&self) -> serde_json::Value {
-        serde_json::from_str(&self.shown.borrow()).expect("the machine writes JSON")
+        let mut shown: serde_json::Value =
+            serde_json::from_str(&self.shown.borrow()).expect("the machine writes JSON");
+        // The machine tells now and then; what waits is known at any time.
+        let queue = self.db.stats().queue;
+        if self.enabled {
+            shown["queued_rows"] = queue.rows.into();
+            shown["queued_bytes"] = queue.bytes.into();
+            if queue.rows > 0 && shown["state"] == State::Idle.as_str() {
+                shown["state"] = State::Sending.as_str().into();
+            }
+        }
+        shown
     }
 
     /// Whether the configuration switches replication on.
@@ -76,6 +88,7 @@ pub fn service(config: &Arc<Config>, db: &Database, events: &Events) -> SyncServ
         enabled: config.sync.enable,
         shown: shown.subscribe(),
         retry,
+        db: db.clone(),
     };
     let parts = Parts {
         config: config.clone(),
@@ -118,6 +131,8 @@ struct Shell {
     happens: mpsc::UnboundedSender<Happened>,
     told: Instant,
     told_state: Option<State>,
+    /// The kind of trouble that the log knows of.
+    logged: Option<String>,
 }
 
 /// What comes back from tasks; each output of the machine, which bounds them, gives one.
@@ -150,6 +165,7 @@ impl Shell {
             happens,
             told: Instant::now(),
             told_state: None,
+            logged: None,
             parts,
         })
     }
@@ -166,7 +182,7 @@ impl Shell {
             self.tell_state()?;
             heartbeat.beat();
             let timeout = self.machine.poll_timeout().map(|(at, _)| at);
-            let timeout = timeout.map(|at| Instant::from_std(self.clock.instant(at)));
+            let timeout = timeout.map(|at| Instant::now() + at.since(self.clock.mono()));
             let woken = tokio::select! {
                 biased;
                 () = ctx.stop.requested() => Woken::Stop,
@@ -247,6 +263,22 @@ impl Shell {
         }
     }
 
+    /// One line when a kind of trouble begins and one when everything is sent again: what comes
+    /// and goes with every attempt must not fill the disk.
+    fn log_trouble(&mut self, status: &Status) {
+        match &status.reason {
+            Some(reason) if self.logged.as_ref() != Some(&reason.kind) => {
+                let Reason { kind, text, hint } = reason;
+                tracing::warn!(kind, "replication waits: {text}; {hint}");
+                self.logged = Some(kind.clone());
+            }
+            None if status.state == State::Idle && self.logged.take().is_some() => {
+                tracing::info!("replication goes on: everything is sent");
+            }
+            _ => {}
+        }
+    }
+
     /// Tells listeners the state: at once when it is another one, otherwise now and then.
     fn tell_state(&mut self) -> Result<(), ServiceError> {
         let due = self.told.elapsed() >= limits::SYNC_TELL_INTERVAL;
@@ -256,9 +288,7 @@ impl Shell {
             return Ok(());
         }
         let status = self.machine.status(self.clock.uncorrected(), &store)?;
-        if self.told_state != Some(state) {
-            log_state(&status);
-        }
+        self.log_trouble(&status);
         self.told = Instant::now();
         self.told_state = Some(state);
         let text = text(&status);
@@ -267,17 +297,6 @@ impl Shell {
             self.parts.shown.send_replace(text);
         }
         Ok(())
-    }
-}
-
-fn log_state(status: &Status) {
-    match &status.reason {
-        Some(Reason {
-            kind, text, hint, ..
-        }) => {
-            tracing::warn!(state = status.state.as_str(), kind, "{text}; {hint}");
-        }
-        None => tracing::debug!(state = status.state.as_str(), "replication"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,9 @@ struct Shared {
     start: Instant,
     /// What the system's clock lags behind the last time that this device is known to have seen.
     lag: Duration,
+    synchronized: AtomicBool,
+    /// When to look for the time sync's mark again, in milliseconds of the monotonic clock.
+    looked: AtomicU64,
     confirmed: RwLock<Option<Confirmed>>,
 }
 
@@ -33,6 +37,9 @@ struct Confirmed {
 
 /// Written by systemd-timesyncd when the system's clock is synchronised.
 const TIMESYNC_MARK: &str = "/run/systemd/timesync/synchronized";
+
+/// How often that is looked for.
+const TIMESYNC_LOOK_MS: u64 = 5000;
 
 impl Clock {
     /// A clock that never shows less than the build time and the newest file in `state`.
@@ -46,33 +53,49 @@ impl Clock {
                 start: Instant::now(),
                 lag,
                 confirmed,
+                synchronized: AtomicBool::new(false),
+                looked: AtomicU64::new(0),
             }),
         }
     }
 
     /// The time, by every clock.
     pub fn now(&self) -> Now {
-        let mono = self.mono();
-        match self.confirmed() {
-            Some(Confirmed { wall, at }) => Now {
-                mono,
-                wall: Some(wall.plus(mono.since(at))),
-                trusted: true,
-            },
-            None => self.uncorrected(),
+        if let Some(now) = self.confirmed_now() {
+            return now;
         }
+        let now = self.uncorrected();
+        if let (true, Some(wall)) = (now.trusted, now.wall) {
+            self.confirm(wall);
+        }
+        now
     }
 
     /// The time by the machine's own clocks, whatever servers said: what their `Date` is compared
     /// with.
     pub fn uncorrected(&self) -> Now {
-        let trusted = Path::new(TIMESYNC_MARK).exists();
         let wall = system_time().plus(self.shared.lag);
         Now {
             mono: self.mono(),
             wall: Some(wall),
-            trusted,
+            trusted: self.is_synchronized(),
         }
+    }
+
+    /// Whether the system's time sync has done its work; looked up now and then only.
+    fn is_synchronized(&self) -> bool {
+        let now_ms = u64::try_from(self.mono().since_start().as_millis()).unwrap_or(u64::MAX);
+        let looked = self.shared.looked.load(Ordering::Relaxed);
+        let known = self.shared.synchronized.load(Ordering::Relaxed);
+        if known || now_ms < looked {
+            return known;
+        }
+        let found = Path::new(TIMESYNC_MARK).exists();
+        self.shared
+            .looked
+            .store(now_ms + TIMESYNC_LOOK_MS, Ordering::Relaxed);
+        self.shared.synchronized.store(found, Ordering::Relaxed);
+        found
     }
 
     /// The monotonic clock alone; cheap.
@@ -90,9 +113,14 @@ impl Clock {
             .expect("no holder of the clock's lock panics") = Some(Confirmed { wall, at });
     }
 
-    /// The `Instant` of a point on the monotonic clock, for timers of the runtime.
-    pub fn instant(&self, at: Mono) -> Instant {
-        self.shared.start + at.since_start()
+    fn confirmed_now(&self) -> Option<Now> {
+        let mono = self.mono();
+        let Confirmed { wall, at } = self.confirmed()?;
+        Some(Now {
+            mono,
+            wall: Some(wall.plus(mono.since(at))),
+            trusted: true,
+        })
     }
 
     fn confirmed(&self) -> Option<Confirmed> {

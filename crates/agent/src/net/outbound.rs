@@ -31,7 +31,7 @@ pub fn http_client() -> HttpClient {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(limits::FETCH_POOL_IDLE_MAX)
-        .pool_max_idle_per_host(limits::FETCH_POOL_PER_HOST_MAX)
+        .pool_max_idle_per_host(limits::FETCH_POOL_CONNECTIONS_PER_HOST_MAX)
         .build(Connector::new())
 }
 

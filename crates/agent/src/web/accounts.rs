@@ -190,12 +190,12 @@ impl Accounts {
         let user = match standing {
             Standing::Unknown => return Ok(None),
             Standing::Expired => {
-                self.rows.remove_session(&id)?;
+                self.keep(self.rows.remove_session(&id));
                 return Ok(None);
             }
             Standing::Valid { user, save } => {
                 if let Some(record) = save {
-                    self.rows.put_session(&id, &record)?;
+                    self.keep(self.rows.note_session(&id, &record));
                 }
                 user
             }
@@ -341,10 +341,10 @@ impl Accounts {
         let token = SessionToken::from_entropy(entropy);
         let id = token.id();
         let (record, evicted) = self.sessions().open(id, name.clone(), self.clock.now());
-        self.rows.put_session(&id, &record)?;
-        evicted
-            .iter()
-            .try_for_each(|id| self.rows.remove_session(id))?;
+        self.keep(self.rows.put_session(&id, &record));
+        for id in &evicted {
+            self.keep(self.rows.remove_session(id));
+        }
         let xsrf = token.xsrf();
         let login = Login {
             name: name.to_string(),
@@ -363,6 +363,14 @@ impl Accounts {
             login,
             life,
         })
+    }
+
+    /// A session lives in memory; that its row cannot be written, on a full disk for instance,
+    /// must not keep the owner from looking what is wrong.
+    fn keep(&self, written: Result<(), Problem>) {
+        if let Err(problem) = written {
+            tracing::warn!(?problem, "a session will not survive a restart");
+        }
     }
 
     fn admit(&self, address: IpAddr, name: Option<&UserName>) -> Result<(), Problem> {

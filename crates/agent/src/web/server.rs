@@ -88,9 +88,9 @@ impl Server {
         connections: &mut JoinSet<()>,
     ) {
         let peer = accepted.peer.clone();
-        let place = match self.place(&peer) {
-            Some(place) => place,
-            None => return drop(connections.spawn(refuse(accepted))),
+        let Some(place) = self.place(&peer) else {
+            connections.spawn(refuse(accepted));
+            return;
         };
         let connection = Connection {
             dispatch: self.dispatch.clone(),

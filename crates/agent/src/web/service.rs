@@ -147,7 +147,7 @@ impl Drop for AbortOnDrop {
 /// Waits for the owner; never resolves when nobody can make one any more.
 async fn changed(owner: &mut watch::Receiver<bool>) {
     if owner.wait_for(|known| *known).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

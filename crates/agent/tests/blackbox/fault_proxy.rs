@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use serde_json::Value;
+
 /// What happens to the requests of now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -27,6 +29,15 @@ pub struct FaultProxy {
 struct State {
     fault: Fault,
     requests: usize,
+    applied: Vec<Applied>,
+}
+
+/// A write of an item that the table has applied, whether or not its reply came through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    pub sk: String,
+    pub mark: String,
+    pub version: u64,
 }
 
 impl FaultProxy {
@@ -38,6 +49,7 @@ impl FaultProxy {
         let state = Arc::new(Mutex::new(State {
             fault: Fault::None,
             requests: 0,
+            applied: Vec::new(),
         }));
         let shared = state.clone();
         thread::spawn(move || {
@@ -58,6 +70,15 @@ impl FaultProxy {
 
     pub fn set(&self, fault: Fault) {
         self.state.lock().expect("nobody panics with it").fault = fault;
+    }
+
+    /// The writes that were applied, in the order of their answers.
+    pub fn applied(&self) -> Vec<Applied> {
+        self.state
+            .lock()
+            .expect("nobody panics with it")
+            .applied
+            .clone()
     }
 
     pub fn requests(&self) -> usize {
@@ -87,10 +108,46 @@ fn pass(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> io::Resu
     let mut server = TcpStream::connect(upstream)?;
     server.write_all(&request)?;
     let reply = read_message(&mut server)?;
+    if reply.starts_with(b"HTTP/1.1 200") {
+        let mut state = state.lock().expect("nobody panics with it");
+        state.applied.extend(applied(&request));
+    }
     if fault == Fault::LoseReplies && number.is_multiple_of(2) {
         return Ok(());
     }
     client.write_all(&reply)
+}
+
+/// What a write that was answered with success has applied.
+fn applied(request: &[u8]) -> Option<Applied> {
+    let request = str::from_utf8(request).ok()?;
+    let (head, body) = request.split_once("\r\n\r\n")?;
+    let head = head.to_ascii_lowercase();
+    let body: Value = serde_json::from_str(body).ok()?;
+    if head.contains("dynamodb_20120810.putitem") {
+        let item = &body["Item"];
+        return applied_of(&item["sk"], &item["_m"], &item["_v"]);
+    }
+    if !head.contains("dynamodb_20120810.updateitem") {
+        return None;
+    }
+    let names = body["ExpressionAttributeNames"].as_object()?;
+    let expression = body["UpdateExpression"].as_str()?;
+    let written = |attribute: &str| {
+        let (placeholder, _) = names.iter().find(|(_, name)| *name == attribute)?;
+        let (_, rest) = expression.split_once(&format!("{placeholder} = "))?;
+        let value = rest.split([',', ' ']).next()?;
+        Some(body["ExpressionAttributeValues"][value].clone())
+    };
+    applied_of(&body["Key"]["sk"], &written("_m")?, &written("_v")?)
+}
+
+fn applied_of(sk: &Value, mark: &Value, version: &Value) -> Option<Applied> {
+    Some(Applied {
+        sk: sk["S"].as_str()?.to_owned(),
+        mark: mark["S"].as_str()?.to_owned(),
+        version: version["N"].as_str()?.parse().ok()?,
+    })
 }
 
 /// A whole message, its header told to close the connection after it.

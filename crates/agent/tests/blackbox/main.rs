@@ -2,12 +2,19 @@
 
 mod agent;
 mod client;
+#[cfg(feature = "sync")]
 mod counterparts;
 mod eventually;
+#[cfg(feature = "sync")]
 mod fault_proxy;
 
+#[cfg(feature = "console")]
+mod browser;
 mod first_start;
+mod full_disk;
 mod hostile;
 mod lifecycle;
+#[cfg(feature = "metrics")]
 mod measurement;
+#[cfg(feature = "sync")]
 mod replication;

@@ -173,19 +173,19 @@ impl ServiceErrorKind {
     /// A fixed word for status pages, logs and metrics.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::ConditionFailed { .. } => "condition-failed",
-            Self::DuplicateItem => "duplicate-item",
+            Self::ConditionFailed { .. } => "condition_failed",
+            Self::DuplicateItem => "duplicate_item",
             Self::Throttled => "throttled",
             Self::Validation => "validation",
-            Self::AccessDenied => "access-denied",
-            Self::NotFound => "table-not-found",
-            Self::ClockSkew => "clock-skew",
-            Self::ExpiredToken => "expired-token",
-            Self::BadSignature => "bad-signature",
-            Self::TransactionConflict => "transaction-conflict",
-            Self::TransactionCancelled { .. } => "transaction-cancelled",
+            Self::AccessDenied => "access_denied",
+            Self::NotFound => "table_not_found",
+            Self::ClockSkew => "clock_skew",
+            Self::ExpiredToken => "expired_token",
+            Self::BadSignature => "bad_signature",
+            Self::TransactionConflict => "transaction_conflict",
+            Self::TransactionCancelled { .. } => "transaction_cancelled",
             Self::Unavailable => "unavailable",
-            Self::ItemCollectionLimit => "item-collection-limit",
+            Self::ItemCollectionLimit => "item_collection_limit",
             Self::Other => "other",
         }
     }

@@ -6,7 +6,7 @@ use super::error::PropertyError;
 use super::model::{Field, FieldType, Model};
 use crate::limits::{KEY_HASH_BYTES_MAX, KEY_SORT_BYTES_MAX};
 use crate::sync::record::ItemKey;
-use crate::value::{Map, Number, Value};
+use crate::value::{Map, Number, Value, json};
 
 /// Which keys a `find` looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,8 +92,7 @@ impl Model {
         names
             .iter()
             .zip(segments)
-            .filter_map(|(name, segment)| self.field(name).map(|field| (field, *segment)))
-            .map(|(field, segment)| Ok((field.name.clone(), self.segment_value(field, segment)?)))
+            .map(|(name, segment)| Ok((*name, self.value_from_text(name, segment)?)))
             .collect()
     }
 
@@ -256,17 +255,23 @@ impl Model {
         Ok(ItemKey::new(hash, sort))
     }
 
-    fn segment_value(&self, field: &Field, segment: &str) -> Result<Value, PropertyError> {
-        let given = Value::from(segment);
+    /// The value that a text in a URL or on a command line means for a property.
+    ///
+    /// # Errors
+    /// There is no such field, or the text is no value of its type.
+    pub fn value_from_text(&self, name: &str, text: &str) -> Result<Value, PropertyError> {
+        let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
+        let given = Value::from(text);
         let site = Site {
             model: &self.name,
             parent: None,
             name: &field.name,
         };
         let value = match field.kind {
-            FieldType::Number => segment.parse::<Number>().ok().map(Value::Number),
-            FieldType::Boolean => segment.parse::<bool>().ok().map(Value::Bool),
-            _ => Some(given.clone()),
+            FieldType::Number => text.parse::<Number>().ok().map(Value::Number),
+            FieldType::Boolean => text.parse::<bool>().ok().map(Value::Bool),
+            FieldType::Array | FieldType::Object | FieldType::Set => json::parse(text).ok(),
+            FieldType::String | FieldType::Date | FieldType::Binary => Some(given.clone()),
         };
         value.ok_or_else(|| site.wrong_type(&given, convert::expected(field.kind)))
     }

@@ -391,6 +391,28 @@ fn keys_and_ranges_follow_what_is_given() {
 }
 
 #[test]
+fn a_text_becomes_a_value_of_its_field() {
+    let schema = Schema::parse(FIXTURE).unwrap();
+    let model = schema.model("Everything").unwrap();
+    let table = [
+        ("name", "12", "\"12\""),
+        ("count", "12", "12"),
+        ("on", "false", "false"),
+        ("tags", "[\"a\"]", "[\"a\"]"),
+        ("free", "{\"a\":1}", "{\"a\":1}"),
+        ("at", "2026-11-22", "\"2026-11-22\""),
+    ];
+    for (name, text, expected) in table {
+        let value = model.value_from_text(name, text).unwrap();
+        assert_eq!(value.to_json(), expected, "{name}");
+    }
+    let kind = |name: &str, text: &str| model.value_from_text(name, text).unwrap_err().kind();
+    assert_eq!(kind("count", "many"), "wrong_type");
+    assert_eq!(kind("tags", "a,b"), "wrong_type");
+    assert_eq!(kind("nam", "x"), "unknown_field");
+}
+
+#[test]
 fn an_incomplete_or_oversize_key_is_refused() {
     let schema = Schema::parse(FIXTURE).unwrap();
     let model = schema.model("Reading").unwrap();
@@ -658,23 +680,103 @@ fn the_process_block_sets_how_a_model_is_kept() {
 
 #[test]
 fn builtin_models_are_added_unless_the_schema_has_them() {
-    let builtin = one_model("a: { type: 'string' },");
-    let builtin = Schema::parse(&builtin).unwrap();
-    let own = Schema::parse(FIXTURE)
-        .unwrap()
-        .with_builtin(&builtin)
-        .unwrap();
+    let builtin = Schema::parse(&one_model("a: { type: 'string' },")).unwrap();
+    let own = Schema::parse_over(FIXTURE, &builtin).unwrap();
     let names: Vec<_> = own.models().iter().map(Model::name).collect();
     assert_eq!(names, ["Everything", "Reading", "M"]);
-    let same = Schema::parse(&one_model(
-        "a: { type: 'string' }, mine: { type: 'number' },",
-    ))
-    .unwrap();
-    let same = same.with_builtin(&builtin).unwrap();
+    let same = one_model("a: { type: 'string' }, mine: { type: 'number' },");
+    let same = Schema::parse_over(&same, &builtin).unwrap();
     assert!(same.model("M").unwrap().field("mine").is_some());
-    let other = Schema::parse(&one_model("a: { type: 'number' },")).unwrap();
-    assert_eq!(
-        other.with_builtin(&builtin).unwrap_err().to_string(),
-        "models.M: the agent itself uses M.a: keep it, with type \"string\""
-    );
+}
+
+#[test]
+fn a_schema_that_breaks_a_builtin_model_is_refused() {
+    let builtin = Schema::parse(&one_model("a: { type: 'string' },")).unwrap();
+    let table = [
+        (
+            one_model("a: { type: 'number' },"),
+            "models.M (line 4, column 13): the agent itself uses M.a: keep it, with type \"string\"",
+        ),
+        (
+            one_model("").replace("pk", "PK"),
+            "indexes.primary (line 3, column 14): the agent's own models need primary: { hash: 'pk', sort: 'sk' }",
+        ),
+        (
+            one_model("").replace("version:", "params: { typeField: 'kind' }, version:"),
+            "params.typeField (line 2, column 13): the agent's own models need \"_type\"",
+        ),
+        (
+            one_model("").replace("M: {", "Mine: {"),
+            "models.M.sk.value (line 4, column 3): M and Mine have the same key templates: begin the sort key with \"M#\"",
+        ),
+    ];
+    for (text, expected) in table {
+        let error = Schema::parse_over(&text, &builtin).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+mod any_input {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(
+            cut in 0..FIXTURE.len(),
+            length in 0usize..40,
+            insert in r#"[\\[\\]{}:,'"$0-9a-z# \n]{0,8}"#,
+        ) {
+            let mut text = FIXTURE.to_owned();
+            let end = (cut + length).min(text.len());
+            text.replace_range(cut..end, &insert);
+            if let Err(error) = Schema::parse(&text) {
+                prop_assert!(error.position().is_some(), "{error}");
+            }
+        }
+
+        #[test]
+        fn no_properties_make_the_writer_panic(
+            name in prop_oneof![
+                Just("name"), Just("count"), Just("at"), Just("expires"), Just("tags"),
+                Just("data"), Just("list"), Just("free"), Just("address"), Just("steps"),
+            ],
+            value in any_value(),
+        ) {
+            let schema = Schema::parse(FIXTURE).unwrap();
+            let model = schema.model("Everything").unwrap();
+            let given = Map::from([("id", Value::from("a")), (name, value)]);
+            let made = with_writing(|writing| model.create(&given, writing));
+            if let Ok(item) = made {
+                // What was accepted reads back, and is accepted again as it was read.
+                let mut seen = model.properties(&item, Hidden::Omit);
+                let again = with_writing(|writing| model.create(&seen, writing)).unwrap();
+                prop_assert_eq!(&model.properties(&again, Hidden::Omit), &seen);
+                let device = seen.remove("deviceId");
+                let same = with_writing(|writing| model.update(&item, &seen, writing)).unwrap();
+                seen.extend([("deviceId", device.unwrap())]);
+                prop_assert_eq!(model.properties(&same, Hidden::Omit), seen);
+            }
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-zA-Z0-9+/=:TZ.-]{0,12}".prop_map(Value::from),
+            Just(Value::from("2026-11-22T10:21:53.667Z")),
+            prop::collection::vec(any::<u8>(), 0..5).prop_map(Value::Binary),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            let name = prop_oneof![Just("street"), Just("zip"), Just("what"), Just("n")];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
+                prop::collection::vec((name, inner), 0..4)
+                    .prop_map(|fields| Value::Map(fields.into_iter().collect())),
+            ]
+        })
+    }
 }

@@ -73,7 +73,7 @@ impl Log {
         Log {
             storage,
             segment_bytes: options.segment_bytes,
-            segment_bytes_min: options.segment_bytes_min,
+            segment_bytes_min: options.segment_bytes_min.min(options.segment_bytes),
             salt,
             segments: segments.into_iter().map(|s| (s.id, s)).collect(),
             current,
@@ -173,7 +173,7 @@ impl Log {
             storage: Arc::clone(&self.storage),
             header,
             bytes: self.segment_bytes.max(wanted),
-            bytes_min: self.segment_bytes_min.min(self.segment_bytes).max(wanted),
+            bytes_min: self.segment_bytes_min.max(wanted),
         })
     }
 
@@ -196,8 +196,10 @@ impl Log {
             }
             small => {
                 self.spare = small;
-                self.room_wanted = self.room_wanted.max(Some(in_new));
-                Err(RoomWanted(in_new))
+                // What is going to be reserved at least, so that a refusal can be told to apply.
+                let wanted = in_new.max(self.segment_bytes_min);
+                self.room_wanted = self.room_wanted.max(Some(wanted));
+                Err(RoomWanted(wanted))
             }
         }
     }

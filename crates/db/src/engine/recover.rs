@@ -6,11 +6,11 @@ use super::directory::Directory;
 use super::error::OpenError;
 use super::flush::{Reserve, is_full};
 use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::log::{Log, Segment, segment_name};
+use super::log::{Log, Segment};
 use super::machine::Counters;
 use super::options::Options;
 use super::scan::{LastSegment, Scan};
-use super::segments::{self, SegmentFile, io_error};
+use super::segments::{self, SegmentFile, Segments, io_error};
 use super::storage::Storage;
 use super::tails;
 
@@ -58,9 +58,8 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options) -> Result<Opene
     let mut counters = Counters::default();
     let scan = read(&found.files, options, &mut counters)?;
     // All is judged; from here on the disk is changed.
-    if let Some(name) = &found.leftover {
-        storage.remove(name).map_err(io_error("remove", name))?;
-    }
+    let first_blank = scan.last.as_ref().map_or(1, |last| last.index + 1);
+    remove_blank(&*storage, &found, first_blank)?;
     let (log, cut) = match &scan.last {
         None => (create(Arc::clone(&storage), options, &mut counters)?, None),
         Some(last) => resume(
@@ -115,7 +114,18 @@ fn read(
     Scan::read(files, options.cache_bytes)
 }
 
-/// Makes the first segment. Files without a frame, of an attempt that was interrupted, go.
+/// Removes the segments without a frame from `first` on: whether their headers reached the disk
+/// is not known. The last goes first, for certain, so that a power cut leaves no gap.
+fn remove_blank(storage: &dyn Storage, found: &Segments, first: usize) -> Result<(), OpenError> {
+    let blank = found.files.iter().skip(first).map(SegmentFile::name);
+    for name in blank.chain(found.leftover.clone()).rev() {
+        let removed = storage.remove(&name).and_then(|()| storage.sync_dir());
+        removed.map_err(io_error("remove", &name))?;
+    }
+    Ok(())
+}
+
+/// Makes the first segment. One without a frame gives way.
 fn create(
     storage: Arc<dyn Storage>,
     options: &Options,
@@ -143,8 +153,7 @@ fn create(
     ))
 }
 
-/// Cuts what is not whole, and goes on behind the last whole frame. Segments without a frame go:
-/// whether their header reached the disk is not known.
+/// Cuts what is not whole, and goes on behind the last whole frame.
 fn resume(
     storage: Arc<dyn Storage>,
     options: &Options,
@@ -154,10 +163,7 @@ fn resume(
 ) -> Result<(Log, Option<CutTail>), OpenError> {
     let salt = files[0].header.salt;
     let mut segments: Vec<Segment> = files.into_iter().map(|file| file.segment).collect();
-    for blank in segments.split_off(last.index + 1) {
-        let name = segment_name(blank.id);
-        storage.remove(&name).map_err(io_error("remove", &name))?;
-    }
+    segments.truncate(last.index + 1);
     let segment = &mut segments[last.index];
     let mut cut = None;
     if last.damaged {

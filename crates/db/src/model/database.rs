@@ -7,7 +7,7 @@ use periwinkle_core::ids::UlidSource;
 use periwinkle_core::schema::{self, Hidden, Model, PropertyError, Schema, Writing};
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::Now;
-use periwinkle_core::value::Map;
+use periwinkle_core::value::{Map, Value};
 
 use super::edit::Edit;
 use super::error::{DbError, DbOpenError};
@@ -215,6 +215,15 @@ impl Database {
     pub fn key_from_segments(&self, model: &str, segments: &[&str]) -> Result<Map, DbError> {
         let model = self.shared.schema.model(model)?;
         Ok(model.key_from_segments(segments, &self.shared.context)?)
+    }
+
+    /// The value that a text in a URL or on a command line means for a property.
+    ///
+    /// # Errors
+    /// There is no such property, or the text is no value of its type.
+    pub fn value_from_text(&self, model: &str, name: &str, text: &str) -> Result<Value, DbError> {
+        let model = self.shared.schema.model(model)?;
+        Ok(model.value_from_text(name, text)?)
     }
 
     /// The segments of a path that name an item with these properties.

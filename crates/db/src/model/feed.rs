@@ -105,6 +105,10 @@ impl ChangeStream {
         self
     }
 
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a future, as on other streams"
+    )]
     /// The next event, as soon as there is one; `None` when the database is closed. Dropping the
     /// future loses nothing.
     pub fn next(&mut self) -> Next<'_> {
@@ -137,7 +141,7 @@ impl ChangeStream {
             self.lost = false;
             self.next = inner.first_pending();
             return Some(Event::Gap {
-                sequence: inner.durable,
+                sequence: inner.durable.max(inner.forgotten),
             });
         }
         loop {

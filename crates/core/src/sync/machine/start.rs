@@ -216,7 +216,7 @@ impl Machine {
         } else if life.epoch > 0 {
             life.restored = true;
             self.outputs.push_back(Output::Alarm(Reason::new(
-                "restored-table",
+                "restored_table",
                 "the table is older than this database: it was restored or made anew",
                 "rows that only the device has are sent again; compare the rest",
             )));

@@ -1,7 +1,7 @@
 //! What the owner sees of replication.
 
 use super::{Machine, Reason};
-use crate::limits::SYNC_PARKED_SHOWN_MAX;
+use crate::limits::SYNC_PARKED_ROWS_SHOWN_MAX;
 use crate::sync::record::ItemKey;
 use crate::sync::store::{Store, StoreError};
 use crate::time::{Now, UnixMillis};
@@ -124,7 +124,7 @@ impl Machine {
 
     fn parked_items(&self, store: &dyn Store) -> Result<Vec<ParkedItem>, StoreError> {
         let mut items = Vec::new();
-        for key in store.parked(None, SYNC_PARKED_SHOWN_MAX)? {
+        for key in store.parked(None, SYNC_PARKED_ROWS_SHOWN_MAX)? {
             let record = store.record(&key)?;
             let Some(parked) = record.parked() else {
                 continue;

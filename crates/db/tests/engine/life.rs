@@ -1,0 +1,238 @@
+//! A life of a database on a simulated disk: random commits and disk work in random order, with a
+//! record of what was committed and what was reported durable at every change of the disk.
+
+use std::collections::BTreeMap;
+
+use periwinkle_db::engine::{
+    Batch, CommitError, Engine, KeyRange, OpenReport, Options, Order, Refusal,
+};
+use periwinkle_testkit::disk::SimDisk;
+use periwinkle_testkit::rng::Rng;
+
+/// All rows at one sequence.
+pub(crate) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What a database held after each sequence; index 0 is the empty one.
+#[derive(Clone)]
+pub(crate) struct Past(pub(crate) Vec<Rows>);
+
+impl Past {
+    pub(crate) fn empty() -> Past {
+        Past(vec![Rows::new()])
+    }
+
+    pub(crate) fn last(&self) -> &Rows {
+        self.0.last().unwrap()
+    }
+
+    pub(crate) fn push(&mut self, batch: &Batch) {
+        let mut rows = self.last().clone();
+        for (key, value) in batch.iter() {
+            match value {
+                Some(value) => rows.insert(key.to_vec(), value.to_vec()),
+                None => rows.remove(key),
+            };
+        }
+        self.0.push(rows);
+    }
+}
+
+/// What was promised at some change of the disk, and after it.
+#[derive(Clone, Copy)]
+struct Promise {
+    /// How many changes the disk had seen.
+    changes: usize,
+    committed: u64,
+    durable: u64,
+}
+
+/// A life that is being led or is over.
+pub(crate) struct Life {
+    pub(crate) disk: SimDisk,
+    pub(crate) past: Past,
+    promises: Vec<Promise>,
+}
+
+/// Small segments, so that a short life has many; a small cache, so that reads meet the disk.
+pub(crate) fn small_options() -> Options {
+    Options {
+        segment_bytes: 2048,
+        segment_bytes_min: 512,
+        cache_bytes: 1000,
+        unsynced_bytes_max: 4096,
+        salt: 42,
+        ..Options::default()
+    }
+}
+
+/// All rows of an engine.
+pub(crate) fn rows(engine: &mut Engine) -> Rows {
+    let all = engine.scan(&KeyRange::all(), Order::Forward, usize::MAX);
+    let all = all.unwrap().into_iter();
+    all.map(|row| (row.key.to_vec(), row.value.to_vec()))
+        .collect()
+}
+
+pub(crate) fn random_batch(rng: &mut Rng) -> Batch {
+    let mut batch = Batch::new();
+    for _ in 0..=rng.below(3) {
+        let key = format!("key {}", rng.below(12));
+        if rng.one_in(4) {
+            batch.delete(key.as_bytes());
+        } else {
+            let length = if rng.one_in(40) { 3000 } else { rng.index(200) };
+            let value: Vec<u8> = (0..length).map(|_| rng.next_u64() as u8).collect();
+            batch.put(key.as_bytes(), &value);
+        }
+    }
+    batch
+}
+
+/// Commits, doing the disk work that the engine asks for.
+pub(crate) fn commit(engine: &mut Engine, batch: &Batch) -> Result<u64, CommitError> {
+    loop {
+        match engine.commit(batch) {
+            Ok(sequence) => return Ok(sequence),
+            Err(Refusal::Error(error)) => return Err(error),
+            Err(Refusal::Busy) => flush(engine),
+            Err(Refusal::NoRoom(room)) => {
+                let reserve = engine.take_reserve().expect("room is wanted");
+                engine.reserved(reserve.run());
+                assert!(engine.room_was_tried(room));
+                if let Some(error) = engine.full(room) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn flush(engine: &mut Engine) {
+    if let Some(flush) = engine.take_flush() {
+        engine.flushed(flush.run());
+    }
+}
+
+impl Life {
+    /// A life on `disk` that goes on from `past`, of which `durable` was promised.
+    pub(crate) fn begin(disk: SimDisk, past: Past, durable: u64) -> Life {
+        disk.record();
+        let committed = past.0.len() as u64 - 1;
+        let promises = vec![Promise {
+            changes: 0,
+            committed,
+            durable,
+        }];
+        Life {
+            disk,
+            past,
+            promises,
+        }
+    }
+
+    /// Opens the database and checks what it holds against the promises of `durable` and the
+    /// past. The past is cut to what was found.
+    pub(crate) fn open(&mut self) -> (Engine, OpenReport) {
+        let opened = Engine::open(self.disk.storage(), &small_options());
+        let (mut engine, report) = opened.unwrap_or_else(|error| panic!("{error}"));
+        let promised = self.promised(usize::MAX);
+        check(&mut engine, promised, &self.past);
+        self.past.0.truncate(report.sequence as usize + 1);
+        self.promise(&engine);
+        (engine, report)
+    }
+
+    /// Commits and does disk work, in random order; closes in order if told so by the seed.
+    pub(crate) fn lead(&mut self, engine: &mut Engine, commits: usize, rng: &mut Rng) {
+        for _ in 0..commits {
+            self.commit(engine, rng);
+            if rng.one_in(3) {
+                let Some(flush) = engine.take_flush() else {
+                    continue;
+                };
+                // Commits while the flush is under way.
+                for _ in 0..rng.below(3) {
+                    self.commit_if_easy(engine, rng);
+                }
+                engine.flushed(flush.run());
+                self.promise(engine);
+            }
+            if rng.one_in(4)
+                && let Some(reserve) = engine.take_reserve()
+            {
+                engine.reserved(reserve.run());
+            }
+        }
+        if rng.one_in(2) {
+            self.close(engine);
+        }
+    }
+
+    pub(crate) fn close(&mut self, engine: &mut Engine) {
+        flush(engine);
+        self.promise(engine);
+        engine.close();
+        if engine.sequence() as usize == self.past.0.len() {
+            self.past.push(&Batch::new());
+        }
+        self.promise(engine);
+        flush(engine);
+        self.promise(engine);
+    }
+
+    fn commit(&mut self, engine: &mut Engine, rng: &mut Rng) {
+        let batch = random_batch(rng);
+        let durable = engine.durable_sequence();
+        let sequence = commit(engine, &batch).unwrap();
+        self.note(sequence, &batch, engine);
+        assert!(engine.durable_sequence() >= durable);
+    }
+
+    fn commit_if_easy(&mut self, engine: &mut Engine, rng: &mut Rng) {
+        let batch = random_batch(rng);
+        if let Ok(sequence) = engine.commit(&batch) {
+            self.note(sequence, &batch, engine);
+        }
+    }
+
+    fn note(&mut self, sequence: u64, batch: &Batch, engine: &Engine) {
+        assert_eq!(sequence as usize, self.past.0.len());
+        self.past.push(batch);
+        self.promise(engine);
+    }
+
+    fn promise(&mut self, engine: &Engine) {
+        self.promises.push(Promise {
+            changes: self.disk.recorded(),
+            committed: engine.sequence(),
+            durable: engine.durable_sequence(),
+        });
+    }
+
+    /// What had been durable and what had been committed when the disk had seen `changes`.
+    pub(crate) fn promised(&self, changes: usize) -> (u64, u64) {
+        let made = self.promises.partition_point(|p| p.changes <= changes);
+        let last = &self.promises[made - 1];
+        (last.durable, last.committed)
+    }
+}
+
+/// The database holds what it held after some sequence, not before the durable one and not after
+/// the last commit.
+pub(crate) fn check(engine: &mut Engine, (durable, committed): (u64, u64), past: &Past) {
+    let sequence = engine.sequence();
+    assert!(
+        durable <= sequence,
+        "{durable} was durable, {sequence} is left"
+    );
+    assert!(
+        sequence <= committed,
+        "{committed} was committed, {sequence} is there"
+    );
+    assert_eq!(engine.durable_sequence(), sequence);
+    assert_eq!(
+        &rows(engine),
+        &past.0[sequence as usize],
+        "rows at {sequence}"
+    );
+}

@@ -1,0 +1,15 @@
+//! Tests of the engine from outside: on the simulated disk and on real files.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a step that fails fails the test, in helpers too"
+)]
+
+mod life;
+
+mod damage;
+mod faults;
+mod full_disk;
+mod history;
+mod killed;
+mod power_cut;
+mod store;

@@ -1,0 +1,70 @@
+//! The power is cut before every change of the disk, and the disk does its worst with what was
+//! not synced; then again while the database recovers and goes on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use periwinkle_db::engine::Engine;
+use periwinkle_testkit::disk::SimDisk;
+use periwinkle_testkit::rng::Rng;
+
+use crate::life::{Life, Past, check, small_options};
+
+/// Cuts `life` before each of its changes, in `fates` ways each, and returns how often.
+/// One in `again` of them is lived on from, and cut again.
+fn cut_everywhere(life: &Life, rng: &mut Rng, fates: usize, again: Option<u64>) -> usize {
+    let mut cuts = 0;
+    for (changes, disk) in life.disk.recording().into_iter().enumerate() {
+        let promised = life.promised(changes);
+        for _ in 0..fates {
+            cuts += 1;
+            let survivor = disk.snapshot();
+            survivor.restart(rng.next_u64());
+            match again {
+                Some(again) if rng.one_in(again) => {
+                    cuts += live_on(survivor, life.past.clone(), promised, rng);
+                }
+                _ => check_survivor(&survivor, promised, &life.past),
+            }
+        }
+    }
+    cuts
+}
+
+fn check_survivor(disk: &SimDisk, promised: (u64, u64), past: &Past) {
+    let opened = Engine::open(disk.storage(), &small_options());
+    let (mut engine, _) = opened.unwrap_or_else(|error| panic!("{error}"));
+    check(&mut engine, promised, past);
+}
+
+fn live_on(disk: SimDisk, past: Past, (durable, committed): (u64, u64), rng: &mut Rng) -> usize {
+    let mut past = past;
+    past.0.truncate(committed as usize + 1);
+    let mut life = Life::begin(disk, past, durable);
+    let (mut engine, _) = life.open();
+    life.lead(&mut engine, 3, rng);
+    cut_everywhere(&life, rng, 2, None)
+}
+
+/// More of them for whoever has an hour: each is about 1,700 cuts.
+fn seeds() -> u64 {
+    let wished = std::env::var("PERIWINKLE_POWER_CUT_SEEDS");
+    wished.map_or(40, |seeds| seeds.parse().expect("a number of seeds"))
+}
+
+#[test]
+fn no_power_cut_takes_what_was_durable_or_leaves_half_a_transaction() {
+    let mut cuts = 0;
+    for seed in 0..seeds() {
+        let one = || {
+            let mut rng = Rng::new(seed);
+            let mut life = Life::begin(SimDisk::new(seed), Past::empty(), 0);
+            let (mut engine, report) = life.open();
+            assert!(report.created);
+            life.lead(&mut engine, 40, &mut rng);
+            cut_everywhere(&life, &mut rng, 6, Some(12))
+        };
+        cuts += catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|_| panic!("seed {seed}"));
+    }
+    println!("{cuts} cuts");
+    assert!(cuts > 20_000, "only {cuts} cuts");
+}

@@ -1,0 +1,12 @@
+//! Behaviours of the model layer, on simulated and on real disks.
+#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+mod bounds;
+mod converge;
+mod crash;
+mod finding;
+mod items;
+mod replication;
+mod streams;
+mod together;
+mod world;
