@@ -6,6 +6,7 @@
 
 mod life;
 
+mod compaction;
 mod damage;
 mod faults;
 mod full_disk;
