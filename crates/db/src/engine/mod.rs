@@ -35,6 +35,7 @@ mod error;
 mod file_storage;
 mod flush;
 mod frame;
+mod inspect;
 mod listen;
 mod log;
 mod machine;
@@ -61,6 +62,7 @@ pub use error::{
 pub use file_storage::FileStorage;
 pub use flush::{Flush, Flushed};
 pub use frame::LOG_VERSION;
+pub use inspect::{Inspection, SalvageError, Salvaged, salvage, verify};
 pub use listen::{DurableEvent, Subscription};
 pub use machine::{Engine, Refusal, Room};
 pub use options::{Durability, Options};

@@ -13,4 +13,5 @@ mod full_disk;
 mod history;
 mod killed;
 mod power_cut;
+mod salvage;
 mod store;
