@@ -101,7 +101,7 @@ fn a_session_ends_with_logout_and_survives_a_restart() {
     let owner = agent.owner();
     let (home, code) = agent.stop();
     assert_eq!(code, Some(0));
-    let agent = home.start();
+    let _agent = home.start();
     let again = owner;
     assert_eq!(
         again.get("/api/v1/session").expect(200).json()["user"],
