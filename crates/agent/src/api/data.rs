@@ -179,10 +179,7 @@ fn with_key(db: &Database, model: &Model, key: &str, mut properties: Map) -> Res
                 let detail = format!("{name} is part of the key and differs from the path.");
                 return Err(Problem::bad_request("key_differs", detail).field(name));
             }
-            _ => {
-                let value = model.value_from_text(&name, &value);
-                properties.insert(name, value.map_err(DbError::from)?);
-            }
+            _ => drop(properties.insert(name, value)),
         }
     }
     Ok(properties)
