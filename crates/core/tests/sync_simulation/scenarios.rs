@@ -1,7 +1,7 @@
 //! One thing at a time: what the owner sees and what the table gets.
 
 use super::world::{TABLE, World};
-use periwinkle_core::sync::config::{Direction, ModelRule};
+use periwinkle_core::sync::config::{Direction, ModelRule, Rules};
 use periwinkle_core::sync::machine::State;
 use periwinkle_core::sync::record::{ItemKey, ParkKind};
 use periwinkle_core::sync::store::{ConflictKind, Side};
@@ -385,6 +385,79 @@ fn another_life_under_the_same_name_raises_an_alarm_and_then_pauses() {
     world.pass(10);
     assert_eq!(state(&world), (State::Idle, None));
     assert!(world.cloud(&setting("2")).is_some());
+}
+
+/// Others add a field, and the device deletes the item before it has seen that.
+fn delete_of_what_others_changed(rules: Rules) -> World {
+    let mut world = World::still_under(rules);
+    let key = setting("1");
+    write(&mut world, &key, &[("x", "L1")]);
+    world.pass(60);
+    world.edit(&key, |item| drop(item.insert("w", "F1")));
+    world.write_local(&key, None);
+    world.pass(60);
+    world
+}
+
+#[test]
+fn a_delete_that_took_an_unseen_field_along_gives_the_item_back() {
+    let key = setting("1");
+    let mut world = delete_of_what_others_changed(Rules::default());
+    let back = item(&key, &[("x", "L1"), ("w", "F1")]);
+    assert_eq!(world.cloud(&key), Some(back.clone()));
+    assert_eq!(world.local(&key), Some(back));
+    let conflicts = world.store.live().conflicts;
+    assert_eq!(conflicts[0].kind, ConflictKind::Delete);
+    assert_eq!(conflicts[0].cloud, Some(Map::from([("w", "F1")])));
+
+    let mut rules = Rules::default();
+    rules.shown_deletes = false;
+    let mut world = delete_of_what_others_changed(rules);
+    assert_eq!(world.cloud(&key), None);
+    assert!(world.store.live().conflicts.is_empty());
+}
+
+/// A copy of the create lands after the delete was done and before its answer comes through.
+fn late_create_before_the_answer(rules: Rules) -> World {
+    let mut world = World::still_under(rules);
+    let key = setting("1");
+    world.pass(5);
+    world.weather.late_copies = 100;
+    write(&mut world, &key, &[("x", "L1")]);
+    world.pass(5);
+    world.weather.late_copies = 0;
+    write(&mut world, &key, &[("x", "L2")]);
+    world.pass(5);
+    world.weather.lost_replies = 100;
+    world.write_local(&key, None);
+    while world.cloud(&key).is_some() {
+        world.pass(1);
+    }
+    while world.cloud(&key).is_none() {
+        world.pass(1);
+    }
+    world.weather.lost_replies = 0;
+    world.pass(30 * 60);
+    world
+}
+
+#[test]
+fn a_late_create_does_not_outlive_a_delete_whose_answer_was_lost() {
+    let key = setting("1");
+    let mut world = late_create_before_the_answer(Rules::default());
+    assert_eq!((world.local(&key), world.cloud(&key)), (None, None));
+    let kinds = world
+        .store
+        .live()
+        .conflicts
+        .into_iter()
+        .map(|entry| entry.kind);
+    assert_eq!(kinds.collect::<Vec<_>>(), [ConflictKind::Debris]);
+
+    let mut rules = Rules::default();
+    rules.overtaken_deletes = false;
+    let mut world = late_create_before_the_answer(rules);
+    assert_eq!(world.cloud(&key), Some(item(&key, &[("x", "L1")])));
 }
 
 #[test]

@@ -83,8 +83,10 @@ impl Verdict<'_> {
         let known = change.base.as_ref().and_then(mark_of);
         let there = item.and_then(mark_of);
         let went_back = there.zip(known).is_some_and(|(there, known)| there < known);
-        let rules = &self.machine.config.rules;
-        rules.graves && self.unknown && frozen.op == Op::Delete && went_back
+        self.machine.config.rules.overtaken_deletes
+            && self.unknown
+            && frozen.op == Op::Delete
+            && went_back
     }
 
     /// The cloud's item is `item` now, by our doing.
