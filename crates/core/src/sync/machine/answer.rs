@@ -115,7 +115,7 @@ impl Machine {
             // A page of something between us and the service says nothing about the item.
             let hint = "something else answers in the table's place: a proxy, a login page, a wrong \
                         sync.endpoint";
-            let reason = Reason::new("not-the-service", error.to_string(), hint);
+            let reason = Reason::new("not_the_service", error.to_string(), hint);
             self.link.must_wait(reason, now, &mut self.random);
             return Outcome::Again { unknown: true };
         }
