@@ -148,7 +148,7 @@ impl Services {
             accounts: self.accounts.clone(),
             db: self.db.clone(),
             status: self.status.clone(),
-            feed: Feed::new(self.events.clone(), listening),
+            feed: Feed::new(self.events.clone(), self.accounts.clone(), listening),
         };
         let dispatch = Arc::new(self.dispatch(api::router(api, extra)));
         self.start_servers(&mut supervisor, dispatch, places).await;
