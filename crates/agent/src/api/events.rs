@@ -60,7 +60,11 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().expect("no holder of the places panics");
+        let mut taken = self
+            .places
+            .0
+            .lock()
+            .expect("no holder of the places panics");
         match taken.get_mut(&self.user) {
             Some(own) if *own > 1 => *own -= 1,
             _ => drop(taken.remove(&self.user)),
