@@ -197,7 +197,8 @@ impl Services {
         dispatch: Arc<Dispatch>,
         listening: Arc<RwLock<Vec<String>>>,
     ) {
-        let drain_timeout = self.config.runtime.stop_timeout / 4;
+        // Less than the share of the stop that the supervisor gives to one service.
+        let drain_timeout = self.config.runtime.stop_timeout / 8;
         let path = self.config.control_socket();
         let control = ControlService {
             path,

@@ -147,6 +147,7 @@ impl Accounts {
 
     /// A fresh setup code, in place of one that was lost or used up.
     pub fn renew_setup_code(&self) -> Result<String, Problem> {
+        let _one = self.one_change();
         self.first_owner.renew(self.clock.mono())
     }
 
