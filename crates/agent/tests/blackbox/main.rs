@@ -12,6 +12,7 @@ mod fault_proxy;
 mod browser;
 mod first_start;
 mod hostile;
+mod library;
 mod lifecycle;
 #[cfg(feature = "metrics")]
 mod measurement;
