@@ -88,6 +88,8 @@ pub const REFUSAL_WRITE_MAX: Duration = Duration::from_secs(2);
 pub const EVENTS_BEHIND_MAX: usize = 256;
 /// Live listeners at one time.
 pub const EVENT_LISTENERS_MAX: usize = 32;
+/// The same, of one user: each tab of a browser that shows the console is one.
+pub const EVENT_LISTENERS_PER_USER_MAX: usize = 16;
 
 // Device metrics.
 
