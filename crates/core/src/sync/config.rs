@@ -198,6 +198,8 @@ pub struct Rules {
     pub graves: bool,
     /// An attempt leaves only after its mark is durable.
     pub durable_marks: bool,
+    /// A delete or replacement is shown what it took along.
+    pub shown_deletes: bool,
 }
 
 impl Default for Rules {
@@ -211,6 +213,7 @@ impl Default for Rules {
             confirmed_absence: true,
             graves: true,
             durable_marks: true,
+            shown_deletes: true,
         }
     }
 }

@@ -111,6 +111,9 @@ fn every_part_of_the_protocol_is_needed() {
     check_needed("durable marks", weather::ALONE, |rules| {
         rules.durable_marks = false;
     });
+    check_needed("the old item of a delete", weather::SHARED, |rules| {
+        rules.shown_deletes = false;
+    });
     check_needed(
         "an epoch per start",
         weather::RESTORED_FILE_SHARED,

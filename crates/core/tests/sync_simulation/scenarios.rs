@@ -56,7 +56,7 @@ fn check_trouble(kind: &str, fault: super::world::Fault) {
 
 #[test]
 fn a_wrong_secret_is_shown_and_mended_without_a_restart() {
-    check_trouble("bad-signature", |_, _| {
+    check_trouble("bad_signature", |_, _| {
         Some(Answer::error(
             "UnrecognizedClientException",
             "The security token is invalid",
@@ -66,7 +66,7 @@ fn a_wrong_secret_is_shown_and_mended_without_a_restart() {
 
 #[test]
 fn a_missing_table_is_shown_and_mended_without_a_restart() {
-    check_trouble("table-not-found", |_, _| {
+    check_trouble("table_not_found", |_, _| {
         Some(Answer::error(
             "ResourceNotFoundException",
             "Requested resource not found",
@@ -76,7 +76,7 @@ fn a_missing_table_is_shown_and_mended_without_a_restart() {
 
 #[test]
 fn expired_keys_are_shown_and_mended_without_a_restart() {
-    check_trouble("expired-token", |_, _| {
+    check_trouble("expired_token", |_, _| {
         Some(Answer::error(
             "ExpiredTokenException",
             "The security token has expired",
@@ -86,7 +86,7 @@ fn expired_keys_are_shown_and_mended_without_a_restart() {
 
 #[test]
 fn keys_without_any_right_are_shown_and_mended_without_a_restart() {
-    check_trouble("access-denied", |_, _| {
+    check_trouble("access_denied", |_, _| {
         Some(Answer::error("AccessDeniedException", "not authorized"))
     });
 }
@@ -219,7 +219,7 @@ fn keys_that_lost_their_rights_park_a_few_items_and_not_the_queue() {
     world.pass(300);
     assert_eq!(
         state(&world),
-        (State::Waiting, Some("access-denied".to_owned()))
+        (State::Waiting, Some("access_denied".to_owned()))
     );
     assert_eq!(world.status().parked.len(), 8);
     world.fault = None;
@@ -232,7 +232,7 @@ fn keys_that_lost_their_rights_park_a_few_items_and_not_the_queue() {
 
 #[test]
 fn the_page_of_a_captive_portal_parks_nothing() {
-    check_trouble("not-the-service", |_, _| {
+    check_trouble("not_the_service", |_, _| {
         Some(Answer {
             status: 404,
             body: "<html>Please log in</html>".to_owned(),
@@ -385,6 +385,30 @@ fn another_life_under_the_same_name_raises_an_alarm_and_then_pauses() {
     world.pass(10);
     assert_eq!(state(&world), (State::Idle, None));
     assert!(world.cloud(&setting("2")).is_some());
+}
+
+#[test]
+fn a_table_restored_while_the_device_runs_takes_nothing_away() {
+    let mut world = World::still();
+    let (old, new) = (setting("old"), setting("new"));
+    write(&mut world, &old, &[("x", "L1")]);
+    world.pass(60);
+    let backup = world.dynamo.table(TABLE).clone();
+    write(&mut world, &old, &[("x", "L2")]);
+    write(&mut world, &new, &[("x", "L3")]);
+    world.pass(2 * 60 * 60);
+    *world.dynamo.table(TABLE) = backup;
+    world.pass(2 * 60 * 60);
+    assert_eq!(world.alarms, ["restored_table"]);
+    assert_eq!(world.local(&new), Some(item(&new, &[("x", "L3")])));
+    assert_eq!(world.cloud(&new), Some(item(&new, &[("x", "L3")])));
+    // The policy of the model decides between the two values, and the loser is kept.
+    assert_eq!(world.local(&old), world.cloud(&old));
+    let conflicts = world.store.live().conflicts;
+    assert_eq!(
+        conflicts[0].local.as_ref().and_then(|lost| lost.text("x")),
+        Some("L2")
+    );
 }
 
 #[test]
