@@ -111,8 +111,6 @@ pub const METRICS_SENSORS_MAX: usize = 32;
 pub const METRICS_SENSOR_SCAN_READINGS: u32 = 60;
 /// Bytes taken from one file of `/proc` or `/sys`; whole lines beyond are not looked at.
 pub const METRICS_FILE_BYTES_MAX: usize = 64 * 1024;
-/// Counters and gauges that one registry holds.
-pub const REGISTRY_INSTRUMENTS_MAX: usize = 512;
 // Schemas and items
 
 /// Length of the text of a schema.
