@@ -70,7 +70,10 @@ pub(crate) fn tied(name: &Path) -> Command {
 }
 
 fn line(command: &Command) -> String {
-    let mut words = vec![shorten(command.get_program())];
+    let name = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default();
+    let mut words = vec![name.to_string_lossy().into_owned()];
     words.extend(command.get_args().map(shorten));
     words.join(" ")
 }

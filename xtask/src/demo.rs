@@ -106,13 +106,13 @@ fn start(config: &Path, port: u16, folder: &Path) -> Result<Child> {
 }
 
 fn tour(port: u16, code: &str, endpoint: &str, config: &Path) -> String {
-    let python = paths::judges_bin("python");
-    let judge = paths::assets().join("judge.py");
     let judge = format!(
         "{} {} --endpoint {endpoint}",
-        python.display(),
-        judge.display()
+        paths::below_root(&paths::judges_bin("python")),
+        paths::below_root(&paths::assets().join("judge.py"))
     );
+    let agent = paths::below_root(&paths::built("release", "periwinkle"));
+    let config = paths::below_root(config);
     format!(
         r#"
   A device and its cloud are running on this machine.
@@ -120,17 +120,25 @@ fn tour(port: u16, code: &str, endpoint: &str, config: &Path) -> String {
     console     http://127.0.0.1:{port}
     setup code  {code}
 
-  Two minutes:
-    1. Open the console, enter the code, choose a name and a password. The charts are this machine.
-    2. Under "Data", add a Setting, say id `greeting`, value `hello`. Ask the cloud for it:
-         {judge} get 'dev#{THING}#rw' 'Setting#greeting'
-    3. Now change it in the cloud, as any program may, and watch the open page:
-         {judge} update 'dev#{THING}#rw' 'Setting#greeting' value='hello from the cloud'
-    4. The rows of measurements, written every few seconds:
-         {judge} query 'dev#{THING}#up#'"$(date -u +%Y-%m)"
-    5. `cargo run --release -- status --config {}` tells in the terminal what the console shows.
+  Two minutes, with a second terminal at the root of the repository:
 
-  Ctrl-C ends it all."#,
-        config.display()
+    1. Open the console, enter the code, choose a name and a password. The charts are this machine.
+    2. Under "Data", add a Setting with the id `greeting` and the value `hello`. Ask the cloud for it:
+
+       {judge} get 'dev#{THING}#rw' 'Setting#greeting'
+
+    3. Now change it in the cloud, as any program may, and watch the open page:
+
+       {judge} update 'dev#{THING}#rw' 'Setting#greeting' value='hello from the cloud'
+
+    4. The rows of measurements, one every few seconds:
+
+       {judge} query "dev#{THING}#up#$(date -u +%Y-%m)"
+
+    5. What the console shows, in the terminal:
+
+       {agent} status --config {config}
+
+  Ctrl-C ends it all."#
     )
 }

@@ -45,3 +45,11 @@ pub(crate) fn built(profile: &str, name: &str) -> PathBuf {
         .join(if profile == "dev" { "debug" } else { profile })
         .join(name)
 }
+
+/// As it is typed at the root of the repository.
+pub(crate) fn below_root(path: &Path) -> String {
+    path.strip_prefix(root())
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}

@@ -169,7 +169,7 @@ fn step(
     if result.exists() && fs::read_to_string(&stamp).is_ok_and(|old| old == made_from) {
         return Ok(());
     }
-    println!("setup: installing {what} in {}", below_root(result));
+    println!("setup: installing {what} in {}", paths::below_root(result));
     let started = Instant::now();
     fs::create_dir_all(paths::tools())?;
     work().with_context(|| format!("setup of {what}"))?;
@@ -179,13 +179,6 @@ fn step(
         started.elapsed().as_secs_f32()
     );
     Ok(())
-}
-
-fn below_root(path: &Path) -> String {
-    path.strip_prefix(paths::root())
-        .unwrap_or(path)
-        .display()
-        .to_string()
 }
 
 /// Those of the packages that other steps of the same setup run.

@@ -10,7 +10,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use periwinkle_core::config::Config;
 use periwinkle_core::limits;
-use periwinkle_core::schema::Schema;
+use periwinkle_core::schema::{Schema, SchemaError};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::engine::{self, FileStorage};
@@ -82,12 +82,21 @@ pub async fn open(config: &Config, folder: &Path, device: &str, clock: Clock) ->
 
 fn read_schema(config: &Config) -> Result<Schema> {
     let Some(path) = &config.db.schema else {
-        return Ok(Schema::parse(BUILT_IN_SCHEMA).expect("the built-in schema is tested"));
+        return Ok(built_in_schema());
     };
     let named =
         |error: &dyn std::fmt::Display| Error::Schema(format!("{}: {error}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| named(&error))?;
-    Schema::parse(&text).map_err(|error| named(&error))
+    parse_schema(&text).map_err(|error| named(&error))
+}
+
+/// A maker's schema, with the models of the agent itself: it need not name them.
+pub(crate) fn parse_schema(text: &str) -> std::result::Result<Schema, SchemaError> {
+    Schema::parse_over(text, &built_in_schema())
+}
+
+fn built_in_schema() -> Schema {
+    Schema::parse(BUILT_IN_SCHEMA).expect("the built-in schema is tested")
 }
 
 fn engine_options(config: &Config) -> engine::Options {
@@ -241,6 +250,51 @@ impl From<DbError> for Problem {
         match error.field() {
             Some(field) => problem.field(field),
             None => problem,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_schema_says_which_way_each_model_travels() {
+        let schema = built_in_schema();
+        let models = schema.models().iter();
+        let directions: Vec<_> = models
+            .map(|model| (model.name(), model.direction().as_str()))
+            .collect();
+        assert_eq!(
+            directions,
+            [
+                ("Metric", "up"),
+                ("Setting", "both"),
+                ("User", "none"),
+                ("Session", "none"),
+                ("Conflicts", "none"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_makers_schema_need_not_name_the_agents_own_models() {
+        let own = "{
+            version: '2.0.0',
+            params: { isoDates: true },
+            indexes: { primary: { hash: 'pk', sort: 'sk' } },
+            models: { Pump: {
+                pk: { type: 'string', value: 'dev#${deviceId}#rw' },
+                sk: { type: 'string', value: 'Pump#${id}' },
+                deviceId: { type: 'string', required: true },
+                id: { type: 'string', required: true },
+            } },
+            process: { Pump: { sync: 'both' } },
+        }";
+        let schema = parse_schema(own).unwrap();
+        assert_eq!(schema.major_version(), 2);
+        for model in ["Pump", "Metric", "Setting", "User", "Session", "Conflicts"] {
+            assert!(schema.model(model).is_ok(), "{model}");
         }
     }
 }

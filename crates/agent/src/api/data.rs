@@ -55,7 +55,7 @@ pub(super) async fn list(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &named.model)?;
-    let (properties, find) = parse_find(query)?;
+    let (properties, find) = parse_find(model, query)?;
     let page = api.db.find(model.name(), &properties, &find)?;
     let items = page.items.into_iter().map(Value::Map).collect();
     let next = page.next.map_or(Value::Null, Value::from);
@@ -63,7 +63,7 @@ pub(super) async fn list(
     Ok(value_answer(StatusCode::OK, &Value::Map(body)))
 }
 
-fn parse_find(query: Vec<(String, String)>) -> Result<(Map, Find), Problem> {
+fn parse_find(model: &Model, query: Vec<(String, String)>) -> Result<(Map, Find), Problem> {
     let mut properties = Map::new();
     let mut find = Find::new().limit(limits::API_PAGE_ROWS);
     for (name, value) in query {
@@ -73,7 +73,10 @@ fn parse_find(query: Vec<(String, String)>) -> Result<(Map, Find), Problem> {
             "reverse" if parse_switch(&name, &value)? => find = find.reverse(),
             "reverse" => {}
             "prefix" => find = find.prefix(value),
-            _ => drop(properties.insert(name, value)),
+            _ => {
+                let value = model.value_from_text(&name, &value);
+                properties.insert(name, value.map_err(DbError::from)?);
+            }
         }
     }
     Ok((properties, find))

@@ -3,13 +3,13 @@
 use std::fs;
 
 use periwinkle_core::config::{Config, ConfigErrors, Loaded, Origin, reference};
-use periwinkle_core::schema::Schema;
 use serde_json::{Value, json};
 
 use super::args::Check;
 use super::failure::Failure;
 use super::inputs::Inputs;
 use super::output;
+use crate::database::parse_schema;
 
 pub(super) fn check(inputs: &Inputs, options: &Check) -> Result<(), Failure> {
     if options.reference {
@@ -59,7 +59,7 @@ fn check_files(config: &Config) -> Result<(), Failure> {
             "{name}: named by `db.schema`, cannot be read: {error}"
         ))
     })?;
-    match Schema::parse(&text) {
+    match parse_schema(&text) {
         Ok(_) => Ok(()),
         Err(error) => Err(Failure::input(format!("{name}: {error}"))),
     }

@@ -153,7 +153,10 @@ enum Woken {
 
 impl Shell {
     fn new(parts: Parts, ctx: &ServiceContext) -> Result<Shell, ServiceError> {
-        let machine = Machine::new(machine_config(&parts), entropy::seed()?);
+        let machine = Machine::new(
+            machine_config(&parts),
+            u64::from_le_bytes(entropy::bytes()?),
+        );
         let (happens, happened) = mpsc::unbounded_channel();
         Ok(Shell {
             clock: ctx.clock.clone(),

@@ -201,14 +201,12 @@ impl Accounts {
         let user = match standing {
             Standing::Unknown => return Ok(None),
             Standing::Expired => {
-                self.rows.remove_session(&id)?;
+                self.keep(self.rows.remove_session(&id));
                 return Ok(None);
             }
             Standing::Valid { user, save } => {
-                // Reads go on when the disk is full: the record is only of use at a restart.
-                let saved = save.map(|record| self.rows.put_session(&id, &record));
-                if let Some(Err(problem)) = saved {
-                    tracing::warn!(?problem, "the use of a session is not stored for now");
+                if let Some(record) = save {
+                    self.keep(self.rows.note_session(&id, &record));
                 }
                 user
             }
@@ -378,13 +376,9 @@ impl Accounts {
         let token = SessionToken::from_entropy(entropy);
         let id = token.id();
         let (record, evicted) = self.sessions().open(id, name.clone(), self.clock.now());
-        // Without room on the disk the owner must still get in: the session lives in memory.
-        let mut stored = self.rows.put_session(&id, &record);
+        self.keep(self.rows.put_session(&id, &record));
         for id in &evicted {
-            stored = stored.and(self.rows.remove_session(id));
-        }
-        if let Err(problem) = stored {
-            tracing::warn!(?problem, "a new session will not survive a restart");
+            self.keep(self.rows.remove_session(id));
         }
         let xsrf = token.xsrf();
         let login = Login {
@@ -404,6 +398,14 @@ impl Accounts {
             login,
             life,
         })
+    }
+
+    /// A session lives in memory; that its row cannot be written, on a full disk for instance,
+    /// must not keep the owner from looking what is wrong.
+    fn keep(&self, written: Result<(), Problem>) {
+        if let Err(problem) = written {
+            tracing::warn!(?problem, "a session will not survive a restart");
+        }
     }
 
     fn admit(&self, address: IpAddr, name: Option<&UserName>) -> Result<(), Problem> {

@@ -7,6 +7,7 @@ use periwinkle_core::schema::Hidden;
 use periwinkle_core::secret::Secret;
 use periwinkle_core::time::UnixMillis;
 use periwinkle_core::value::{Map, Value};
+use periwinkle_db::engine::Durability;
 use periwinkle_db::{Committed, Database, DbError, Find};
 
 use super::accounts::User;
@@ -149,21 +150,16 @@ impl Rows {
         Ok(self.all(SESSION)?.iter().filter_map(read_session).collect())
     }
 
-    /// Writes a session's row; it need not survive a power cut.
+    /// Writes the row of a new session, which survives a power cut from now on.
     pub fn put_session(&self, id: &SessionId, record: &SessionRecord) -> Result<(), Problem> {
-        let millis = |time: Option<UnixMillis>| time.map(|time| Value::from(time.0));
-        let age_ms = i64::try_from(record.age.as_millis()).unwrap_or(i64::MAX);
-        let mut row = Map::from([
-            ("id", Value::from(id.to_string())),
-            ("user", Value::from(record.user.as_str())),
-            ("age_ms", Value::from(age_ms)),
-        ]);
-        for (name, time) in [("began_ms", record.created), ("used_ms", record.used)] {
-            if let Some(time) = millis(time) {
-                row.insert(name, time);
-            }
-        }
-        self.db.upsert(SESSION, &row)?;
+        let db = self.db.durability(Durability::Immediate);
+        db.upsert(SESSION, &session_properties(id, record))?;
+        Ok(())
+    }
+
+    /// Writes that a session was used, at leisure: its model is relaxed.
+    pub fn note_session(&self, id: &SessionId, record: &SessionRecord) -> Result<(), Problem> {
+        self.db.upsert(SESSION, &session_properties(id, record))?;
         Ok(())
     }
 
@@ -190,6 +186,21 @@ impl Rows {
             }
         }
     }
+}
+
+fn session_properties(id: &SessionId, record: &SessionRecord) -> Map {
+    let age_ms = i64::try_from(record.age.as_millis()).unwrap_or(i64::MAX);
+    let mut row = Map::from([
+        ("id", Value::from(id.to_string())),
+        ("user", Value::from(record.user.as_str())),
+        ("age_ms", Value::from(age_ms)),
+    ]);
+    for (name, time) in [("began_ms", record.created), ("used_ms", record.used)] {
+        if let Some(time) = time {
+            row.insert(name, time.0);
+        }
+    }
+    row
 }
 
 fn read_session(row: &Map) -> Option<(SessionId, SessionRecord)> {

@@ -100,11 +100,18 @@ impl Schema {
             .map(|(_, model)| model)
     }
 
-    /// Adds the models of `builtin` that this schema lacks.
+    /// Reads a schema as [`parse`](Schema::parse), and adds the models of `builtin` that it lacks.
     ///
     /// # Errors
-    /// Both cannot live in one table, or a model of the same name lacks a field of the other.
-    pub fn with_builtin(mut self, builtin: &Schema) -> Result<Schema, SchemaError> {
+    /// As `parse`; or both cannot live in one table, or a model of the same name lacks a field of
+    /// the other.
+    pub fn parse_over(text: &str, builtin: &Schema) -> Result<Schema, SchemaError> {
+        Schema::parse(text)?
+            .with_builtin(builtin)
+            .map_err(|error| error.located(text))
+    }
+
+    fn with_builtin(mut self, builtin: &Schema) -> Result<Schema, SchemaError> {
         rules::check_mergeable(&self, builtin)?;
         for model in &builtin.models {
             if !self.models.iter().any(|known| known.name == model.name) {

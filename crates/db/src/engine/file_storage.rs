@@ -1,8 +1,8 @@
 //! The real disk: one directory, locked for this process.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -66,8 +66,10 @@ impl FileStorage {
 }
 
 fn make_directory(directory: &Path) -> io::Result<File> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
+    if directory.is_dir() {
+        return File::open(directory);
+    }
+    DirBuilder::new()
         .recursive(true)
         .mode(DIRECTORY_MODE)
         .create(directory)?;
@@ -185,7 +187,11 @@ impl StorageFile for File {
         // Pages that a failed sync left behind count as clean, and clean pages go; but only
         // whole ones.
         let from = offset - offset % PAGE_BYTES_MAX;
-        Ok(rustix::fs::fadvise(self, from, None, Advice::DontNeed)?)
+        match rustix::fs::fadvise(self, from, None, Advice::DontNeed) {
+            // Small kernels leave the call out; then the cache is believed.
+            Err(Errno::NOSYS) => Ok(()),
+            done => Ok(done?),
+        }
     }
 }
 

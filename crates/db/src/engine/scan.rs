@@ -66,7 +66,6 @@ impl Scan {
         }
         let previous = self.last.take();
         // A segment is synced before the first byte of the next one: bytes here vouch for it.
-        self.mark = self.mark.max(self.sequence);
         if let Some(previous) = previous.as_ref().filter(|previous| previous.damaged) {
             return Err(previous.damage());
         }

@@ -128,7 +128,7 @@ impl Store {
 
     /// Calls `listener` on the storage thread, without a lock held, whenever more has become
     /// durable, in order and before the tickets are served; and once when writing has failed.
-    /// It must not block. Dropping the subscription ends it.
+    /// It must not block, nor take a lock that somebody holds around a commit. Dropping the subscription ends it.
     pub fn on_durable(
         &self,
         listener: impl Fn(DurableEvent) + Send + Sync + 'static,

@@ -6,19 +6,21 @@ use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::{Now, UnixMillis};
 use periwinkle_core::value::Map;
 
-use super::database::{Database, decode};
+use super::database::Database;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
 use super::keys;
+use super::shared::decode;
 use crate::engine::{Durability, Entry, Order};
 
 impl Database {
     /// Removes rows past their time, and answers how many. Does nothing while the time is not
     /// trusted.
     ///
-    /// A row that the cloud has not heard of stays, hidden, until it has. Nothing is sent: the
-    /// cloud has the same time of expiry.
+    /// A row that the cloud has not heard of stays, hidden, until it has; one of a model that
+    /// travels down, until the cloud has removed it. Nothing is sent: the cloud has the same time
+    /// of expiry.
     ///
     /// # Errors
     /// The disk failed; the rest stays.
@@ -28,7 +30,9 @@ impl Database {
         };
         let mut purged = 0;
         for model in self.shared.schema.models() {
-            if model.ttl_attribute().is_some() {
+            // What the cloud writes goes when the cloud has removed it: until then it would only be
+            // read from there again.
+            if model.ttl_attribute().is_some() && !model.direction().is_down() {
                 purged += self.purge_model(model, wall)?;
             }
         }

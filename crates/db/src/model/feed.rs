@@ -141,7 +141,7 @@ impl ChangeStream {
             self.lost = false;
             self.next = inner.first_pending();
             return Some(Event::Gap {
-                sequence: inner.durable,
+                sequence: inner.durable.max(inner.forgotten),
             });
         }
         loop {

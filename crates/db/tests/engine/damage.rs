@@ -1,6 +1,8 @@
 //! Flipped bits, missing files and files from the future: reported with their place, never
 //! answered with a wrong value, and nothing is touched.
 
+use std::collections::BTreeMap;
+
 use periwinkle_db::engine::{Engine, OpenError, Options, ReadError};
 use periwinkle_testkit::disk::SimDisk;
 use periwinkle_testkit::rng::Rng;
@@ -240,6 +242,48 @@ fn a_log_written_by_hand_from_the_description_opens() {
         (1, 1, false)
     );
     assert_eq!(&*engine.get(b"k").unwrap().unwrap().value, b"value");
+}
+
+/// Overwrites, cuts, copies and swaps, as no disk would.
+fn mangle(files: &mut BTreeMap<String, Vec<u8>>, rng: &mut Rng) {
+    let names: Vec<String> = files.keys().cloned().collect();
+    let mut pick = || names[rng.index(names.len())].clone();
+    let (one, other) = (pick(), pick());
+    let source = files[&other].clone();
+    let bytes = files.get_mut(&one).unwrap();
+    let at = rng.index(bytes.len());
+    let length = rng.index(300).min(bytes.len() - at);
+    match rng.below(6) {
+        0 => bytes[at..at + length].fill(0),
+        1 => bytes[at..at + length].fill_with(|| rng.next_u64() as u8),
+        2 => bytes.truncate(at),
+        3 => drop(bytes.splice(at..at, source)),
+        4 => drop(bytes.drain(at..at + length)),
+        _ => *bytes = source,
+    }
+}
+
+#[test]
+fn whatever_is_done_to_the_files_a_state_that_never_was_does_not_come_out() {
+    let mut opened = 0;
+    for seed in 0..3000 {
+        let mut rng = Rng::new(seed);
+        let life = written(seed % 4, seed % 8 < 4);
+        let mut files = life.disk.files();
+        for _ in 0..=rng.below(2) {
+            mangle(&mut files, &mut rng);
+        }
+        let disk = SimDisk::new(seed);
+        files
+            .iter()
+            .for_each(|(name, bytes)| disk.put_file(name, bytes));
+        if let Ok((mut engine, _)) = Engine::open(disk.storage(), &small_options()) {
+            let sequence = engine.sequence() as usize;
+            assert_eq!(rows(&mut engine), life.past.0[sequence], "seed {seed}");
+            opened += 1;
+        }
+    }
+    assert!(opened > 100, "only {opened}");
 }
 
 const SALT: u64 = 0x1122_3344_5566_7788;

@@ -10,5 +10,6 @@ mod damage;
 mod faults;
 mod full_disk;
 mod history;
+mod killed;
 mod power_cut;
 mod store;

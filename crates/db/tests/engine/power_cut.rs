@@ -45,10 +45,16 @@ fn live_on(disk: SimDisk, past: Past, (durable, committed): (u64, u64), rng: &mu
     cut_everywhere(&life, rng, 2, None)
 }
 
+/// More of them for whoever has an hour: each is about 1,700 cuts.
+fn seeds() -> u64 {
+    let wished = std::env::var("PERIWINKLE_POWER_CUT_SEEDS");
+    wished.map_or(40, |seeds| seeds.parse().expect("a number of seeds"))
+}
+
 #[test]
 fn no_power_cut_takes_what_was_durable_or_leaves_half_a_transaction() {
     let mut cuts = 0;
-    for seed in 0..40 {
+    for seed in 0..seeds() {
         let one = || {
             let mut rng = Rng::new(seed);
             let mut life = Life::begin(SimDisk::new(seed), Past::empty(), 0);

@@ -1,6 +1,8 @@
 //! Sizes, row limits and time to live.
 
 use periwinkle_core::limits::{ITEM_BYTES_MAX, ITEM_SYNCED_BYTES_MAX};
+use periwinkle_core::sync::record::{ItemKey, Record};
+use periwinkle_core::sync::store::Store;
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::{Database, Dropped, Environment, Find};
 
@@ -174,4 +176,26 @@ fn an_expired_item_that_the_cloud_has_not_heard_of_is_kept() {
     assert_eq!(db.purge_expired(world.clock.now()).unwrap(), 0);
     assert_eq!(minutes(&db), Vec::<String>::new());
     assert_eq!(db.stats().queue.rows, 1);
+}
+
+#[test]
+fn an_expired_item_that_the_cloud_writes_stays_until_the_cloud_removes_it() {
+    let mut world = World::new(1);
+    let note = "what: { type: 'string' },";
+    let ttl = format!("{note} expires: {{ type: 'date', ttl: true }},");
+    world.schema = world.schema.replace(note, &ttl);
+    let db = world.open();
+    let key = ItemKey::new("dev#d1#dn", "Command#a");
+    let item = Map::from([
+        ("pk", Value::from("dev#d1#dn")),
+        ("sk", Value::from("Command#a")),
+        ("expires", Value::from(START / 1000 - 10)),
+    ]);
+    db.modify(std::slice::from_ref(&key), &mut |frame| {
+        frame.records[0] = Record::clean(item.clone());
+    })
+    .unwrap();
+    assert_eq!(db.get("Command", &props(r#"{"id":"a"}"#)).unwrap(), None);
+    assert_eq!(db.purge_expired(world.clock.now()).unwrap(), 0);
+    assert_eq!(db.record(&key).unwrap().item, Some(item));
 }

@@ -8,4 +8,5 @@ mod finding;
 mod items;
 mod replication;
 mod streams;
+mod together;
 mod world;

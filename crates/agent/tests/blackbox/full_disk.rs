@@ -1,0 +1,103 @@
+//! A full disk: writes are refused with an error, reads and the console go on, and when there is
+//! room again so do writes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::agent::Home;
+
+/// A file system of its own, in memory, unmounted at the end.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(path: PathBuf, bytes: &str) -> Mount {
+        std::fs::create_dir_all(&path).expect("it is ours");
+        mount(
+            &[
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={bytes},mode=0700"),
+                "tmpfs",
+            ],
+            &path,
+        );
+        Mount(path)
+    }
+
+    fn resize(&self, bytes: &str) {
+        mount(&["-o", &format!("remount,size={bytes}")], &self.0);
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // The agent that used it was killed first; a mount left behind harms nobody.
+        let _ = as_root("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+fn mount(arguments: &[&str], path: &Path) {
+    let status = as_root("mount")
+        .args(arguments)
+        .arg(path)
+        .status()
+        .expect("mount runs");
+    assert!(
+        status.success(),
+        "mounting needs root, or sudo without a password"
+    );
+}
+
+fn as_root(program: &str) -> Command {
+    if rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.arg("-n").arg(program);
+    command
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_nothing_else_and_recovers() {
+    let home = Home::with("[metrics]\nenable = false\n");
+    let mount = Mount::new(home.state(), "10m");
+    let agent = home.start();
+    let owner = agent.owner();
+    let big = json!({"value": "x".repeat(200_000)});
+    let put = |n: usize| owner.json("PUT", &format!("/api/v1/data/Setting/big{n}"), &big);
+    let refused = (0..200)
+        .map(|n| (n, put(n)))
+        .find(|(_, answer)| answer.status != 200)
+        .map(|(n, answer)| (n, answer.expect(507)))
+        .expect("ten megabytes are full some time");
+    let (full_at, answer) = refused;
+    assert!(full_at > 5, "only {full_at} rows fitted");
+    assert_eq!(answer.json()["kind"], "full");
+
+    for n in 0..full_at {
+        owner
+            .get(&format!("/api/v1/data/Setting/big{n}"))
+            .expect(200);
+    }
+    owner
+        .get(&format!("/api/v1/data/Setting/big{full_at}"))
+        .expect(404);
+    owner.get("/").expect(200);
+    agent.login().get("/api/v1/status").expect(200);
+    put(full_at).expect(507);
+
+    mount.resize("64m");
+    put(full_at).expect(200);
+    let agent = agent.kill().start();
+    let owner = agent.login();
+    for n in 0..=full_at {
+        owner
+            .get(&format!("/api/v1/data/Setting/big{n}"))
+            .expect(200);
+    }
+    drop(agent);
+    drop(mount);
+}

@@ -1,0 +1,95 @@
+//! Many threads at once, and a disk that runs full.
+
+use std::thread;
+
+use periwinkle_core::value::{Map, Value};
+use periwinkle_db::engine::Durability;
+use periwinkle_db::{Event, Find, Since};
+
+use crate::world::World;
+
+#[test]
+fn of_many_who_make_one_item_one_succeeds() {
+    let db = World::new(1).open();
+    let results: Vec<_> = thread::scope(|scope| {
+        let make = || db.create("User", &Map::from([("name", "ada")]));
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    let kinds = results
+        .iter()
+        .filter_map(|made| made.as_ref().err().map(periwinkle_db::DbError::kind));
+    assert_eq!(kinds.collect::<Vec<_>>(), ["exists"; 7]);
+}
+
+#[test]
+fn a_stream_tells_the_writes_of_many_threads_once_and_in_order() {
+    let db = World::new(1).open();
+    let mut stream = db.changes(Since::Now);
+    thread::scope(|scope| {
+        for writer in 0..4 {
+            let db = &db;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    let item = Map::from([("name", format!("{writer}-{n}"))]);
+                    let made = db
+                        .durability(Durability::Relaxed)
+                        .create("User", &item)
+                        .unwrap();
+                    if n % 25 == 0 {
+                        db.flush();
+                        made.ticket.wait().unwrap();
+                    }
+                }
+            });
+        }
+    });
+    db.flush().wait().unwrap();
+    let mut sequences = Vec::new();
+    while let Some(Event::Change(change)) = stream.try_next() {
+        sequences.push(change.sequence);
+    }
+    assert_eq!(sequences, (1..=400).collect::<Vec<u64>>());
+    assert_eq!(db.stats().rows["User"], 400);
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
+    let world = World::new(1);
+    world.disk.set_capacity(256 << 10);
+    let db = world.open();
+    let item = |n: u32| {
+        let text = Value::from("x".repeat(4000));
+        Map::from([("id", Value::from(format!("{n}"))), ("value", text)])
+    };
+    let mut made = 0;
+    let error = loop {
+        match db.create("Setting", &item(made)) {
+            Ok(_) => made += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), "full");
+    assert!(
+        error.to_string().starts_with("the disk is full: "),
+        "{error}"
+    );
+    assert!((10..100).contains(&made));
+    let page = db.find("Setting", &Map::new(), &Find::new()).unwrap();
+    assert_eq!(page.items.len(), made as usize);
+    assert_eq!(db.stats().queue.rows, u64::from(made));
+    assert_eq!(
+        db.create("Setting", &item(made)).unwrap_err().kind(),
+        "full"
+    );
+    world.disk.set_capacity(4 << 20);
+    db.create("Setting", &item(made))
+        .unwrap()
+        .ticket
+        .wait()
+        .unwrap();
+    assert_eq!(db.stats().queue.rows, u64::from(made) + 1);
+}
