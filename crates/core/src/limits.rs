@@ -88,6 +88,8 @@ pub const REFUSAL_WRITE_MAX: Duration = Duration::from_secs(2);
 pub const EVENTS_BEHIND_MAX: usize = 256;
 /// Live listeners at one time.
 pub const EVENT_LISTENERS_MAX: usize = 32;
+/// The same, of one user: each tab of a browser that shows the console is one.
+pub const EVENT_LISTENERS_PER_USER_MAX: usize = 16;
 
 // Device metrics.
 
@@ -148,7 +150,7 @@ pub const SYNC_BACKOFF_MAX_MS: u64 = 60_000;
 /// Wait before the next try when only a person or a configuration can help.
 pub const SYNC_WAITING_MS: u64 = 15_000;
 /// Writes refused in a row for want of rights that are set aside one by one; after them all wait.
-pub const SYNC_DENIED_PARKED_MAX: usize = 8;
+pub const SYNC_DENIED_WRITES_MAX: usize = 8;
 /// Conflicts in a row before an item is parked.
 pub const SYNC_ROUNDS_MAX: u8 = 5;
 /// How long a delete waits for late copies of earlier writes: longer than any signature is valid.

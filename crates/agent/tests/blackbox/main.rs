@@ -14,6 +14,7 @@ mod browser;
 mod first_start;
 mod full_disk;
 mod hostile;
+mod library;
 mod lifecycle;
 #[cfg(feature = "metrics")]
 mod measurement;
