@@ -100,10 +100,13 @@ fn check_needed(part: &str, weather: Weather, remove: fn(&mut Rules)) {
     println!("without {part}, history {seed}: {text}");
 }
 
+/// A part by name, the weather that needs it, and how to take it out.
+type Part = (&'static str, Weather, fn(&mut Rules));
+
 #[test]
 fn every_part_of_the_protocol_is_needed() {
     use weather::{ALONE, RESTORED_FILE_SHARED, SHARED};
-    let parts: [(&str, Weather, fn(&mut Rules)); 8] = [
+    let parts: [Part; 8] = [
         ("frozen attempts", ALONE, |rules| {
             rules.frozen_attempts = false;
         }),
