@@ -246,7 +246,7 @@ impl From<DbError> for Problem {
             "closed" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
-        let problem = Problem::new(status, kind, format!("{error}."));
+        let problem = Problem::new(status, kind, sentence(&error.to_string()));
         match error.field() {
             Some(field) => problem.field(field),
             None => problem,
@@ -296,5 +296,17 @@ mod tests {
         for model in ["Pump", "Metric", "Setting", "User", "Session", "Conflicts"] {
             assert!(schema.model(model).is_ok(), "{model}");
         }
+    }
+}
+
+/// Words of an error as a sentence of their own.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    match letters.next() {
+        // A name in front keeps its letters.
+        Some(first) if words.starts_with("there ") || words.starts_with("the ") => {
+            format!("{}{}.", first.to_uppercase(), letters.as_str())
+        }
+        _ => format!("{words}."),
     }
 }

@@ -1,7 +1,7 @@
 //! One thing at a time: what the owner sees and what the table gets.
 
 use super::world::{TABLE, World};
-use periwinkle_core::sync::config::{Direction, ModelRule};
+use periwinkle_core::sync::config::{Direction, ModelRule, Rules};
 use periwinkle_core::sync::machine::State;
 use periwinkle_core::sync::record::{ItemKey, ParkKind};
 use periwinkle_core::sync::store::{ConflictKind, Side};
@@ -56,7 +56,7 @@ fn check_trouble(kind: &str, fault: super::world::Fault) {
 
 #[test]
 fn a_wrong_secret_is_shown_and_mended_without_a_restart() {
-    check_trouble("bad-signature", |_, _| {
+    check_trouble("bad_signature", |_, _| {
         Some(Answer::error(
             "UnrecognizedClientException",
             "The security token is invalid",
@@ -66,7 +66,7 @@ fn a_wrong_secret_is_shown_and_mended_without_a_restart() {
 
 #[test]
 fn a_missing_table_is_shown_and_mended_without_a_restart() {
-    check_trouble("table-not-found", |_, _| {
+    check_trouble("table_not_found", |_, _| {
         Some(Answer::error(
             "ResourceNotFoundException",
             "Requested resource not found",
@@ -76,7 +76,7 @@ fn a_missing_table_is_shown_and_mended_without_a_restart() {
 
 #[test]
 fn expired_keys_are_shown_and_mended_without_a_restart() {
-    check_trouble("expired-token", |_, _| {
+    check_trouble("expired_token", |_, _| {
         Some(Answer::error(
             "ExpiredTokenException",
             "The security token has expired",
@@ -86,7 +86,7 @@ fn expired_keys_are_shown_and_mended_without_a_restart() {
 
 #[test]
 fn keys_without_any_right_are_shown_and_mended_without_a_restart() {
-    check_trouble("access-denied", |_, _| {
+    check_trouble("access_denied", |_, _| {
         Some(Answer::error("AccessDeniedException", "not authorized"))
     });
 }
@@ -219,7 +219,7 @@ fn keys_that_lost_their_rights_park_a_few_items_and_not_the_queue() {
     world.pass(300);
     assert_eq!(
         state(&world),
-        (State::Waiting, Some("access-denied".to_owned()))
+        (State::Waiting, Some("access_denied".to_owned()))
     );
     assert_eq!(world.status().parked.len(), 8);
     world.fault = None;
@@ -232,7 +232,7 @@ fn keys_that_lost_their_rights_park_a_few_items_and_not_the_queue() {
 
 #[test]
 fn the_page_of_a_captive_portal_parks_nothing() {
-    check_trouble("not-the-service", |_, _| {
+    check_trouble("not_the_service", |_, _| {
         Some(Answer {
             status: 404,
             body: "<html>Please log in</html>".to_owned(),
@@ -385,6 +385,103 @@ fn another_life_under_the_same_name_raises_an_alarm_and_then_pauses() {
     world.pass(10);
     assert_eq!(state(&world), (State::Idle, None));
     assert!(world.cloud(&setting("2")).is_some());
+}
+
+/// Others add a field, and the device deletes the item before it has seen that.
+fn delete_of_what_others_changed(rules: Rules) -> World {
+    let mut world = World::still_under(rules);
+    let key = setting("1");
+    write(&mut world, &key, &[("x", "L1")]);
+    world.pass(60);
+    world.edit(&key, |item| drop(item.insert("w", "F1")));
+    world.write_local(&key, None);
+    world.pass(60);
+    world
+}
+
+#[test]
+fn a_delete_that_took_an_unseen_field_along_gives_the_item_back() {
+    let key = setting("1");
+    let mut world = delete_of_what_others_changed(Rules::default());
+    let back = item(&key, &[("x", "L1"), ("w", "F1")]);
+    assert_eq!(world.cloud(&key), Some(back.clone()));
+    assert_eq!(world.local(&key), Some(back));
+    let conflicts = world.store.live().conflicts;
+    assert_eq!(conflicts[0].kind, ConflictKind::Delete);
+    assert_eq!(conflicts[0].cloud, Some(Map::from([("w", "F1")])));
+
+    let mut rules = Rules::default();
+    rules.shown_deletes = false;
+    let mut world = delete_of_what_others_changed(rules);
+    assert_eq!(world.cloud(&key), None);
+    assert!(world.store.live().conflicts.is_empty());
+}
+
+/// A copy of the create lands after the delete was done and before its answer comes through.
+fn late_create_before_the_answer(rules: Rules) -> World {
+    let mut world = World::still_under(rules);
+    let key = setting("1");
+    world.pass(5);
+    world.weather.late_copies = 100;
+    write(&mut world, &key, &[("x", "L1")]);
+    world.pass(5);
+    world.weather.late_copies = 0;
+    write(&mut world, &key, &[("x", "L2")]);
+    world.pass(5);
+    world.weather.lost_replies = 100;
+    world.write_local(&key, None);
+    while world.cloud(&key).is_some() {
+        world.pass(1);
+    }
+    while world.cloud(&key).is_none() {
+        world.pass(1);
+    }
+    world.weather.lost_replies = 0;
+    world.pass(30 * 60);
+    world
+}
+
+#[test]
+fn a_late_create_does_not_outlive_a_delete_whose_answer_was_lost() {
+    let key = setting("1");
+    let mut world = late_create_before_the_answer(Rules::default());
+    assert_eq!((world.local(&key), world.cloud(&key)), (None, None));
+    let kinds = world
+        .store
+        .live()
+        .conflicts
+        .into_iter()
+        .map(|entry| entry.kind);
+    assert_eq!(kinds.collect::<Vec<_>>(), [ConflictKind::Debris]);
+
+    let mut rules = Rules::default();
+    rules.overtaken_deletes = false;
+    let mut world = late_create_before_the_answer(rules);
+    assert_eq!(world.cloud(&key), Some(item(&key, &[("x", "L1")])));
+}
+
+#[test]
+fn a_table_restored_while_the_device_runs_takes_nothing_away() {
+    let mut world = World::still();
+    let (old, new) = (setting("old"), setting("new"));
+    write(&mut world, &old, &[("x", "L1")]);
+    world.pass(60);
+    let backup = world.dynamo.table(TABLE).clone();
+    write(&mut world, &old, &[("x", "L2")]);
+    write(&mut world, &new, &[("x", "L3")]);
+    world.pass(2 * 60 * 60);
+    *world.dynamo.table(TABLE) = backup;
+    world.pass(2 * 60 * 60);
+    assert_eq!(world.alarms, ["restored_table"]);
+    assert_eq!(world.local(&new), Some(item(&new, &[("x", "L3")])));
+    assert_eq!(world.cloud(&new), Some(item(&new, &[("x", "L3")])));
+    // The policy of the model decides between the two values, and the loser is kept.
+    assert_eq!(world.local(&old), world.cloud(&old));
+    let conflicts = world.store.live().conflicts;
+    assert_eq!(
+        conflicts[0].local.as_ref().and_then(|lost| lost.text("x")),
+        Some("L2")
+    );
 }
 
 #[test]

@@ -129,7 +129,12 @@ impl World {
 
     /// A world in which nothing happens by itself.
     pub(crate) fn still() -> World {
-        World::new(1, STILL, Rules::default())
+        World::still_under(Rules::default())
+    }
+
+    /// The same, with parts of the protocol taken out.
+    pub(crate) fn still_under(rules: Rules) -> World {
+        World::new(1, STILL, rules)
     }
 
     /// Begins a life with another configuration.

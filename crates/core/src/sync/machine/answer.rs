@@ -6,7 +6,7 @@ use crate::aws::dynamodb::{
     CallError, Effect, GetItem, Page, Query, ServiceError, ServiceErrorKind, UpdateItem,
     read_answer,
 };
-use crate::limits::SYNC_DENIED_PARKED_MAX;
+use crate::limits::SYNC_DENIED_WRITES_MAX;
 use crate::sync::record::{ItemKey, ParkKind, Parked};
 use crate::sync::store::{Frame, Store, StoreError};
 use crate::time::Now;
@@ -115,7 +115,7 @@ impl Machine {
             // A page of something between us and the service says nothing about the item.
             let hint = "something else answers in the table's place: a proxy, a login page, a wrong \
                         sync.endpoint";
-            let reason = Reason::new("not-the-service", error.to_string(), hint);
+            let reason = Reason::new("not_the_service", error.to_string(), hint);
             self.link.must_wait(reason, now, &mut self.random);
             return Outcome::Again { unknown: true };
         }
@@ -174,7 +174,7 @@ impl Machine {
     fn is_denied_everything(&mut self, error: &ServiceError) -> bool {
         let denied = error.kind == ServiceErrorKind::AccessDenied;
         self.denied += usize::from(denied);
-        denied && self.denied > SYNC_DENIED_PARKED_MAX
+        denied && self.denied > SYNC_DENIED_WRITES_MAX
     }
 
     /// Ends an attempt that has a definite answer; one frame.

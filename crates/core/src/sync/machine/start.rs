@@ -254,7 +254,7 @@ impl Machine {
             && let Phase::Running(life) = &self.phase
         {
             let (life, expected) = (life.clone(), Some(life.epoch));
-            self.pull.stop();
+            self.pull_stop();
             return self.claim(life, expected, store);
         }
         self.pull.asks();
@@ -289,7 +289,7 @@ impl Machine {
             return Ok(());
         }
         let life = life.clone();
-        self.pull.stop();
+        self.pull_stop();
         self.claim_failed(life, row, now, store)
     }
 

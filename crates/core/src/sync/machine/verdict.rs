@@ -5,7 +5,7 @@ use super::copy::mark_of;
 use crate::limits::SYNC_ROUNDS_MAX;
 use crate::sync::config::{DeletePolicy, ModelRule, OnUncertain};
 use crate::sync::record::{
-    Frozen, ItemKey, Mark, Op, ParkKind, Parked, Record, content, same_content,
+    Change, Frozen, ItemKey, Mark, Op, ParkKind, Parked, Record, content, same_content,
 };
 use crate::sync::request;
 use crate::sync::store::{Conflict, ConflictKind, Frame, Side};
@@ -55,6 +55,9 @@ impl Verdict<'_> {
             Said::ConditionFailed(item) if self.was_ours(&frozen, item.as_ref()) => {
                 self.done(frame, &frozen, item);
             }
+            Said::ConditionFailed(item) if self.was_overtaken(change, &frozen, item.as_ref()) => {
+                self.done(frame, &frozen, None);
+            }
             Said::ConditionFailed(item) => {
                 self.failed(frame, &frozen, item);
                 return false;
@@ -72,6 +75,18 @@ impl Verdict<'_> {
             Some(item) => mark_of(item) == Some(frozen.mark),
             None => frozen.op == Op::Delete,
         }
+    }
+
+    /// Whether our delete was done, its answer lost, and a late copy of an earlier write landed
+    /// after it. Marks in an item never go back otherwise. The grave sees to what is there now.
+    fn was_overtaken(&self, change: &Change, frozen: &Frozen, item: Option<&Map>) -> bool {
+        let known = change.base.as_ref().and_then(mark_of);
+        let there = item.and_then(mark_of);
+        let went_back = there.zip(known).is_some_and(|(there, known)| there < known);
+        self.machine.config.rules.overtaken_deletes
+            && self.unknown
+            && frozen.op == Op::Delete
+            && went_back
     }
 
     /// The cloud's item is `item` now, by our doing.
