@@ -254,6 +254,18 @@ impl From<DbError> for Problem {
     }
 }
 
+/// Words of an error as a sentence of their own.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    match letters.next() {
+        // A name in front keeps its letters.
+        Some(first) if words.starts_with("there ") || words.starts_with("the ") => {
+            format!("{}{}.", first.to_uppercase(), letters.as_str())
+        }
+        _ => format!("{words}."),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,17 +308,5 @@ mod tests {
         for model in ["Pump", "Metric", "Setting", "User", "Session", "Conflicts"] {
             assert!(schema.model(model).is_ok(), "{model}");
         }
-    }
-}
-
-/// Words of an error as a sentence of their own.
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    match letters.next() {
-        // A name in front keeps its letters.
-        Some(first) if words.starts_with("there ") || words.starts_with("the ") => {
-            format!("{}{}.", first.to_uppercase(), letters.as_str())
-        }
-        _ => format!("{words}."),
     }
 }
