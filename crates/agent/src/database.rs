@@ -216,10 +216,13 @@ pub fn show(db: &Database) -> serde_json::Value {
         "rows": stats.rows.values().sum::<u64>(),
         "bytes": engine.bytes_total,
         "bytes_live": engine.bytes_live,
+        "bytes_garbage": engine.bytes_garbage,
         "segments": engine.segments,
+        "segments_freed": engine.segments_freed,
         "sequence": engine.sequence,
         "durable_sequence": engine.durable_sequence,
         "bytes_written": engine.bytes_written,
+        "write_amplification_pct": engine.write_amplification_pct(),
         "syncs": engine.syncs,
         "cut_tails": engine.cut_tails,
         "queue": {"rows": stats.queue.rows, "bytes": stats.queue.bytes},
@@ -246,11 +249,23 @@ impl From<DbError> for Problem {
             "closed" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
-        let problem = Problem::new(status, kind, format!("{error}."));
+        let problem = Problem::new(status, kind, sentence(&error.to_string()));
         match error.field() {
             Some(field) => problem.field(field),
             None => problem,
         }
+    }
+}
+
+/// Words of an error as a sentence of their own.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    match letters.next() {
+        // A name in front keeps its letters.
+        Some(first) if words.starts_with("there ") || words.starts_with("the ") => {
+            format!("{}{}.", first.to_uppercase(), letters.as_str())
+        }
+        _ => format!("{words}."),
     }
 }
 

@@ -75,7 +75,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Services {
     config: Arc<Config>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     state: StateDir,
     db: Database,
     events: Events,
@@ -179,7 +179,7 @@ impl Services {
 
     #[cfg(feature = "sync")]
     async fn start_sync(&self, supervisor: &mut Supervisor, extra: Router) -> Router {
-        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events);
+        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events, &self.clock);
         let handle = sync.handle();
         self.status.add("sync", {
             let handle = handle.clone();

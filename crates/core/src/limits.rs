@@ -111,8 +111,6 @@ pub const METRICS_SENSORS_MAX: usize = 32;
 pub const METRICS_SENSOR_SCAN_READINGS: u32 = 60;
 /// Bytes taken from one file of `/proc` or `/sys`; whole lines beyond are not looked at.
 pub const METRICS_FILE_BYTES_MAX: usize = 64 * 1024;
-/// Counters and gauges that one registry holds.
-pub const REGISTRY_INSTRUMENTS_MAX: usize = 512;
 // Schemas and items
 
 /// Length of the text of a schema.
@@ -187,6 +185,12 @@ pub const DB_UNSYNCED_BYTES_MAX: usize = 8 << 20;
 pub const DB_FLUSH_BYTES: usize = 1 << 20;
 /// `db.flush`: how long a relaxed commit may wait for its flush.
 pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
+/// Bytes that one step of the database's compaction reads and writes at most, unless one
+/// transaction is larger.
+pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
+/// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
+/// writes in which it could not.
+pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
 

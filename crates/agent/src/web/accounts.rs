@@ -60,7 +60,7 @@ pub struct Applicant {
 #[derive(Debug)]
 pub struct NewSession {
     /// What the cookie carries.
-    pub id: String,
+    pub token: Secret,
     /// Who it is.
     pub login: Login,
     /// How long the browser shall keep the cookie.
@@ -394,7 +394,7 @@ impl Accounts {
             .unwrap_or(COOKIE_LIFE_MAX)
             .min(COOKIE_LIFE_MAX);
         Ok(NewSession {
-            id: token.expose().to_owned(),
+            token: Secret::from(token.expose()),
             login,
             life,
         })

@@ -15,6 +15,7 @@ use http::header::{
     CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, ORIGIN, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::Limited;
 use hyper::body::Incoming;
@@ -250,7 +251,7 @@ async fn outlive_panic(answer: impl Future<Output = Result<Response, Infallible>
 /// Whether the absolute form of a target disagrees with the field `Host`: what stands before this
 /// server may have looked at the other one (RFC 9112, 3.2.2).
 fn names_two_hosts(request: &Request<Incoming>) -> bool {
-    let target = request.uri().authority().map(|host| host.as_str());
+    let target = request.uri().authority().map(Authority::as_str);
     let field = request.headers().get(HOST).map(HeaderValue::as_bytes);
     match (target, field) {
         (Some(target), Some(field)) => !target.as_bytes().eq_ignore_ascii_case(field),

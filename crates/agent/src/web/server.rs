@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::dispatch::Dispatch;
-use crate::net::deadline::Deadline;
+use crate::net::deadline::{Busy, BusyGuard, Deadline};
 use crate::net::listen::{Accepted, Listener, Peer};
 use crate::stop::Stop;
 
@@ -100,6 +103,7 @@ impl Server {
             return;
         };
         let connection = Connection {
+            busy: Busy::default(),
             dispatch: self.dispatch.clone(),
             bounds: self.bounds,
             peer,
@@ -170,6 +174,7 @@ impl Drop for Place {
 }
 
 struct Connection {
+    busy: Busy,
     dispatch: Arc<Dispatch>,
     bounds: ConnectionLimits,
     peer: Peer,
@@ -180,7 +185,11 @@ struct Connection {
 
 impl Connection {
     async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
-        let io = TokioIo::new(Deadline::new(stream, self.bounds.idle_timeout));
+        let io = TokioIo::new(Deadline::new(
+            stream,
+            self.bounds.idle_timeout,
+            self.busy.clone(),
+        ));
         let service = service_fn(|request| self.answer(request));
         let mut stop = self.stop.clone();
         let connection = http1::Builder::new()
@@ -207,7 +216,40 @@ impl Connection {
         &self,
         request: Request<Incoming>,
     ) -> Result<Response<axum::body::Body>, std::convert::Infallible> {
-        Ok(self.dispatch.answer(request, &self.peer, self.secure).await)
+        // As long as a body may still come it is we who wait for the client.
+        let _working = request.body().is_end_stream().then(|| self.busy.begin());
+        let answer = self.dispatch.answer(request, &self.peer, self.secure).await;
+        if answer.body().size_hint().exact().is_some() {
+            return Ok(answer);
+        }
+        let _busy = self.busy.begin();
+        Ok(answer.map(|body| axum::body::Body::new(Made { body, _busy })))
+    }
+}
+
+/// A body that is still being made: until its end the client waits for us.
+struct Made {
+    body: axum::body::Body,
+    _busy: BusyGuard,
+}
+
+impl http_body::Body for Made {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -369,3 +369,33 @@ fn logins_do_not_take_more_and_more_memory() {
     assert!(grown < 8 * 1024, "{grown} KiB more after twelve logins");
     owner.get("/api/v1/session").expect(200);
 }
+
+#[test]
+fn a_password_change_under_way_does_not_bring_an_old_role_back() {
+    let agent = Home::new()
+        .env("PERIWINKLE_WEB__PASSWORD_MEMORY", "64 MiB")
+        .start();
+    let owner = agent.owner();
+    let user = json!({"name": "edda", "password": PASSWORD, "role": "editor"});
+    owner.post("/api/v1/users", &user).expect(201);
+    let mut edda = agent.client();
+    let login = json!({"name": "edda", "password": PASSWORD});
+    let answer = edda.post("/api/v1/session", &login).expect(200);
+    edda.keep_session(&answer);
+
+    // Hashing with that much memory takes long enough for the owner's request to come between.
+    let change = json!({"old": PASSWORD, "new": "a different flower in june"}).to_string();
+    let fields = [("content-type", "application/json")];
+    let length = change.len();
+    let mut under_way = edda
+        .open("PUT", "/api/v1/session/password", &fields, length)
+        .expect("the agent answers");
+    std::io::Write::write_all(&mut under_way, change.as_bytes()).expect("it reads");
+    let role = json!({"role": "viewer"});
+    owner.json("PATCH", "/api/v1/users/edda", &role).expect(200);
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut under_way, &mut answer).expect("an answer");
+    let users = owner.get("/api/v1/users").expect(200).json();
+    assert_eq!(users["users"][0]["name"], "edda", "{answer}");
+    assert_eq!(users["users"][0]["role"], "viewer", "{answer}");
+}

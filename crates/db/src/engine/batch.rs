@@ -161,7 +161,11 @@ fn decode_op(payload: &[u8], at: &mut usize) -> Result<Op, PayloadFault> {
     }
 }
 
-fn take(payload: &[u8], at: &mut usize, length: usize) -> Result<Range<usize>, PayloadFault> {
+pub(crate) fn take(
+    payload: &[u8],
+    at: &mut usize,
+    length: usize,
+) -> Result<Range<usize>, PayloadFault> {
     let end = at
         .checked_add(length)
         .filter(|end| *end <= payload.len())
@@ -170,7 +174,7 @@ fn take(payload: &[u8], at: &mut usize, length: usize) -> Result<Range<usize>, P
 }
 
 /// Lengths are LEB128: seven bits a byte, lowest first, the high bit on all but the last.
-fn write_length(out: &mut Vec<u8>, mut length: usize) {
+pub(crate) fn write_length(out: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
         out.push((length & 0x7f) as u8 | 0x80);
         length >>= 7;
@@ -178,7 +182,7 @@ fn write_length(out: &mut Vec<u8>, mut length: usize) {
     out.push(length as u8);
 }
 
-fn read_length(payload: &[u8], at: &mut usize) -> Result<usize, PayloadFault> {
+pub(crate) fn read_length(payload: &[u8], at: &mut usize) -> Result<usize, PayloadFault> {
     let mut length = 0usize;
     // Four groups of seven bits: more than a transaction can be long.
     for shift in [0, 7, 14, 21] {

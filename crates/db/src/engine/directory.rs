@@ -1,5 +1,7 @@
 //! The directory: an ordered tree from key to row, and the slab of rows that say where values lie.
 //!
+//! It also knows how much of each segment is still needed.
+//!
 //! Index trees will map to the same rows, so that moving a value in the log touches the slab only.
 
 use std::collections::BTreeMap;
@@ -7,6 +9,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::cache::{Cache, CacheSlot};
+use super::moves::moved_bytes_max;
 
 /// Where a value lies in the log, and under which sequence it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,9 @@ pub(crate) struct Directory {
     free: Vec<u32>,
     cache: Cache,
     live_bytes: u64,
+    /// By segment: what its rows would take at most when they are moved.
+    needed: BTreeMap<u32, u64>,
+    needed_bytes: u64,
 }
 
 /// What the directory knows of a key.
@@ -73,6 +79,8 @@ impl Directory {
             free: Vec::new(),
             cache: Cache::new(cache_bytes),
             live_bytes: 0,
+            needed: BTreeMap::new(),
+            needed_bytes: 0,
         }
     }
 
@@ -83,6 +91,50 @@ impl Directory {
     /// Bytes of all keys and values.
     pub(crate) fn live_bytes(&self) -> u64 {
         self.live_bytes
+    }
+
+    /// What the rows of a segment would take at most when they are moved; 0 without a row.
+    pub(crate) fn needed_of(&self, segment: u32) -> u64 {
+        self.needed.get(&segment).copied().unwrap_or(0)
+    }
+
+    /// The same of all segments.
+    pub(crate) fn needed_bytes(&self) -> u64 {
+        self.needed_bytes
+    }
+
+    /// Whether the row of `key` lies there.
+    pub(crate) fn is_at(&self, key: &[u8], place: Place) -> bool {
+        let id = self.tree.get(key);
+        id.is_some_and(|id| self.rows[*id as usize].place() == place)
+    }
+
+    /// The row of `key` lies in another place now; its value is the same.
+    pub(crate) fn relocate(&mut self, key: &[u8], place: Place) {
+        let Some(id) = self.tree.get(key).copied() else {
+            return;
+        };
+        let row = &mut self.rows[id as usize];
+        let old = row.place();
+        (row.segment, row.offset) = (place.segment, place.offset);
+        self.forget_need(key, old);
+        self.note_need(key, place);
+    }
+
+    fn note_need(&mut self, key: &[u8], place: Place) {
+        let bytes = moved_bytes_max(key.len(), place.length);
+        *self.needed.entry(place.segment).or_default() += bytes;
+        self.needed_bytes += bytes;
+    }
+
+    fn forget_need(&mut self, key: &[u8], place: Place) {
+        let bytes = moved_bytes_max(key.len(), place.length);
+        self.needed_bytes -= bytes;
+        let needed = self.needed.entry(place.segment).or_default();
+        *needed -= bytes;
+        if *needed == 0 {
+            self.needed.remove(&place.segment);
+        }
     }
 
     pub(crate) fn cache_bytes(&self) -> usize {
@@ -97,10 +149,12 @@ impl Directory {
     /// Points `key` to `place` and keeps `value` in the cache.
     pub(crate) fn put(&mut self, key: &[u8], place: Place, value: Arc<[u8]>) {
         self.live_bytes += u64::from(place.length);
+        self.note_need(key, place);
         let id = if let Some(id) = self.tree.get(key).copied() {
             let old = std::mem::replace(&mut self.rows[id as usize], Row::new(place));
             self.cache.remove(old.cached);
             self.live_bytes -= u64::from(old.length);
+            self.forget_need(key, old.place());
             id
         } else {
             let id = self.new_row(place);
@@ -118,6 +172,7 @@ impl Directory {
         let row = self.rows[id as usize];
         self.cache.remove(row.cached);
         self.live_bytes -= key.len() as u64 + u64::from(row.length);
+        self.forget_need(key, row.place());
         self.free.push(id);
     }
 

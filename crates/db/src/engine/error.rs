@@ -112,7 +112,9 @@ pub enum CommitError {
         bytes_max: usize,
     },
     /// There is no room on the disk. Reads go on; writes go on when there is room again.
-    #[error("the disk is full: no room to reserve {bytes} bytes; free some space ({source})")]
+    #[error(
+        "the disk is full: no room to reserve {bytes} bytes; free some space, or delete rows ({source})"
+    )]
     DiskFull {
         /// What was to be reserved at least.
         bytes: u64,

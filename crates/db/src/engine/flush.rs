@@ -1,13 +1,12 @@
-//! The jobs that touch the disk while the engine goes on: writing frames and reserving segments.
+//! The job that writes frames while the engine goes on.
 
 use std::io;
 use std::sync::Arc;
 
 use super::directory::Place;
 use super::error::StoreFailure;
-use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::log::{Segment, segment_name};
-use super::storage::{Storage, StorageFile};
+use super::log::segment_name;
+use super::storage::StorageFile;
 
 /// Frames of one segment that wait for the disk.
 pub(crate) struct Chunk {
@@ -88,81 +87,6 @@ impl Flushed {
             cut.map_err(|error| ("seal", error))?;
         }
         Ok(())
-    }
-}
-
-/// A segment to be reserved. Run it, then tell [`Engine::reserved`](super::Engine::reserved).
-pub struct Reserve {
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) header: SegmentHeader,
-    pub(crate) bytes: u64,
-    pub(crate) bytes_min: u64,
-}
-
-/// How a [`Reserve`] ended.
-pub struct Reserved {
-    pub(crate) result: Result<Segment, io::Error>,
-    pub(crate) file: String,
-    pub(crate) bytes_min: u64,
-    pub(crate) bytes_written: u64,
-    pub(crate) syncs: u64,
-}
-
-impl Reserve {
-    /// Makes the segment: room, header, both synced, then its name.
-    pub fn run(self) -> Reserved {
-        let result = self.reserve_largest();
-        let whole = u64::from(result.is_ok());
-        Reserved {
-            result,
-            file: segment_name(self.header.segment),
-            bytes_min: self.bytes_min,
-            bytes_written: whole * SEGMENT_HEADER_BYTES as u64,
-            syncs: whole * 2,
-        }
-    }
-
-    /// The wanted size, or a quarter of it as long as the disk is full and the minimum allows.
-    fn reserve_largest(&self) -> io::Result<Segment> {
-        let mut bytes = self.bytes;
-        loop {
-            match self.make(bytes) {
-                Err(error) if is_full(&error) && bytes > self.bytes_min => {
-                    bytes = (bytes / 4).max(self.bytes_min);
-                }
-                made => return made,
-            }
-        }
-    }
-
-    fn make(&self, bytes: u64) -> io::Result<Segment> {
-        let name = segment_name(self.header.segment);
-        let file = match self.storage.create(&name) {
-            // A leftover of an attempt that failed, or a spare that is too small: no frames.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.storage.remove(&name)?;
-                self.storage.create(&name)?
-            }
-            created => created?,
-        };
-        let made = file
-            .reserve(bytes)
-            .and_then(|()| file.write_at(0, &self.header.encode()))
-            .and_then(|()| file.sync())
-            .and_then(|()| self.storage.sync_dir());
-        match made {
-            Ok(()) => Ok(Segment {
-                id: self.header.segment,
-                file,
-                size: bytes,
-            }),
-            Err(error) => {
-                drop(file);
-                // The first error is the one to report; a file that stays is taken over later.
-                let _ = self.storage.remove(&name);
-                Err(error)
-            }
-        }
     }
 }
 

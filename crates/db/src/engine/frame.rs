@@ -82,6 +82,8 @@ pub(crate) enum FrameKind {
     Batch,
     /// The last frame of an orderly close: everything before it was synced. No payload.
     Close,
+    /// Rows that compaction moved here from the oldest segment, and what it gave up.
+    Moves,
     /// A kind that this version does not know; the frame itself is whole.
     Unknown(u8),
 }
@@ -91,6 +93,7 @@ impl FrameKind {
         match self {
             FrameKind::Batch => 1,
             FrameKind::Close => 2,
+            FrameKind::Moves => 3,
             FrameKind::Unknown(code) => code,
         }
     }
@@ -99,6 +102,7 @@ impl FrameKind {
         match code {
             1 => FrameKind::Batch,
             2 => FrameKind::Close,
+            3 => FrameKind::Moves,
             code => FrameKind::Unknown(code),
         }
     }
@@ -170,6 +174,13 @@ pub(crate) fn frames_anywhere(
         }
         None
     })
+}
+
+/// How long the frame is that begins at the first of `bytes`, whole or not.
+pub(crate) fn frame_bytes(bytes: &[u8]) -> Option<u64> {
+    let header = bytes.first_chunk::<FRAME_HEADER_BYTES>()?;
+    let length = u64::from(u32_at(header, 8));
+    (header[0..4] == FRAME_MAGIC).then_some(FRAME_HEADER_BYTES as u64 + length)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -2,14 +2,19 @@
 //!
 //! The log itself never touches the disk. It hands out [`Flush`] and [`Reserve`] jobs, at most
 //! one of each at a time; whoever runs them brings back the outcome.
+//!
+//! A reserve of a segment and a half lies beside the log. On a full disk it becomes the next
+//! segment of those who lead out of that: compaction, and writes that take away more than they
+//! bring. Other writes are refused until there is a reserve again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::directory::Place;
-use super::flush::{Chunk, Flush, Reserve};
+use super::flush::{Chunk, Flush};
 use super::frame::{FRAME_HEADER_BYTES, Frame, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::options::Options;
+use super::reserve::{Claim, Reserve, Sizes};
 use super::storage::{Storage, StorageFile};
 
 /// Room that every segment keeps for the frame of an orderly close.
@@ -44,21 +49,44 @@ pub(crate) struct Log {
     current: Segment,
     used: u64,
     spare: Option<Segment>,
+    /// How large the reserve is; `None` when it is spent or could not be made.
+    reserve: Option<u64>,
+    reserve_sizes: Sizes,
+    /// How large it was when it was last there.
+    reserve_last: u64,
     /// Frames not yet handed out, one chunk per segment.
     waiting: Vec<Chunk>,
     /// What a flush is writing now.
     writing: Arc<Vec<Chunk>>,
     pending_bytes: usize,
     reserving: bool,
-    /// What a refused commit asked for.
-    room_wanted: Option<u64>,
+    /// What those who were refused asked for.
+    room_wanted: Vec<RoomWanted>,
     /// Set when reserving ahead found no room, until the next flush: no point in asking again.
     reserve_ahead_failed: bool,
 }
 
-/// The frame does not fit: this many bytes must be reserved first.
+/// The frame does not fit: this many bytes must be reserved first; with 0, only the reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RoomWanted(pub(crate) u64);
+pub(crate) struct RoomWanted {
+    pub(crate) bytes: u64,
+    pub(crate) claim: Claim,
+}
+
+/// How large the reserve of a log is: room for all of a segment and for some deletes. On a small
+/// disk all segments are small, and so is the reserve.
+pub(crate) fn reserve_sizes(options: &Options, segments: &[Segment]) -> Sizes {
+    let largest = segments.iter().map(|segment| segment.size).max();
+    let largest = largest.unwrap_or(0).max(options.segment_bytes_min);
+    Sizes {
+        wanted: with_half(options.segment_bytes),
+        min: with_half(largest.min(options.segment_bytes)),
+    }
+}
+
+pub(crate) fn with_half(bytes: u64) -> u64 {
+    bytes + bytes / 2
+}
 
 impl Log {
     /// A log that goes on at byte `used` of the last of `segments`.
@@ -68,7 +96,9 @@ impl Log {
         salt: u64,
         segments: Vec<Segment>,
         used: u64,
+        reserve: Option<u64>,
     ) -> Log {
+        let reserve_sizes = reserve_sizes(options, &segments);
         let current = segments.last().expect("a log has a segment").clone();
         Log {
             storage,
@@ -79,18 +109,28 @@ impl Log {
             current,
             used,
             spare: None,
+            reserve,
+            reserve_sizes,
+            reserve_last: reserve.unwrap_or(reserve_sizes.wanted),
             waiting: Vec::new(),
             writing: Arc::default(),
             pending_bytes: 0,
             reserving: false,
-            room_wanted: None,
+            room_wanted: Vec::new(),
             reserve_ahead_failed: false,
         }
     }
 
-    /// Appends a frame in memory and says where its payload begins.
-    pub(crate) fn append(&mut self, frame: Frame<'_>) -> Result<(u32, u32), RoomWanted> {
-        self.make_room(frame.bytes() as u64 + CLOSE_BYTES)?;
+    /// Appends a frame in memory and says where its payload begins. When the disk is full, the
+    /// room that is left for others is `rest`: what compaction needs to finish a segment.
+    pub(crate) fn append(
+        &mut self,
+        frame: Frame<'_>,
+        claim: Claim,
+        rest: u64,
+    ) -> Result<(u32, u32), RoomWanted> {
+        let bytes = frame.bytes() as u64 + CLOSE_BYTES;
+        self.make_room(bytes, claim, rest)?;
         Ok(self.append_here(frame))
     }
 
@@ -111,7 +151,61 @@ impl Log {
     /// Bytes that the log takes on the disk, reserved ones included.
     pub(crate) fn total_bytes(&self) -> u64 {
         let spare = self.spare.iter();
-        self.segments.values().chain(spare).map(|s| s.size).sum()
+        let segments: u64 = self.segments.values().chain(spare).map(|s| s.size).sum();
+        segments + self.reserve.unwrap_or(0)
+    }
+
+    /// Bytes that frames and headers take.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        let all: u64 = self.segments.values().map(|segment| segment.size).sum();
+        all - self.current.size + self.used
+    }
+
+    /// The oldest segment, if no frame of it waits for the disk and none will come.
+    pub(crate) fn oldest_sealed(&self) -> Option<&Segment> {
+        let (_, oldest) = self.segments.first_key_value()?;
+        let mut pending = self.waiting.iter().chain(self.writing.iter());
+        let busy = oldest.id == self.current.id || pending.any(|chunk| chunk.segment == oldest.id);
+        (!busy).then_some(oldest)
+    }
+
+    /// The oldest segment is no longer on the disk.
+    pub(crate) fn forget_oldest(&mut self) {
+        self.segments.pop_first();
+        self.reserve_ahead_failed = false;
+    }
+
+    pub(crate) fn reserve_is_spent(&self) -> bool {
+        self.reserve.is_none()
+    }
+
+    /// Whether the disk had no room lately.
+    pub(crate) fn is_cramped(&self) -> bool {
+        self.reserve.is_none() || self.reserve_ahead_failed
+    }
+
+    /// How much of the reserve other writes leave to compaction.
+    pub(crate) fn reserve_for_moves(&self) -> u64 {
+        self.reserve_last / 6 * 5
+    }
+
+    pub(crate) fn header(&self, segment: u32) -> SegmentHeader {
+        SegmentHeader {
+            segment,
+            salt: self.salt,
+        }
+    }
+
+    pub(crate) fn storage(&self) -> Arc<dyn Storage> {
+        Arc::clone(&self.storage)
+    }
+
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    pub(crate) fn segment_bytes_min(&self) -> u64 {
+        self.segment_bytes_min
     }
 
     pub(crate) fn file(&self, segment: u32) -> Arc<dyn StorageFile> {
@@ -143,52 +237,94 @@ impl Log {
         self.reserve_ahead_failed = false;
     }
 
-    /// A reservation that is due: one that a commit waits for, or one ahead of need when half of
-    /// the current segment is used.
+    /// Room that is due: what somebody waits for, or ahead of need when half of the current
+    /// segment is used or the reserve is missing.
     pub(crate) fn take_reserve(&mut self) -> Option<Reserve> {
         if self.reserving {
             return None;
         }
-        let ahead = self.spare.is_none()
-            && !self.reserve_ahead_failed
-            && self.current.size - self.used < self.segment_bytes / 2;
-        let spare_size = self.spare.as_ref().map_or(0, |spare| spare.size);
-        let wanted = match self
-            .room_wanted
-            .take()
-            .filter(|wanted| *wanted > spare_size)
-        {
-            Some(wanted) => wanted,
-            None if ahead => 0,
-            None => return None,
-        };
+        let spare = self.spare.as_ref().map_or(0, |spare| spare.size);
+        let wanted = std::mem::take(&mut self.room_wanted).into_iter();
+        let wanted = wanted.filter(|w| w.bytes > spare || (w.bytes == 0 && self.reserve.is_none()));
+        // Those who lead out of a full disk come first; the others ask again.
+        let wanted = wanted.max_by_key(|w| (w.claim == Claim::Release, w.claim != Claim::Move));
+        let wanted = wanted.or_else(|| self.wanted_ahead())?;
         self.reserving = true;
-        // A spare that is too small for the transaction gives way to a larger one.
-        self.spare = None;
-        let header = SegmentHeader {
-            segment: self.current.id + 1,
-            salt: self.salt,
-        };
+        let segment = (wanted.bytes > 0).then(|| Sizes {
+            wanted: self.segment_bytes_now().max(wanted.bytes),
+            min: self.segment_bytes_min.max(wanted.bytes),
+        });
+        if segment.is_some() {
+            // A spare that is too small for the transaction gives way to a larger one.
+            self.spare = None;
+        }
         Some(Reserve {
             storage: Arc::clone(&self.storage),
-            header,
-            bytes: self.segment_bytes.max(wanted),
-            bytes_min: self.segment_bytes_min.max(wanted),
+            header: self.header(self.current.id + 1),
+            claim: wanted.claim,
+            segment,
+            reserve: Sizes {
+                // A smaller one could not take in what it was spent for.
+                min: self.reserve_last,
+                ..self.reserve_sizes
+            },
+            reserve_now: self.reserve,
         })
     }
 
-    /// The reservation under way came to its end.
-    pub(crate) fn reserved(&mut self, spare: Option<Segment>) {
-        self.reserving = false;
-        self.reserve_ahead_failed = spare.is_none();
-        self.spare = spare;
+    /// Segments are not larger than what the reserve can take in.
+    fn segment_bytes_now(&self) -> u64 {
+        let taken_in = self.reserve_last / 3 * 2;
+        self.segment_bytes.min(taken_in).max(self.segment_bytes_min)
     }
 
-    fn make_room(&mut self, bytes: u64) -> Result<(), RoomWanted> {
+    fn wanted_ahead(&self) -> Option<RoomWanted> {
+        let half_used = self.current.size - self.used < self.segment_bytes / 2;
+        let bytes = match &self.spare {
+            None if half_used => self.segment_bytes_min,
+            _ if self.reserve.is_none() => 0,
+            _ => return None,
+        };
+        (!self.reserve_ahead_failed).then_some(RoomWanted {
+            bytes,
+            claim: Claim::Write,
+        })
+    }
+
+    /// The reservation under way came to its end, and left this reserve.
+    pub(crate) fn reserved(&mut self, made: Result<Option<Segment>, ()>, reserve: Option<u64>) {
+        self.reserving = false;
+        self.reserve_ahead_failed = made.is_err();
+        self.reserve = reserve;
+        self.reserve_last = reserve.unwrap_or(self.reserve_last);
+        if let Ok(Some(spare)) = made {
+            self.spare = Some(spare);
+        }
+    }
+
+    /// Notes that somebody waits for room.
+    pub(crate) fn want(&mut self, wanted: RoomWanted) {
+        self.room_wanted.retain(|other| other.claim != wanted.claim);
+        self.room_wanted.push(wanted);
+    }
+
+    fn make_room(&mut self, bytes: u64, claim: Claim, rest: u64) -> Result<(), RoomWanted> {
+        let in_new = SEGMENT_HEADER_BYTES as u64 + bytes;
+        // No segment is made larger than usual for what may come later: it would have to be moved.
+        let rest = rest.min(self.segment_bytes.saturating_sub(in_new));
+        // What is going to be reserved at least, so that a refusal can be told to apply.
+        let refuse = |bytes: u64| Err(RoomWanted { bytes, claim });
+        let spent = self.reserve.is_none();
+        match claim {
+            Claim::Write if spent => return refuse(0),
+            Claim::Release if spent && self.room_left() < bytes + rest => {
+                return refuse((in_new + rest).max(self.segment_bytes_min));
+            }
+            Claim::Write | Claim::Release | Claim::Move => {}
+        }
         if self.used + bytes <= self.current.size {
             return Ok(());
         }
-        let in_new = SEGMENT_HEADER_BYTES as u64 + bytes;
         match self.spare.take() {
             Some(spare) if in_new <= spare.size => {
                 self.roll(spare);
@@ -196,12 +332,18 @@ impl Log {
             }
             small => {
                 self.spare = small;
-                // What is going to be reserved at least, so that a refusal can be told to apply.
-                let wanted = in_new.max(self.segment_bytes_min);
-                self.room_wanted = self.room_wanted.max(Some(wanted));
-                Err(RoomWanted(wanted))
+                let wanted = match claim {
+                    Claim::Write => in_new,
+                    Claim::Release | Claim::Move => in_new + rest,
+                };
+                refuse(wanted.max(self.segment_bytes_min))
             }
         }
+    }
+
+    fn room_left(&self) -> u64 {
+        let spare = self.spare.as_ref().map_or(0, |spare| spare.size);
+        self.current.size - self.used + spare
     }
 
     /// Goes over to the next segment. The rest of the current one is given back once its last
@@ -217,10 +359,7 @@ impl Log {
     }
 
     fn append_here(&mut self, frame: Frame<'_>) -> (u32, u32) {
-        let header = SegmentHeader {
-            segment: self.current.id,
-            salt: self.salt,
-        };
+        let header = self.header(self.current.id);
         let segment = self.current.clone();
         let at = self.used;
         frame.encode(header, &mut self.chunk_of(&segment, at).bytes);

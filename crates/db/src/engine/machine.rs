@@ -5,14 +5,16 @@ use std::sync::Arc;
 use periwinkle_core::limits::{DB_KEY_BYTES_MAX, DB_TRANSACTION_BYTES_MAX};
 
 use super::batch::Batch;
+use super::compact::Compaction;
 use super::directory::{Directory, Found, KeyRange, Order, Place};
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
-use super::flush::{Flush, Flushed, Reserve, Reserved, is_full};
+use super::flush::{Flush, Flushed, is_full};
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
 use super::log::{Log, RoomWanted, segment_name};
 use super::options::Options;
 use super::read::{Entry, Lookup, Unread};
 use super::recover::{self, OpenReport};
+use super::reserve::{Claim, Reserve, Reserved};
 use super::stats::Stats;
 use super::storage::Storage;
 
@@ -26,23 +28,26 @@ use super::storage::Storage;
 /// 4. [`flushed`](Engine::flushed) moves [`durable_sequence`](Engine::durable_sequence) on.
 ///
 /// [`take_reserve`](Engine::take_reserve) and [`reserved`](Engine::reserved) do the same for the
-/// room that later commits need. [`Store`](super::Store) drives all this with one thread.
+/// room that later commits need, [`take_compaction`](Engine::take_compaction) and
+/// [`compacted`](Engine::compacted) for giving room back. [`Store`](super::Store) drives all this with one thread.
 pub struct Engine {
-    log: Log,
-    directory: Directory,
-    sequence: u64,
-    durable: u64,
+    pub(super) log: Log,
+    pub(super) directory: Directory,
+    pub(super) sequence: u64,
+    pub(super) durable: u64,
     unsynced_bytes_max: usize,
-    state: State,
+    pub(super) compact_step_bytes: u64,
+    pub(super) compaction: Compaction,
+    pub(super) state: State,
     /// The last frame is that of an orderly close.
-    closed_cleanly: bool,
+    pub(super) closed_cleanly: bool,
     reserve_attempts: u64,
     full: Option<Full>,
-    counters: Counters,
+    pub(super) counters: Counters,
 }
 
 #[derive(Clone)]
-enum State {
+pub(super) enum State {
     Open,
     Closed,
     Failed(StoreFailure),
@@ -51,6 +56,7 @@ enum State {
 /// The last reservation found no room for this many bytes.
 struct Full {
     bytes: u64,
+    claim: Claim,
     source: Arc<std::io::Error>,
 }
 
@@ -59,6 +65,9 @@ pub(crate) struct Counters {
     pub(crate) bytes_written: u64,
     pub(crate) syncs: u64,
     pub(crate) cut_tails: u64,
+    pub(crate) bytes_committed: u64,
+    pub(crate) bytes_moved: u64,
+    pub(crate) segments_freed: u64,
 }
 
 /// Why [`Engine::commit`] did nothing.
@@ -77,6 +86,7 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     bytes: u64,
+    claim: Claim,
     attempt: u64,
 }
 
@@ -93,6 +103,8 @@ impl Engine {
             sequence: opened.report.sequence,
             durable: opened.report.sequence,
             unsynced_bytes_max: options.unsynced_bytes_max,
+            compact_step_bytes: options.compact_step_bytes,
+            compaction: Compaction::default(),
             state: State::Open,
             closed_cleanly: opened.report.clean,
             reserve_attempts: 0,
@@ -182,6 +194,7 @@ impl Engine {
         match done.result {
             Ok(through) => {
                 self.durable = through;
+                self.compaction.blocked = false;
                 self.log.flushed();
             }
             Err(failure) => self.state = State::Failed(failure),
@@ -204,13 +217,19 @@ impl Engine {
         self.reserve_attempts += 1;
         self.full = None;
         match done.result {
-            Ok(spare) => self.log.reserved(Some(spare)),
+            Ok(spare) => self.log.reserved(Ok(spare), done.reserve),
             Err(error) => {
-                self.log.reserved(None);
+                self.log.reserved(Err(()), done.reserve);
+                self.compaction.blocked |= done.claim == Claim::Move;
                 let source = Arc::new(error);
                 if is_full(&source) {
                     let bytes = done.bytes_min;
-                    self.full = Some(Full { bytes, source });
+                    let claim = done.claim;
+                    self.full = Some(Full {
+                        bytes,
+                        claim,
+                        source,
+                    });
                 } else {
                     self.state = State::Failed(StoreFailure {
                         operation: "reserve",
@@ -229,9 +248,12 @@ impl Engine {
 
     /// The error for a commit whose room was tried for and not found.
     pub fn full(&self, room: Room) -> Option<CommitError> {
-        let full = self.full.as_ref().filter(|full| full.bytes <= room.bytes)?;
+        let full = self.full.as_ref()?;
+        if full.claim != room.claim || full.bytes > room.bytes {
+            return None;
+        }
         Some(CommitError::DiskFull {
-            bytes: room.bytes,
+            bytes: room.bytes.max(self.log.segment_bytes_min()),
             source: Arc::clone(&full.source),
         })
     }
@@ -293,6 +315,10 @@ impl Engine {
             bytes_written: self.counters.bytes_written,
             syncs: self.counters.syncs,
             cut_tails: self.counters.cut_tails,
+            bytes_garbage: self.garbage_bytes(),
+            bytes_committed: self.counters.bytes_committed,
+            bytes_moved: self.counters.bytes_moved,
+            segments_freed: self.counters.segments_freed,
         }
     }
 
@@ -320,12 +346,38 @@ impl Engine {
             synced: self.durable,
             payload: batch.payload(),
         };
-        self.log.append(frame).map_err(|RoomWanted(bytes)| {
+        let bytes = frame.bytes() as u64;
+        let place = match self.log.append(frame, Claim::Write, 0) {
+            Err(_) if self.releases(batch) => {
+                let rest = self.moving_bytes_max().min(self.log.reserve_for_moves());
+                self.log.append(frame, Claim::Release, rest)
+            }
+            tried => tried,
+        };
+        let place = place.map_err(|wanted| {
+            self.log.want(wanted);
+            let RoomWanted { bytes, claim } = wanted;
             Refusal::NoRoom(Room {
                 bytes,
+                claim,
                 attempt: self.reserve_attempts,
             })
-        })
+        })?;
+        self.counters.bytes_committed += bytes;
+        Ok(place)
+    }
+
+    /// Whether the batch brings at most half of the bytes that it takes away: such writes may
+    /// use the reserve, up to what compaction needs of it.
+    fn releases(&mut self, batch: &Batch) -> bool {
+        let (mut brings, mut takes) = (0, 0);
+        for (key, value) in batch.iter() {
+            brings += value.map_or(0, <[u8]>::len) as u64;
+            let old = self.directory.get(key);
+            let old = old.map_or(0, |found| key.len() as u64 + u64::from(found.place.length));
+            takes += old;
+        }
+        takes > 0 && brings * 2 <= takes
     }
 
     fn apply(&mut self, batch: &Batch, segment: u32, payload_at: u32) {

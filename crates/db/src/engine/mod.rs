@@ -28,18 +28,22 @@
 
 mod batch;
 mod cache;
+mod compact;
 mod crc32c;
 mod directory;
 mod error;
 mod file_storage;
 mod flush;
 mod frame;
+mod inspect;
 mod listen;
 mod log;
 mod machine;
+mod moves;
 mod options;
 mod read;
 mod recover;
+mod reserve;
 mod scan;
 mod segments;
 mod stats;
@@ -50,18 +54,21 @@ mod ticket;
 mod tx;
 
 pub use batch::Batch;
+pub use compact::{Compact, Compacted};
 pub use directory::{KeyRange, Order};
 pub use error::{
     CommitError, Damage, DurabilityError, OpenError, ReadError, StorageError, StoreFailure,
 };
 pub use file_storage::FileStorage;
-pub use flush::{Flush, Flushed, Reserve, Reserved};
+pub use flush::{Flush, Flushed};
 pub use frame::LOG_VERSION;
+pub use inspect::{Inspection, SalvageError, Salvaged, salvage, verify};
 pub use listen::{DurableEvent, Subscription};
 pub use machine::{Engine, Refusal, Room};
 pub use options::{Durability, Options};
 pub use read::{Entry, Lookup, Unread};
 pub use recover::{CutTail, OpenReport};
+pub use reserve::{Reserve, Reserved};
 pub use stats::Stats;
 pub use storage::{Storage, StorageFile};
 pub use store::Store;

@@ -18,6 +18,8 @@ pub struct Options {
     pub unsynced_bytes_max: usize,
     /// Bytes of relaxed commits that start a flush before its time.
     pub flush_bytes: usize,
+    /// Bytes that one step of compaction reads and writes, unless one transaction is larger.
+    pub compact_step_bytes: u64,
     /// How long a relaxed commit may wait for its flush.
     pub flush_interval: Duration,
     /// Mixed into every checksum of a new log, so that nobody who stores values can forge a
@@ -33,6 +35,7 @@ impl Default for Options {
             cache_bytes: limits::DB_CACHE_BYTES,
             unsynced_bytes_max: limits::DB_UNSYNCED_BYTES_MAX,
             flush_bytes: limits::DB_FLUSH_BYTES,
+            compact_step_bytes: limits::DB_COMPACT_STEP_BYTES,
             flush_interval: Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS),
             salt: RandomState::new().hash_one("periwinkle log"),
         }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::directory::Directory;
 use super::error::OpenError;
-use super::flush::{Reserve, is_full};
+use super::flush::is_full;
 use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::log::{Log, Segment};
+use super::log::{Log, Segment, reserve_sizes, segment_name};
 use super::machine::Counters;
 use super::options::Options;
+use super::reserve::{self, Claim, Reserve, Sizes};
 use super::scan::{LastSegment, Scan};
 use super::segments::{self, SegmentFile, Segments, io_error};
 use super::storage::Storage;
@@ -67,6 +68,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options) -> Result<Opene
             options,
             found.files,
             last,
+            scan.first_needed,
             &mut counters,
         )?,
     };
@@ -125,32 +127,53 @@ fn remove_blank(storage: &dyn Storage, found: &Segments, first: usize) -> Result
     Ok(())
 }
 
-/// Makes the first segment. One without a frame gives way.
+/// Makes the first segment, and the reserve. One without a frame gives way. When both do not find
+/// room, both are made smaller.
 fn create(
     storage: Arc<dyn Storage>,
     options: &Options,
     counters: &mut Counters,
 ) -> Result<Log, OpenError> {
+    let min = options.segment_bytes_min.min(options.segment_bytes);
+    let mut wanted = options.segment_bytes;
+    loop {
+        let sizes = Sizes { wanted, min };
+        let first = create_segment(&storage, options, sizes, counters)?;
+        wanted = first.size;
+        let segments = vec![first];
+        let reserve = ensure_reserve(&*storage, options, &segments)?;
+        if reserve.is_none() && wanted > min {
+            wanted = (wanted / 4).max(min);
+            continue;
+        }
+        let used = SEGMENT_HEADER_BYTES as u64;
+        let log = Log::resume(storage, options, options.salt, segments, used, reserve);
+        return Ok(log);
+    }
+}
+
+fn create_segment(
+    storage: &Arc<dyn Storage>,
+    options: &Options,
+    sizes: Sizes,
+    counters: &mut Counters,
+) -> Result<Segment, OpenError> {
     let made = Reserve {
-        storage: Arc::clone(&storage),
+        storage: Arc::clone(storage),
         header: SegmentHeader {
             segment: 1,
             salt: options.salt,
         },
-        bytes: options.segment_bytes,
-        bytes_min: options.segment_bytes_min.min(options.segment_bytes),
+        claim: Claim::Move,
+        segment: Some(sizes),
+        reserve: sizes,
+        reserve_now: None,
     }
     .run();
     counters.bytes_written += made.bytes_written;
     counters.syncs += made.syncs;
     let first = made.result.map_err(io_error("create", &made.file))?;
-    Ok(Log::resume(
-        storage,
-        options,
-        options.salt,
-        vec![first],
-        SEGMENT_HEADER_BYTES as u64,
-    ))
+    Ok(first.expect("a segment was asked for"))
 }
 
 /// Cuts what is not whole, and goes on behind the last whole frame.
@@ -159,6 +182,7 @@ fn resume(
     options: &Options,
     files: Vec<SegmentFile>,
     last: &LastSegment,
+    first_needed: u32,
     counters: &mut Counters,
 ) -> Result<(Log, Option<CutTail>), OpenError> {
     let salt = files[0].header.salt;
@@ -171,10 +195,40 @@ fn resume(
         cut_tail(segment, last.end as u64).map_err(io_error("cut", &last.name))?;
         counters.syncs += 1;
     }
-    Ok((
-        Log::resume(storage, options, salt, segments, last.end as u64),
-        cut,
-    ))
+    remove_given_up(&*storage, &mut segments, first_needed)?;
+    let reserve = ensure_reserve(&*storage, options, &segments)?;
+    let end = last.end as u64;
+    let log = Log::resume(storage, options, salt, segments, end, reserve);
+    Ok((log, cut))
+}
+
+/// Ends the removal of segments that compaction had given up when the process ended.
+fn remove_given_up(
+    storage: &dyn Storage,
+    segments: &mut Vec<Segment>,
+    first_needed: u32,
+) -> Result<(), OpenError> {
+    let given_up = segments.partition_point(|segment| segment.id < first_needed);
+    for segment in segments.drain(..given_up) {
+        let name = segment_name(segment.id);
+        let removed = storage.remove(&name).and_then(|()| storage.sync_dir());
+        removed.map_err(io_error("remove", &name))?;
+    }
+    Ok(())
+}
+
+/// The reserve, unless the disk has no room for it.
+fn ensure_reserve(
+    storage: &dyn Storage,
+    options: &Options,
+    segments: &[Segment],
+) -> Result<Option<u64>, OpenError> {
+    match reserve::ensure(storage, reserve_sizes(options, segments)) {
+        Err(error) if is_full(&error) => Ok(None),
+        reserve => reserve
+            .map(Some)
+            .map_err(io_error("reserve", "the reserve")),
+    }
 }
 
 fn keep_tail(

@@ -9,7 +9,8 @@ use super::error::{Damage, OpenError};
 use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frames_anywhere,
 };
-use super::segments::{SegmentFile, is_blank};
+use super::moves::{Move, decode_moves};
+use super::segments::{SegmentFile, is_blank, missing};
 
 /// The state of reading.
 pub(crate) struct Scan {
@@ -21,6 +22,8 @@ pub(crate) struct Scan {
     pub(crate) mark: u64,
     /// The last frame is that of an orderly close.
     pub(crate) closed: bool,
+    /// The oldest segment that is still needed, as the last compaction said.
+    pub(crate) first_needed: u32,
     /// The last segment that holds anything.
     pub(crate) last: Option<LastSegment>,
 }
@@ -48,6 +51,7 @@ impl Scan {
             sequence: 0,
             mark: 0,
             closed: false,
+            first_needed: 1,
             last: None,
         };
         for (index, file) in files.iter().enumerate() {
@@ -55,7 +59,18 @@ impl Scan {
         }
         match &scan.last {
             Some(last) if last.damaged && scan.mark > scan.sequence => Err(last.damage()),
-            _ => Ok(scan),
+            _ => scan.check_front(files),
+        }
+    }
+
+    /// A segment is removed only after the frame that gives it up was synced, so that frame is
+    /// here; without it, files were taken away.
+    fn check_front(self, files: &[SegmentFile]) -> Result<Scan, OpenError> {
+        match files.first() {
+            Some(first) if first.segment.id > self.first_needed => {
+                Err(missing(first.segment.id - 1))
+            }
+            _ => Ok(self),
         }
     }
 
@@ -77,6 +92,10 @@ impl Scan {
             end: SEGMENT_HEADER_BYTES,
             damaged: false,
         };
+        if previous.is_none() && segment.header.segment > 1 {
+            // What came before was given up; the numbers go on.
+            self.sequence = segment.frame().map_or(0, |frame| frame.sequence - 1);
+        }
         self.check_first_frame(previous.as_ref(), &segment)?;
         self.read_frames(&mut segment)?;
         self.read_marks_behind(&mut segment);
@@ -129,13 +148,12 @@ impl Scan {
         match frame.kind {
             FrameKind::Close => Ok(()),
             FrameKind::Unknown(kind) => Err(segment.newer(format!("frame kind {kind}"))),
+            FrameKind::Moves => {
+                let moves = decode_moves(frame.payload).map_err(|fault| segment.fault(fault))?;
+                self.apply_moves(segment, frame, &moves)
+            }
             FrameKind::Batch => {
-                let ops = decode_ops(frame.payload).map_err(|fault| match fault {
-                    PayloadFault::UnknownTag(tag) => segment.newer(format!("entry type {tag}")),
-                    PayloadFault::Malformed => {
-                        segment.damage_saying("a whole frame with a malformed payload".to_owned())
-                    }
-                })?;
+                let ops = decode_ops(frame.payload).map_err(|fault| segment.fault(fault))?;
                 self.transactions += 1;
                 self.apply_ops(segment, frame, &ops);
                 Ok(())
@@ -161,6 +179,48 @@ impl Scan {
                 None => self.directory.delete(key),
             }
         }
+    }
+
+    /// A row was moved only while it was the youngest of its key: it replaces itself, or nothing
+    /// when its old place is given up.
+    fn apply_moves(
+        &mut self,
+        segment: &LastSegment,
+        frame: Frame<'_>,
+        moves: &[Move],
+    ) -> Result<(), OpenError> {
+        let payload_at = segment.end + FRAME_HEADER_BYTES;
+        for entry in moves {
+            match entry {
+                Move::First(first) if *first > segment.header.segment => {
+                    let what = "a segment that is given up while it is written";
+                    return Err(segment.damage_saying(what.to_owned()));
+                }
+                Move::First(first) => self.first_needed = self.first_needed.max(*first),
+                Move::Row {
+                    key,
+                    value,
+                    sequence,
+                } => {
+                    let key = &frame.payload[key.clone()];
+                    let known = self.directory.get(key).map(|found| found.place.sequence);
+                    if *sequence >= frame.sequence || known.is_some_and(|known| known != *sequence)
+                    {
+                        let what = "a moved row that was not the youngest of its key";
+                        return Err(segment.damage_saying(what.to_owned()));
+                    }
+                    let place = Place {
+                        segment: segment.header.segment,
+                        offset: (payload_at + value.start) as u32,
+                        length: value.len() as u32,
+                        sequence: *sequence,
+                    };
+                    let cached = Arc::from(&frame.payload[value.clone()]);
+                    self.directory.put(key, place, cached);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -200,6 +260,15 @@ impl LastSegment {
             offset: self.end as u64,
             what,
         })
+    }
+
+    fn fault(&self, fault: PayloadFault) -> OpenError {
+        match fault {
+            PayloadFault::UnknownTag(tag) => self.newer(format!("entry type {tag}")),
+            PayloadFault::Malformed => {
+                self.damage_saying("a whole frame with a malformed payload".to_owned())
+            }
+        }
     }
 
     fn newer(&self, what: String) -> OpenError {

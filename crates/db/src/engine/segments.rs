@@ -49,11 +49,13 @@ pub(crate) fn find(storage: &dyn Storage) -> Result<Segments, OpenError> {
     for candidate in &found {
         candidate.check_version()?;
     }
+    let leftover_id = found.last().filter(|last| last.header.is_err());
+    let leftover_id = leftover_id.map(|last| last.id);
     let leftover = match found.pop_if(|last| last.header.is_err()) {
         Some(last) => Some(last.into_leftover()?),
         None => None,
     };
-    check_none_missing(&found)?;
+    check_none_missing(&found, leftover_id)?;
     let files = found.into_iter().map(Candidate::into_segment);
     Ok(Segments {
         files: files.collect::<Result<_, OpenError>>()?,
@@ -132,12 +134,19 @@ impl Candidate {
     }
 }
 
-fn check_none_missing(found: &[Candidate]) -> Result<(), OpenError> {
-    let missing = (1..).zip(found).find(|(id, candidate)| *id != candidate.id);
-    match missing {
-        Some((id, _)) => Err(damaged(segment_name(id), "the file is missing")),
+/// Compaction takes segments away from the front only, and the leftover of a reservation comes
+/// behind the last. Whether too much is gone from the front shows in the frames.
+fn check_none_missing(found: &[Candidate], leftover: Option<u32>) -> Result<(), OpenError> {
+    let ids = found.iter().map(|candidate| candidate.id).chain(leftover);
+    let first = found.first().map_or(1, |first| first.id);
+    match (first..).zip(ids).find(|(expected, id)| expected != id) {
+        Some((expected, _)) => Err(missing(expected)),
         None => Ok(()),
     }
+}
+
+pub(crate) fn missing(segment: u32) -> OpenError {
+    damaged(segment_name(segment), "the file is missing")
 }
 
 fn damaged(file: String, what: &str) -> OpenError {

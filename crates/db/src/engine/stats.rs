@@ -7,7 +7,7 @@ pub struct Stats {
     pub rows: u64,
     /// Bytes of their keys and values.
     pub bytes_live: u64,
-    /// Bytes of all segments on the disk, reserved ones included.
+    /// Bytes of all segments on the disk, reserved ones and the reserve included.
     pub bytes_total: u64,
     /// Bytes of values in memory, with what keeping them costs.
     pub bytes_cached: u64,
@@ -25,4 +25,20 @@ pub struct Stats {
     pub syncs: u64,
     /// Tails of power cuts that lie aside in the database directory.
     pub cut_tails: u64,
+    /// Bytes of the log that compaction could free at most.
+    pub bytes_garbage: u64,
+    /// Bytes of the frames of commits since opening.
+    pub bytes_committed: u64,
+    /// Bytes of the frames of compaction since opening.
+    pub bytes_moved: u64,
+    /// Segments that compaction has removed since opening.
+    pub segments_freed: u64,
+}
+
+impl Stats {
+    /// Write amplification in hundredths: bytes written to the disk for each byte that commits
+    /// made, compaction and headers included. `None` before anything was committed.
+    pub fn write_amplification_pct(&self) -> Option<u64> {
+        (self.bytes_written * 100).checked_div(self.bytes_committed)
+    }
 }

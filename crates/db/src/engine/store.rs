@@ -4,15 +4,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use periwinkle_core::limits::DB_COMPACT_CREDIT_BYTES_MAX;
+
 use super::batch::Batch;
+use super::compact::Compact;
 use super::directory::{KeyRange, Order};
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
-use super::flush::{Flush, Reserve};
+use super::flush::Flush;
 use super::listen::{DurableEvent, Listeners, Subscription};
 use super::machine::{Engine, Refusal};
 use super::options::{Durability, Options};
 use super::read::{Entry, Lookup};
 use super::recover::OpenReport;
+use super::reserve::Reserve;
 use super::segments::io_error;
 use super::stats::Stats;
 use super::storage::Storage;
@@ -45,6 +49,7 @@ impl Store {
                 engine,
                 sync_wanted: false,
                 relaxed_since: None,
+                compaction_credit: 0,
                 working: false,
                 closing: false,
             }),
@@ -303,6 +308,9 @@ struct State {
     sync_wanted: bool,
     /// When the oldest relaxed commit that waits was made.
     relaxed_since: Option<Instant>,
+    /// Bytes that compaction may read before the next flush that somebody waits for: it gets
+    /// twice what others wrote, so that it keeps up with any stream of writes.
+    compaction_credit: u64,
     /// The storage thread runs a job of this engine.
     working: bool,
     closing: bool,
@@ -318,6 +326,7 @@ impl State {
 enum Job {
     Flush(Flush),
     Reserve(Reserve),
+    Compact(Compact),
     /// Wait for work, at most this long.
     Wait(Option<Duration>),
     Stop,
@@ -343,6 +352,7 @@ impl Shared {
             match self.next_job(&mut state) {
                 Job::Flush(flush) => state = self.flush(state, flush),
                 Job::Reserve(reserve) => state = self.reserve(state, reserve),
+                Job::Compact(step) => state = self.compact(state, step),
                 Job::Wait(limit) => state = self.wait_for_work(state, limit),
                 Job::Stop => return,
             }
@@ -356,8 +366,15 @@ impl Shared {
             .map(|since| self.options.flush_interval.saturating_sub(since.elapsed()));
         let due = state.sync_wanted
             || state.closing
+            || state.engine.compaction_wants_flush()
             || until_relaxed == Some(Duration::ZERO)
             || state.engine.unsynced_bytes() >= self.options.flush_bytes;
+        if due && !state.closing && state.compaction_credit >= self.options.compact_step_bytes {
+            state.compaction_credit -= self.options.compact_step_bytes;
+            if let Some(step) = state.engine.take_compaction() {
+                return Job::Compact(step);
+            }
+        }
         if due {
             state.sync_wanted = false;
             state.relaxed_since = None;
@@ -369,10 +386,49 @@ impl Shared {
             state.engine.close();
             return state.engine.take_flush().map_or(Job::Stop, Job::Flush);
         }
+        if let Some(reserve) = state.engine.take_reserve() {
+            return Job::Reserve(reserve);
+        }
+        if state.engine.unsynced_bytes() < self.options.flush_bytes
+            && let Some(step) = state.engine.take_compaction()
+        {
+            return Job::Compact(step);
+        }
+        if state.engine.compaction_wants_flush() {
+            return state
+                .engine
+                .take_flush()
+                .map_or(Job::Wait(None), Job::Flush);
+        }
+        // Compaction may have asked for room.
         match state.engine.take_reserve() {
             Some(reserve) => Job::Reserve(reserve),
             None => Job::Wait(until_relaxed.filter(|_| !due)),
         }
+    }
+
+    fn compact<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        step: Compact,
+    ) -> MutexGuard<'a, State> {
+        state.working = true;
+        drop(state);
+        let done = step.run();
+        let mut state = self.lock();
+        state.working = false;
+        state.engine.compacted(done);
+        if let Some(fault) = state.engine.compaction_fault() {
+            tracing::error!(target: "db", %fault, "compaction has stopped: the log only grows");
+        }
+        if state.engine.failure().is_some() {
+            return self.announce(state);
+        }
+        if state.engine.unsynced_bytes() > 0 {
+            state.relaxed_since.get_or_insert_with(Instant::now);
+        }
+        self.progress.notify_all();
+        state
     }
 
     fn flush<'a>(
@@ -385,6 +441,8 @@ impl Shared {
         let done = flush.run();
         let mut state = self.lock();
         state.working = false;
+        let credit = state.compaction_credit + 2 * done.bytes_written;
+        state.compaction_credit = credit.min(DB_COMPACT_CREDIT_BYTES_MAX);
         state.engine.flushed(done);
         self.announce(state)
     }

@@ -208,11 +208,11 @@ fn a_value_that_rots_after_opening_is_never_answered() {
 #[test]
 fn logs_of_a_newer_version_are_refused_untouched() {
     let newer_header = header(2);
-    let newer_kind = [&header(1)[..], &frame(3, &[])].concat();
+    let newer_kind = [&header(1)[..], &frame(4, &[])].concat();
     let newer_entry = [&header(1)[..], &frame(1, &[9, 1, 2, 3])].concat();
     for (bytes, what) in [
         (newer_header.to_vec(), "log version 2, this program knows 1"),
-        (newer_kind, "frame kind 3 at byte 64"),
+        (newer_kind, "frame kind 4 at byte 64"),
         (newer_entry, "entry type 9 at byte 64"),
     ] {
         let disk = SimDisk::new(0);

@@ -42,6 +42,10 @@ fn lead(disk: &SimDisk, seed: u64) -> Result<Outcome, OpenError> {
         {
             engine.reserved(reserve.run());
         }
+        if rng.one_in(2) {
+            while compact_unless_broken(&mut engine) {}
+        }
+        life.past.push_moves(&engine);
         assert!(engine.durable_sequence() >= life.durable);
         life.durable = engine.durable_sequence();
     }
@@ -66,6 +70,12 @@ fn lead(disk: &SimDisk, seed: u64) -> Result<Outcome, OpenError> {
         ));
     }
     Ok(life)
+}
+
+/// A step of compaction; one that meets the fault may stop it.
+fn compact_unless_broken(engine: &mut Engine) -> bool {
+    let step = engine.take_compaction();
+    step.map(|step| engine.compacted(step.run())).is_some()
 }
 
 /// Reads may meet the one fault; after it they must be right.

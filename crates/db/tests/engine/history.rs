@@ -9,7 +9,7 @@ use periwinkle_db::engine::{
 use periwinkle_testkit::disk::SimDisk;
 use periwinkle_testkit::rng::Rng;
 
-use crate::life::{Rows, commit, flush, random_batch, rows, small_options};
+use crate::life::{Rows, commit, compact, flush, random_batch, rows, small_options};
 
 fn random_key(rng: &mut Rng) -> Vec<u8> {
     let length = rng.index(4);
@@ -77,6 +77,7 @@ fn an_engine_answers_like_a_map_through_any_history_of_openings() {
                 if rng.one_in(5) {
                     flush(&mut engine);
                 }
+                while rng.one_in(2) && compact(&mut engine) {}
             }
             assert_eq!(engine.stats().rows, model.len() as u64);
             let live: usize = model

@@ -25,6 +25,14 @@ impl Past {
         self.0.last().unwrap()
     }
 
+    /// Compaction takes sequences, and changes no row.
+    pub(crate) fn push_moves(&mut self, engine: &Engine) {
+        let moves = Batch::new();
+        while self.0.len() as u64 <= engine.sequence() {
+            self.push(&moves);
+        }
+    }
+
     pub(crate) fn push(&mut self, batch: &Batch) {
         let mut rows = self.last().clone();
         for (key, value) in batch.iter() {
@@ -51,6 +59,8 @@ pub(crate) struct Life {
     pub(crate) disk: SimDisk,
     pub(crate) past: Past,
     promises: Vec<Promise>,
+    /// Steps of compaction after a removal.
+    pub(crate) freed: u64,
 }
 
 /// Small segments, so that a short life has many; a small cache, so that reads meet the disk.
@@ -60,6 +70,7 @@ pub(crate) fn small_options() -> Options {
         segment_bytes_min: 512,
         cache_bytes: 1000,
         unsynced_bytes_max: 4096,
+        compact_step_bytes: 300,
         salt: 42,
         ..Options::default()
     }
@@ -113,6 +124,16 @@ pub(crate) fn flush(engine: &mut Engine) {
     }
 }
 
+/// Runs one step of compaction if one is due.
+pub(crate) fn compact(engine: &mut Engine) -> bool {
+    let Some(step) = engine.take_compaction() else {
+        return false;
+    };
+    engine.compacted(step.run());
+    assert!(engine.compaction_fault().is_none());
+    true
+}
+
 impl Life {
     /// A life on `disk` that goes on from `past`, of which `durable` was promised.
     pub(crate) fn begin(disk: SimDisk, past: Past, durable: u64) -> Life {
@@ -127,6 +148,7 @@ impl Life {
             disk,
             past,
             promises,
+            freed: 0,
         }
     }
 
@@ -162,6 +184,9 @@ impl Life {
             {
                 engine.reserved(reserve.run());
             }
+            for _ in 0..rng.below(4) {
+                self.compact(engine, rng);
+            }
         }
         if rng.one_in(2) {
             self.close(engine);
@@ -186,6 +211,23 @@ impl Life {
         let sequence = commit(engine, &batch).unwrap();
         self.note(sequence, &batch, engine);
         assert!(engine.durable_sequence() >= durable);
+    }
+
+    fn compact(&mut self, engine: &mut Engine, rng: &mut Rng) {
+        let step = engine.take_compaction();
+        self.past.push_moves(engine);
+        self.promise(engine);
+        if let Some(step) = step {
+            // Commits while the step is under way.
+            for _ in 0..rng.below(3) {
+                self.commit_if_easy(engine, rng);
+            }
+            engine.compacted(step.run());
+            assert!(engine.compaction_fault().is_none());
+            self.past.push_moves(engine);
+            self.freed += engine.stats().segments_freed;
+            self.promise(engine);
+        }
     }
 
     fn commit_if_easy(&mut self, engine: &mut Engine, rng: &mut Rng) {

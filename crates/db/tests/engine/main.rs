@@ -6,10 +6,12 @@
 
 mod life;
 
+mod compaction;
 mod damage;
 mod faults;
 mod full_disk;
 mod history;
 mod killed;
 mod power_cut;
+mod salvage;
 mod store;

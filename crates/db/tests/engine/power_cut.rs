@@ -54,6 +54,7 @@ fn seeds() -> u64 {
 #[test]
 fn no_power_cut_takes_what_was_durable_or_leaves_half_a_transaction() {
     let mut cuts = 0;
+    let mut freed = 0;
     for seed in 0..seeds() {
         let one = || {
             let mut rng = Rng::new(seed);
@@ -61,10 +62,15 @@ fn no_power_cut_takes_what_was_durable_or_leaves_half_a_transaction() {
             let (mut engine, report) = life.open();
             assert!(report.created);
             life.lead(&mut engine, 40, &mut rng);
-            cut_everywhere(&life, &mut rng, 6, Some(12))
+            let cuts = cut_everywhere(&life, &mut rng, 6, Some(12));
+            (cuts, life.freed)
         };
-        cuts += catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|_| panic!("seed {seed}"));
+        let (more, freed_now) =
+            catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|_| panic!("seed {seed}"));
+        cuts += more;
+        freed += u64::from(freed_now > 0);
     }
-    println!("{cuts} cuts");
+    println!("{cuts} cuts, segments freed in {freed} lives");
+    assert!(freed > 20, "only {freed} lives with a compaction");
     assert!(cuts > 20_000, "only {cuts} cuts");
 }

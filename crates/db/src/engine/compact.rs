@@ -1,0 +1,411 @@
+//! Compaction: what is still needed of the oldest segment is written again at the end of the
+//! log, then the segment is removed.
+//!
+//! Only the oldest segment is ever removed, which decides when a tombstone may go: everything
+//! that a delete hides was appended before it, so it lies in the same segment or in an older
+//! one, and of those there is none. Hence tombstones are never moved; they go with their segment,
+//! and a removal is on the disk before the next one begins.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::batch::{PayloadFault, VALUE_CRC_BYTES, decode_ops};
+use super::directory::Place;
+use super::error::{Damage, ReadError, StoreFailure};
+use super::frame::{
+    FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes,
+};
+use super::log::{Segment, segment_name};
+use super::machine::{Engine, State};
+use super::moves::{Move, Moves, decode_moves};
+use super::reserve::Claim;
+use super::segments::is_blank;
+use super::storage::Storage;
+
+/// Where compaction stands.
+#[derive(Default)]
+pub(crate) struct Compaction {
+    victim: Option<Victim>,
+    working: bool,
+    /// There was no room, until the next flush: no point in asking again.
+    pub(super) blocked: bool,
+    /// The oldest segment cannot be read: it stays, and all behind it.
+    fault: Option<ReadError>,
+}
+
+/// The oldest segment, on its way out.
+struct Victim {
+    segment: Segment,
+    /// Where the next frame to be read begins.
+    at: u64,
+    read: ReadRows,
+    /// The sequence of the frame that gives the segment up.
+    given_up: Option<u64>,
+}
+
+/// Frames that were read, and the rows in them that are still to be looked at.
+#[derive(Default)]
+struct ReadRows {
+    bytes: Vec<u8>,
+    rows: Vec<ReadRow>,
+    next: usize,
+}
+
+struct ReadRow {
+    key: Range<usize>,
+    place: Place,
+    /// The value with its checksum.
+    stored: Range<usize>,
+}
+
+/// A step of compaction. Run it, then tell [`Engine::compacted`].
+pub struct Compact {
+    step: Step,
+}
+
+enum Step {
+    Read {
+        segment: Segment,
+        header: SegmentHeader,
+        at: u64,
+        bytes_max: u64,
+    },
+    Remove {
+        storage: Arc<dyn Storage>,
+        name: String,
+    },
+}
+
+/// How a [`Compact`] ended.
+pub struct Compacted {
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Read(Result<(ReadRows, u64), ReadError>),
+    Removed(Result<(), StoreFailure>),
+}
+
+impl Engine {
+    /// The next step of compaction, if there is enough to gain and nothing else to wait for.
+    /// What it moves waits for the disk like a commit; the caller sees to the proportion.
+    pub fn take_compaction(&mut self) -> Option<Compact> {
+        let idle = matches!(self.state, State::Open)
+            && !self.compaction.working
+            && !self.compaction.blocked
+            && self.compaction.fault.is_none();
+        if !idle {
+            return None;
+        }
+        if self.compaction.victim.is_none() {
+            self.compaction.victim = self.pick_victim();
+        }
+        let step = self.next_step()?;
+        self.compaction.working = true;
+        Some(Compact { step })
+    }
+
+    /// Takes note of how the step ended, and moves the rows that it read.
+    pub fn compacted(&mut self, done: Compacted) {
+        self.compaction.working = false;
+        match done.outcome {
+            Outcome::Removed(Ok(())) => self.removed(),
+            Outcome::Removed(Err(failure)) => self.state = State::Failed(failure),
+            Outcome::Read(Err(fault)) => self.compaction.fault = Some(fault),
+            Outcome::Read(Ok((read, at))) => {
+                if let Some(victim) = &mut self.compaction.victim {
+                    (victim.read, victim.at) = (read, at);
+                }
+                if matches!(self.state, State::Open) {
+                    self.move_rows();
+                }
+            }
+        }
+    }
+
+    /// Whether compaction waits for what it moved to be on the disk.
+    pub fn compaction_wants_flush(&self) -> bool {
+        let victim = self.compaction.victim.as_ref();
+        let given_up = victim.and_then(|victim| victim.given_up);
+        given_up.is_some_and(|sequence| sequence > self.durable)
+    }
+
+    /// Why compaction has stopped: the oldest segment could not be read. Nothing is lost by
+    /// that; the log only grows.
+    pub fn compaction_fault(&self) -> Option<&ReadError> {
+        self.compaction.fault.as_ref()
+    }
+
+    /// Bytes that compaction could free at most.
+    pub(super) fn garbage_bytes(&self) -> u64 {
+        let needed = self.directory.needed_bytes();
+        self.log.used_bytes().saturating_sub(needed)
+    }
+
+    /// Room that moving the rest of the oldest segment takes at most, if there is one to remove.
+    pub(super) fn moving_bytes_max(&self) -> u64 {
+        let Some(oldest) = self.log.oldest_sealed() else {
+            return 0;
+        };
+        let steps = oldest.size / self.compact_step_bytes + 2;
+        let frames = 2 * steps * FRAME_HEADER_BYTES as u64;
+        frames + self.directory.needed_of(oldest.id)
+    }
+
+    /// The oldest segment: at once when nothing of it is needed, else when more than half of the
+    /// log is garbage. On a full disk a ninth is enough; when the reserve is spent, almost
+    /// any, because the deletes that it has room for must lead out.
+    fn pick_victim(&self) -> Option<Victim> {
+        let oldest = self.log.oldest_sealed()?;
+        let (garbage, needed) = (self.garbage_bytes(), self.directory.needed_bytes());
+        let (garbage_min, share) = if self.log.reserve_is_spent() {
+            (self.log.segment_bytes_min(), 256)
+        } else if self.log.is_cramped() {
+            (self.log.segment_bytes_min(), 8)
+        } else {
+            (self.log.segment_bytes(), 1)
+        };
+        let worth = garbage >= garbage_min && garbage > needed / share;
+        let useless = self.directory.needed_of(oldest.id) == 0;
+        (useless || worth).then(|| Victim {
+            at: if useless {
+                oldest.size
+            } else {
+                SEGMENT_HEADER_BYTES as u64
+            },
+            segment: oldest.clone(),
+            read: ReadRows::default(),
+            given_up: None,
+        })
+    }
+
+    fn next_step(&mut self) -> Option<Step> {
+        if !self.move_rows() {
+            return None;
+        }
+        let victim = self.compaction.victim.as_ref()?;
+        // Once nothing of it is needed, the rest need not be read.
+        let useless = self.directory.needed_of(victim.segment.id) == 0;
+        if !useless && victim.at < victim.segment.size {
+            return Some(Step::Read {
+                segment: victim.segment.clone(),
+                header: self.log.header(victim.segment.id),
+                at: victim.at,
+                bytes_max: self.compact_step_bytes,
+            });
+        }
+        let given_up = match victim.given_up {
+            Some(sequence) => sequence,
+            None => self.give_up()?,
+        };
+        let victim = self.compaction.victim.as_ref()?;
+        (given_up <= self.durable).then(|| Step::Remove {
+            storage: self.log.storage(),
+            name: segment_name(victim.segment.id),
+        })
+    }
+
+    /// Moves the rows that were read and are still the youngest of their keys. Returns whether
+    /// all are done; otherwise room has to be made first.
+    fn move_rows(&mut self) -> bool {
+        let Some(victim) = &mut self.compaction.victim else {
+            return true;
+        };
+        let mut read = std::mem::take(&mut victim.read);
+        let mut done = true;
+        while done && read.next < read.rows.len() {
+            done = self.move_some(&mut read);
+        }
+        if let Some(victim) = self.compaction.victim.as_mut().filter(|_| !done) {
+            victim.read = read;
+        }
+        done
+    }
+
+    /// Moves as many rows as one frame takes; `false` when there is no room for it.
+    fn move_some(&mut self, read: &mut ReadRows) -> bool {
+        let mut moves = Moves::default();
+        let mut moved = Vec::new();
+        let mut next = read.next;
+        while next < read.rows.len() && (moves.payload().len() as u64) < self.compact_step_bytes {
+            let row = &read.rows[next];
+            let key = &read.bytes[row.key.clone()];
+            if self.directory.is_at(key, row.place) {
+                let stored = &read.bytes[row.stored.clone()];
+                moved.push((next, moves.push(key, stored, row.place.sequence)));
+            }
+            next += 1;
+        }
+        if !moved.is_empty() {
+            let Some((segment, payload_at)) = self.append_moves(&moves) else {
+                return false;
+            };
+            for (index, value_at) in moved {
+                let ReadRow { key, place, .. } = &read.rows[index];
+                let place = Place {
+                    segment,
+                    offset: payload_at + value_at as u32,
+                    ..*place
+                };
+                self.directory.relocate(&read.bytes[key.clone()], place);
+            }
+        }
+        read.next = next;
+        true
+    }
+
+    /// Says in the log that the victim is not needed, once no row lies in it.
+    fn give_up(&mut self) -> Option<u64> {
+        let segment = &self.compaction.victim.as_ref()?.segment;
+        let id = segment.id;
+        if self.directory.needed_of(id) != 0 {
+            self.compaction.fault = Some(ReadError::Damaged(Damage {
+                file: segment_name(id),
+                offset: segment.size,
+                what: "rows of this file were not found when it was read again".to_owned(),
+            }));
+            return None;
+        }
+        let mut moves = Moves::default();
+        moves.give_up_before(id + 1);
+        self.append_moves(&moves)?;
+        self.compaction.victim.as_mut()?.given_up = Some(self.sequence);
+        Some(self.sequence)
+    }
+
+    fn append_moves(&mut self, moves: &Moves) -> Option<(u32, u32)> {
+        let frame = Frame {
+            kind: FrameKind::Moves,
+            sequence: self.sequence + 1,
+            synced: self.durable,
+            payload: moves.payload(),
+        };
+        let rest = self.moving_bytes_max();
+        let appended = self.log.append(frame, Claim::Move, rest);
+        let place = appended.inspect_err(|wanted| self.log.want(*wanted)).ok()?;
+        self.sequence += 1;
+        self.closed_cleanly = false;
+        self.counters.bytes_moved += frame.bytes() as u64;
+        Some(place)
+    }
+
+    fn removed(&mut self) {
+        self.compaction.victim = None;
+        self.counters.segments_freed += 1;
+        self.log.forget_oldest();
+    }
+}
+
+impl Compact {
+    /// Reads some frames of the oldest segment, or removes it.
+    pub fn run(self) -> Compacted {
+        let outcome = match self.step {
+            Step::Read {
+                segment,
+                header,
+                at,
+                bytes_max,
+            } => Outcome::Read(read_rows(&segment, header, at, bytes_max)),
+            Step::Remove { storage, name } => {
+                let removed = storage.remove(&name).and_then(|()| storage.sync_dir());
+                Outcome::Removed(removed.map_err(|error| StoreFailure {
+                    operation: "remove",
+                    file: name,
+                    source: Arc::new(error),
+                }))
+            }
+        };
+        Compacted { outcome }
+    }
+}
+
+/// Reads whole frames from `at` on: as many as `bytes_max` holds, at least one. Returns where the
+/// next begins.
+fn read_rows(
+    segment: &Segment,
+    header: SegmentHeader,
+    at: u64,
+    bytes_max: u64,
+) -> Result<(ReadRows, u64), ReadError> {
+    let damage = |offset: usize, what: &str| {
+        ReadError::Damaged(Damage {
+            file: segment_name(segment.id),
+            offset: at + offset as u64,
+            what: what.to_owned(),
+        })
+    };
+    let mut bytes = read(segment, at, bytes_max)?;
+    if let Some(length) = frame_bytes(&bytes).filter(|length| *length > bytes.len() as u64) {
+        bytes = read(segment, at, length)?;
+    }
+    let mut rows = Vec::new();
+    let mut end = 0;
+    while let Some(frame) = Frame::decode(header, &bytes[end..]) {
+        let start = end + FRAME_HEADER_BYTES;
+        let found = rows_of(frame, segment.id, at, start);
+        rows.extend(found.map_err(|_| damage(end, "a whole frame with a malformed payload"))?);
+        end += frame.bytes();
+    }
+    if end == 0 && is_blank(&bytes) {
+        // The process ended before the unused rest was given back.
+        return Ok((ReadRows::default(), segment.size));
+    }
+    if end == 0 {
+        return Err(damage(0, "no whole frame where one was written"));
+    }
+    let read = ReadRows {
+        bytes,
+        rows,
+        next: 0,
+    };
+    Ok((read, at + end as u64))
+}
+
+fn read(segment: &Segment, at: u64, length: u64) -> Result<Vec<u8>, ReadError> {
+    let length = length.min(segment.size.saturating_sub(at));
+    let mut bytes = vec![0; length as usize];
+    let read = segment.file.read_at(at, &mut bytes);
+    read.map_err(|error| ReadError::Io {
+        file: segment_name(segment.id),
+        offset: at,
+        source: Arc::new(error),
+    })?;
+    Ok(bytes)
+}
+
+/// The puts and moves of a frame whose payload begins at `start` of what was read from `at` on.
+fn rows_of(
+    frame: Frame<'_>,
+    segment: u32,
+    at: u64,
+    start: usize,
+) -> Result<Vec<ReadRow>, PayloadFault> {
+    let row = |key: Range<usize>, value: Range<usize>, sequence| ReadRow {
+        key: start + key.start..start + key.end,
+        place: Place {
+            segment,
+            offset: (at + (start + value.start) as u64) as u32,
+            length: value.len() as u32,
+            sequence,
+        },
+        stored: start + value.start..start + value.end + VALUE_CRC_BYTES,
+    };
+    Ok(match frame.kind {
+        FrameKind::Batch => decode_ops(frame.payload)?
+            .into_iter()
+            .filter_map(|op| Some(row(op.key, op.value?, frame.sequence)))
+            .collect(),
+        FrameKind::Moves => decode_moves(frame.payload)?
+            .into_iter()
+            .filter_map(|entry| match entry {
+                Move::Row {
+                    key,
+                    value,
+                    sequence,
+                } => Some(row(key, value, sequence)),
+                Move::First(_) => None,
+            })
+            .collect(),
+        FrameKind::Close | FrameKind::Unknown(_) => Vec::new(),
+    })
+}

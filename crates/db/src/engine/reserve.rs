@@ -1,0 +1,173 @@
+//! Room on the disk: the next segment, and the reserve that is kept for deletes and compaction.
+
+use std::io;
+use std::sync::Arc;
+
+use super::flush::is_full;
+use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::log::{Segment, segment_name};
+use super::storage::{Storage, StorageFile};
+
+const RESERVE_NAME: &str = "reserve";
+
+/// What room is asked for. The reserve is for those that lead out of a full disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Any write.
+    Write,
+    /// A write that takes away more than it brings.
+    Release,
+    /// Compaction.
+    Move,
+}
+
+/// How large something shall be, and how small it may be on a nearly full disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) wanted: u64,
+    pub(crate) min: u64,
+}
+
+impl Sizes {
+    /// Tries `make` with the wanted size, then with a quarter of it each time as long as the
+    /// disk is full and the minimum allows.
+    fn try_each<T>(self, mut make: impl FnMut(u64) -> io::Result<T>) -> io::Result<T> {
+        let mut bytes = self.wanted;
+        loop {
+            match make(bytes) {
+                Err(error) if is_full(&error) && bytes > self.min => {
+                    bytes = (bytes / 4).max(self.min);
+                }
+                made => return made,
+            }
+        }
+    }
+}
+
+/// Room to be made. Run it, then tell [`Engine::reserved`](super::Engine::reserved).
+pub struct Reserve {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) header: SegmentHeader,
+    pub(crate) claim: Claim,
+    /// Of the next segment; `None` when only the reserve is missing.
+    pub(crate) segment: Option<Sizes>,
+    /// Of the reserve, and how large it is now.
+    pub(crate) reserve: Sizes,
+    pub(crate) reserve_now: Option<u64>,
+}
+
+/// How a [`Reserve`] ended.
+pub struct Reserved {
+    pub(crate) result: io::Result<Option<Segment>>,
+    pub(crate) file: String,
+    pub(crate) claim: Claim,
+    pub(crate) bytes_min: u64,
+    /// The reserve as it is now.
+    pub(crate) reserve: Option<u64>,
+    pub(crate) bytes_written: u64,
+    pub(crate) syncs: u64,
+}
+
+impl Reserve {
+    /// Makes the reserve whole and the segment: room, header, both synced, then its name.
+    pub fn run(self) -> Reserved {
+        let mut reserve = self.reserve_now;
+        let result = self.make(&mut reserve);
+        let made = matches!(result, Ok(Some(_)));
+        Reserved {
+            result,
+            file: segment_name(self.header.segment),
+            claim: self.claim,
+            bytes_min: self.segment.map_or(0, |sizes| sizes.min),
+            reserve,
+            bytes_written: u64::from(made) * SEGMENT_HEADER_BYTES as u64,
+            syncs: u64::from(made) * 2,
+        }
+    }
+
+    fn make(&self, reserve: &mut Option<u64>) -> io::Result<Option<Segment>> {
+        if self.claim == Claim::Write && reserve.is_none() {
+            *reserve = Some(ensure(&*self.storage, self.reserve)?);
+        }
+        let Some(sizes) = self.segment else {
+            return Ok(None);
+        };
+        match sizes.try_each(|bytes| self.make_segment(bytes)) {
+            Err(error) if is_full(&error) && self.may_spend(*reserve, sizes) => {
+                *reserve = None;
+                self.storage.remove(RESERVE_NAME)?;
+                self.storage.sync_dir()?;
+                sizes.try_each(|bytes| self.make_segment(bytes)).map(Some)
+            }
+            made => made.map(Some),
+        }
+    }
+
+    /// Spending the reserve without getting what is needed would only lose it.
+    fn may_spend(&self, reserve: Option<u64>, sizes: Sizes) -> bool {
+        self.claim != Claim::Write && reserve.is_some_and(|reserve| sizes.min <= reserve)
+    }
+
+    fn make_segment(&self, bytes: u64) -> io::Result<Segment> {
+        let name = segment_name(self.header.segment);
+        // A leftover of an attempt that failed, or a spare that is too small: no frames.
+        let file = create_anew(&*self.storage, &name)?;
+        let made = file
+            .reserve(bytes)
+            .and_then(|()| file.write_at(0, &self.header.encode()))
+            .and_then(|()| file.sync())
+            .and_then(|()| self.storage.sync_dir());
+        match made {
+            Ok(()) => Ok(Segment {
+                id: self.header.segment,
+                file,
+                size: bytes,
+            }),
+            Err(error) => {
+                drop(file);
+                // The first error is the one to report; a file that stays is taken over later.
+                let _ = self.storage.remove(&name);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Makes the reserve if it is not there, and says how large it is.
+/// One that is smaller than wanted is made anew, but not smaller than it was.
+pub(crate) fn ensure(storage: &dyn Storage, mut sizes: Sizes) -> io::Result<u64> {
+    match storage.open(RESERVE_NAME) {
+        Ok(file) => {
+            let size = file.size()?;
+            if size >= sizes.wanted {
+                return Ok(size);
+            }
+            sizes.min = sizes.min.max(size);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    sizes.try_each(|bytes| {
+        let file = create_anew(storage, RESERVE_NAME)?;
+        let made = file
+            .reserve(bytes)
+            .and_then(|()| file.sync())
+            .and_then(|()| storage.sync_dir());
+        if let Err(error) = made {
+            drop(file);
+            let _ = storage.remove(RESERVE_NAME);
+            return Err(error);
+        }
+        Ok(bytes)
+    })
+}
+
+fn create_anew(storage: &dyn Storage, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+    match storage.create(name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            storage.remove(name)?;
+            storage.create(name)
+        }
+        created => created,
+    }
+}
