@@ -198,8 +198,9 @@ impl World {
             return;
         }
         let backup = self.rng.pick(&self.table_backups).clone();
-        let epoch = ("dev#a#sys".to_owned(), "~epoch".to_owned());
-        if backup.get(&epoch) == self.dynamo.table(TABLE).get(&epoch) {
+        let row = backup.get(&("dev#a#sys".to_owned(), "~epoch".to_owned()));
+        let epoch = row.and_then(|row| row.get("e")?.as_i64()).unwrap_or(0);
+        if epoch.unsigned_abs() >= self.status().epoch {
             // Within one epoch nothing shows that the table went back.
             return;
         }
