@@ -1,6 +1,6 @@
 //! The typed configuration: `periwinkle.toml` with profiles, environment and command line.
 //!
-//! [`load`] takes texts and returns a [`Config`], the origin of each value, and hints; or every
+//! [`load()`] takes texts and returns a [`Config`], the origin of each value, and hints; or every
 //! error it found, each with its place. It reads no file and no environment itself.
 //!
 //! ```
