@@ -102,13 +102,11 @@ export async function assertAccessible(browser, name) {
 async function stillness(page) {
   await page.evaluate(async () => {
     const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
-    // One frame for what is rendered now, one for the effects that open dialogs.
-    await frame();
-    await frame();
-    const ending = document
-      .getAnimations()
-      .filter((one) => one.effect.getTiming().iterations !== Infinity);
-    await Promise.all(ending.map((one) => one.finished.catch(() => {})));
+    const moves = () =>
+      document.getAnimations().some((one) => one.effect.getTiming().iterations !== Infinity);
+    // What is rendered now may begin to move only after an effect has run, later still on a busy
+    // machine: some frames in a row without a movement count as still.
+    for (let still = 0; still < 12; still = moves() ? 0 : still + 1) await frame();
   });
 }
 
