@@ -41,7 +41,7 @@ pub enum Reason {
     #[error("the {0} that begins here does not end: double a quote that belongs to it")]
     Unterminated(&'static str),
     /// A number that DynamoDB could not store.
-    #[error("`{text}` is {reason}")]
+    #[error("`{text}` is no number that can be stored: {reason}")]
     Number {
         /// As it was written.
         text: String,
@@ -108,7 +108,7 @@ pub enum Reason {
     #[error("the clause {0} stands here for the second time: join them with a comma")]
     RepeatedClause(&'static str),
     /// Two paths of which one is within the other, or both the same.
-    #[error("`{other}` overlaps with `{path}`: name each place once")]
+    #[error("`{path}` overlaps with `{other}`: name each place once")]
     Overlap {
         /// The path that stands here.
         path: Path,

@@ -51,3 +51,8 @@ pub use path::{Path, Step};
 pub use placeholders::Placeholders;
 pub use projection::Projection;
 pub use update::Update;
+
+#[cfg(test)]
+mod strategies;
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ fn assigned(parser: &mut Parser<'_, '_>) -> Parsed<Assigned> {
     parser.count_operator(at)?;
     let right = operand(parser)?;
     for operand in [&left, &right] {
-        of_kind(parser, at, sign, operand, "number")?;
+        of_kind(parser, at, sign, operand, "number", "numbers")?;
     }
     Ok(join(left, right))
 }
@@ -85,6 +85,7 @@ fn of_kind(
     operator: &'static str,
     operand: &Operand,
     kind: &'static str,
+    expected: &'static str,
 ) -> Parsed<()> {
     let found = match operand {
         Operand::Value(value) => value.kind(),
@@ -94,7 +95,6 @@ fn of_kind(
     if found == kind {
         return Ok(());
     }
-    let expected = kind;
     let reason = Reason::Operand {
         operator,
         found,
@@ -153,7 +153,7 @@ fn list_append(parser: &mut Parser<'_, '_>, at: usize) -> Parsed<Operand> {
     parser.expect(",", "`,` and a second list")?;
     let second = parser.nested(operand)?;
     for operand in [&first, &second] {
-        of_kind(parser, at, "list_append", operand, "list")?;
+        of_kind(parser, at, "list_append", operand, "list", "lists")?;
     }
     Ok(Operand::ListAppend(Box::new(first), Box::new(second)))
 }
