@@ -11,7 +11,6 @@ use crate::{paths, tidy};
 pub(crate) fn run() -> Result<()> {
     let mut command = cargo(&[
         "doc",
-        "--quiet",
         "--workspace",
         "--no-deps",
         "--document-private-items",

@@ -20,6 +20,6 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn clippy(selection: &[&str]) -> Result<()> {
-    let mut command = cargo(&["clippy", "--quiet", "--all-targets"]);
+    let mut command = cargo(&["clippy", "--all-targets"]);
     show(command.args(selection).args(["--", "-D", "warnings"]))
 }

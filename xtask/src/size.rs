@@ -28,17 +28,7 @@ pub(crate) const WEB: Build = Build {
 impl Build {
     /// Builds it, and keeps it apart from the other under its own name.
     pub(crate) fn make(&self) -> Result<std::path::PathBuf> {
-        show(
-            cargo(&[
-                "build",
-                "--quiet",
-                "--profile",
-                "dist",
-                "--bin",
-                "periwinkle",
-            ])
-            .args(self.selection),
-        )?;
+        show(cargo(&["build", "--profile", "dist", "--bin", "periwinkle"]).args(self.selection))?;
         let kept = paths::built("dist", &format!("periwinkle-{}", self.name));
         fs::copy(paths::built("dist", "periwinkle"), &kept)?;
         Ok(kept)

@@ -21,13 +21,7 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
     docs::run()?;
     console::check()?;
     console::test()?;
-    show(&mut cargo(&["test", "--quiet", "--workspace", "--doc"]))?;
-    show(&mut cargo(&[
-        "build",
-        "--quiet",
-        "--workspace",
-        "--examples",
-    ]))?;
+    show(&mut cargo(&["test", "--workspace", "--doc"]))?;
     let emulator = Emulator::start(&paths::tools().join("test"))?;
     show(with_counterparts(&mut template(), &emulator))?;
     show(with_counterparts(&mut runner(lint::WEB_ONLY), &emulator))?;

@@ -160,7 +160,7 @@ impl Builder {
 /// An agent that is ready to run.
 #[derive(Debug)]
 pub struct Agent {
-    services: Services,
+    pub(crate) services: Services,
     stopper: Stopper,
     stop: Stop,
 }

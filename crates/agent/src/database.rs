@@ -246,11 +246,23 @@ impl From<DbError> for Problem {
             "closed" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
-        let problem = Problem::new(status, kind, format!("{error}."));
+        let problem = Problem::new(status, kind, sentence(&error.to_string()));
         match error.field() {
             Some(field) => problem.field(field),
             None => problem,
         }
+    }
+}
+
+/// Words of an error as a sentence of their own.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    match letters.next() {
+        // A name in front keeps its letters.
+        Some(first) if words.starts_with("there ") || words.starts_with("the ") => {
+            format!("{}{}.", first.to_uppercase(), letters.as_str())
+        }
+        _ => format!("{words}."),
     }
 }
 

@@ -53,7 +53,7 @@ mod supervise;
 mod task;
 mod web;
 
-pub use agent::{Agent, Builder};
+pub use agent::{Agent, Builder, SetupCodeTo};
 pub use axum;
 pub use axum::body::Body;
 pub use axum::response::Response;

@@ -75,7 +75,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Services {
     config: Arc<Config>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     state: StateDir,
     db: Database,
     events: Events,
@@ -148,7 +148,7 @@ impl Services {
             accounts: self.accounts.clone(),
             db: self.db.clone(),
             status: self.status.clone(),
-            feed: Feed::new(self.events.clone(), listening),
+            feed: Feed::new(self.events.clone(), self.accounts.clone(), listening),
         };
         let dispatch = Arc::new(self.dispatch(api::router(api, extra)));
         self.start_servers(&mut supervisor, dispatch, places).await;
@@ -179,7 +179,7 @@ impl Services {
 
     #[cfg(feature = "sync")]
     async fn start_sync(&self, supervisor: &mut Supervisor, extra: Router) -> Router {
-        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events);
+        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events, &self.clock);
         let handle = sync.handle();
         self.status.add("sync", {
             let handle = handle.clone();
@@ -197,7 +197,8 @@ impl Services {
         dispatch: Arc<Dispatch>,
         listening: Arc<RwLock<Vec<String>>>,
     ) {
-        let drain_timeout = self.config.runtime.stop_timeout / 4;
+        // Less than the share of the stop that the supervisor gives to one service.
+        let drain_timeout = self.config.runtime.stop_timeout / 8;
         let path = self.config.control_socket();
         let control = ControlService {
             path,

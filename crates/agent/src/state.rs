@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use periwinkle_core::config::DeviceId;
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use crate::net::entropy;
@@ -38,6 +39,7 @@ impl StateDir {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path.join("lock"))
             .map_err(failed)?;
         match lock.try_lock() {
@@ -100,10 +102,14 @@ impl StateDir {
 /// Writes a file that only its owner may read, whole or not at all.
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let fresh = path.with_extension("new");
+    // What lies there is not ours to write through: a link, or a file that others may read.
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&fresh)?;
     file.write_all(text.as_bytes())?;
@@ -147,6 +153,8 @@ fn new_device_id() -> io::Result<DeviceId> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
@@ -159,6 +167,25 @@ mod tests {
             error.to_string().contains(&std::process::id().to_string()),
             "{error}"
         );
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_that_somebody_planted() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let elsewhere = folder.path().join("elsewhere");
+        fs::write(&elsewhere, "untouched").expect("it is ours");
+        let link = |name: &str| std::os::unix::fs::symlink(&elsewhere, folder.path().join(name));
+
+        link("setup-code.new").expect("it is ours");
+        write_private(&folder.path().join("setup-code"), "secret").expect("the link gives way");
+        link("lock").expect("it is ours");
+        StateDir::open(folder.path()).expect_err("a lock is no link");
+
+        assert_eq!(fs::read_to_string(&elsewhere).expect("ours"), "untouched");
+        let code = folder.path().join("setup-code");
+        let mode = fs::symlink_metadata(&code).expect("it is there").mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&code).expect("it is there"), "secret");
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub const REFUSAL_WRITE_MAX: Duration = Duration::from_secs(2);
 pub const EVENTS_BEHIND_MAX: usize = 256;
 /// Live listeners at one time.
 pub const EVENT_LISTENERS_MAX: usize = 32;
+/// The same, of one user: each tab of a browser that shows the console is one.
+pub const EVENT_LISTENERS_PER_USER_MAX: usize = 16;
 
 // Device metrics.
 
@@ -109,8 +111,6 @@ pub const METRICS_SENSORS_MAX: usize = 32;
 pub const METRICS_SENSOR_SCAN_READINGS: u32 = 60;
 /// Bytes taken from one file of `/proc` or `/sys`; whole lines beyond are not looked at.
 pub const METRICS_FILE_BYTES_MAX: usize = 64 * 1024;
-/// Counters and gauges that one registry holds.
-pub const REGISTRY_INSTRUMENTS_MAX: usize = 512;
 // Schemas and items
 
 /// Length of the text of a schema.
@@ -147,6 +147,8 @@ pub const SYNC_BACKOFF_MIN_MS: u64 = 250;
 pub const SYNC_BACKOFF_MAX_MS: u64 = 60_000;
 /// Wait before the next try when only a person or a configuration can help.
 pub const SYNC_WAITING_MS: u64 = 15_000;
+/// Writes refused in a row for want of rights that are set aside one by one; after them all wait.
+pub const SYNC_DENIED_WRITES_MAX: usize = 8;
 /// Conflicts in a row before an item is parked.
 pub const SYNC_ROUNDS_MAX: u8 = 5;
 /// How long a delete waits for late copies of earlier writes: longer than any signature is valid.

@@ -13,7 +13,7 @@ mod request;
 mod tests;
 mod update;
 
-use periwinkle_core::value::{Map, Value, attribute, json};
+use periwinkle_core::value::{Map, Value, attribute};
 use request::Fields;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -77,15 +77,12 @@ impl Dynamo {
     /// `target` is the value of `X-Amz-Target`.
     pub fn handle(&mut self, target: &str, body: &str) -> Answer {
         match self.answer(target, body) {
-            Ok(fields) => Answer {
-                status: 200,
-                body: Value::Map(fields).to_json(),
-            },
+            Ok(body) => Answer { status: 200, body },
             Err(refusal) => refusal.into_answer(),
         }
     }
 
-    fn answer(&mut self, target: &str, body: &str) -> Result<Map, Refusal> {
+    fn answer(&mut self, target: &str, body: &str) -> Result<String, Refusal> {
         let operation = target.strip_prefix("DynamoDB_20120810.").unwrap_or(target);
         let mut fields = Fields::parse(body)?;
         let name = fields.text("TableName")?;
@@ -93,15 +90,21 @@ impl Dynamo {
         let table = self.tables.get_mut(&name).ok_or_else(|| {
             Refusal::new("ResourceNotFoundException", "Requested resource not found")
         })?;
-        let answer = match operation {
-            "GetItem" => get_item(table, &mut fields),
-            "PutItem" => put_item(table, &mut fields),
-            "UpdateItem" => update_item(table, &mut fields),
-            "DeleteItem" => delete_item(table, &mut fields),
-            "Query" => query(table, &mut fields, most),
-            _ => Err(Refusal::new("UnknownOperationException", operation)),
-        }?;
+        let (answer, change) = match operation {
+            "GetItem" => (get_item(table, &mut fields)?, None),
+            "Query" => (query(table, &mut fields, most)?, None),
+            "PutItem" => put_item(table, &mut fields)?,
+            "UpdateItem" => update_item(table, &mut fields)?,
+            "DeleteItem" => delete_item(table, &mut fields)?,
+            _ => return Err(Refusal::new("UnknownOperationException", operation)),
+        };
+        // Nothing is changed by a request that turns out to be wrong in any part.
         fields.finish()?;
+        match change {
+            Some((key, Some(item))) => drop(table.insert(key, item)),
+            Some((key, None)) => drop(table.remove(&key)),
+            None => {}
+        }
         Ok(answer)
     }
 }
@@ -133,98 +136,80 @@ impl Refusal {
 
     fn into_answer(self) -> Answer {
         let code = format!("com.amazonaws.dynamodb.v20120810#{}", self.code);
-        let mut fields = Map::from([("__type", code), ("message", self.message)]);
+        let fields = Map::from([("__type", code), ("message", self.message)]);
+        let mut body = Value::from(fields).to_json();
         if let Some(item) = self.item {
-            fields.insert("Item", wire(&item));
+            body.pop();
+            body.push_str(&format!(
+                r#","Item":{}}}"#,
+                attribute::to_attribute_json(&item)
+            ));
         }
-        Answer {
-            status: 400,
-            body: Value::Map(fields).to_json(),
-        }
+        Answer { status: 400, body }
     }
 }
 
-/// An item in AttributeValue JSON, as a value to put into an answer.
-fn wire(item: &Map) -> Value {
-    json::parse(&attribute::to_attribute_json(item)).expect("what was written as JSON is JSON")
-}
+/// What a write does: a key and the item that it has afterwards, if any.
+type Change = Option<((String, String), Option<Map>)>;
 
-fn get_item(table: &mut Table, fields: &mut Fields) -> Result<Map, Refusal> {
+fn get_item(table: &Table, fields: &mut Fields) -> Result<String, Refusal> {
     let key = fields.key("Key")?;
     fields.flag("ConsistentRead")?;
-    let item = table.get(&key).map(|item| ("Item", wire(item)));
-    Ok(item.into_iter().collect())
+    Ok(holding("Item", table.get(&key)))
 }
 
-fn put_item(table: &mut Table, fields: &mut Fields) -> Result<Map, Refusal> {
+fn put_item(table: &Table, fields: &mut Fields) -> Result<(String, Change), Refusal> {
     let item = fields.item("Item")?;
     let key = request::key_of(&item)?;
-    let old = table.get(&key).cloned();
-    fields.check_condition(old.as_ref())?;
+    let old = table.get(&key);
+    fields.check_condition(old)?;
     check_size(&item)?;
-    table.insert(key, item);
     let returned = match fields.returns()?.as_str() {
         "ALL_OLD" => old,
         "NONE" => None,
-        other => {
-            return Err(Refusal::validation(format!(
-                "ReturnValues {other} for PutItem"
-            )));
-        }
+        other => return Err(not_modelled(other)),
     };
-    Ok(attributes(returned.as_ref()))
+    Ok((holding("Attributes", returned), Some((key, Some(item)))))
 }
 
-fn update_item(table: &mut Table, fields: &mut Fields) -> Result<Map, Refusal> {
+fn update_item(table: &Table, fields: &mut Fields) -> Result<(String, Change), Refusal> {
     let key = fields.key("Key")?;
-    let old = table.get(&key).cloned();
-    fields.check_condition(old.as_ref())?;
+    let old = table.get(&key);
+    fields.check_condition(old)?;
     let start = old
-        .clone()
+        .cloned()
         .unwrap_or_else(|| Map::from([("pk", key.0.as_str()), ("sk", key.1.as_str())]));
     let new = fields.update(start)?;
     if request::key_of(&new)? != key {
-        return Err(Refusal::validation(
-            "Cannot update attribute: part of the key",
-        ));
+        let message = "Cannot update attribute: this attribute is part of the key";
+        return Err(Refusal::validation(message));
     }
     check_size(&new)?;
     let returned = match fields.returns()?.as_str() {
         "ALL_OLD" => old,
-        "ALL_NEW" => Some(new.clone()),
+        "ALL_NEW" => Some(&new),
         "NONE" => None,
-        other => {
-            return Err(Refusal::validation(format!(
-                "ReturnValues {other} not modelled"
-            )));
-        }
+        other => return Err(not_modelled(other)),
     };
-    table.insert(key, new);
-    Ok(attributes(returned.as_ref()))
+    Ok((holding("Attributes", returned), Some((key, Some(new)))))
 }
 
-fn delete_item(table: &mut Table, fields: &mut Fields) -> Result<Map, Refusal> {
+fn delete_item(table: &Table, fields: &mut Fields) -> Result<(String, Change), Refusal> {
     let key = fields.key("Key")?;
-    fields.check_condition(table.get(&key))?;
-    let old = table.remove(&key);
+    let old = table.get(&key);
+    fields.check_condition(old)?;
     let returned = match fields.returns()?.as_str() {
         "ALL_OLD" => old,
         "NONE" => None,
-        other => {
-            return Err(Refusal::validation(format!(
-                "ReturnValues {other} for DeleteItem"
-            )));
-        }
+        other => return Err(not_modelled(other)),
     };
-    Ok(attributes(returned.as_ref()))
+    Ok((holding("Attributes", returned), Some((key, None))))
 }
 
-fn query(table: &mut Table, fields: &mut Fields, most: Option<usize>) -> Result<Map, Refusal> {
+fn query(table: &Table, fields: &mut Fields, most: Option<usize>) -> Result<String, Refusal> {
     fields.flag("ConsistentRead")?;
     if !fields.flag("ScanIndexForward")? {
-        return Err(Refusal::validation(
-            "ScanIndexForward false is not modelled",
-        ));
+        return Err(not_modelled("ScanIndexForward false"));
     }
     let after = fields.optional_key("ExclusiveStartKey")?;
     let limit = fields
@@ -232,37 +217,67 @@ fn query(table: &mut Table, fields: &mut Fields, most: Option<usize>) -> Result<
         .or(most)
         .unwrap_or(usize::MAX);
     let condition = fields.key_condition()?;
-    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let (mut items, mut bytes, mut last) = (Vec::new(), 0, None);
-    for (key, item) in table.range((start, Bound::Unbounded)) {
+    let partition = condition
+        .partition()
+        .ok_or_else(|| Refusal::validation("Query condition missed key schema element: pk"))?;
+    let start = after.unwrap_or_else(|| (partition.to_owned(), String::new()));
+    let (mut page, mut last) = (Page::default(), None);
+    for (key, item) in table.range((Bound::Excluded(start), Bound::Unbounded)) {
+        if key.0 != partition {
+            break;
+        }
         if !condition.holds(Some(item)) {
             continue;
         }
-        if items.len() == limit || bytes >= PAGE_BYTES_MAX {
-            let (pk, sk) = last.expect("a full page has a last item");
-            let key = Map::from([("pk", pk), ("sk", sk)]);
-            return Ok(page(items, Some(&key)));
+        if page.count == limit || page.bytes >= PAGE_BYTES_MAX {
+            return Ok(page.into_answer(last));
         }
-        bytes += attribute::item_bytes(item);
-        items.push(wire(item));
-        last = Some(key.clone());
+        page.add(item);
+        last = Some(key);
     }
-    Ok(page(items, None))
+    Ok(page.into_answer(None))
 }
 
-fn page(items: Vec<Value>, next: Option<&Map>) -> Map {
-    let count = items.len() as u64;
-    let mut answer = Map::from([("Count", Value::from(count)), ("Items", Value::from(items))]);
-    if let Some(next) = next {
-        answer.insert("LastEvaluatedKey", wire(next));
-    }
-    answer
+#[derive(Debug, Default)]
+struct Page {
+    items: String,
+    count: usize,
+    bytes: usize,
 }
 
-fn attributes(item: Option<&Map>) -> Map {
-    item.map(|item| ("Attributes", wire(item)))
-        .into_iter()
-        .collect()
+impl Page {
+    fn add(&mut self, item: &Map) {
+        if self.count > 0 {
+            self.items.push(',');
+        }
+        attribute::write_item(item, &mut self.items);
+        self.count += 1;
+        self.bytes += attribute::item_bytes(item);
+    }
+
+    fn into_answer(self, last: Option<&(String, String)>) -> String {
+        let Page { items, count, .. } = self;
+        let last = last.map(|(pk, sk)| Map::from([("pk", pk), ("sk", sk)]));
+        let last = last.map_or(String::new(), |last| {
+            format!(
+                r#","LastEvaluatedKey":{}"#,
+                attribute::to_attribute_json(&last)
+            )
+        });
+        format!(r#"{{"Count":{count},"Items":[{items}]{last}}}"#)
+    }
+}
+
+/// An answer with an item in that field, or an empty one.
+fn holding(field: &str, item: Option<&Map>) -> String {
+    item.map_or_else(
+        || "{}".to_owned(),
+        |item| format!(r#"{{"{field}":{}}}"#, attribute::to_attribute_json(item)),
+    )
+}
+
+fn not_modelled(what: &str) -> Refusal {
+    Refusal::validation(format!("{what} is not modelled here"))
 }
 
 fn check_size(item: &Map) -> Result<(), Refusal> {

@@ -41,7 +41,6 @@ pub(super) fn run() -> Result<()> {
     let binary = size::FULL.make()?;
     show(&mut cargo(&[
         "build",
-        "--quiet",
         "--profile",
         "dist",
         "--package",

@@ -1,9 +1,10 @@
 //! Request bodies as JSON, with errors that say what was wrong with them.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use periwinkle_core::value::{Map, Value, json};
 use serde::de::DeserializeOwned;
 
@@ -14,6 +15,24 @@ pub struct Fields<T>(pub T);
 
 /// A body that is a JSON object of a model's properties; numbers keep their digits.
 pub struct Properties(pub Map);
+
+/// An extractor of axum's whose refusals are problems, as all others are.
+pub struct Checked<E>(pub E);
+
+impl<E, S> FromRequestParts<S> for Checked<E>
+where
+    E: FromRequestParts<S, Rejection: std::fmt::Display>,
+    S: Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Checked<E>, Problem> {
+        let found = E::from_request_parts(parts, state).await;
+        found
+            .map(Checked)
+            .map_err(|error| Problem::bad_request("address_invalid", format!("{error}.")))
+    }
+}
 
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Fields<T> {
     type Rejection = Problem;

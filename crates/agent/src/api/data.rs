@@ -3,11 +3,12 @@
 //! The path after the model is the item's key: the variables of its key templates in order, those
 //! aside that the agent knows itself, such as `deviceId`.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use periwinkle_core::limits;
 use periwinkle_core::schema::{Durability, Model};
 use periwinkle_core::value::{Map, Value};
@@ -19,13 +20,41 @@ use super::models::json_text;
 use crate::web::problem::Problem;
 use crate::web::rows::is_internal;
 
+/// What the path of a request names: a model, or one of its items by the parts of its key.
+///
+/// The path is taken apart before its segments are decoded, so that a part may contain a slash.
+pub(super) struct Named {
+    model: String,
+    key: Vec<String>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Named, Problem> {
+        let path = parts.uri.path();
+        let path = path.strip_prefix("/data/").unwrap_or(path);
+        let mut segments = path.split('/').map(|segment| {
+            let text = percent_decode_str(segment).decode_utf8();
+            text.map(String::from).map_err(|_| {
+                let detail = format!("The path segment {segment:?} is not UTF-8.");
+                Problem::bad_request("address_invalid", detail)
+            })
+        });
+        Ok(Named {
+            model: segments.next().transpose()?.unwrap_or_default(),
+            key: segments.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 /// `?limit=&next=&reverse=&prefix=`; everything else is a property that the items must have.
 pub(super) async fn list(
     State(api): State<Api>,
-    Path(model): Path<String>,
+    named: Named,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
-    let model = shown_model(&api.db, &model)?;
+    let model = shown_model(&api.db, &named.model)?;
     let (properties, find) = parse_find(model, query)?;
     let page = api.db.find(model.name(), &properties, &find)?;
     let items = page.items.into_iter().map(Value::Map).collect();
@@ -78,16 +107,13 @@ fn parse_switch(name: &str, text: &str) -> Result<bool, Problem> {
     }
 }
 
-pub(super) async fn show(
-    State(api): State<Api>,
-    Path((model, key)): Path<(String, String)>,
-) -> Result<Response, Problem> {
-    let model = shown_model(&api.db, &model)?;
-    let keys = parse_key(&api.db, model, &key)?;
+pub(super) async fn show(State(api): State<Api>, named: Named) -> Result<Response, Problem> {
+    let model = shown_model(&api.db, &named.model)?;
+    let keys = parse_key(&api.db, model, &named.key)?;
     match api.db.get(model.name(), &keys)? {
         Some(item) => Ok(value_answer(StatusCode::OK, &Value::Map(item))),
         None => {
-            let model = model.name().to_owned();
+            let (model, key) = (model.name().to_owned(), named.key.join("/"));
             Err(DbError::NotFound { model, key }.into())
         }
     }
@@ -95,10 +121,10 @@ pub(super) async fn show(
 
 pub(super) async fn create(
     State(api): State<Api>,
-    Path(model): Path<String>,
+    named: Named,
     Properties(properties): Properties,
 ) -> Result<Response, Problem> {
-    let model = shown_model(&api.db, &model)?;
+    let model = shown_model(&api.db, &named.model)?;
     let made = kept(model, api.db.create(model.name(), &properties)?).await?;
     let place = path_of(model, &api.db.segments(model.name(), &made.item)?);
     let mut response = value_answer(StatusCode::CREATED, &Value::Map(made.item));
@@ -110,32 +136,29 @@ pub(super) async fn create(
 
 pub(super) async fn update(
     State(api): State<Api>,
-    Path((model, key)): Path<(String, String)>,
+    named: Named,
     Properties(properties): Properties,
 ) -> Result<Response, Problem> {
-    let model = shown_model(&api.db, &model)?;
-    let properties = with_key(&api.db, model, &key, properties)?;
+    let model = shown_model(&api.db, &named.model)?;
+    let properties = with_key(&api.db, model, &named.key, properties)?;
     let changed = kept(model, api.db.update(model.name(), &properties)?).await?;
     Ok(value_answer(StatusCode::OK, &Value::Map(changed.item)))
 }
 
 pub(super) async fn upsert(
     State(api): State<Api>,
-    Path((model, key)): Path<(String, String)>,
+    named: Named,
     Properties(properties): Properties,
 ) -> Result<Response, Problem> {
-    let model = shown_model(&api.db, &model)?;
-    let properties = with_key(&api.db, model, &key, properties)?;
+    let model = shown_model(&api.db, &named.model)?;
+    let properties = with_key(&api.db, model, &named.key, properties)?;
     let made = kept(model, api.db.upsert(model.name(), &properties)?).await?;
     Ok(value_answer(StatusCode::OK, &Value::Map(made.item)))
 }
 
-pub(super) async fn remove(
-    State(api): State<Api>,
-    Path((model, key)): Path<(String, String)>,
-) -> Result<StatusCode, Problem> {
-    let model = shown_model(&api.db, &model)?;
-    let keys = parse_key(&api.db, model, &key)?;
+pub(super) async fn remove(State(api): State<Api>, named: Named) -> Result<StatusCode, Problem> {
+    let model = shown_model(&api.db, &named.model)?;
+    let keys = parse_key(&api.db, model, &named.key)?;
     kept(model, api.db.remove(model.name(), &keys)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -166,23 +189,25 @@ async fn kept(model: &Model, committed: Committed) -> Result<Committed, Problem>
     Ok(committed)
 }
 
-fn parse_key(db: &Database, model: &Model, key: &str) -> Result<Map, Problem> {
-    let segments: Vec<&str> = key.split('/').collect();
+fn parse_key(db: &Database, model: &Model, key: &[String]) -> Result<Map, Problem> {
+    let segments: Vec<&str> = key.iter().map(String::as_str).collect();
     Ok(db.key_from_segments(model.name(), &segments)?)
 }
 
 /// The key of the path decides; a body that says otherwise is a mistake.
-fn with_key(db: &Database, model: &Model, key: &str, mut properties: Map) -> Result<Map, Problem> {
+fn with_key(
+    db: &Database,
+    model: &Model,
+    key: &[String],
+    mut properties: Map,
+) -> Result<Map, Problem> {
     for (name, value) in parse_key(db, model, key)? {
         match properties.get(&name) {
             Some(given) if *given != value => {
                 let detail = format!("{name} is part of the key and differs from the path.");
                 return Err(Problem::bad_request("key_differs", detail).field(name));
             }
-            _ => {
-                let value = model.value_from_text(&name, &value);
-                properties.insert(name, value.map_err(DbError::from)?);
-            }
+            _ => drop(properties.insert(name, value)),
         }
     }
     Ok(properties)

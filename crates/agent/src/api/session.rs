@@ -90,9 +90,10 @@ pub(super) async fn change_password(
 pub(super) fn answer(status: StatusCode, session: &NewSession, secure: bool) -> Response {
     let mut response = json_answer(status, &describe(&session.login));
     let life_s = session.life.as_secs();
-    response
-        .headers_mut()
-        .insert(SET_COOKIE, cookie::set(&session.id, secure, life_s));
+    response.headers_mut().insert(
+        SET_COOKIE,
+        cookie::set(session.token.expose(), secure, life_s),
+    );
     response
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::body::Fields;
+use super::body::{Checked, Fields};
 use super::session::json_answer;
 use crate::web::accounts::User;
 use crate::web::identity::Login;
@@ -48,7 +48,7 @@ pub(super) struct Change {
 pub(super) async fn change(
     State(api): State<Api>,
     login: Login,
-    Path(name): Path<String>,
+    Checked(Path(name)): Checked<Path<String>>,
     Fields(request): Fields<Change>,
 ) -> Result<Response, Problem> {
     let role = request.role.as_deref().map(parse_role).transpose()?;
@@ -62,7 +62,7 @@ pub(super) async fn change(
 
 pub(super) async fn remove(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    Checked(Path(name)): Checked<Path<String>>,
 ) -> Result<StatusCode, Problem> {
     api.accounts.remove_user(&name).await?;
     Ok(StatusCode::NO_CONTENT)

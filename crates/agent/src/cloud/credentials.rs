@@ -141,6 +141,8 @@ fn from_file(path: &Path) -> Result<Credentials, CredentialError> {
 
 #[cfg(test)]
 mod tests {
+    use periwinkle_core::secret::Secret;
+
     use super::*;
 
     fn source(text: &str) -> (tempfile::TempDir, CredentialSource) {
@@ -166,10 +168,7 @@ mod tests {
         assert_eq!(credentials.access_key_id, "AKID");
         assert_eq!(credentials.secret_access_key.expose(), "s");
         assert_eq!(
-            credentials
-                .session_token
-                .as_ref()
-                .map(|token| token.expose()),
+            credentials.session_token.as_ref().map(Secret::expose),
             Some("t")
         );
         assert_eq!(credentials.expires, Some(UnixMillis(1_795_341_600_000)));

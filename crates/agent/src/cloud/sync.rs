@@ -81,7 +81,7 @@ struct Parts {
 }
 
 /// The service over this database, as configured.
-pub fn service(config: &Arc<Config>, db: &Database, events: &Events) -> SyncService {
+pub fn service(config: &Arc<Config>, db: &Database, events: &Events, clock: &Clock) -> SyncService {
     let shown = watch::Sender::new(text(&Status::off()));
     let (retry, retries) = mpsc::channel(1);
     let handle = SyncHandle {
@@ -96,7 +96,7 @@ pub fn service(config: &Arc<Config>, db: &Database, events: &Events) -> SyncServ
         events: events.clone(),
         shown,
         retries: Arc::new(tokio::sync::Mutex::new(retries)),
-        fetch: Fetch::new(),
+        fetch: Fetch::new(clock),
     };
     SyncService { parts, handle }
 }
@@ -153,7 +153,10 @@ enum Woken {
 
 impl Shell {
     fn new(parts: Parts, ctx: &ServiceContext) -> Result<Shell, ServiceError> {
-        let machine = Machine::new(machine_config(&parts), entropy::seed()?);
+        let machine = Machine::new(
+            machine_config(&parts),
+            u64::from_le_bytes(entropy::bytes()?),
+        );
         let (happens, happened) = mpsc::unbounded_channel();
         Ok(Shell {
             clock: ctx.clock.clone(),

@@ -40,7 +40,7 @@ pub fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Option<Respon
 
 fn find(path: &str) -> Option<&'static Asset> {
     let is_view = |view: &&str| path.strip_prefix(*view).is_some_and(below);
-    let path = if path == "/" || VIEWS.iter().any(|view| is_view(view)) {
+    let path = if path == "/" || VIEWS.iter().any(is_view) {
         INDEX
     } else {
         path

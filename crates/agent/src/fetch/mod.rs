@@ -8,6 +8,8 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use periwinkle_core::limits;
 use thiserror::Error;
 
+use crate::Agent;
+use crate::net::clock::Clock;
 use crate::net::outbound::{HttpClient, http_client};
 
 /// Why an exchange failed.
@@ -57,17 +59,18 @@ pub struct Fetch {
     client: HttpClient,
 }
 
-impl Default for Fetch {
-    fn default() -> Fetch {
-        Fetch::new()
+impl Agent {
+    /// The HTTP client, with connections of its own; certificates are judged by the agent's clock.
+    pub fn fetch(&self) -> Fetch {
+        Fetch::new(&self.services.clock)
     }
 }
 
 impl Fetch {
     /// A client with connections of its own.
-    pub fn new() -> Fetch {
+    pub(crate) fn new(clock: &Clock) -> Fetch {
         Fetch {
-            client: http_client(),
+            client: http_client(clock),
         }
     }
 
@@ -176,6 +179,10 @@ mod tests {
 
     use super::*;
 
+    fn fetch() -> Fetch {
+        Fetch::new(&Clock::new(std::path::Path::new("/nonexistent")))
+    }
+
     async fn serve(answer: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -192,16 +199,13 @@ mod tests {
     #[tokio::test]
     async fn a_page_is_one_line_away() {
         let url = serve("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await;
-        assert_eq!(
-            Fetch::new().get_text(&url).await.expect("it answers"),
-            "hello"
-        );
+        assert_eq!(fetch().get_text(&url).await.expect("it answers"), "hello");
     }
 
     #[tokio::test]
     async fn an_answer_that_is_cut_off_is_an_error() {
         let url = serve("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello").await;
-        let error = Fetch::new()
+        let error = fetch()
             .get_text(&url)
             .await
             .expect_err("five bytes are not fifty");
@@ -211,7 +215,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_told_from_an_answer() {
         let url = serve("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
-        let error = Fetch::new()
+        let error = fetch()
             .get_text(&url)
             .await
             .expect_err("there is no such page");
@@ -223,7 +227,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_port_names_the_host() {
-        let error = Fetch::new()
+        let error = fetch()
             .get_text("http://127.0.0.1:1/")
             .await
             .expect_err("nobody is there");

@@ -13,8 +13,3 @@ pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
     fill(&mut bytes)?;
     Ok(bytes)
 }
-
-/// A seed for a machine's random source.
-pub fn seed() -> io::Result<u64> {
-    Ok(u64::from_le_bytes(bytes()?))
-}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 /// Who is at the other end of a connection.
@@ -60,6 +61,7 @@ pub struct Accepted {
 #[derive(Debug)]
 pub struct Listener {
     kind: Kind,
+    closed: Option<oneshot::Sender<()>>,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,7 @@ impl Listener {
         let listener = TcpListener::from_std(socket.into())?;
         Ok(Listener {
             kind: Kind::Tcp { listener, tls },
+            closed: None,
         })
     }
 
@@ -100,9 +103,11 @@ impl Listener {
     ///
     /// The caller holds the lock of the state directory, so nobody can be serving it.
     pub fn unix(path: &Path) -> io::Result<Listener> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.file_type().is_socket() => fs::remove_file(path)?,
+            Ok(_) => return Err(io::Error::other("something else than a socket is there")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
@@ -111,6 +116,7 @@ impl Listener {
                 listener,
                 path: path.to_owned(),
             },
+            closed: None,
         })
     }
 
@@ -136,6 +142,14 @@ impl Listener {
                 })
             }
         }
+    }
+
+    /// Resolves, with an error, once this listener is gone and its address is free; the latest
+    /// call of several counts.
+    pub fn closed(&mut self) -> oneshot::Receiver<()> {
+        let (held, gone) = oneshot::channel();
+        self.closed = Some(held);
+        gone
     }
 
     /// The TCP address that is really listened on.
@@ -224,5 +238,21 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_left_behind_is_replaced_and_a_file_is_not() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("control.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("nothing is there"));
+        drop(Listener::unix(&path).expect("the socket gives way"));
+        fs::write(&path, "precious").expect("it is ours");
+        Listener::unix(&path).expect_err("a file does not give way");
+        assert_eq!(fs::read_to_string(&path).expect("ours"), "precious");
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
@@ -13,26 +14,28 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use periwinkle_core::limits;
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower::Service;
 
+use super::clock::Clock;
 use super::tls::crypto_provider;
 
 /// The pooled client underneath `fetch`.
 pub type HttpClient = Client<Connector, Full<Bytes>>;
 
 /// A client with connections of its own; clones of it share them.
-pub fn http_client() -> HttpClient {
+pub fn http_client(clock: &Clock) -> HttpClient {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(limits::FETCH_POOL_IDLE_MAX)
         .pool_max_idle_per_host(limits::FETCH_POOL_CONNECTIONS_PER_HOST_MAX)
-        .build(Connector::new())
+        .build(Connector::new(clock))
 }
 
 /// Connects to the host of a URL, with TLS when the scheme asks for it.
@@ -44,7 +47,7 @@ pub struct Connector {
 }
 
 impl Connector {
-    fn new() -> Connector {
+    fn new(clock: &Clock) -> Connector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -52,8 +55,8 @@ impl Connector {
         let amazon = amazon_roots();
         Connector {
             tcp,
-            web: client_config(web_roots(amazon.clone())),
-            amazon: client_config(amazon),
+            web: client_config(web_roots(amazon.clone()), clock),
+            amazon: client_config(amazon, clock),
         }
     }
 
@@ -76,13 +79,26 @@ fn is_amazon(host: &str) -> bool {
         .any(|domain| host.ends_with(domain))
 }
 
-fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
-    let config = ClientConfig::builder_with_provider(crypto_provider())
+/// Certificates are judged by the agent's clock: a device without one that keeps time would
+/// otherwise refuse everybody.
+fn client_config(roots: RootCertStore, clock: &Clock) -> Arc<ClientConfig> {
+    let time = Arc::new(CertificateTime(clock.clone()));
+    let config = ClientConfig::builder_with_details(crypto_provider(), time)
         .with_safe_default_protocol_versions()
         .expect("ring speaks the versions that rustls enables")
         .with_root_certificates(roots)
         .with_no_client_auth();
     Arc::new(config)
+}
+
+#[derive(Debug)]
+struct CertificateTime(Clock);
+
+impl TimeProvider for CertificateTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.0.now().wall?.seconds()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
 }
 
 /// Amazon Trust Services' roots (amazontrust.com, repository).

@@ -28,6 +28,8 @@ pub struct Accounts {
     passwords: Passwords,
     rules: LoginRules,
     first_owner: FirstOwner,
+    /// Held while users are read in order to change them, or to let one in; never while waiting.
+    changes: Mutex<()>,
     sessions: Mutex<Sessions>,
     throttle: Mutex<LoginThrottle>,
 }
@@ -58,7 +60,7 @@ pub struct Applicant {
 #[derive(Debug)]
 pub struct NewSession {
     /// What the cookie carries.
-    pub id: String,
+    pub token: Secret,
     /// Who it is.
     pub login: Login,
     /// How long the browser shall keep the cookie.
@@ -98,6 +100,7 @@ impl Accounts {
             passwords,
             rules,
             first_owner,
+            changes: Mutex::default(),
             sessions: Mutex::new(sessions),
             throttle: Mutex::default(),
         };
@@ -127,19 +130,24 @@ impl Accounts {
         self.first_owner.check(code, self.clock.mono())?;
         let name = parse_name(&applicant.name)?;
         let hash = self.new_hash(&name, applicant.password).await?;
-        // Somebody else may have been quicker while the password was hashed.
-        self.first_owner.check(code, self.clock.mono())?;
-        self.rows
-            .add_user(&UserRow::new(name.clone(), Role::Owner, hash))?
-            .wait()
-            .await?;
-        self.first_owner.finish()?;
+        let made = {
+            let _one = self.one_change();
+            // Somebody else may have been quicker while the password was hashed.
+            self.first_owner.check(code, self.clock.mono())?;
+            let made = self
+                .rows
+                .add_user(&UserRow::new(name.clone(), Role::Owner, hash))?;
+            self.first_owner.finish()?;
+            made
+        };
+        made.wait().await?;
         tracing::info!(user = %name, "the device has an owner");
         self.begin(name, Role::Owner)
     }
 
     /// A fresh setup code, in place of one that was lost or used up.
     pub fn renew_setup_code(&self) -> Result<String, Problem> {
+        let _one = self.one_change();
         self.first_owner.renew(self.clock.mono())
     }
 
@@ -167,8 +175,11 @@ impl Accounts {
             ));
         };
         self.throttle().handle_success(address, &name);
+        let _one = self.one_change();
+        // The password may have been changed, or the user removed, while this one was checked.
+        let role = self.unchanged(&row)?.role;
         tracing::info!(user = %name, "logged in");
-        self.begin(name, row.role)
+        self.begin(name, role)
     }
 
     /// Ends the session of a login.
@@ -245,16 +256,16 @@ impl Accounts {
             let detail = "The old password is wrong.";
             return Err(Problem::new(StatusCode::FORBIDDEN, "login_failed", detail).field("old"));
         }
-        let hash = self.new_hash(&name, new).await?;
-        self.rows
-            .put_user(&UserRow {
-                password: hash,
-                ..row
-            })?
-            .wait()
-            .await?;
         self.throttle().handle_success(address_of(peer), &name);
-        self.end_sessions(&name, login.session.as_deref())
+        let password = self.new_hash(&name, new).await?;
+        let changed = {
+            let _one = self.one_change();
+            // An owner may have given the user another role or password in the meantime.
+            let row = self.unchanged(&row)?;
+            self.end_sessions(&name, login.session.as_deref())?;
+            self.rows.put_user(&UserRow { password, ..row })?
+        };
+        changed.wait().await
     }
 
     /// All users, by name.
@@ -272,10 +283,15 @@ impl Accounts {
         let name = parse_name(name)?;
         let hash = self.new_hash(&name, password).await?;
         let row = UserRow::new(name, role, hash);
-        self.rows.add_user(&row)?.wait().await?;
-        if role == Role::Owner {
-            self.first_owner.finish()?;
-        }
+        let added = {
+            let _one = self.one_change();
+            let added = self.rows.add_user(&row)?;
+            if role == Role::Owner {
+                self.first_owner.finish()?;
+            }
+            added
+        };
+        added.wait().await?;
         tracing::info!(user = %row.name, role = %role, "a user was added");
         Ok(self.existing(&row.name)?.shown())
     }
@@ -293,26 +309,31 @@ impl Accounts {
             Some(password) => Some(self.new_hash(&name, password).await?),
             None => None,
         };
-        let row = self.existing(&name)?;
-        if row.role == Role::Owner && role.is_some_and(|role| role != Role::Owner) {
-            self.keep_one_owner()?;
-        }
-        let password = hash.unwrap_or_else(|| row.password.clone());
-        let changed = UserRow {
-            role: role.unwrap_or(row.role),
-            password,
-            ..row
-        };
-        self.rows.put_user(&changed)?.wait().await?;
-        if changed.role == Role::Owner {
-            self.first_owner.finish()?;
-        }
         let own = login
             .session
             .as_deref()
             .filter(|_| login.name == name.as_str());
-        self.end_sessions(&name, own)?;
+        let (changed, written) = {
+            let _one = self.one_change();
+            let row = self.existing(&name)?;
+            if row.role == Role::Owner && role.is_some_and(|role| role != Role::Owner) {
+                self.keep_one_owner()?;
+            }
+            let changed = UserRow {
+                role: role.unwrap_or(row.role),
+                password: hash.unwrap_or_else(|| row.password.clone()),
+                ..row
+            };
+            // Sessions first: what makes the change durable makes their end durable too.
+            self.end_sessions(&name, own)?;
+            let written = self.rows.put_user(&changed)?;
+            if changed.role == Role::Owner {
+                self.first_owner.finish()?;
+            }
+            (changed, written)
+        };
         self.throttle().forget_user(&name);
+        written.wait().await?;
         tracing::info!(user = %name, role = %changed.role, "a user was changed");
         Ok(changed.shown())
     }
@@ -320,14 +341,28 @@ impl Accounts {
     /// Removes a user, whose sessions end.
     pub async fn remove_user(&self, name: &str) -> Result<(), Problem> {
         let name = parse_name(name)?;
-        let row = self.existing(&name)?;
-        if row.role == Role::Owner {
-            self.keep_one_owner()?;
-        }
-        self.rows.remove_user(&name)?.wait().await?;
+        let removed = {
+            let _one = self.one_change();
+            if self.existing(&name)?.role == Role::Owner {
+                self.keep_one_owner()?;
+            }
+            self.end_sessions(&name, None)?;
+            self.rows.remove_user(&name)?
+        };
         self.throttle().forget_user(&name);
+        removed.wait().await?;
         tracing::info!(user = %name, "a user was removed");
-        self.end_sessions(&name, None)
+        Ok(())
+    }
+
+    /// Whether the session of a login is still open, without using it: for what a page keeps
+    /// open. Programs of this machine need none.
+    pub fn is_open(&self, login: &Login) -> bool {
+        let Some(session) = &login.session else {
+            return true;
+        };
+        let id = SessionId::parse(session);
+        id.is_some_and(|id| self.sessions().is_open(&id, self.clock.now()))
     }
 
     /// Ends the sessions whose time is over; called now and then.
@@ -359,7 +394,7 @@ impl Accounts {
             .unwrap_or(COOKIE_LIFE_MAX)
             .min(COOKIE_LIFE_MAX);
         Ok(NewSession {
-            id: token.expose().to_owned(),
+            token: Secret::from(token.expose()),
             login,
             life,
         })
@@ -414,6 +449,16 @@ impl Accounts {
         self.rows.user(name)?.ok_or_else(none)
     }
 
+    /// The user's row of now, if nobody has changed the password since it was read.
+    fn unchanged(&self, seen: &UserRow) -> Result<UserRow, Problem> {
+        let row = self.rows.user(&seen.name)?;
+        row.filter(|row| row.password.expose() == seen.password.expose())
+            .ok_or_else(|| {
+                let detail = "The password has just been changed; log in with the new one.";
+                Problem::new(StatusCode::UNAUTHORIZED, "login_failed", detail)
+            })
+    }
+
     fn keep_one_owner(&self) -> Result<(), Problem> {
         if self.owners()? > 1 {
             return Ok(());
@@ -435,6 +480,10 @@ impl Accounts {
         let except = except.and_then(SessionId::parse);
         let ended = self.sessions().close_user(name, except.as_ref());
         ended.iter().try_for_each(|id| self.rows.remove_session(id))
+    }
+
+    fn one_change(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().expect("no change of a user panics")
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {

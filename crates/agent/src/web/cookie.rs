@@ -12,14 +12,17 @@ pub fn name(secure: bool) -> &'static str {
 }
 
 /// The value of the cookie `name`, if it is there exactly once.
-pub fn find<'a>(fields: impl Iterator<Item = &'a str>, name: &str) -> Option<&'a str> {
+///
+/// Cookies of other programs on the same host come along, whatever bytes they hold.
+pub fn find<'a>(fields: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<&'a str> {
     let mut found = fields
-        .flat_map(|field| field.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter_map(|(key, value)| (key == name).then_some(value));
+        .flat_map(|field| field.split(|byte| *byte == b';'))
+        .filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes()))
+        .filter_map(|rest| rest.strip_prefix(b"="));
     let value = found.next()?;
     // Two values mean that somebody planted one: neither counts.
-    found.next().is_none().then_some(value)
+    let alone = found.next().is_none();
+    std::str::from_utf8(value).ok().filter(|_| alone)
 }
 
 /// The field that sets the cookie for as long as the browser runs, or at most `life_s`.
@@ -43,11 +46,13 @@ mod tests {
 
     #[test]
     fn a_cookie_counts_only_if_it_is_there_once() {
-        let table: [(&[&str], Option<&str>); 5] = [
-            (&["a=1; s=x"], Some("x")),
-            (&["a=1", "s=y; b=2"], Some("y")),
-            (&["s=x; s=y"], None),
-            (&["as=x"], None),
+        let table: [(&[&[u8]], Option<&str>); 7] = [
+            (&[b"a=1; s=x"], Some("x")),
+            (&[b"a=1", b"s=y; b=2"], Some("y")),
+            (&[b"s=x; s=y"], None),
+            (&[b"as=x"], None),
+            (&[b"s"], None),
+            (&[b"a=J\xfcrgen; s=x"], Some("x")),
             (&[], None),
         ];
         for (fields, expected) in table {

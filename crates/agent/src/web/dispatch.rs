@@ -1,7 +1,11 @@
 //! One request: host check, identity, route policy, handler, and the fields every answer has.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +15,7 @@ use http::header::{
     CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, ORIGIN, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::Limited;
 use hyper::body::Incoming;
@@ -108,6 +113,17 @@ impl Dispatch {
         peer: &Peer,
         secure: bool,
     ) -> Result<Response, Problem> {
+        // Also without a session: another site's page shall not log anybody in, nor guess.
+        let from_network = matches!(peer, Peer::Network(_));
+        let writes = !policy::is_read(request.method());
+        if from_network && writes && self.is_foreign(request.headers()) {
+            let detail = format!("{}.", BorderError::OriginForeign);
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "request_not_proven",
+                detail,
+            ));
+        }
         let identity = self.identify(&request, peer, secure)?;
         if let Needs::Role(role) = policy::needs(request.method(), request.uri().path()) {
             identity.require(role)?;
@@ -139,12 +155,7 @@ impl Dispatch {
         parts.extensions.insert(peer.clone());
         parts.extensions.insert(Secure(secure));
         let request = Request::from_parts(parts, Body::new(Limited::new(body, bytes_max)));
-        let answer = async {
-            let answer: Result<Response, Infallible> = router.clone().oneshot(request).await;
-            match answer {
-                Ok(response) => response,
-            }
-        };
+        let answer = outlive_panic(router.clone().oneshot(request));
         let Some(bound) = self.request_timeout else {
             return Ok(answer.await);
         };
@@ -161,6 +172,10 @@ impl Dispatch {
             let detail = "A request carries exactly one Host field (RFC 9112, 3.2).";
             return Err(Problem::bad_request("host_missing", detail));
         }
+        if names_two_hosts(request) {
+            let detail = "The request's target and its Host field name different hosts.";
+            return Err(Problem::bad_request("host_differs", detail));
+        }
         let old = request.version() == Version::HTTP_10 && !request.headers().contains_key(HOST);
         if old || matches!(peer, Peer::Local { .. }) {
             return Ok(());
@@ -176,6 +191,10 @@ impl Dispatch {
             })
     }
 
+    fn is_foreign(&self, headers: &HeaderMap) -> bool {
+        self.hosts.check_origin(&provenance(headers)).is_err()
+    }
+
     fn identify(
         &self,
         request: &Request<Incoming>,
@@ -186,23 +205,22 @@ impl Dispatch {
             return Ok(self.accounts.local(*uid));
         }
         let headers = request.headers();
-        let cookies = headers
-            .get_all(COOKIE)
-            .iter()
-            .filter_map(|field| field.to_str().ok());
+        let cookies = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
         let Some(id) = cookie::find(cookies, cookie::name(secure)) else {
             return Ok(Identity::Anonymous);
         };
         let Some(login) = self.accounts.login_of(id)? else {
             return Ok(Identity::Anonymous);
         };
-        if policy::is_read(request.method()) && !is_upgrade(headers) {
-            return Ok(Identity::User(login));
-        }
-        if self.hosts.check_origin(&provenance(headers)).is_err() {
+        // A page of another port of this host is the same site to cookies. It may link to us, but
+        // neither change nor read anything, nor hold a stream open.
+        if self.is_foreign(headers) && !is_link(request) {
             return Ok(Identity::Unproven(
                 "The request comes from a page of another site.",
             ));
+        }
+        if policy::is_read(request.method()) && !is_upgrade(headers) {
+            return Ok(Identity::User(login));
         }
         let shown = headers
             .get(XSRF)
@@ -215,6 +233,36 @@ impl Dispatch {
         }
         Ok(Identity::User(login))
     }
+}
+
+/// A panic of one handler costs its request, not its connection, and the client learns of it.
+async fn outlive_panic(answer: impl Future<Output = Result<Response, Infallible>>) -> Response {
+    let mut answer = pin!(answer);
+    poll_fn(|context| {
+        let poll = AssertUnwindSafe(|| answer.as_mut().poll(context));
+        match catch_unwind(poll) {
+            Ok(poll) => poll.map(|Ok(response)| response),
+            Err(_) => Poll::Ready(Problem::internal(&"its handler panicked").into_response()),
+        }
+    })
+    .await
+}
+
+/// Whether the absolute form of a target disagrees with the field `Host`: what stands before this
+/// server may have looked at the other one (RFC 9112, 3.2.2).
+fn names_two_hosts(request: &Request<Incoming>) -> bool {
+    let target = request.uri().authority().map(Authority::as_str);
+    let field = request.headers().get(HOST).map(HeaderValue::as_bytes);
+    match (target, field) {
+        (Some(target), Some(field)) => !target.as_bytes().eq_ignore_ascii_case(field),
+        _ => false,
+    }
+}
+
+/// Whether the user followed a link, as browsers say: the page that holds it sees nothing.
+fn is_link(request: &Request<Incoming>) -> bool {
+    let mode = request.headers().get("sec-fetch-mode");
+    policy::is_read(request.method()) && mode.is_some_and(|mode| mode == "navigate")
 }
 
 fn provenance(headers: &HeaderMap) -> Provenance<'_> {
@@ -269,5 +317,17 @@ fn add_standard_fields(response: &mut Response) {
     add(X_FRAME_OPTIONS, "DENY");
     if is_page {
         add(CONTENT_SECURITY_POLICY, CSP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_costs_only_its_request() {
+        let answer = async { panic!("on purpose") };
+        let response = outlive_panic(answer).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

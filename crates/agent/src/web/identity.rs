@@ -1,5 +1,7 @@
 //! Who makes a request, as handlers see it.
 
+use std::fmt;
+
 use axum::extract::FromRequestParts;
 use http::StatusCode;
 use http::request::Parts;
@@ -24,7 +26,7 @@ pub enum Identity {
 }
 
 /// A user who is logged in; as an extractor it refuses everybody else.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Login {
     /// The user's name; `local:UID` for programs of this machine.
     pub name: String,
@@ -74,6 +76,17 @@ impl Login {
     }
 }
 
+impl fmt::Debug for Login {
+    /// Without the proof: whoever logs a login does not log what stands for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Identity {
     type Rejection = Problem;
 
@@ -93,5 +106,21 @@ impl<S: Sync> FromRequestParts<S> for Login {
         Identity::from_request_parts(parts, state)
             .await?
             .require(Role::Viewer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_that_is_printed_does_not_show_its_proof() {
+        let login = Login {
+            xsrf: "the proof".to_owned(),
+            ..Login::local(1000)
+        };
+        let shown = format!("{:?}", Identity::User(login));
+        assert!(shown.contains("local:1000"), "{shown}");
+        assert!(!shown.contains("the proof"), "{shown}");
     }
 }

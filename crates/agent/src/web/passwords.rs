@@ -1,10 +1,9 @@
 //! Hashing of passwords: argon2id, one at a time, off the runtime's thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use http::StatusCode;
 use periwinkle_core::limits;
 use periwinkle_core::secret::Secret;
@@ -22,6 +21,9 @@ pub struct Passwords {
     params: Params,
     turn: Arc<Semaphore>,
     places: Arc<Semaphore>,
+    /// Kept from one hashing to the next: taken anew each time, it leaves holes in the heap of
+    /// each thread that the next one does not fit in, and a few logins cost hundreds of megabytes.
+    memory: Arc<Mutex<Vec<Block>>>,
     /// What the password of a user who does not exist is checked against, so that the time of an
     /// answer does not tell who exists.
     nobody: Arc<str>,
@@ -42,6 +44,7 @@ impl Passwords {
             params,
             turn: one(),
             places,
+            memory: Arc::default(),
             nobody,
         }
     }
@@ -51,10 +54,15 @@ impl Passwords {
     /// Dropping the future gives the turn to the next.
     pub async fn hash(&self, password: Secret) -> Result<String, Problem> {
         let salt = entropy::bytes::<16>().map_err(|error| Problem::internal(&error))?;
-        let argon2 = self.argon2();
-        self.take_turn(move || {
-            let hash: PasswordHash =
-                argon2.hash_password_with_salt(password.expose().as_bytes(), &salt)?;
+        let params = self.params.clone();
+        self.take_turn(move |memory| {
+            let hash = PasswordHash {
+                algorithm: Algorithm::Argon2id.ident(),
+                version: Some(Version::V0x13.into()),
+                params: ParamsString::try_from(&params)?,
+                salt: Some(Salt::new(&salt)?),
+                hash: Some(derive(params, &password, &salt, memory)?),
+            };
             Ok(hash.to_string())
         })
         .await
@@ -65,23 +73,20 @@ impl Passwords {
     /// Dropping the future gives the turn to the next.
     pub async fn check(&self, password: Secret, hash: Option<&str>) -> Result<bool, Problem> {
         let hash: Arc<str> = hash.map_or_else(|| self.nobody.clone(), Arc::from);
-        let argon2 = self.argon2();
-        self.take_turn(move || {
+        self.take_turn(move |memory| {
             let hash = PasswordHash::new(&hash)?;
-            Ok(argon2
-                .verify_password(password.expose().as_bytes(), &hash)
-                .is_ok())
+            let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else {
+                return Ok(false);
+            };
+            // Outputs are compared in constant time.
+            Ok(derive(Params::try_from(&hash)?, &password, salt, memory)? == *expected)
         })
         .await
     }
 
-    fn argon2(&self) -> Argon2<'static> {
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone())
-    }
-
     async fn take_turn<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+        work: impl FnOnce(&mut Vec<Block>) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, Problem> {
         let _place = self.places.try_acquire().map_err(|_| {
             let detail = "Too many logins are being checked; try again in a moment.";
@@ -93,10 +98,11 @@ impl Passwords {
             .acquire_owned()
             .await
             .expect("it is never closed");
+        let memory = self.memory.clone();
         let done = tokio::task::spawn_blocking(move || {
             // The turn ends with the work, also when nobody waits for it any more.
             let _turn = turn;
-            work()
+            work(&mut memory.lock().expect("hashing does not panic"))
         });
         match done.await {
             Ok(Ok(result)) => Ok(result),
@@ -109,10 +115,33 @@ impl Passwords {
 #[derive(Debug, thiserror::Error)]
 enum HashError {
     #[error("a password cannot be hashed: {0}")]
-    Hash(#[from] argon2::password_hash::Error),
+    Hash(#[from] argon2::Error),
+    #[error("a password's parameters cannot be used: {0}")]
+    Parameters(#[from] argon2::password_hash::Error),
     #[error("a stored password hash cannot be read: {0}")]
     Phc(#[from] argon2::password_hash::phc::Error),
 }
+
+fn derive(
+    params: Params,
+    password: &Secret,
+    salt: &[u8],
+    memory: &mut Vec<Block>,
+) -> Result<Output, HashError> {
+    let missing = params.block_count().saturating_sub(memory.len());
+    memory.reserve_exact(missing);
+    memory.resize(memory.len() + missing, Block::new());
+    let mut output = [0; DIGEST_BYTES];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
+        password.expose().as_bytes(),
+        salt,
+        &mut output,
+        memory,
+    )?;
+    Ok(Output::new(&output)?)
+}
+
+const DIGEST_BYTES: usize = Params::DEFAULT_OUTPUT_LEN;
 
 /// A hash in the right form that no password has: its digest is not made from one.
 fn unusable_hash(params: &Params) -> Arc<str> {
@@ -136,6 +165,24 @@ mod tests {
         let check = |text: &str| passwords.check(text.into(), Some(&hash));
         assert_eq!(check("correct horse").await, Ok(true));
         assert_eq!(check("correct hors").await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn every_hashing_uses_the_same_memory() {
+        let passwords = Passwords::new(1 << 20);
+        let hash = passwords.hash("correct horse".into()).await;
+        let hash = hash.expect("it can be hashed");
+        let place = |passwords: &Passwords| {
+            let memory = passwords.memory.lock().expect("nobody panicked");
+            (memory.as_ptr(), memory.capacity())
+        };
+        let first = place(&passwords);
+        assert_eq!(first.1, 1024);
+        for _ in 0..4 {
+            let checked = passwords.check("correct horse".into(), Some(&hash)).await;
+            assert_eq!(checked, Ok(true));
+        }
+        assert_eq!(place(&passwords), first);
     }
 
     #[tokio::test]

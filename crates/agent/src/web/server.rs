@@ -2,22 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use periwinkle_core::auth::Source;
 use periwinkle_core::limits;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::dispatch::Dispatch;
-use crate::net::deadline::Deadline;
+use crate::net::deadline::{Busy, BusyGuard, Deadline};
 use crate::net::listen::{Accepted, Listener, Peer};
 use crate::stop::Stop;
 
@@ -26,7 +29,7 @@ use crate::stop::Stop;
 pub struct ConnectionLimits {
     /// Connections at one time.
     pub connections_max: usize,
-    /// Connections of one address at one time.
+    /// Connections of one address at one time; of IPv6, of one network of 64 bits.
     pub connections_per_address_max: usize,
     /// Request line and header fields.
     pub header_bytes_max: usize,
@@ -44,7 +47,7 @@ pub struct Server {
     dispatch: Arc<Dispatch>,
     bounds: ConnectionLimits,
     places: Arc<Semaphore>,
-    per_address: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    per_address: Arc<Mutex<BTreeMap<Source, usize>>>,
 }
 
 impl Server {
@@ -64,11 +67,15 @@ impl Server {
     /// Dropping the future cuts all connections of this listener off.
     pub async fn serve(&self, listener: Listener, mut stop: Stop) {
         let mut connections = JoinSet::new();
+        let mut trouble = Trouble::default();
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok(accepted) => self.admit(accepted, &listener, &stop, &mut connections),
-                    Err(error) => pause_after(&error).await,
+                    Ok(accepted) => {
+                        trouble.is_over();
+                        self.admit(accepted, &listener, &stop, &mut connections);
+                    }
+                    Err(error) => trouble.pause_after(&error).await,
                 },
                 Some(_) = connections.join_next() => {}
                 () = stop.requested() => break,
@@ -89,10 +96,14 @@ impl Server {
     ) {
         let peer = accepted.peer.clone();
         let Some(place) = self.place(&peer) else {
-            connections.spawn(refuse(accepted));
+            // Over TLS there is nothing cheap to say.
+            if listener.tls().is_none() {
+                connections.spawn(refuse(accepted));
+            }
             return;
         };
         let connection = Connection {
+            busy: Busy::default(),
             dispatch: self.dispatch.clone(),
             bounds: self.bounds,
             peer,
@@ -119,7 +130,7 @@ impl Server {
     /// A place for one more connection, unless all are taken or this address has its share.
     fn place(&self, peer: &Peer) -> Option<Place> {
         let permit = self.places.clone().try_acquire_owned().ok()?;
-        let address = peer.address();
+        let address = peer.address().map(Source::of);
         if let Some(address) = address {
             let mut counts = self
                 .per_address
@@ -141,8 +152,8 @@ impl Server {
 
 /// Held for as long as a connection lives.
 struct Place {
-    address: Option<IpAddr>,
-    per_address: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    address: Option<Source>,
+    per_address: Arc<Mutex<BTreeMap<Source, usize>>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -163,6 +174,7 @@ impl Drop for Place {
 }
 
 struct Connection {
+    busy: Busy,
     dispatch: Arc<Dispatch>,
     bounds: ConnectionLimits,
     peer: Peer,
@@ -173,7 +185,11 @@ struct Connection {
 
 impl Connection {
     async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
-        let io = TokioIo::new(Deadline::new(stream, self.bounds.idle_timeout));
+        let io = TokioIo::new(Deadline::new(
+            stream,
+            self.bounds.idle_timeout,
+            self.busy.clone(),
+        ));
         let service = service_fn(|request| self.answer(request));
         let mut stop = self.stop.clone();
         let connection = http1::Builder::new()
@@ -200,14 +216,47 @@ impl Connection {
         &self,
         request: Request<Incoming>,
     ) -> Result<Response<axum::body::Body>, std::convert::Infallible> {
-        Ok(self.dispatch.answer(request, &self.peer, self.secure).await)
+        // As long as a body may still come it is we who wait for the client.
+        let _working = request.body().is_end_stream().then(|| self.busy.begin());
+        let answer = self.dispatch.answer(request, &self.peer, self.secure).await;
+        if answer.body().size_hint().exact().is_some() {
+            return Ok(answer);
+        }
+        let _busy = self.busy.begin();
+        Ok(answer.map(|body| axum::body::Body::new(Made { body, _busy })))
+    }
+}
+
+/// A body that is still being made: until its end the client waits for us.
+struct Made {
+    body: axum::body::Body,
+    _busy: BusyGuard,
+}
+
+impl http_body::Body for Made {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
 /// hyper refuses smaller buffers.
 const HYPER_BUFFER_MIN: usize = 8192;
 
-/// Tells a client that there is no place for it; over TLS there is nothing cheap to say.
+/// Tells a client that there is no place for it.
 async fn refuse(accepted: Accepted) {
     const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\n\
         content-length: 0\r\nconnection: close\r\n\r\n";
@@ -220,14 +269,32 @@ async fn refuse(accepted: Accepted) {
     let _ = tokio::time::timeout(limits::REFUSAL_WRITE_MAX, answer).await;
 }
 
-/// Without files or memory left an accept loop would spin and fill the log.
-async fn pause_after(error: &io::Error) {
-    if matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    ) {
-        return;
+/// Connections that cannot be accepted: without files or memory left an accept loop would spin
+/// and fill the log.
+#[derive(Debug, Default)]
+struct Trouble {
+    pauses: u64,
+}
+
+impl Trouble {
+    async fn pause_after(&mut self, error: &io::Error) {
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+        ) {
+            return;
+        }
+        if self.pauses == 0 {
+            tracing::warn!("cannot accept connections for now: {error}");
+        }
+        self.pauses += 1;
+        tokio::time::sleep(limits::ACCEPT_PAUSE).await;
     }
-    tracing::warn!("cannot accept connections for now: {error}");
-    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+
+    fn is_over(&mut self) {
+        if self.pauses > 0 {
+            let pauses = std::mem::take(&mut self.pauses);
+            tracing::info!(pauses, "connections are accepted again");
+        }
+    }
 }

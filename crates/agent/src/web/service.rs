@@ -45,7 +45,9 @@ impl WebService {
             let (listeners, restricted) = self.bind(known)?;
             let (stopper, phase) = stop();
             let mut serving = JoinSet::new();
-            for listener in listeners {
+            let mut closed = Vec::new();
+            for mut listener in listeners {
+                closed.push(listener.closed());
                 let (server, phase) = (server.clone(), phase.clone());
                 serving.spawn(async move { server.serve(listener, phase).await });
             }
@@ -59,7 +61,11 @@ impl WebService {
                 while serving.join_next().await.is_some() {}
                 return Ok(());
             }
-            // The session that was just made goes on over its own connection.
+            // The addresses have to be free before they are taken anew. The session that was
+            // just made goes on over its own connection.
+            for closed in closed {
+                let _ = closed.await;
+            }
             serving.detach_all();
         }
     }

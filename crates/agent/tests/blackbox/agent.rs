@@ -60,6 +60,10 @@ impl Home {
         self.folder.path()
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn config(&self) -> PathBuf {
         self.path().join("periwinkle.toml")
     }
@@ -91,18 +95,31 @@ impl Home {
 
     /// Starts the agent and waits until it answers.
     pub fn start(self) -> Agent {
+        let command = self.command(&["run"]);
+        self.spawn(command)
+    }
+
+    /// Starts a maker's own program with this home's configuration and waits until it answers.
+    pub fn start_program(self, program: &Path) -> Agent {
+        assert!(program.exists(), "{} is not built", program.display());
+        let mut command = Command::new(program);
+        command.arg("--config").arg(self.config());
+        command.current_dir(self.path());
+        self.spawn(command)
+    }
+
+    fn spawn(self, mut command: Command) -> Agent {
         let log = fs::File::options()
             .append(true)
             .create(true)
             .open(self.path().join("log"))
             .expect("it is ours");
-        let child = self
-            .command(&["run"])
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .expect("the binary runs");
+            .expect("the program runs");
         let address = self.address;
         let mut agent = Agent {
             home: self,
@@ -136,6 +153,15 @@ impl Agent {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The memory that the process holds at this moment.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
+        number.expect("Linux tells the resident size")
     }
 
     pub fn client(&self) -> Client {

@@ -51,6 +51,11 @@ impl Client {
         }
     }
 
+    /// The session's cookie as it is sent.
+    pub fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
+    }
+
     #[track_caller]
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], b"")

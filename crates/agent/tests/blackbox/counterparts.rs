@@ -9,12 +9,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const START_MAX: Duration = Duration::from_secs(30);
+use crate::eventually::eventually;
+
 pub(crate) const TABLE: &str = "periwinkle";
 
 /// An AWS account on this machine, with `cloud/template.yaml` deployed by the first `device`.
@@ -50,12 +50,7 @@ impl Cloud {
 
     /// An account that this test may stop and start.
     pub(crate) fn own() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let endpoint = format!("http://127.0.0.1:{port}");
+        let endpoint = free_endpoint();
         let mut cloud = Self {
             endpoint,
             process: None,
@@ -83,15 +78,7 @@ impl Cloud {
             .spawn()
             .unwrap();
         self.process = Some(child);
-        let deadline = Instant::now() + START_MAX;
-        while TcpStream::connect(self.address()).is_err() {
-            assert!(
-                Instant::now() < deadline,
-                "the emulator does not listen on {}",
-                self.endpoint
-            );
-            std::thread::yield_now();
-        }
+        wait_for_listener(self.address());
     }
 
     /// Nothing answers at the endpoint any more.
@@ -107,35 +94,11 @@ impl Cloud {
     /// Credentials with no more rights than a device has, good for as long as the account lives.
     pub(crate) fn device(&self, thing: &str) -> Device {
         let file = self.folder.path().join(format!("{thing}.json"));
-        let output = Command::new(tool("venv-judges/bin/python"))
+        let mut command = Command::new(tool("venv-judges/bin/python"));
+        command
             .arg(asset("deploy.py"))
-            .args([
-                "--endpoint",
-                &self.endpoint,
-                "--thing",
-                thing,
-                "--table",
-                TABLE,
-                "--long-lived",
-                "--out",
-            ])
-            .arg(&file)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "deploy: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let written: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-        let text = |name: &str| written[name].as_str().unwrap().to_owned();
-        Device {
-            thing: text("Thing"),
-            endpoint: text("Endpoint"),
-            region: text("Region"),
-            table: text("Table"),
-            credentials_file: file,
-        }
+            .args(["--table", TABLE, "--long-lived"]);
+        make_device(command, &self.endpoint, thing, file)
     }
 
     /// A program of the owner that knows nothing of Periwinkle; `xtask/assets/judge.py` lists the
@@ -185,6 +148,91 @@ impl Drop for Cloud {
             let _ = child.wait();
         }
     }
+}
+
+/// moto, the second judge of signatures: another program with the same table and one device.
+pub(crate) struct SecondOpinion {
+    pub(crate) device: Device,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl SecondOpinion {
+    pub(crate) fn of(thing: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let endpoint = free_endpoint();
+        let address = endpoint.strip_prefix("http://").unwrap();
+        let log = fs::File::create(folder.path().join("moto.log")).unwrap();
+        let child = Command::new(tool("venv-judges/bin/moto_server"))
+            .args(["-H", "127.0.0.1", "-p", address.rsplit_once(':').unwrap().1])
+            // The calls that make the device's user are free; every later one is checked.
+            .env("INITIAL_NO_AUTH_ACTION_COUNT", "4")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        wait_for_listener(address);
+        let mut command = Command::new(tool("venv-judges/bin/python"));
+        command.arg(asset("second_opinion.py"));
+        let device = make_device(command, &endpoint, thing, folder.path().join("device.json"));
+        Self {
+            device,
+            child,
+            _folder: folder,
+        }
+    }
+
+    /// Reads with the device's own keys: there is no root that could.
+    pub(crate) fn judge(&self) -> Judge {
+        let mut command = Command::new(tool("venv-judges/bin/python"));
+        command
+            .arg(asset("judge.py"))
+            .args(["--endpoint", &self.device.endpoint]);
+        command.args(["--table", &self.device.table, "--credentials"]);
+        command.arg(&self.device.credentials_file).arg("serve");
+        Judge::start(command)
+    }
+}
+
+impl Drop for SecondOpinion {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the script, which writes the device's keys and table to the file.
+fn make_device(mut script: Command, endpoint: &str, thing: &str, file: PathBuf) -> Device {
+    script
+        .args(["--endpoint", endpoint, "--thing", thing, "--out"])
+        .arg(&file);
+    let output = script.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "no device at {endpoint}: {complaint}"
+    );
+    let written: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let text = |name: &str| written[name].as_str().unwrap().to_owned();
+    Device {
+        thing: text("Thing"),
+        endpoint: text("Endpoint"),
+        region: text("Region"),
+        table: text("Table"),
+        credentials_file: file,
+    }
+}
+
+fn free_endpoint() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+fn wait_for_listener(address: &str) {
+    eventually(&format!("a listener on {address}"), || {
+        TcpStream::connect(address).ok()
+    });
 }
 
 /// A program that answers one line of JSON with one line of JSON.

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::agent::Home;
+use crate::agent::{Home, PASSWORD};
 
 #[test]
 fn malformed_requests_are_refused_and_the_agent_lives() {
@@ -11,7 +11,7 @@ fn malformed_requests_are_refused_and_the_agent_lives() {
     let client = agent.client();
     let host = agent.address.to_string();
     let long = "a".repeat(70_000);
-    let table: [(&str, String, &[&str]); 9] = [
+    let table: [(&str, String, &[&str]); 12] = [
         ("no host", "GET / HTTP/1.1\r\n\r\n".into(), &["400"]),
         (
             "two hosts",
@@ -22,6 +22,21 @@ fn malformed_requests_are_refused_and_the_agent_lives() {
         (
             "unknown version",
             format!("GET / HTTP/9.1\r\nHost: {host}\r\n\r\n"),
+            &["400"],
+        ),
+        (
+            "a target of another host",
+            format!("GET http://evil.example/ HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            &["400"],
+        ),
+        (
+            "a tunnel",
+            format!("CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            &["400"],
+        ),
+        (
+            "an unknown coding",
+            format!("POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: xchunked\r\n\r\n"),
             &["400"],
         ),
         (
@@ -153,6 +168,15 @@ fn unknown_names_are_errors_with_a_kind() {
         ("GET", "/api/v1/data/Setting?limit=x", 400, "query_invalid"),
         ("GET", "/api/v1/data/Setting?next=zzz", 400, "bad_token"),
         ("GET", "/api/v1/none", 404, "not_found"),
+        ("GET", "/api/v1/data/%ff", 400, "address_invalid"),
+        ("GET", "/api/v1/data/Setting/%ff", 400, "address_invalid"),
+        ("DELETE", "/api/v1/users/%ff", 400, "address_invalid"),
+        (
+            "GET",
+            "/api/v1/events?topics=a&topics=b",
+            400,
+            "address_invalid",
+        ),
         ("DELETE", "/api/v1/models", 405, "method_not_allowed"),
     ];
     for (method, path, status, kind) in table {
@@ -160,4 +184,56 @@ fn unknown_names_are_errors_with_a_kind() {
         assert_eq!((answer.status, path), (status, path), "{}", answer.text());
         assert_eq!(answer.json()["kind"], kind, "{path}");
     }
+}
+
+#[test]
+fn every_key_can_be_written_in_a_path() {
+    let agent = Home::new().start();
+    let owner = agent.owner();
+    for (id, place) in [
+        ("a/b#c", "/api/v1/data/Setting/a%2Fb%23c"),
+        ("../User/olga", "/api/v1/data/Setting/..%2FUser%2Folga"),
+        ("50%25", "/api/v1/data/Setting/50%2525"),
+        ("grün", "/api/v1/data/Setting/gr%C3%BCn"),
+    ] {
+        let setting = serde_json::json!({"id": id, "value": "1"});
+        let made = owner.post("/api/v1/data/Setting", &setting).expect(201);
+        assert_eq!(made.fields["location"], place);
+        assert_eq!(owner.get(place).expect(200).json()["id"], id);
+        owner.send("DELETE", place, &[], b"").expect(204);
+        owner.get(place).expect(404);
+    }
+}
+
+#[test]
+fn no_other_spelling_of_a_path_opens_what_its_role_closes() {
+    let agent = Home::new().start();
+    let owner = agent.owner();
+    let user = serde_json::json!({"name": "edda", "password": PASSWORD, "role": "editor"});
+    owner.post("/api/v1/users", &user).expect(201);
+    let mut editor = agent.client();
+    let login = serde_json::json!({"name": "edda", "password": PASSWORD});
+    let answer = editor.post("/api/v1/session", &login).expect(200);
+    editor.keep_session(&answer);
+    for (path, status) in [
+        ("/api/v1/users/", 403),
+        ("/api/v1/users?x", 403),
+        ("/api/v1/users/%2e%2e", 403),
+        ("/api/v1/%75sers", 404),
+        ("/api/v1//users", 404),
+        ("/api/v1/x/../users", 404),
+        ("/api/v1/Users", 404),
+        ("//api/v1/users", 404),
+        ("/API/v1/users", 404),
+        ("/api%2fv1/users", 404),
+        ("/api/v1/data/User", 404),
+        ("/api/v1/data/%55ser/olga", 404),
+        ("/api/v1/data/Session", 404),
+        ("/api/v1/data/User%00/olga", 404),
+    ] {
+        let answer = editor.get(path);
+        assert_eq!((answer.status, path), (status, path), "{}", answer.text());
+    }
+    let own = serde_json::json!({"role": "owner"});
+    editor.json("PATCH", "/api/v1/users/edda", &own).expect(403);
 }

@@ -1,4 +1,5 @@
 //! Black-box tests: the real binary, spoken to as a user, a browser or the cloud would.
+#![allow(clippy::print_stderr, reason = "a failed test shows the agent's log")]
 
 mod agent;
 mod client;
@@ -15,6 +16,7 @@ mod browser;
 mod first_start;
 mod full_disk;
 mod hostile;
+mod library;
 mod lifecycle;
 #[cfg(feature = "metrics")]
 mod measurement;

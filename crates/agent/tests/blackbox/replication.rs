@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::agent::{Agent, Home};
 use crate::client::Client;
-use crate::counterparts::{Cloud, Device};
+use crate::counterparts::{Cloud, Device, SecondOpinion};
 use crate::eventually::{eventually, within};
 use crate::fault_proxy::{Fault, FaultProxy};
 
@@ -298,6 +298,17 @@ fn a_wrong_secret_is_named_and_mended_without_a_restart() {
         .expect(202);
     drained(&agent);
     assert_eq!(cloud.judge().get(&pk(&device), "Setting#a")["value"], "1");
+}
+
+#[test]
+fn a_second_judge_finds_our_signatures_right() {
+    let moto = SecondOpinion::of("judged");
+    let agent = home(&moto.device, &moto.device.endpoint, QUIET).start();
+    let owner = agent.owner();
+    put(&owner, "volume", "3");
+    drained(&agent);
+    let mut judge = moto.judge();
+    assert_eq!(judge.get(&pk(&moto.device), "Setting#volume")["value"], "3");
 }
 
 #[test]

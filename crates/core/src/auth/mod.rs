@@ -35,5 +35,5 @@ pub use role::{Role, UnknownRole};
 pub use session::{SessionId, SessionPolicy, SessionRecord, SessionToken};
 pub use sessions::{Sessions, Standing};
 pub use setup::{Setup, SetupCode, SetupError};
-pub use throttle::{LoginThrottle, TryLater};
+pub use throttle::{LoginThrottle, Source, TryLater};
 pub use user::{UserName, UserNameError};

@@ -113,10 +113,11 @@ impl LoginThrottle {
 /// Where clients come from as far as one person can choose it: an IPv4 address, or the /64 of an
 /// IPv6 address, which is what a provider gives to one customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Source(IpAddr);
+pub struct Source(IpAddr);
 
 impl Source {
-    fn of(address: IpAddr) -> Source {
+    /// The source that an address belongs to.
+    pub fn of(address: IpAddr) -> Source {
         match address.to_canonical() {
             IpAddr::V6(address) => {
                 let network = u128::from(address) >> 64 << 64;

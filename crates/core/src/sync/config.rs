@@ -198,6 +198,10 @@ pub struct Rules {
     pub graves: bool,
     /// An attempt leaves only after its mark is durable.
     pub durable_marks: bool,
+    /// A late create that landed between a delete and its answer is no reason to keep the item.
+    pub overtaken_deletes: bool,
+    /// A delete or replacement is shown what it took along.
+    pub shown_deletes: bool,
 }
 
 impl Default for Rules {
@@ -211,6 +215,8 @@ impl Default for Rules {
             confirmed_absence: true,
             graves: true,
             durable_marks: true,
+            overtaken_deletes: true,
+            shown_deletes: true,
         }
     }
 }

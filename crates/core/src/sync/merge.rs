@@ -102,7 +102,7 @@ fn fields(sides: Sides<'_>, base: &Map, local: &Map, cloud: &Map, model: &ModelR
             }
         }
     }
-    let loss = contested.then(|| Loss {
+    let loss = contested.then_some(Loss {
         kind: ConflictKind::Fields,
         winner,
         local: Some(ours),

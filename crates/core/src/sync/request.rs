@@ -58,7 +58,7 @@ pub(super) fn write(
                 table: config.table.clone(),
                 key: attributes(key),
                 condition: Some(unchanged_as_a_whole(config, &base)),
-                return_old: true,
+                return_old: config.rules.shown_deletes,
                 item_on_failure: true,
             }
             .request()
@@ -77,7 +77,7 @@ fn put(
         table: config.table.clone(),
         item: written(config, key, frozen, item),
         condition: Some(condition),
-        return_old: true,
+        return_old: config.rules.shown_deletes,
         item_on_failure: true,
     }
     .request()

@@ -26,6 +26,8 @@ pub(crate) struct LocalWrite {
 pub(crate) struct Memory {
     /// When the device was first shown a value that somebody else wrote.
     seen: BTreeMap<String, u64>,
+    /// Values of others that the answer to a write has shown.
+    told: BTreeSet<String>,
     /// When an attempt first left, and its body.
     attempts: BTreeMap<(ItemKey, Mark), (u64, String)>,
     /// Marks that were applied to a key.
@@ -66,6 +68,9 @@ impl Memory {
     pub(crate) fn shown(&mut self, body: &str, now: u64) {
         for part in body.split("\"F").skip(1) {
             let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+            if body.starts_with(r#"{"Attributes""#) {
+                self.told.insert(format!("F{digits}"));
+            }
             self.seen.entry(format!("F{digits}")).or_insert(now);
         }
     }
@@ -194,16 +199,15 @@ impl Memory {
         Ok(())
     }
 
-    /// After the quiet: what deletes took along, and the device was told of, is on record.
+    /// After the quiet: what deletes took along, and their answers told of, is on record. Where the
+    /// answer was lost, so is the knowledge.
     pub(crate) fn check_taken_along(
         &self,
         key: &ItemKey,
         conflicts: &[Conflict],
     ) -> Result<(), Broken> {
         for (_, name, value) in self.taken_along.iter().filter(|(taken, ..)| taken == key) {
-            let told = value
-                .as_str()
-                .is_some_and(|text| self.seen.contains_key(text));
+            let told = value.as_str().is_some_and(|text| self.told.contains(text));
             let on_record = conflicts
                 .iter()
                 .any(|entry| entry.cloud.as_ref().and_then(|cloud| cloud.get(name)) == Some(value));

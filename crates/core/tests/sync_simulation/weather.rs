@@ -113,3 +113,14 @@ pub(crate) const SKEWED: Weather = Weather {
     skew_s: 1200,
     ..SHARED
 };
+
+/// Nothing happens that a test does not do.
+pub(crate) const STILL: Weather = Weather {
+    crashes: 0,
+    lost_requests: 0,
+    lost_replies: 0,
+    late_copies: 0,
+    throttles: 0,
+    failures: 0,
+    ..ALONE
+};

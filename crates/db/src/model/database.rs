@@ -1,26 +1,19 @@
 //! The database as programs use it: items by model, in properties.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use periwinkle_core::ids::UlidSource;
-use periwinkle_core::schema::{self, Hidden, Model, PropertyError, Schema, Writing};
-use periwinkle_core::sync::record::{ItemKey, Record};
-use periwinkle_core::time::Now;
+use periwinkle_core::schema::{self, Hidden, Model, Schema};
 use periwinkle_core::value::{Map, Value};
 
 use super::edit::Edit;
 use super::error::{DbError, DbOpenError};
-use super::feed::{ChangeStream, Feed, Origin, Since};
-use super::index::{Index, RowFacts};
-use super::keys;
+use super::feed::{ChangeStream, Feed, Since};
 use super::options::{Environment, Options};
-use super::rows::DroppedRows;
+use super::shared::{Shared, read_state};
 use super::stats::Stats;
-use crate::engine::{
-    self, Durability, DurableEvent, OpenReport, Order, Storage, Store, Subscription, Ticket,
-};
-use periwinkle_core::limits::DB_SCAN_ROWS;
+use super::writer::Writer;
+use crate::engine::{self, Durability, DurableEvent, OpenReport, Storage, Store, Ticket};
 
 /// An open database. Clones share it.
 ///
@@ -349,203 +342,6 @@ impl Database {
             key: key.join(", "),
         }
     }
-}
-
-/// What all clones share.
-pub(super) struct Shared {
-    pub(super) store: Store,
-    pub(super) schema: Arc<Schema>,
-    pub(super) context: Map,
-    pub(super) environment: Arc<dyn Environment>,
-    /// Held by whoever writes, from reading to committing. Never taken on the storage thread.
-    state: Mutex<State>,
-    feed: Arc<Feed>,
-    _subscription: Subscription,
-}
-
-/// What writers share.
-pub(super) struct State {
-    pub(super) index: Index,
-    pub(super) ulids: UlidSource,
-    pub(super) dropped: DroppedRows,
-}
-
-impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // Index and counts change only after a commit, in calls that cannot panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The record of `key`, as committed; an empty one if there is none.
-    pub(super) fn record(&self, key: &ItemKey) -> Result<Record, DbError> {
-        match self.store.get(&keys::item(key))? {
-            Some(entry) => decode(key, &entry.value),
-            None => Ok(Record::default()),
-        }
-    }
-
-    /// The item that programs see: not when it is expired.
-    pub(super) fn visible<'r>(
-        &self,
-        model: &Model,
-        record: &'r Record,
-        now: Now,
-    ) -> Option<&'r Map> {
-        let item = record.item.as_ref()?;
-        match (model.expires(item), now.wall) {
-            (Some(expires), Some(wall)) if expires <= wall => None,
-            _ => Some(item),
-        }
-    }
-
-    /// Commits a frame; then queue, counts and streams know of it.
-    pub(super) fn commit(
-        &self,
-        state: &mut State,
-        edit: Edit,
-        durability: Durability,
-    ) -> Result<engine::Committed, DbError> {
-        let committed = self.store.commit(&edit.batch, durability)?;
-        let mut told = Vec::new();
-        for touched in edit.touched {
-            let sequence = committed.sequence;
-            state.index.set(&touched.key, touched.facts, sequence);
-            if let Some(model) = &touched.model {
-                let (was, is) = (touched.was_live, touched.facts.live);
-                state.index.count(model, was, is);
-            }
-            if let Some(mut entry) = touched.told {
-                entry.sequence = sequence;
-                told.push(entry);
-            }
-        }
-        if let Some(dropped) = edit.dropped {
-            state.dropped = dropped;
-        }
-        self.feed.push(told);
-        Ok(committed)
-    }
-}
-
-/// One write in the making.
-pub(super) struct Writer<'a> {
-    pub(super) shared: &'a Shared,
-    pub(super) model: &'a Model,
-    pub(super) now: Now,
-    pub(super) state: &'a mut State,
-    pub(super) edit: Edit,
-}
-
-impl Writer<'_> {
-    pub(super) fn new_item(&mut self, properties: &Map) -> Result<Map, PropertyError> {
-        let model = self.model;
-        self.with_writing(|writing| model.create(properties, writing))
-    }
-
-    fn changed_item(&mut self, current: &Map, changes: &Map) -> Result<Map, PropertyError> {
-        let model = self.model;
-        self.with_writing(|writing| model.update(current, changes, writing))
-    }
-
-    fn with_writing<T>(&mut self, action: impl FnOnce(&mut Writing<'_>) -> T) -> T {
-        let environment = &self.shared.environment;
-        let mut entropy = |bytes: &mut [u8]| environment.fill(bytes);
-        action(&mut Writing {
-            context: &self.shared.context,
-            wall: self.now.wall,
-            ulids: &mut self.state.ulids,
-            entropy: &mut entropy,
-        })
-    }
-
-    fn record(&self, key: &ItemKey) -> Result<Record, DbError> {
-        self.shared.record(key)
-    }
-
-    pub(super) fn row_of(&self, item: &Map) -> Result<(ItemKey, Record), DbError> {
-        let key = self
-            .model
-            .key_of(item)
-            .expect("an item of a model carries its key");
-        let record = self.record(&key)?;
-        Ok((key, record))
-    }
-
-    fn sees(&self, record: &Record) -> bool {
-        self.shared.visible(self.model, record, self.now).is_some()
-    }
-
-    fn current(&self, record: &Record) -> Option<Map> {
-        self.shared.visible(self.model, record, self.now).cloned()
-    }
-
-    /// Writes the item of a row, and with it what the cloud has to learn.
-    pub(super) fn put(
-        &mut self,
-        key: &ItemKey,
-        before: &Record,
-        item: Option<Map>,
-    ) -> Result<(), DbError> {
-        let mut after = before.clone();
-        if self.model.direction().is_up() {
-            if !after.write(item) {
-                return Ok(());
-            }
-            after.stamp(self.now.trusted_wall());
-        } else {
-            after.write_unsynced(item);
-            if after == *before {
-                return Ok(());
-            }
-        }
-        if after.item.is_some() {
-            self.check_size(&after)?;
-        }
-        self.edit
-            .put(self.shared, key, before, &after, Origin::Local);
-        if before.item.is_none() && after.item.is_some() {
-            self.make_room()?;
-        }
-        Ok(())
-    }
-}
-
-pub(super) fn decode(key: &ItemKey, bytes: &[u8]) -> Result<Record, DbError> {
-    Record::decode(bytes).map_err(|source| DbError::Record {
-        key: key.clone(),
-        source,
-    })
-}
-
-/// Reads all rows once: what waits for the cloud, and how many rows each model has.
-fn read_state(store: &Store, schema: &Schema) -> Result<State, DbError> {
-    let mut index = Index::default();
-    let mut range = keys::items();
-    loop {
-        let rows = store.scan(&range, Order::Forward, DB_SCAN_ROWS)?;
-        for entry in &rows {
-            let Some(key) = keys::parse_item(&entry.key) else {
-                continue;
-            };
-            let record = decode(&key, &entry.value)?;
-            let facts = RowFacts::of(&record, entry.value.len());
-            if let Some(model) = schema.model_of_key(&key) {
-                index.count(model.name(), false, facts.live);
-            }
-            index.set(&key, facts, entry.sequence);
-        }
-        match rows.last() {
-            Some(last) if rows.len() == DB_SCAN_ROWS => {
-                range = range.after(&last.key, Order::Forward);
-            }
-            _ => break,
-        }
-    }
-    Ok(State {
-        index,
-        ulids: UlidSource::default(),
-        dropped: DroppedRows::read(store)?,
-    })
 }
 
 /// A synced key begins with the device: its name must not run into the next part.

@@ -4,11 +4,11 @@ use periwinkle_core::schema::item_bytes;
 use periwinkle_core::sync::record::{ItemKey, Record, same_content};
 use periwinkle_core::value::Map;
 
-use super::database::Shared;
 use super::feed::{Entry, Origin};
 use super::index::RowFacts;
 use super::keys;
 use super::rows::DroppedRows;
+use super::shared::Shared;
 use crate::engine::Batch;
 
 /// The writes of one frame.

@@ -6,11 +6,12 @@ use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::{Now, UnixMillis};
 use periwinkle_core::value::Map;
 
-use super::database::{Database, decode};
+use super::database::Database;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
 use super::keys;
+use super::shared::decode;
 use crate::engine::{Durability, Entry, Order};
 
 impl Database {

@@ -5,8 +5,9 @@ use periwinkle_core::schema::{KeyRange, Model};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::{Map, Value};
 
-use super::database::{Database, decode};
+use super::database::Database;
 use super::error::DbError;
+use super::shared::decode;
 use super::{keys, token};
 use crate::engine::{self, Entry, Order};
 

@@ -53,8 +53,10 @@ mod keys;
 mod options;
 mod replicate;
 mod rows;
+mod shared;
 mod stats;
 mod token;
+mod writer;
 
 pub use database::{Committed, Database};
 pub use error::{DbError, DbOpenError};

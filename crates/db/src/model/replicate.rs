@@ -5,11 +5,13 @@ use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::sync::store::{self, Backlog, Conflict, Dirty, Frame, StoreError};
 use periwinkle_core::value::{Map, Value};
 
-use super::database::{Database, State, Writer};
+use super::database::Database;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
 use super::keys;
+use super::shared::State;
+use super::writer::Writer;
 use crate::engine::{Durability, Order};
 
 /// The model that keeps values which lost, if the schema has it.

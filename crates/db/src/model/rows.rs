@@ -11,11 +11,12 @@ use periwinkle_core::sync::record::Record;
 use periwinkle_core::value::Map;
 use periwinkle_core::value::binary::{decode_varint, encode_varint};
 
-use super::database::{Writer, decode};
 use super::error::DbError;
 use super::feed::Origin;
 use super::keys;
+use super::shared::decode;
 use super::stats::Dropped;
+use super::writer::Writer;
 use crate::engine::{Order, Store};
 
 impl Writer<'_> {

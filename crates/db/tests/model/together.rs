@@ -21,7 +21,7 @@ fn of_many_who_make_one_item_one_succeeds() {
     });
     let kinds = results
         .iter()
-        .filter_map(|made| made.as_ref().err().map(|error| error.kind()));
+        .filter_map(|made| made.as_ref().err().map(periwinkle_db::DbError::kind));
     assert_eq!(kinds.collect::<Vec<_>>(), ["exists"; 7]);
 }
 

@@ -77,6 +77,20 @@ impl Condition {
         }
     }
 
+    /// The partition that a key condition names.
+    pub(super) fn partition(&self) -> Option<&str> {
+        match self {
+            Condition::All(all) => all.iter().find_map(Condition::partition),
+            Condition::Any(any) if any.len() == 1 => any[0].partition(),
+            Condition::Compare(Operand::Field(name), "=", Operand::Value(value))
+                if name == "pk" =>
+            {
+                value.as_str()
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it holds of the item, or of there being none.
     pub(super) fn holds(&self, item: Option<&Map>) -> bool {
         let field = |name: &String| item.and_then(|item| item.get(name));

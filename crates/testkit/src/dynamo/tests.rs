@@ -71,7 +71,11 @@ fn a_failed_condition_shows_the_item() {
     let answer = put_if("#n = :n", r##"{"#n":"n"}"##, r#"{":n":{"N":"5"}}"#);
     assert_eq!(
         answer.body,
-        r#"{"Item":{"n":{"N":"1"},"pk":{"S":"p"},"sk":{"S":"s"}},"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"The conditional request failed"}"#
+        concat!(
+            r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","#,
+            r#""message":"The conditional request failed","#,
+            r#""Item":{"n":{"N":"1"},"pk":{"S":"p"},"sk":{"S":"s"}}}"#
+        )
     );
 }
 
@@ -104,6 +108,15 @@ fn an_update_that_names_an_attribute_twice_is_refused() {
         r#"{":a":{"N":"2"}}"#,
     );
     assert!(answer.body.contains("overlap"), "{answer:?}");
+}
+
+#[test]
+fn a_request_that_is_wrong_in_any_part_changes_nothing() {
+    let mut dynamo = service();
+    let before = dynamo.table(TABLE).clone();
+    let body = r#"{"TableName":"t","Item":{"pk":{"S":"new"},"sk":{"S":"s"}},"Strange":1}"#;
+    assert_eq!(dynamo.handle("DynamoDB_20120810.PutItem", body).status, 400);
+    assert_eq!(*dynamo.table(TABLE), before);
 }
 
 #[test]

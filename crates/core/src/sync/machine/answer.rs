@@ -1,18 +1,14 @@
 //! The answers: what they mean for the way, and what they mean for the item.
 
-use super::copy::mark_of;
+use super::verdict::{Said, Verdict};
 use super::{Machine, Purpose, Reason, Reply};
 use crate::aws::dynamodb::{
     CallError, Effect, GetItem, Page, Query, ServiceError, ServiceErrorKind, UpdateItem,
     read_answer,
 };
-use crate::limits::SYNC_ROUNDS_MAX;
-use crate::sync::config::{DeletePolicy, ModelRule, OnUncertain};
-use crate::sync::record::{
-    Frozen, ItemKey, Mark, Op, ParkKind, Parked, Record, content, same_content,
-};
-use crate::sync::request;
-use crate::sync::store::{Conflict, ConflictKind, Frame, Side, Store, StoreError};
+use crate::limits::SYNC_DENIED_WRITES_MAX;
+use crate::sync::record::{ItemKey, ParkKind, Parked};
+use crate::sync::store::{Frame, Store, StoreError};
 use crate::time::Now;
 use crate::value::Map;
 
@@ -115,6 +111,14 @@ impl Machine {
     fn service_error(&mut self, error: ServiceError, now: Now) -> Outcome {
         use ServiceErrorKind as Kind;
         let reason = Reason::of(&error);
+        if error.code.starts_with("HTTP ") && error.kind != Kind::Unavailable {
+            // A page of something between us and the service says nothing about the item.
+            let hint = "something else answers in the table's place: a proxy, a login page, a wrong \
+                        sync.endpoint";
+            let reason = Reason::new("not_the_service", error.to_string(), hint);
+            self.link.must_wait(reason, now, &mut self.random);
+            return Outcome::Again { unknown: true };
+        }
         let unknown = error.effect() == Effect::Unknown;
         match error.kind {
             Kind::ConditionFailed { item } => {
@@ -154,10 +158,23 @@ impl Machine {
             Outcome::ConditionFailed(item) => {
                 self.conclude(key, Said::ConditionFailed(item), unknown, now, store)
             }
+            Outcome::Refused(error) if self.is_denied_everything(&error) => {
+                self.link
+                    .must_wait(Reason::of(&error), now, &mut self.random);
+                self.lane_again(key, false, now, store)
+            }
             Outcome::Refused(error) => self.refused(key, &error, unknown, now, store),
             Outcome::Again { unknown } => self.lane_again(key, unknown, now, store),
             Outcome::Done(Answer::Page(_)) => self.lane_again(key, true, now, store),
         }
+    }
+
+    /// Whether so many writes in a row were refused for want of rights that it is the keys and not
+    /// the items: then the queue waits as it is, instead of being parked row by row.
+    fn is_denied_everything(&mut self, error: &ServiceError) -> bool {
+        let denied = error.kind == ServiceErrorKind::AccessDenied;
+        self.denied += usize::from(denied);
+        denied && self.denied > SYNC_DENIED_WRITES_MAX
     }
 
     /// Ends an attempt that has a definite answer; one frame.
@@ -170,6 +187,7 @@ impl Machine {
         store: &dyn Store,
     ) -> Result<(), StoreError> {
         self.lanes.remove(key);
+        self.denied = 0;
         self.settle(key);
         let Some(model) = self.config.model_of(key) else {
             return Ok(());
@@ -231,181 +249,5 @@ impl Machine {
             }
         })?;
         Ok(())
-    }
-}
-
-/// A definite answer.
-#[derive(Clone, Debug)]
-enum Said {
-    Done(Option<Map>),
-    ConditionFailed(Option<Map>),
-}
-
-/// What is needed to judge the answer to an attempt.
-struct Verdict<'a> {
-    machine: &'a Machine,
-    key: &'a ItemKey,
-    model: &'a ModelRule,
-    grave: Option<Mark>,
-    unknown: bool,
-    now: Now,
-}
-
-impl Verdict<'_> {
-    /// Answers whether the attempt was done.
-    fn apply(&self, frame: &mut Frame, said: Said) -> bool {
-        let record = &mut frame.records[0];
-        let Some(change) = &record.change else {
-            return false;
-        };
-        let Some(frozen) = change.frozen.clone() else {
-            return false;
-        };
-        let config = &self.machine.config;
-        match said {
-            Said::Done(Some(item)) if matches!(frozen.op, Op::Set { .. }) => {
-                self.done(frame, &frozen, Some(item));
-            }
-            Said::Done(old) => {
-                let base = change.base.clone();
-                let item = request::outcome(config, self.key, base.as_ref(), &frozen);
-                self.done(frame, &frozen, item);
-                if let Some(old) = old.filter(|old| !same_content(Some(old), base.as_ref())) {
-                    self.took_too_much(frame, base.as_ref(), &old);
-                }
-            }
-            Said::ConditionFailed(item) if self.was_ours(&frozen, item.as_ref()) => {
-                self.done(frame, &frozen, item);
-            }
-            Said::ConditionFailed(item) => {
-                self.failed(frame, &frozen, item);
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Whether a failed condition shows that an earlier sending of this attempt was done.
-    fn was_ours(&self, frozen: &Frozen, item: Option<&Map>) -> bool {
-        if !self.machine.config.rules.own_marks {
-            return false;
-        }
-        match item {
-            Some(item) => mark_of(item) == Some(frozen.mark),
-            None => frozen.op == Op::Delete,
-        }
-    }
-
-    /// The cloud's item is `item` now, by our doing.
-    fn done(&self, frame: &mut Frame, frozen: &Frozen, item: Option<Map>) {
-        let record = &mut frame.records[0];
-        let predicted = record.change.as_ref().and_then(|change| change.predicted());
-        if let Some(change) = &mut record.change {
-            change.rounds = 0;
-            change.parked = None;
-        }
-        // A field that we did not write and that differs is somebody else's change.
-        let judge = self
-            .machine
-            .judge(self.key, self.model, self.grave, self.now);
-        let conflict = judge.merge_onto(record, predicted.as_ref(), item);
-        frame.conflicts.extend(conflict);
-        if frozen.op == Op::Delete {
-            frame
-                .service
-                .push(self.machine.dig(self.key, frozen.mark, self.now));
-        }
-    }
-
-    /// A delete or replacement took fields with it that others had added since we last looked: no
-    /// condition can name a field that it does not know. The edit is brought back or recorded.
-    fn took_too_much(&self, frame: &mut Frame, base: Option<&Map>, old: &Map) {
-        let record = &mut frame.records[0];
-        let judge = self
-            .machine
-            .judge(self.key, self.model, self.grave, self.now);
-        let lives = self.model.deletes == DeletePolicy::EditWins && record.item.is_none();
-        if lives {
-            record.rebase(None, Some(old), false);
-        }
-        let added = content(old)
-            .filter(|(name, value)| base.and_then(|base| base.get(name)) != Some(*value));
-        let cloud = added.map(|(name, value)| (name, value.clone())).collect();
-        let winner = if lives { Side::Cloud } else { Side::Local };
-        let entry = judge.entry(ConflictKind::Delete);
-        frame.conflicts.push(Conflict {
-            cloud: Some(cloud),
-            winner,
-            ..entry
-        });
-    }
-
-    /// Somebody else was there first.
-    fn failed(&self, frame: &mut Frame, frozen: &Frozen, item: Option<Map>) {
-        let judge = self
-            .machine
-            .judge(self.key, self.model, self.grave, self.now);
-        let record = &mut frame.records[0];
-        if item
-            .as_ref()
-            .is_some_and(|item| request::schema_of(item) > frozen.schema.into())
-        {
-            record.thaw();
-            set_aside(
-                record,
-                ParkKind::Schema,
-                "the cloud's copy has a newer schema: update the agent",
-            );
-            return;
-        }
-        let rounds = record.change.as_ref().map_or(0, |change| change.rounds);
-        if judge.is_debris(item.as_ref()) {
-            let wanted = record.item.clone();
-            frame.conflicts.push(Conflict {
-                cloud: item.clone(),
-                ..judge.entry(ConflictKind::Debris)
-            });
-            record.rebase(item, wanted.as_ref(), true);
-        } else {
-            let uncertain =
-                self.unknown && item.as_ref().is_none_or(|item| mark_of(item).is_none());
-            let mut base = record
-                .change
-                .as_ref()
-                .and_then(|change| change.base.clone());
-            if uncertain {
-                let local = frozen.op.apply(base.clone());
-                let drop = self.model.uncertain == OnUncertain::Drop;
-                let winner = if drop { Side::Cloud } else { Side::Local };
-                let entry = judge.entry(ConflictKind::Uncertain);
-                frame.conflicts.push(Conflict {
-                    local: local.clone(),
-                    cloud: item.clone(),
-                    winner,
-                    ..entry
-                });
-                if drop {
-                    base = local;
-                }
-            }
-            let conflict = judge.merge_onto(record, base.as_ref(), item);
-            frame.conflicts.extend(conflict);
-        }
-        if let Some(change) = &mut record.change {
-            change.rounds = rounds.saturating_add(1);
-            if change.rounds >= SYNC_ROUNDS_MAX {
-                set_aside(
-                    record,
-                    ParkKind::Conflicts,
-                    "other writers were first every time",
-                );
-            }
-        }
-    }
-}
-
-fn set_aside(record: &mut Record, kind: ParkKind, reason: &str) {
-    if let Some(change) = &mut record.change {
-        change.parked = Some(Parked::new(kind, reason));
     }
 }

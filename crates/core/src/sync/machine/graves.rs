@@ -214,7 +214,7 @@ fn name_of(key: &ItemKey) -> String {
 
 fn remove(name: &str, store: &dyn Store) -> Result<(), StoreError> {
     store.modify(&[], &mut |frame| {
-        frame.service.push((name.to_owned(), None))
+        frame.service.push((name.to_owned(), None));
     })?;
     Ok(())
 }

@@ -54,7 +54,12 @@ impl Machine {
         if self.pull.must_finish_first() {
             return Ok(());
         }
-        let free = self.config.lanes.saturating_sub(self.lanes.len());
+        // While one batch is on its way, the next is being frozen: one sync of the log per batch.
+        let free = if self.lanes.len() > self.config.lanes {
+            0
+        } else {
+            self.config.lanes
+        };
         if free == 0 || self.queue.at_end {
             return Ok(());
         }
@@ -200,7 +205,7 @@ impl Machine {
         }
         self.lanes.remove(key);
         store.modify(std::slice::from_ref(key), &mut |frame| {
-            frame.records[0].thaw()
+            frame.records[0].thaw();
         })?;
         self.freeze(std::slice::from_ref(key), now, store)
     }

@@ -24,6 +24,7 @@ mod pull;
 mod restore;
 mod start;
 mod status;
+mod verdict;
 
 pub use status::{ParkedItem, State, Status};
 
@@ -61,6 +62,8 @@ pub struct Machine {
     settled: BTreeMap<ItemKey, Point>,
     outputs: VecDeque<Output>,
     counts: Counts,
+    /// Writes refused in a row for want of rights.
+    denied: usize,
     last_request: u64,
     last_point: Point,
     last_mark: u64,
@@ -203,6 +206,7 @@ impl Machine {
             settled: BTreeMap::new(),
             outputs: VecDeque::new(),
             counts: Counts::default(),
+            denied: 0,
             last_request: 0,
             last_point: 0,
             last_mark: 0,

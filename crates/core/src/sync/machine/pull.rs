@@ -82,8 +82,7 @@ impl Pull {
         self.first
     }
 
-    /// Gives the pass up; its answers no longer matter.
-    pub(super) fn stop(&mut self) {
+    fn stop(&mut self) {
         self.step = Step::Idle;
     }
 
@@ -128,6 +127,13 @@ impl Pull {
 }
 
 impl Machine {
+    /// Gives the pass up, and with it the answers that it waits for.
+    pub(super) fn pull_stop(&mut self) {
+        self.pull.stop();
+        self.requests
+            .retain(|_, waiting| !waiting.purpose.is_read());
+    }
+
     /// Goes on with the pass as far as it waits for nothing.
     pub(super) fn pull_on(&mut self, now: Now, store: &dyn Store) -> Result<(), StoreError> {
         if matches!(self.pull.step, Step::Idle) && self.pull.due <= now.mono {

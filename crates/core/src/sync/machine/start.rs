@@ -167,8 +167,8 @@ impl Machine {
                 life.secret = claim.secret.clone();
                 life.sent.clear();
                 life.save(store)?;
-                self.epoch_refresh = Some(now.mono + Duration::from_millis(SYNC_EPOCH_REFRESH_MS));
                 self.begin(life);
+                self.epoch_refresh = Some(now.mono + Duration::from_millis(SYNC_EPOCH_REFRESH_MS));
             }
             Outcome::Again { .. } => claim.sent = false,
             Outcome::ConditionFailed(row) => {
@@ -185,6 +185,10 @@ impl Machine {
     }
 
     fn begin(&mut self, life: Life) {
+        if self.epoch_refresh.is_none() {
+            // A new program or a new configuration may be what a parked item waits for.
+            self.lanes_unpark();
+        }
         self.last_mark = 0;
         self.pull.begin_pass(life.reconcile || life.restored);
         self.restore.begin(life.restored);
@@ -201,7 +205,7 @@ impl Machine {
         store: &dyn Store,
     ) -> Result<(), StoreError> {
         let there = EpochRow::read(row.as_ref());
-        let ours = life.sent.iter().any(|secret| *secret == there.secret)
+        let ours = life.sent.contains(&there.secret)
             || (there.epoch == Some(life.epoch) && there.secret == life.secret);
         if ours {
             life.epoch = life.epoch.max(there.epoch.unwrap_or(0));
@@ -250,7 +254,7 @@ impl Machine {
             && let Phase::Running(life) = &self.phase
         {
             let (life, expected) = (life.clone(), Some(life.epoch));
-            self.pull.stop();
+            self.pull_stop();
             return self.claim(life, expected, store);
         }
         self.pull.asks();
@@ -285,7 +289,7 @@ impl Machine {
             return Ok(());
         }
         let life = life.clone();
-        self.pull.stop();
+        self.pull_stop();
         self.claim_failed(life, row, now, store)
     }
 
@@ -361,7 +365,7 @@ impl Life {
         let mut bytes = Vec::new();
         encode_map(&row, &mut bytes);
         store.modify(&[], &mut |frame| {
-            frame.service.push((LIFE.to_owned(), Some(bytes.clone())))
+            frame.service.push((LIFE.to_owned(), Some(bytes.clone())));
         })
     }
 }

@@ -1,0 +1,242 @@
+//! Schema texts that are read or refused.
+
+use super::*;
+
+#[test]
+fn a_broken_field_is_refused_with_its_place() {
+    let table = [
+        (
+            "a: { typ: 'string' },",
+            "models.M.a.typ (line 8, column 10): unknown key \"typ\": did you mean \"type\"?",
+        ),
+        (
+            "a: {},",
+            "models.M.a.type (line 8, column 5): a field needs a type",
+        ),
+        (
+            "a: { type: 'text' },",
+            "models.M.a.type (line 8, column 10): unknown type \"text\"; known are string, number, \
+             boolean, date, array, object, binary, buffer, arraybuffer, set",
+        ),
+        (
+            "a: 'string',",
+            "models.M.a (line 8, column 5): a text stands here; expected an object",
+        ),
+        (
+            "a: { type: 'string', unique: true },",
+            "models.M.a.unique (line 8, column 26): unique fields are not supported yet",
+        ),
+        (
+            "a: { type: 'string', ttl: true },",
+            "models.M.a.ttl (line 8, column 26): ttl needs type \"date\"; this is \"string\"",
+        ),
+        (
+            "a: { type: 'number', default: 'x' },",
+            "models.M.a.default (line 8, column 26): the text \"x\" stands here; expected a number",
+        ),
+        (
+            "a: { type: 'string', value: '${b}' },",
+            "models.M.a (line 8, column 5): the template uses \"b\", which is no field: did you mean \"a\"?",
+        ),
+        (
+            "a: { type: 'string', value: '${b}' }, b: { type: 'string', value: '${a}' },",
+            "models.M.a (line 8, column 5): the value template is made from itself",
+        ),
+        (
+            "a: { type: 'string', value: '${b}' }, b: { type: 'object' },",
+            "models.M.a (line 8, column 5): the template uses \"b\" of type \"object\", which has no text form",
+        ),
+        (
+            "a: { type: 'string', generate: 'ulidd' },",
+            "models.M.a.generate (line 8, column 26): \"ulidd\" is not one of \"ulid\", \"uid\", \"uid(n)\" or \"uuid\" with n up to 64",
+        ),
+        (
+            "a: { type: 'string', map: 'x.y' },",
+            "models.M.a.map (line 8, column 26): packing fields into one attribute (\"x.y\") is not supported yet",
+        ),
+        (
+            "a: { type: 'string', map: 'id' },",
+            "models.M.a (line 8, column 5): it is stored in \"id\", as is \"id\"",
+        ),
+        (
+            "a: { type: 'string', required: 'yes' },",
+            "models.M.a.required (line 8, column 26): a text stands here; expected true or false",
+        ),
+        (
+            "a: { type: 'date', ttl: true }, b: { type: 'date', ttl: true },",
+            "models.M.b.ttl (line 8, column 56): a table has one ttl attribute, and M has \"a\": use that name too",
+        ),
+    ];
+    for (fields, expected) in table {
+        let error = Schema::parse(&one_model(fields)).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{fields}");
+    }
+    let error = Schema::parse(&one_model("a: { type: 'string', validate: '(' },")).unwrap_err();
+    assert!(
+        error
+            .message()
+            .starts_with("the pattern ( cannot be used: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_broken_schema_is_refused_with_its_place() {
+    let good = one_model("");
+    let table = [
+        (
+            "version: '1.0.0',",
+            "",
+            "version (line 1, column 1): the schema needs a version, such as version: '1.0.0'",
+        ),
+        (
+            "models: {",
+            "model: {",
+            "model (line 4, column 3): unknown key \"model\": did you mean \"models\"?",
+        ),
+        (
+            "hash: 'pk', sort: 'sk'",
+            "hash: 'pk'",
+            "indexes.primary (line 3, column 14): the schema needs indexes: { primary: { hash: 'pk', sort: 'sk' } }",
+        ),
+        (
+            "pk: { type: 'string', value: 'local#' },",
+            "",
+            "models.M (line 4, column 13): M needs the field \"pk\" of the primary index, such as pk: { type: 'string', value: 'M#${id}' }",
+        ),
+        (
+            "M: {",
+            "'M x': {",
+            "models.M x (line 4, column 13): \"M x\" cannot name a model: use a letter, then letters, digits, \"_\" or \"-\", 64 at most",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', process: { N: { sync: 'up' } },",
+            "process.N (line 2, column 32): there is no model \"N\": did you mean \"M\"?",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', process: { M: { sync: 'sideways' } },",
+            "process.M.sync (line 2, column 37): \"sideways\" is not one of none, up, down, both",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', process: { M: { rows_max: 0 } },",
+            "process.M.rows_max (line 2, column 37): 0 is not a whole number from 1",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', params: { timestamps: 'always' },",
+            "params.timestamps (line 2, column 31): a text stands here; expected true, false, \"create\" or \"update\"",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', format: 'onetable:9',",
+            "format (line 2, column 21): \"onetable:9\" is not a format that is known; use \"onetable:1.1.0\"",
+        ),
+    ];
+    for (from, to, expected) in table {
+        let text = good.replacen(from, to, 1);
+        assert_ne!(text, good, "{from}");
+        assert_eq!(
+            Schema::parse(&text).unwrap_err().to_string(),
+            expected,
+            "{to}"
+        );
+    }
+}
+
+#[test]
+fn a_synced_model_needs_a_partition_that_replication_can_name() {
+    let with = |hash: &str, sync: &str| {
+        let text =
+            one_model("deviceId: { type: 'string', required: true }, group: { type: 'string' },")
+                .replacen("local#", hash, 1)
+                .replacen(
+                    "version: '1.0.0',",
+                    &format!("version: '1.0.0', process: {{ M: {{ sync: '{sync}' }} }},"),
+                    1,
+                );
+        Schema::parse(&text).map(|schema| schema.models()[0].class())
+    };
+    let good = [
+        ("dev#${deviceId}#rw", "both", Some(Class::Both)),
+        ("dev#${deviceId}#rw#${group}", "both", Some(Class::Both)),
+        ("dev#${deviceId}#up#${group}", "up", Some(Class::Up)),
+        ("dev#${deviceId}#dn", "down", Some(Class::Down)),
+        ("mine#${group}", "none", None),
+    ];
+    for (hash, sync, class) in good {
+        assert_eq!(with(hash, sync).unwrap(), class, "{hash} {sync}");
+    }
+    let bad = [
+        ("dev#${deviceId}#rw", "up"),
+        ("dev#${deviceId}#rwx", "both"),
+        ("dev#${deviceId}", "both"),
+        ("dev#x#rw", "both"),
+        ("${deviceId}#rw", "both"),
+        ("dev#${deviceId}#rw", "none"),
+        ("fleet#${group}", "down"),
+    ];
+    for (hash, sync) in bad {
+        let error = with(hash, sync).unwrap_err();
+        assert_eq!(error.path(), ["models", "M", "pk"], "{hash} {sync}");
+        assert_eq!(error.position(), Some((5, 5)), "{hash} {sync}");
+    }
+}
+
+#[test]
+fn the_process_block_sets_how_a_model_is_kept() {
+    let schema = Schema::parse(FIXTURE).unwrap();
+    assert_eq!(
+        *schema.model("Reading").unwrap().process(),
+        Process {
+            sync: Direction::Up,
+            durability: Durability::Relaxed,
+            rows_max: Some(1000),
+            conflict: Policy::Device,
+            ..Process::default()
+        }
+    );
+    assert_eq!(schema.major_version(), 2);
+    assert!(schema.is_synced());
+    assert!(!Schema::parse(&one_model("")).unwrap().is_synced());
+}
+
+#[test]
+fn builtin_models_are_added_unless_the_schema_has_them() {
+    let builtin = Schema::parse(&one_model("a: { type: 'string' },")).unwrap();
+    let own = Schema::parse_over(FIXTURE, &builtin).unwrap();
+    let names: Vec<_> = own.models().iter().map(Model::name).collect();
+    assert_eq!(names, ["Everything", "Reading", "M"]);
+    let same = one_model("a: { type: 'string' }, mine: { type: 'number' },");
+    let same = Schema::parse_over(&same, &builtin).unwrap();
+    assert!(same.model("M").unwrap().field("mine").is_some());
+}
+
+#[test]
+fn a_schema_that_breaks_a_builtin_model_is_refused() {
+    let builtin = Schema::parse(&one_model("a: { type: 'string' },")).unwrap();
+    let table = [
+        (
+            one_model("a: { type: 'number' },"),
+            "models.M (line 4, column 13): the agent itself uses M.a: keep it, with type \"string\"",
+        ),
+        (
+            one_model("").replace("pk", "PK"),
+            "indexes.primary (line 3, column 14): the agent's own models need primary: { hash: 'pk', sort: 'sk' }",
+        ),
+        (
+            one_model("").replace("version:", "params: { typeField: 'kind' }, version:"),
+            "params.typeField (line 2, column 13): the agent's own models need \"_type\"",
+        ),
+        (
+            one_model("").replace("M: {", "Mine: {"),
+            "models.M.sk.value (line 4, column 3): M and Mine have the same key templates: begin the sort key with \"M#\"",
+        ),
+    ];
+    for (text, expected) in table {
+        let error = Schema::parse_over(&text, &builtin).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}
