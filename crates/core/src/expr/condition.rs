@@ -59,16 +59,16 @@ impl Test {
     /// All of them; of one, itself.
     pub(super) fn all(tests: Vec<Test>) -> Test {
         joined(tests, Test::All, |test| match test {
-            Test::All(inner) => Ok(inner),
-            other => Err(other),
+            Test::All(inner) => Some(std::mem::take(inner)),
+            _ => None,
         })
     }
 
     /// Any of them; of one, itself.
     pub(super) fn any(tests: Vec<Test>) -> Test {
         joined(tests, Test::Any, |test| match test {
-            Test::Any(inner) => Ok(inner),
-            other => Err(other),
+            Test::Any(inner) => Some(std::mem::take(inner)),
+            _ => None,
         })
     }
 }
@@ -76,13 +76,13 @@ impl Test {
 fn joined(
     tests: Vec<Test>,
     join: fn(Vec<Test>) -> Test,
-    open: fn(Test) -> Result<Vec<Test>, Test>,
+    open: fn(&mut Test) -> Option<Vec<Test>>,
 ) -> Test {
     let mut flat = Vec::with_capacity(tests.len());
-    for test in tests {
-        match open(test) {
-            Ok(inner) => flat.extend(inner),
-            Err(other) => flat.push(other),
+    for mut test in tests {
+        match open(&mut test) {
+            Some(inner) => flat.extend(inner),
+            None => flat.push(test),
         }
     }
     match flat.pop() {
