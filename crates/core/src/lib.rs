@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod aws;
 pub mod config;
+pub mod expr;
 pub mod ids;
 pub mod limits;
 mod nearest;

@@ -329,3 +329,8 @@ pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const BLOCKING_THREADS_MAX: usize = 4;
 /// How long threads may take to end after the agent has stopped.
 pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
+
+// Expressions (text and operators: DynamoDB's bounds above).
+
+/// Nesting of parentheses, functions and `NOT` in an expression, so that none can exhaust the stack.
+pub const EXPRESSION_DEPTH_MAX: usize = 64;

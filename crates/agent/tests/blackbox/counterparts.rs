@@ -115,6 +115,15 @@ impl Cloud {
         Judge::start(command)
     }
 
+    /// What the account makes of expressions; `xtask/assets/expr_judge.py` lists the requests.
+    pub(crate) fn expressions(&self) -> Judge {
+        let mut command = Command::new(tool("venv-judges/bin/python"));
+        command
+            .arg(asset("expr_judge.py"))
+            .args(["--endpoint", &self.endpoint]);
+        Judge::start(command)
+    }
+
     /// The owner's cloud application; `xtask/assets/onetable.mjs` lists the requests.
     pub(crate) fn onetable(&self, schema: &Path, thing: &str) -> Judge {
         let mut command = Command::new("node");

@@ -7,6 +7,8 @@ mod client;
 mod counterparts;
 mod eventually;
 #[cfg(feature = "sync")]
+mod expressions;
+#[cfg(feature = "sync")]
 mod fault_proxy;
 
 #[cfg(feature = "console")]
