@@ -85,7 +85,7 @@ fn a_full_disk_refuses_writes_and_nothing_else_and_recovers() {
     owner
         .get(&format!("/api/v1/data/Setting/big{full_at}"))
         .expect(404);
-    owner.get("/").expect(200);
+    owner.get("/api/v1/session").expect(200);
     agent.login().get("/api/v1/status").expect(200);
     put(full_at).expect(507);
 

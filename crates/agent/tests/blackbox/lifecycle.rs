@@ -48,7 +48,9 @@ fn an_orderly_stop_is_quick_and_keeps_relaxed_writes() {
 fn a_stop_does_not_wait_for_a_live_listener() {
     let agent = Home::new().start();
     let owner = agent.owner();
-    let mut events = owner.events("metrics", "metrics");
+    let mut events = owner.events("change", "changes");
+    let body = json!({"value": "1"});
+    owner.json("PUT", "/api/v1/data/Setting/a", &body);
     assert!(events.next().is_some());
     let (_, code) = agent.stop();
     assert_eq!(code, Some(0));
@@ -73,7 +75,7 @@ fn a_mistake_in_the_configuration_names_file_line_and_the_nearest_key() {
 #[test]
 fn check_shows_each_value_with_its_origin() {
     let home = Home::with("[db]\nflush = \"2 s\"\n[profile.lab.db]\nflush = \"7 s\"\n")
-        .env("PERIWINKLE_METRICS__ROW", "5 mins");
+        .env("PERIWINKLE_WEB__IDLE_TIMEOUT", "5 mins");
     let output = home.run(&["--profile", "lab", "check"]);
     assert_eq!(
         output.status.code(),
@@ -91,7 +93,8 @@ fn check_shows_each_value_with_its_origin() {
         line("flush").contains("7 s") && line("flush").contains("periwinkle.toml:4"),
         "{text}"
     );
-    assert!(line("row ").contains("PERIWINKLE_METRICS__ROW"), "{text}");
+    let variable = "PERIWINKLE_WEB__IDLE_TIMEOUT";
+    assert!(line("idle_timeout").contains(variable), "{text}");
 }
 
 #[test]
