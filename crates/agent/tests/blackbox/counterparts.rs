@@ -101,6 +101,25 @@ impl Cloud {
         make_device(command, &self.endpoint, thing, file)
     }
 
+    /// Does with the account what only its owner may: `script` finds DynamoDB as `dynamodb`.
+    pub(crate) fn as_owner(&self, script: &str) {
+        let client = format!(
+            "import boto3\ndynamodb = boto3.client('dynamodb', endpoint_url='{}', \
+             region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test')\n",
+            self.endpoint
+        );
+        let output = Command::new(tool("venv-judges/bin/python"))
+            .arg("-c")
+            .arg(client + script)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
     /// A program of the owner that knows nothing of Periwinkle; `xtask/assets/judge.py` lists the
     /// requests.
     pub(crate) fn judge(&self) -> Judge {

@@ -312,20 +312,22 @@ fn a_second_judge_finds_our_signatures_right() {
 }
 
 #[test]
-fn a_missing_table_is_named_and_a_found_one_used() {
-    let mut cloud = Cloud::own();
+fn a_missing_table_is_named_and_used_once_it_is_there() {
+    let cloud = Cloud::own();
     let device = cloud.device("no-table");
-    let mut elsewhere = device;
-    elsewhere.table = "periwinkle-elsewhere".to_owned();
-    let agent = home(&elsewhere, &cloud.endpoint, QUIET).start();
+    cloud.as_owner("dynamodb.delete_table(TableName='periwinkle')");
+    let agent = home(&device, &cloud.endpoint, QUIET).start();
     let owner = agent.owner();
     put(&owner, "a", "1");
-    // A policy that names its table hides whether another one exists.
-    eventually("a clear state", || {
-        let reason = agent.status()["sync"]["reason"]["kind"].clone();
-        (reason == "table_not_found" || reason == "access_denied").then_some(())
-    });
-    cloud.stop();
+    waits_because(&agent, "table_not_found");
+    cloud.as_owner(
+        "key = lambda name, kind: {'AttributeName': name, 'KeyType': kind}\n\
+         dynamodb.create_table(TableName='periwinkle', BillingMode='PAY_PER_REQUEST',\n    \
+         KeySchema=[key('pk', 'HASH'), key('sk', 'RANGE')],\n    \
+         AttributeDefinitions=[{'AttributeName': n, 'AttributeType': 'S'} for n in ('pk', 'sk')])",
+    );
+    drained(&agent);
+    assert_eq!(cloud.judge().get(&pk(&device), "Setting#a")["value"], "1");
 }
 
 #[test]
