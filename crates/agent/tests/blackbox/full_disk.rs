@@ -76,6 +76,15 @@ fn a_full_disk_refuses_writes_and_nothing_else_and_recovers() {
     let (full_at, answer) = refused;
     assert!(full_at > 5, "only {full_at} rows fitted");
     assert_eq!(answer.json()["kind"], "full");
+    // Down to the last bytes, so that not even a session's row has room.
+    for (size, name) in [(2000, "small"), (1, "tiny")] {
+        let value = json!({"value": "x".repeat(size)});
+        let put = |n: usize| owner.json("PUT", &format!("/api/v1/data/Setting/{name}{n}"), &value);
+        assert!(
+            (0..2000).any(|n| put(n).status == 507),
+            "{name} rows fit for ever"
+        );
+    }
 
     for n in 0..full_at {
         owner
