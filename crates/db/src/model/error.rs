@@ -117,9 +117,11 @@ impl From<CommitError> for DbError {
                 bytes,
                 bytes_max,
             },
-            CommitError::DiskFull { .. } => DbError::Full {
+            CommitError::DiskFull { bytes, source } => DbError::Full {
                 what: "the disk".to_owned(),
-                reason: format!("{error}"),
+                reason: format!(
+                    "no room to reserve {bytes} bytes; free some space, or delete rows ({source})"
+                ),
             },
             CommitError::Closed => DbError::Closed,
             other => DbError::Disk(other.to_string().into()),
