@@ -334,3 +334,10 @@ pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Nesting of parentheses, functions and `NOT` in an expression, so that none can exhaust the stack.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
+
+// Export, import and backup of the database.
+
+/// The longest JSON text of one item of an import: the largest item, each character escaped.
+pub const IMPORT_ITEM_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows that an export reads at once.
+pub const EXPORT_SCAN_ROWS: usize = 32;

@@ -8,5 +8,6 @@ pub mod model;
 
 pub use model::{
     Change, ChangeKind, ChangeStream, Committed, Database, DbError, DbOpenError, Dropped,
-    Environment, Event, Find, Next, Options, Origin, Page, Since, Stats,
+    Environment, Event, Export, ExportForm, Find, ImportOptions, Imported, Next, OnConflict,
+    Options, Origin, Page, Since, Stats,
 };

@@ -289,7 +289,7 @@ impl Database {
         Ok(closed?)
     }
 
-    fn writable(&self, model: &str) -> Result<&Model, DbError> {
+    pub(super) fn writable(&self, model: &str) -> Result<&Model, DbError> {
         let model = self.shared.schema.model(model)?;
         let direction = model.direction();
         if direction.is_down() && !direction.is_up() {
@@ -328,7 +328,7 @@ impl Database {
         })
     }
 
-    fn exists(&self, model: &Model, item: &Map) -> DbError {
+    pub(super) fn exists(&self, model: &Model, item: &Map) -> DbError {
         DbError::Exists {
             model: model.name().to_owned(),
             key: model.key_segments(item, &self.shared.context).join(", "),
