@@ -14,7 +14,7 @@ use periwinkle_core::schema::{Durability, Model};
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::{Committed, Database, DbError, Find};
 
-use super::Api;
+use super::DataApi as Api;
 use super::body::Properties;
 use super::models::json_text;
 use crate::web::problem::Problem;
@@ -164,7 +164,7 @@ pub(super) async fn remove(State(api): State<Api>, named: Named) -> Result<Statu
 }
 
 /// A model, unless it is the agent's own.
-fn shown_model<'a>(db: &'a Database, name: &str) -> Result<&'a Model, Problem> {
+pub(super) fn shown_model<'a>(db: &'a Database, name: &str) -> Result<&'a Model, Problem> {
     if is_internal(name) {
         return Err(Problem::new(
             StatusCode::NOT_FOUND,

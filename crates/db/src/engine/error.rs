@@ -48,7 +48,9 @@ pub enum StorageError {
 #[non_exhaustive]
 pub enum OpenError {
     /// Something that was durable is damaged. The files are untouched.
-    #[error("{0}. Nothing was changed; restore a backup, or move the files away to start empty")]
+    #[error(
+        "{0}. Nothing was changed; `periwinkle db salvage` saves what is intact, or restore a backup"
+    )]
     Damaged(Damage),
     /// The files come from a newer version of the program. They are untouched.
     #[error(

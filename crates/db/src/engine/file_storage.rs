@@ -10,6 +10,7 @@ use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 
 use super::error::StorageError;
+use super::owner::give_to_owner_of;
 use super::storage::{Storage, StorageFile};
 
 const LOCK_NAME: &str = "lock";
@@ -42,6 +43,7 @@ impl FileStorage {
         };
         let handle = make_directory(&directory).map_err(failed)?;
         let mut lock = open_lock(&directory).map_err(failed)?;
+        give_to_owner_of(&handle, &lock).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -73,10 +75,13 @@ fn make_directory(directory: &Path) -> io::Result<File> {
         .recursive(true)
         .mode(DIRECTORY_MODE)
         .create(directory)?;
+    let made = File::open(directory)?;
     if let Some(parent) = directory.parent().filter(|p| !p.as_os_str().is_empty()) {
-        File::open(parent)?.sync_all()?;
+        let parent = File::open(parent)?;
+        give_to_owner_of(&parent, &made)?;
+        parent.sync_all()?;
     }
-    File::open(directory)
+    Ok(made)
 }
 
 fn open_lock(directory: &Path) -> io::Result<File> {
@@ -121,6 +126,7 @@ impl Storage for FileStorage {
             .create_new(true)
             .mode(FILE_MODE)
             .open(self.path(name))?;
+        give_to_owner_of(&self.handle, &file)?;
         Ok(Arc::new(file))
     }
 

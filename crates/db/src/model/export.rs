@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use periwinkle_core::limits::EXPORT_SCAN_ROWS;
-use periwinkle_core::schema::Hidden;
+use periwinkle_core::schema::{Field, Hidden, Model, Role};
 use periwinkle_core::value::Map;
 
 use super::database::Database;
 use super::error::DbError;
 use super::keys;
-use super::shared::decode;
+use super::shared::{Shared, decode};
 use super::transfer::{write_properties, write_stored};
 use crate::engine::{Entry, KeyRange, Order};
 
@@ -17,7 +17,8 @@ use crate::engine::{Entry, KeyRange, Order};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExportForm {
     /// By their properties: `{"model":"Room","item":{...}}`. Values of the context, such as
-    /// `deviceId`, are left out: another device may import the items as its own.
+    /// `deviceId`, and fields made from others are left out: another device may import the items
+    /// as its own.
     #[default]
     Properties,
     /// As they are stored, attributes outside the schema included: `{"Item":{...}}`, as DynamoDB
@@ -117,11 +118,16 @@ impl Export {
         match self.form {
             ExportForm::Properties => {
                 let mut properties = model.properties(item, Hidden::Include);
-                properties.retain(|name, _| !shared.context.contains_key(name));
+                properties.retain(|name, _| !is_made_by_the_device(shared, model, name));
                 write_properties(model.name(), &properties, lines);
             }
             ExportForm::Stored => write_stored(item, lines),
         }
         Ok(true)
     }
+}
+
+fn is_made_by_the_device(shared: &Shared, model: &Model, name: &str) -> bool {
+    let made = |field: &Field| field.template().is_some() || field.role() == Role::Type;
+    shared.context.contains_key(name) || model.field(name).is_some_and(made)
 }

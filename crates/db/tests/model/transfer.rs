@@ -58,7 +58,9 @@ fn an_export_comes_back_as_it_was_on_another_device_too() {
     let from = full();
     let text = exported(&from, ExportForm::Properties);
     assert_eq!(text.lines().count(), 102);
-    assert!(!text.contains("deviceId"), "{text}");
+    for made in ["deviceId", "\"pk\"", "\"_type\"", "dev#"] {
+        assert!(!text.contains(made), "{text}");
+    }
     let to = World::new(2).open();
     let imported = import(&to, &text, OnConflict::Fail);
     assert_eq!((imported.created, imported.faults.len()), (102, 0));
