@@ -147,7 +147,8 @@ fn create(
             continue;
         }
         let used = SEGMENT_HEADER_BYTES as u64;
-        let log = Log::resume(storage, options, options.salt, segments, used, reserve);
+        let header = SegmentHeader::new(1, options.salt);
+        let log = Log::resume(storage, options, header, segments, used, reserve);
         return Ok(log);
     }
 }
@@ -160,10 +161,7 @@ fn create_segment(
 ) -> Result<Segment, OpenError> {
     let made = Reserve {
         storage: Arc::clone(storage),
-        header: SegmentHeader {
-            segment: 1,
-            salt: options.salt,
-        },
+        header: SegmentHeader::new(1, options.salt),
         claim: Claim::Move,
         segment: Some(sizes),
         reserve: sizes,
@@ -185,7 +183,6 @@ fn resume(
     first_needed: u32,
     counters: &mut Counters,
 ) -> Result<(Log, Option<CutTail>), OpenError> {
-    let salt = files[0].header.salt;
     let mut segments: Vec<Segment> = files.into_iter().map(|file| file.segment).collect();
     segments.truncate(last.index + 1);
     let segment = &mut segments[last.index];
@@ -198,7 +195,7 @@ fn resume(
     remove_given_up(&*storage, &mut segments, first_needed)?;
     let reserve = ensure_reserve(&*storage, options, &segments)?;
     let end = last.end as u64;
-    let log = Log::resume(storage, options, salt, segments, end, reserve);
+    let log = Log::resume(storage, options, last.header, segments, end, reserve);
     Ok((log, cut))
 }
 
