@@ -254,6 +254,15 @@ impl Engine {
         entries.map(|(index, key)| (index, key.into())).collect()
     }
 
+    /// Does what the [`Batch::index`] entries of a batch say until the next opening, and nothing
+    /// on the disk.
+    pub fn index_in_memory(&mut self, batch: &Batch) {
+        for op in batch.ops().iter().filter(|op| op.write == Write::Index) {
+            let key = &batch.payload()[op.key.clone()];
+            self.directory.set_entries(key, batch.entries(op));
+        }
+    }
+
     /// Figures of an index.
     pub fn index_stats(&self, index: IndexId) -> IndexStats {
         self.directory.index_stats(index)

@@ -26,6 +26,9 @@ pub struct OpenReport {
     pub transactions: u64,
     /// The last sequence found; everything up to it is durable now.
     pub sequence: u64,
+    /// Rows that got their index entries at this opening, because they had none or others. The
+    /// engine alone makes none.
+    pub rows_indexed: u64,
     /// The tail that was cut off, if there was one.
     pub cut: Option<CutTail>,
     /// How many tails, of this opening and earlier ones, lie aside in the directory.
@@ -80,6 +83,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options) -> Result<Opene
             clean: scan.last.is_none() || scan.closed,
             transactions: scan.transactions,
             sequence: scan.sequence,
+            rows_indexed: 0,
             cut,
             tails_kept: tails,
         },

@@ -131,6 +131,12 @@ impl Store {
         self.lock().engine.index_entries_of(key)
     }
 
+    /// Does what the [`Batch::index`] entries of a batch say until the next opening, and nothing
+    /// on the disk: for when that is full. A row that is moved or written takes its entries along.
+    pub fn index_in_memory(&self, batch: &Batch) {
+        self.lock().engine.index_in_memory(batch);
+    }
+
     /// Figures of an index.
     pub fn index_stats(&self, index: IndexId) -> IndexStats {
         self.lock().engine.index_stats(index)
