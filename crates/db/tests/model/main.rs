@@ -4,6 +4,7 @@
 mod bounds;
 mod converge;
 mod crash;
+mod filtering;
 mod finding;
 mod items;
 mod replication;
