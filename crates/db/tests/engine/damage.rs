@@ -319,7 +319,7 @@ fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Bit by bit, as the polynomial is defined: a second opinion on the table-driven one.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     let mut state = !0u32;
     for byte in bytes {
         state ^= u32::from(*byte);
