@@ -11,4 +11,5 @@ mod replication;
 mod streams;
 mod together;
 mod upgrade;
+mod versions;
 mod world;
