@@ -177,6 +177,8 @@ pub const DB_SEGMENT_BYTES_MIN: u64 = 64 << 10;
 pub const DB_TRANSACTION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one key of the engine.
 pub const DB_KEY_BYTES_MAX: usize = 4096;
+/// Entries of one row in all indexes of the engine.
+pub const DB_INDEX_ENTRIES_MAX: usize = 64;
 /// `db.cache`: bytes of values kept in memory beside the directory.
 pub const DB_CACHE_BYTES: usize = 16_000_000;
 /// Bytes that may wait for the disk; a commit beyond it waits until the disk has caught up.

@@ -51,6 +51,7 @@ mod find;
 mod index;
 mod keys;
 mod options;
+mod reindex;
 mod replicate;
 mod rows;
 mod shared;

@@ -9,4 +9,5 @@ mod items;
 mod replication;
 mod streams;
 mod together;
+mod upgrade;
 mod world;
