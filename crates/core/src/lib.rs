@@ -7,6 +7,7 @@ pub mod config;
 pub mod expr;
 pub mod ids;
 pub mod limits;
+pub mod mqtt;
 mod nearest;
 pub mod retry;
 pub mod schema;

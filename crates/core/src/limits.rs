@@ -177,6 +177,8 @@ pub const DB_SEGMENT_BYTES_MIN: u64 = 64 << 10;
 pub const DB_TRANSACTION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one key of the engine.
 pub const DB_KEY_BYTES_MAX: usize = 4096;
+/// Entries of one row in all indexes of the engine.
+pub const DB_INDEX_ENTRIES_MAX: usize = 64;
 /// `db.cache`: bytes of values kept in memory beside the directory.
 pub const DB_CACHE_BYTES: usize = 16_000_000;
 /// Bytes that may wait for the disk; a commit beyond it waits until the disk has caught up.
@@ -347,3 +349,22 @@ pub const EXPRESSION_DEPTH_MAX: usize = 64;
 pub const IMPORT_ITEM_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Rows that an export reads at once.
 pub const EXPORT_SCAN_ROWS: usize = 32;
+// MQTT: the codec.
+
+/// Length of a received packet, fixed header included, unless configured otherwise. It is checked
+/// when the first bytes are there, before room is made for the rest.
+pub const MQTT_PACKET_BYTES_MAX: usize = 256 * 1024;
+/// What the protocol can say at most about the length behind the fixed header.
+pub const MQTT_REMAINING_BYTES_MAX: usize = 268_435_455;
+/// Length of a string or of binary data, as its two bytes of length can say.
+pub const MQTT_STRING_BYTES_MAX: usize = 65_535;
+/// Length of all properties of one packet.
+pub const MQTT_PROPERTIES_BYTES_MAX: usize = 64 * 1024;
+/// User properties in one packet.
+pub const MQTT_USER_PROPERTIES_MAX: usize = 256;
+/// Topic filters in one SUBSCRIBE or UNSUBSCRIBE, and codes in their answers.
+pub const MQTT_FILTERS_MAX: usize = 1024;
+/// Levels of a topic or of a filter, so that matching has a bound.
+pub const MQTT_TOPIC_LEVELS_MAX: usize = 128;
+/// Room that a connection always keeps for reading.
+pub const MQTT_READ_BYTES: usize = 16 * 1024;

@@ -7,7 +7,7 @@ pub mod engine;
 pub mod model;
 
 pub use model::{
-    Change, ChangeKind, ChangeStream, Committed, Database, DbError, DbOpenError, Dropped,
-    Environment, Event, Export, ExportForm, Find, ImportOptions, Imported, Next, OnConflict,
-    Options, Origin, Page, Since, Stats,
+    Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError, Dropped,
+    Environment, Event, Export, ExportForm, Expression, Find, ImportOptions, Imported, Next,
+    OnConflict, Options, Origin, Page, Since, Stats,
 };

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use periwinkle_core::schema::{Hidden, Model, PropertyError, Role};
+use periwinkle_core::schema::{Hidden, Model};
 use periwinkle_core::sync::record::{ItemKey, Record};
-use periwinkle_core::value::{Map, Value};
+use periwinkle_core::value::Map;
 
 use super::database::Database;
 use super::edit::Edit;
@@ -169,7 +169,7 @@ impl Database {
             edit: Edit::default(),
         };
         let mut item = writer.new_item(&given)?;
-        self.keep_times(model, &given, &mut item)?;
+        model.keep_times(&given, &mut item)?;
         for (name, value) in foreign.into_iter().flatten() {
             // What is outside the schema belongs to whoever wrote it.
             if !model.fields().iter().any(|field| field.attribute() == name) {
@@ -185,26 +185,6 @@ impl Database {
             key,
             item,
         })
-    }
-
-    /// The times of creation and change, which every other write sets itself.
-    fn keep_times(&self, model: &Model, given: &Map, item: &mut Map) -> Result<(), PropertyError> {
-        let times = model
-            .fields()
-            .iter()
-            .filter(|field| matches!(field.role(), Role::Created | Role::Updated));
-        for field in times {
-            let Some(value) = given.get(field.name()).filter(|v| **v != Value::Null) else {
-                continue;
-            };
-            let given = Map::from([(field.name(), value.clone())]);
-            for (attribute, value) in model.conditions(&given, &self.shared.context)? {
-                if let Some(value) = value {
-                    item.insert(attribute, value);
-                }
-            }
-        }
-        Ok(())
     }
 }
 
