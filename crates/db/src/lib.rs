@@ -9,5 +9,5 @@ pub mod model;
 pub use model::{
     Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError, Dropped,
     Environment, Event, Export, ExportForm, Expression, Find, ImportOptions, Imported, Next,
-    OnConflict, Options, Origin, Page, Since, Stats,
+    OnConflict, Options, Origin, Page, Since, Stats, describe_key,
 };

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use periwinkle_core::limits::DB_COMPACT_CREDIT_BYTES_MAX;
 
+use super::backup::Snapshot;
 use super::batch::Batch;
 use super::compact::Compact;
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
@@ -196,6 +197,11 @@ impl Store {
         listener: impl Fn(DurableEvent) + Send + Sync + 'static,
     ) -> Subscription {
         self.shared().listeners.add(Arc::new(listener))
+    }
+
+    /// What is durable at this moment, for a copy or a look at every byte of it.
+    pub fn snapshot(&self) -> Snapshot {
+        self.lock().engine.snapshot()
     }
 
     /// Figures of this moment.

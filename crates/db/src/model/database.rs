@@ -250,6 +250,11 @@ impl Database {
         self.shared.store.durable_sequence()
     }
 
+    /// What is durable at this moment: for a backup while others write, or to look at every byte.
+    pub fn snapshot(&self) -> engine::Snapshot {
+        self.shared.store.snapshot()
+    }
+
     /// Figures of this moment.
     pub fn stats(&self) -> Stats {
         let state = self.shared.lock();

@@ -71,5 +71,6 @@ pub use expression::Expression;
 pub use feed::{Change, ChangeKind, ChangeStream, Event, Next, Origin, Since};
 pub use find::{Count, Find, Page};
 pub use import::{ImportOptions, Imported, OnConflict};
+pub use keys::describe_key;
 pub use options::{Environment, Options};
 pub use stats::{Dropped, Stats};

@@ -6,6 +6,7 @@
 
 mod life;
 
+mod backup;
 mod compaction;
 mod damage;
 mod faults;
