@@ -368,3 +368,22 @@ pub const MQTT_FILTERS_MAX: usize = 1024;
 pub const MQTT_TOPIC_LEVELS_MAX: usize = 128;
 /// Room that a connection always keeps for reading.
 pub const MQTT_READ_BYTES: usize = 16 * 1024;
+// AWS: signatures.
+
+/// Signing keys that are kept, one for each service and region in use.
+pub const SIGNERS_MAX: usize = 16;
+/// Data in one chunk of a body that is signed chunk by chunk, but for the last (S3: at least 8 KiB).
+pub const SIGNED_CHUNK_BYTES: usize = 64 * 1024;
+/// The smallest such chunk that S3 takes.
+pub const SIGNED_CHUNK_BYTES_MIN: usize = 8 * 1024;
+/// A body of unknown hash that is read into memory in order to be hashed, where a service wants that.
+pub const SIGNED_BODY_HELD_BYTES_MAX: u64 = 1024 * 1024;
+/// How long a presigned address may be used (SigV4: seven days).
+pub const PRESIGNED_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How far AWS lets a signature's time be from its own; what is nearer needs no correction.
+pub const SIGNING_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+// HTTP client: addresses and policies.
+
+/// The longest address that is sent or followed.
+pub const URL_BYTES_MAX: usize = 8 * 1024;
