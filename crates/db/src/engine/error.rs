@@ -22,9 +22,9 @@ pub struct Damage {
 pub enum StorageError {
     /// Another process has the database open.
     #[error(
-        "the database in {} is in use by process {}; stop it first",
+        "the database in {} is in use by {}; stop it first",
         directory.display(),
-        pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string())
+        pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
     )]
     Locked {
         /// The database directory.
@@ -134,6 +134,9 @@ pub enum CommitError {
     /// An earlier write or sync failed: nothing can be written until the database is reopened.
     #[error(transparent)]
     Failed(#[from] StoreFailure),
+    /// The database was opened for reading only.
+    #[error("the database was opened for reading only")]
+    ReadOnly,
     /// The database was closed.
     #[error("the database is closed")]
     Closed,

@@ -235,11 +235,12 @@ impl Walk {
         let sequence = self.last;
         let bytes = self.read_bytes(&name, file);
         let unreadable = self.found.damage.len() > before;
-        if is_blank(&bytes) && !unreadable {
+        let blank_behind = is_blank(bytes.get(SEGMENT_HEADER_BYTES..).unwrap_or_default());
+        let unused = file.header.is_some() && blank_behind;
+        if (unused || is_blank(&bytes)) && !unreadable {
             return;
         }
         self.end = None;
-        let blank_behind = is_blank(bytes.get(SEGMENT_HEADER_BYTES..).unwrap_or_default());
         if file.header.is_none() {
             self.report(&name, 0, "its header is not readable");
             self.end = Some(End {

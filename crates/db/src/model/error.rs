@@ -89,6 +89,9 @@ pub enum DbError {
     /// The disk refused.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
+    /// The database was opened for reading only.
+    #[error("the database is open for reading only")]
+    ReadOnly,
     /// The database was closed.
     #[error("the database is closed; the agent is stopping")]
     Closed,
@@ -109,6 +112,7 @@ impl DbError {
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
+            DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
         }
     }
@@ -137,6 +141,7 @@ impl From<CommitError> for DbError {
                     "no room to reserve {bytes} bytes; free some space, or delete rows ({source})"
                 ),
             },
+            CommitError::ReadOnly => DbError::ReadOnly,
             CommitError::Closed => DbError::Closed,
             other => DbError::Disk(other.to_string().into()),
         }

@@ -15,6 +15,7 @@ mod history;
 mod index;
 mod killed;
 mod power_cut;
+mod read_only;
 mod salvage;
 mod store;
 mod versions;

@@ -3,7 +3,7 @@
 use periwinkle_core::schema::Hidden;
 use periwinkle_core::value::{Map, Value, json};
 use periwinkle_db::model::transfer::{Reader, Row};
-use periwinkle_db::{Database, ExportForm, Find, ImportOptions, Imported, OnConflict};
+use periwinkle_db::{Database, DbError, ExportForm, Find, ImportOptions, Imported, OnConflict};
 
 use crate::world::{World, props};
 
@@ -248,4 +248,25 @@ fn an_item_beyond_the_bound_is_a_fault_of_its_row() {
     };
     let imported = db.import(&[row], ImportOptions::default()).unwrap();
     assert_eq!(imported.faults[0].1.kind(), "too_large");
+}
+
+#[test]
+fn a_database_that_is_open_for_reading_answers_and_refuses_writes() {
+    let world = World::new(1);
+    let db = world.open();
+    db.create("Setting", &props(r#"{"id":"a","value":"1"}"#))
+        .unwrap();
+    let refused = |error: DbError| assert_eq!(error.kind(), "read_only", "{error}");
+    db.close().unwrap();
+    let before = world.disk.files();
+    let db = world.open_read_only();
+    let items = db.find("Setting", &Map::new(), &Find::new()).unwrap().items;
+    assert_eq!(items.len(), 1);
+    assert_eq!(db.stats().queue.rows, 1);
+    refused(db.create("Setting", &props(r#"{"id":"b"}"#)).unwrap_err());
+    refused(db.remove("Setting", &props(r#"{"id":"a"}"#)).unwrap_err());
+    let row = rows("{\"model\":\"Setting\",\"item\":{\"id\":\"b\"}}");
+    refused(db.import(&row, ImportOptions::default()).unwrap_err());
+    db.close().unwrap();
+    assert_eq!(world.disk.files(), before);
 }
