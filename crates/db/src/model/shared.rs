@@ -9,12 +9,14 @@ use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::Map;
 
+use super::checks::Checks;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
 use super::index::{Index, RowFacts};
 use super::keys;
 use super::options::Environment;
+use super::reentry::Reentry;
 use super::rows::DroppedRows;
 use crate::engine::{self, Durability, Order, Store, Subscription};
 
@@ -26,6 +28,8 @@ pub(super) struct Shared {
     pub(super) environment: Arc<dyn Environment>,
     /// Held by whoever writes, from reading to committing. Never taken on the storage thread.
     pub(super) state: Mutex<State>,
+    pub(super) reentry: Reentry,
+    pub(super) checks: Checks,
     pub(super) feed: Arc<Feed>,
     pub(super) _subscription: Subscription,
 }
@@ -38,9 +42,31 @@ pub(super) struct State {
 }
 
 impl Shared {
+    /// The lock of whoever writes; refused to code that runs under it already.
+    pub(super) fn write_lock(&self) -> Result<MutexGuard<'_, State>, DbError> {
+        self.reentry.check()?;
+        Ok(self.lock())
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        assert!(
+            self.reentry.check().is_ok(),
+            "a transaction or a check asked for what only the end of it can give"
+        );
         // Index and counts change only after a commit, in calls that cannot panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The model of that name, if programs here may write it.
+    pub(super) fn writable(&self, model: &str) -> Result<&Model, DbError> {
+        let model = self.schema.model(model)?;
+        let direction = model.direction();
+        if direction.is_down() && !direction.is_up() {
+            return Err(DbError::ReadOnlyModel {
+                model: model.name().to_owned(),
+            });
+        }
+        Ok(model)
     }
 
     /// The record of `key`, as committed; an empty one if there is none.
@@ -72,9 +98,11 @@ impl Shared {
         edit: Edit,
         durability: Durability,
     ) -> Result<engine::Committed, DbError> {
-        let committed = self.store.commit(&edit.batch, durability)?;
+        let dropped = edit.dropped.clone();
+        let (batch, touched) = edit.seal(self);
+        let committed = self.store.commit(&batch, durability)?;
         let mut told = Vec::new();
-        for touched in edit.touched {
+        for touched in touched {
             let sequence = committed.sequence;
             state.index.set(&touched.key, touched.facts, sequence);
             if let Some(model) = &touched.model {
@@ -86,7 +114,7 @@ impl Shared {
                 told.push(entry);
             }
         }
-        if let Some(dropped) = edit.dropped {
+        if let Some(dropped) = dropped {
             state.dropped = dropped;
         }
         self.feed.push(told);

@@ -11,3 +11,4 @@ mod replication;
 mod streams;
 mod together;
 mod world;
+mod writing;
