@@ -212,6 +212,10 @@ pub const CHANGES_KEPT_MAX: usize = 4_096;
 pub const CHANGES_KEPT_BYTES_MAX: usize = 1 << 20;
 /// Rows that one write drops to keep a model within its `rows_max`.
 pub const DROPPED_ROWS_PER_WRITE_MAX: usize = 16;
+/// Writes of one transaction: all others wait for it.
+pub const TRANSACTION_WRITES_MAX: usize = 1_000;
+/// Items that one call reads by their keys.
+pub const BATCH_GET_ITEMS_MAX: usize = 1_000;
 // Users, logins and sessions.
 
 /// The longest name of a user.
