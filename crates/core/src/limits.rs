@@ -354,3 +354,12 @@ pub const SIGNING_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// The longest address that is sent or followed.
 pub const URL_BYTES_MAX: usize = 8 * 1024;
+
+// AWS: answers and calls.
+
+/// Length of an XML answer: a page of S3 holds 1,000 keys of 1,024 bytes, encoded.
+pub const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Nesting of an XML answer.
+pub const XML_DEPTH_MAX: usize = 32;
+/// Elements of an XML answer.
+pub const XML_ELEMENTS_MAX: usize = 100_000;

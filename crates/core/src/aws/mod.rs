@@ -7,6 +7,7 @@ mod credentials;
 pub mod dynamodb;
 mod error;
 pub mod sigv4;
+pub mod wire;
 
 pub use credentials::Credentials;
 pub use error::{CancelReason, Effect, Remedy, ServiceError, ServiceErrorKind};
