@@ -6,6 +6,7 @@ pub mod checksum;
 mod credentials;
 pub mod dynamodb;
 mod error;
+pub mod s3;
 pub mod sigv4;
 pub mod wire;
 
