@@ -193,6 +193,9 @@ pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// Key files that a close makes before the log is closed; the next opening reads the segments that
+/// are left, and makes theirs.
+pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
 

@@ -25,6 +25,14 @@ pub(crate) struct Position {
 }
 
 impl Tree {
+    /// The list of ids that are in order already.
+    pub(crate) fn from_sorted(ids: &[u32]) -> Tree {
+        Tree {
+            chunks: ids.chunks(CHUNK_IDS_MAX).map(<[u32]>::to_vec).collect(),
+            len: ids.len(),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -185,6 +193,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_sorted_load_is_the_same_list() {
+        let ids: Vec<u32> = (0..1_000).map(|id| id * 2).collect();
+        let mut tree = Tree::from_sorted(&ids);
+        assert!(tree.chunks.iter().flatten().eq(&ids));
+        tree.insert(at(&tree, 501).unwrap_err(), 501);
+        assert_eq!(tree.get(at(&tree, 501).unwrap()), 501);
+        assert_eq!(tree.len(), 1_001);
+        assert!(at(&Tree::from_sorted(&[]), 1).is_err());
     }
 
     #[test]
