@@ -16,3 +16,4 @@ mod killed;
 mod power_cut;
 mod salvage;
 mod store;
+mod versions;
