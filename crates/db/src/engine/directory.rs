@@ -109,7 +109,7 @@ impl Directory {
         indexes: Indexes,
     ) -> Directory {
         let mut directory = Directory {
-            keys: Tree::from_sorted(ids),
+            keys: Tree::from_sorted(ids, |id| &rows[id].key),
             rows,
             indexes,
             cache: Cache::new(cache_bytes),
@@ -204,7 +204,7 @@ impl Directory {
             }
             Err(position) => {
                 let id = self.rows.insert(Row::new(key.into(), place));
-                self.keys.insert(position, id);
+                self.keys.insert(position, id, |id| &self.rows[id].key);
                 id
             }
         };
@@ -238,7 +238,7 @@ impl Directory {
         let Ok(position) = self.search(key) else {
             return;
         };
-        let id = self.keys.remove(position);
+        let id = self.keys.remove(position, |id| &self.rows[id].key);
         self.discount(id);
         self.indexes.take(&self.rows, id, Entries::NONE, true);
         let row = &mut self.rows[id];
@@ -293,9 +293,7 @@ impl Directory {
     }
 
     fn ids(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<u32> {
-        let key = |id| &self.rows[id].key[..];
-        let start = self.keys.first_not(|id| range.begins_behind(key(id)));
-        let end = self.keys.first_not(|id| !range.ends_before(key(id)));
+        let (start, end) = range.within(&self.keys, |id| &self.rows[id].key);
         let ids = self.keys.ids(start, end);
         match order {
             Order::Forward => ids.take(limit).collect(),
@@ -304,7 +302,7 @@ impl Directory {
     }
 
     fn search(&self, key: &[u8]) -> Result<Position, Position> {
-        self.keys.search(|id| self.rows[id].key[..].cmp(key))
+        self.keys.search(key, |id| self.rows[id].key[..].cmp(key))
     }
 
     fn id_of(&self, key: &[u8]) -> Option<u32> {

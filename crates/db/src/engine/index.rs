@@ -91,7 +91,7 @@ impl Indexes {
                 chain.entries = id;
                 ids.push(id);
             }
-            let tree = Tree::from_sorted(&ids);
+            let tree = Tree::from_sorted(&ids, |id| &entries[id].key);
             by_id.insert(of_one[0].0, OneIndex { tree, value_bytes });
         }
         Indexes { entries, by_id }
@@ -144,10 +144,10 @@ impl Indexes {
         self.by_id.entry(index).or_default();
         let place = place(&self.entries[id], rows);
         let tree = &self.by_id[&index].tree;
-        let found = tree.search(|other| self.compare(rows, other, place));
+        let found = tree.search(place.0, |other| self.compare(rows, other, place));
         let position = found.expect_err("a row has each entry once");
         let index = self.by_id.get_mut(&index).expect("it was made above");
-        index.tree.insert(position, id);
+        index.tree.insert(position, id, |id| &self.entries[id].key);
         index.value_bytes += u64::from(rows[row].length);
         id
     }
@@ -182,10 +182,10 @@ impl Indexes {
         let IndexEntry { index, row, .. } = self.entries[id];
         let place = place(&self.entries[id], rows);
         let tree = &self.by_id[&index].tree;
-        let found = tree.search(|other| self.compare(rows, other, place));
+        let found = tree.search(place.0, |other| self.compare(rows, other, place));
         let position = found.expect("each entry of a row is in the tree of its index");
         let one = self.by_id.get_mut(&index).expect("it was there");
-        one.tree.remove(position);
+        one.tree.remove(position, |id| &self.entries[id].key);
         one.value_bytes -= u64::from(rows[row].length);
         if one.tree.len() == 0 {
             self.by_id.remove(&index);
@@ -238,9 +238,7 @@ impl Indexes {
         tree: &Tree,
         range: &IndexRange,
     ) -> (Position, Position) {
-        let key = |id: u32| &self.entries[id].key[..];
-        let start = tree.first_not(|id| range.keys.begins_behind(key(id)));
-        let end = tree.first_not(|id| !range.keys.ends_before(key(id)));
+        let (start, end) = range.keys.within(tree, |id| &self.entries[id].key);
         let Some((position, order)) = &range.behind else {
             return (start, end);
         };
@@ -248,11 +246,11 @@ impl Indexes {
         let compare = |id| self.compare(rows, id, place);
         match order {
             Order::Forward => {
-                let behind = tree.first_not(|id| compare(id) != Ordering::Greater);
+                let behind = tree.first_not(place.0, |id| compare(id) != Ordering::Greater);
                 (start.max(behind), end)
             }
             Order::Reverse => {
-                let before = tree.first_not(|id| compare(id) == Ordering::Less);
+                let before = tree.first_not(place.0, |id| compare(id) == Ordering::Less);
                 (start, end.min(before))
             }
         }
