@@ -14,6 +14,7 @@ mod setup;
 mod status;
 #[cfg(feature = "sync")]
 mod sync;
+mod transaction;
 mod users;
 
 use std::sync::Arc;
@@ -98,6 +99,7 @@ fn data_routes(api: DataApi) -> Router {
                 .put(data::upsert)
                 .delete(data::remove),
         )
+        .route("/transaction", post(transaction::run))
         .route("/database", get(database::stats))
         .route("/database/export", get(database::export))
         .route("/database/import", post(database::import))

@@ -63,6 +63,7 @@ impl Engine {
                 kind: FrameKind::Close,
                 sequence: self.durable + 1,
                 synced: self.durable,
+                crc: 0,
                 payload: &[],
             };
             close.encode(last.header, &mut last.end);

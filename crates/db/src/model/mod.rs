@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+mod checks;
 mod database;
 mod edit;
 mod error;
@@ -54,16 +55,20 @@ mod import;
 mod index;
 mod keys;
 mod options;
+mod reentry;
 mod reindex;
 mod replicate;
 mod rows;
 mod shared;
 mod stats;
 mod token;
+mod transaction;
 pub mod transfer;
 mod window;
+mod write;
 mod writer;
 
+pub use checks::{Proposed, Refusal};
 pub use database::{Committed, Database};
 pub use error::{DbError, DbOpenError};
 pub use export::{Export, ExportForm};
@@ -74,3 +79,5 @@ pub use import::{ImportOptions, Imported, OnConflict};
 pub use keys::describe_key;
 pub use options::{Environment, Options};
 pub use stats::{Dropped, Stats};
+pub use transaction::{Transacted, Transaction};
+pub use write::Write;

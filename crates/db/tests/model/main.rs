@@ -14,3 +14,4 @@ mod transfer;
 mod upgrade;
 mod versions;
 mod world;
+mod writing;
