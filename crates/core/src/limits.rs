@@ -193,6 +193,9 @@ pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// Key files that a close makes before the log is closed; the next opening reads the segments that
+/// are left, and makes theirs.
+pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
 
@@ -212,6 +215,10 @@ pub const CHANGES_KEPT_MAX: usize = 4_096;
 pub const CHANGES_KEPT_BYTES_MAX: usize = 1 << 20;
 /// Rows that one write drops to keep a model within its `rows_max`.
 pub const DROPPED_ROWS_PER_WRITE_MAX: usize = 16;
+/// Writes of one transaction: all others wait for it.
+pub const TRANSACTION_WRITES_MAX: usize = 1_000;
+/// Items that one call reads by their keys.
+pub const BATCH_GET_ITEMS_MAX: usize = 1_000;
 // Users, logins and sessions.
 
 /// The longest name of a user.
@@ -375,3 +382,47 @@ pub const SIGNING_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// The longest address that is sent or followed.
 pub const URL_BYTES_MAX: usize = 8 * 1024;
+
+// AWS: answers and calls.
+
+/// Length of an XML answer: a page of S3 holds 1,000 keys of 1,024 bytes, encoded.
+pub const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Nesting of an XML answer.
+pub const XML_DEPTH_MAX: usize = 32;
+/// Elements of an XML answer.
+pub const XML_ELEMENTS_MAX: usize = 100_000;
+
+// S3 ("Amazon S3 multipart upload limits"), checked before a request leaves.
+
+/// Length of an object's key.
+pub const S3_KEY_BYTES_MAX: usize = 1024;
+/// Length of a bucket's name.
+pub const S3_BUCKET_BYTES_MAX: usize = 63;
+/// Names and values of an object's metadata together.
+pub const S3_METADATA_BYTES_MAX: usize = 2048;
+/// An object that is written in one request.
+pub const S3_PUT_BYTES_MAX: u64 = 5 << 30;
+/// An object in parts: as many as there may be, as large as they may be.
+pub const S3_OBJECT_BYTES_MAX: u64 = 10_000 * (5 << 30);
+/// A part, but for the last one, which may be smaller.
+pub const S3_PART_BYTES_MIN: u64 = 5 << 20;
+/// A part.
+pub const S3_PART_BYTES_MAX: u64 = 5 << 30;
+/// Parts of an object.
+pub const S3_PARTS_MAX: u32 = 10_000;
+/// The length from which an object is uploaded in parts, and of a part as long as few are enough.
+pub const UPLOAD_PART_BYTES: u64 = 8 << 20;
+/// Parts of one upload on their way at once.
+pub const UPLOAD_PARALLEL_PARTS_MAX: u32 = 4;
+/// Bytes of parts on their way at once, unless one part alone is larger.
+pub const UPLOAD_FLIGHT_BYTES_MAX: u64 = 32 << 20;
+/// Failures in a row after which an upload pauses and leaves its place to others.
+pub const UPLOAD_FAILURES_MAX: u32 = 12;
+/// How often an upload that S3 lost is begun anew.
+pub const UPLOAD_RESTARTS_MAX: u32 = 3;
+/// Limit of the first pause after a failure; it doubles with each one that follows.
+pub const UPLOAD_BACKOFF_MIN: Duration = Duration::from_millis(500);
+/// Limit of the longest pause after a failure.
+pub const UPLOAD_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Failures within this time shrink the number of parts on their way once.
+pub const UPLOAD_THROTTLE_COOLDOWN: Duration = Duration::from_secs(2);

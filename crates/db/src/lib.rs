@@ -8,5 +8,6 @@ pub mod model;
 
 pub use model::{
     Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError, Dropped,
-    Environment, Event, Expression, Find, Next, Options, Origin, Page, Since, Stats,
+    Environment, Event, Expression, Find, Next, Options, Origin, Page, Proposed, Refusal, Since,
+    Stats, Transacted, Transaction, Write,
 };

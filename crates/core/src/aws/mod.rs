@@ -6,7 +6,9 @@ pub mod checksum;
 mod credentials;
 pub mod dynamodb;
 mod error;
+pub mod s3;
 pub mod sigv4;
+pub mod wire;
 
 pub use credentials::Credentials;
 pub use error::{CancelReason, Effect, Remedy, ServiceError, ServiceErrorKind};

@@ -41,7 +41,7 @@ pub(crate) struct Row {
 pub(crate) type Rows = Slab<Row>;
 
 impl Row {
-    fn new(key: Box<[u8]>, place: Place) -> Row {
+    pub(crate) fn new(key: Box<[u8]>, place: Place) -> Row {
         Row {
             key,
             segment: place.segment,
@@ -51,6 +51,16 @@ impl Row {
             sequence: place.sequence,
             entries: NO_ENTRY,
         }
+    }
+
+    /// What orders rows with the same key in an index.
+    pub(crate) fn order(&self, index: IndexId) -> (u64, &[u8]) {
+        let sequence = if index.is_by_sequence() {
+            self.sequence
+        } else {
+            0
+        };
+        (sequence, &self.key)
     }
 
     fn place(&self) -> Place {
@@ -91,16 +101,26 @@ pub(crate) struct Found {
 }
 
 impl Directory {
-    pub(crate) fn new(cache_bytes: usize) -> Directory {
-        Directory {
-            keys: Tree::default(),
-            rows: Slab::default(),
-            indexes: Indexes::default(),
+    /// A directory of these rows, whose ids are given in the order of their keys.
+    pub(crate) fn loaded(
+        cache_bytes: usize,
+        rows: Rows,
+        ids: &[u32],
+        indexes: Indexes,
+    ) -> Directory {
+        let mut directory = Directory {
+            keys: Tree::from_sorted(ids, |id| &rows[id].key),
+            rows,
+            indexes,
             cache: Cache::new(cache_bytes),
             live_bytes: 0,
             needed: BTreeMap::new(),
             needed_bytes: 0,
+        };
+        for id in ids {
+            directory.count(*id);
         }
+        directory
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -23,7 +23,7 @@ impl IndexId {
     /// The last index that is ordered by sequence.
     pub const BY_SEQUENCE_MAX: IndexId = IndexId(15);
 
-    fn is_by_sequence(self) -> bool {
+    pub(crate) fn is_by_sequence(self) -> bool {
         self <= IndexId::BY_SEQUENCE_MAX
     }
 }
@@ -72,6 +72,31 @@ pub(crate) struct IndexHit {
 type Place<'a> = (&'a [u8], u64, &'a [u8]);
 
 impl Indexes {
+    /// The indexes with these entries, which are in order, each of them once.
+    pub(crate) fn loaded(rows: &mut Rows, sorted: &[(IndexId, &[u8], u32)]) -> Indexes {
+        let mut entries = Slab::with_capacity(sorted.len());
+        let mut by_id = BTreeMap::new();
+        for of_one in sorted.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let mut value_bytes = 0;
+            let mut ids = Vec::with_capacity(of_one.len());
+            for &(index, key, row) in of_one {
+                let chain = &mut rows[row];
+                value_bytes += u64::from(chain.length);
+                let id = entries.insert(IndexEntry {
+                    key: key.into(),
+                    row,
+                    next: chain.entries,
+                    index,
+                });
+                chain.entries = id;
+                ids.push(id);
+            }
+            let tree = Tree::from_sorted(&ids, |id| &entries[id].key);
+            by_id.insert(of_one[0].0, OneIndex { tree, value_bytes });
+        }
+        Indexes { entries, by_id }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_id.values().map(|index| index.tree.len()).sum()
     }
@@ -242,13 +267,8 @@ impl Indexes {
 }
 
 fn place<'a>(entry: &'a IndexEntry, rows: &'a Rows) -> Place<'a> {
-    let row = &rows[entry.row];
-    let sequence = if entry.index.is_by_sequence() {
-        row.sequence
-    } else {
-        0
-    };
-    (&entry.key, sequence, &row.key)
+    let (sequence, key) = rows[entry.row].order(entry.index);
+    (&entry.key, sequence, key)
 }
 
 impl IndexPosition {

@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+mod checks;
 mod database;
 mod edit;
 mod error;
@@ -52,15 +53,19 @@ mod find;
 mod index;
 mod keys;
 mod options;
+mod reentry;
 mod reindex;
 mod replicate;
 mod rows;
 mod shared;
 mod stats;
 mod token;
+mod transaction;
 mod window;
+mod write;
 mod writer;
 
+pub use checks::{Proposed, Refusal};
 pub use database::{Committed, Database};
 pub use error::{DbError, DbOpenError};
 pub use expression::Expression;
@@ -68,3 +73,5 @@ pub use feed::{Change, ChangeKind, ChangeStream, Event, Next, Origin, Since};
 pub use find::{Count, Find, Page};
 pub use options::{Environment, Options};
 pub use stats::{Dropped, Stats};
+pub use transaction::{Transacted, Transaction};
+pub use write::Write;

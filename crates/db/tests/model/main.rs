@@ -13,3 +13,4 @@ mod together;
 mod upgrade;
 mod versions;
 mod world;
+mod writing;
