@@ -236,15 +236,15 @@ mod tests {
     }
 
     #[test]
-    fn iso_text_is_that_of_a_calendar_library_on_every_day() {
+    fn iso_text_is_that_of_a_calendar_library_through_all_years() {
         let first = -62_167_219_200_000; // 0000-01-01
         let last = 253_402_300_799_999; // 9999-12-31, the last millisecond
-        for day in 0..=(last - first) / 86_400_000 {
+        for day in (0..=(last - first) / 86_400_000).step_by(5) {
             // Another time on each day.
             let at = UnixMillis((first + day * 86_400_000 + day * 7_919 % 86_400_000).min(last));
             let text = at.iso();
             // The library ends a day earlier, so that it can hold every zone's time.
-            if let (0, Ok(stamp)) = (day % 101, jiff::Timestamp::from_millisecond(at.0)) {
+            if let (0, Ok(stamp)) = (day % 7, jiff::Timestamp::from_millisecond(at.0)) {
                 assert_eq!(text, format!("{stamp:.3}"));
             }
             assert_eq!(UnixMillis::parse_iso(&text), Some(at), "{text}");
