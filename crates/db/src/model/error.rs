@@ -6,6 +6,7 @@ use periwinkle_core::expr::{ExpressionError, UpdateError};
 use periwinkle_core::schema::{ApplyError, Model, PropertyError};
 use periwinkle_core::sync::record::{ItemKey, RecordError};
 use periwinkle_core::value::Map;
+use periwinkle_core::value::typed::TypedError;
 
 use crate::engine::{self, CommitError, Damage, ReadError, StoreFailure};
 
@@ -31,6 +32,16 @@ pub enum DbError {
         model: String,
         /// The values of the key, as in a path.
         key: String,
+    },
+    /// A thing of the program's type and an item do not fit together.
+    #[error("{model}: {source}")]
+    Typed {
+        /// The model.
+        model: String,
+        /// The path of the field.
+        field: String,
+        /// What does not fit.
+        source: TypedError,
     },
     /// The item is too large to be stored.
     #[error("the {model} has {bytes} bytes; the most is {bytes_max}: shorten it or split it")]
@@ -150,6 +161,7 @@ impl DbError {
             DbError::Property(error) => error.kind(),
             DbError::Exists { .. } => "exists",
             DbError::NotFound { .. } => "not_found",
+            DbError::Typed { .. } => "wrong_type",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
             DbError::Full { .. } => "full",
@@ -172,6 +184,9 @@ impl DbError {
     pub fn field(&self) -> Option<&str> {
         match self {
             DbError::Property(error) => error.field(),
+            DbError::Typed { field, .. } => Some(field)
+                .filter(|field| !field.is_empty())
+                .map(String::as_str),
             DbError::Expression { role, .. } => Some(role),
             DbError::NotUnique { field, .. } => Some(field),
             DbError::Refused { field, .. } => field.as_deref(),

@@ -10,5 +10,6 @@ mod items;
 mod replication;
 mod streams;
 mod together;
+mod typed;
 mod world;
 mod writing;
