@@ -177,6 +177,8 @@ pub const DB_SEGMENT_BYTES_MIN: u64 = 64 << 10;
 pub const DB_TRANSACTION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one key of the engine.
 pub const DB_KEY_BYTES_MAX: usize = 4096;
+/// Entries of one row in all indexes of the engine.
+pub const DB_INDEX_ENTRIES_MAX: usize = 64;
 /// `db.cache`: bytes of values kept in memory beside the directory.
 pub const DB_CACHE_BYTES: usize = 16_000_000;
 /// Bytes that may wait for the disk; a commit beyond it waits until the disk has caught up.
@@ -191,6 +193,9 @@ pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// Key files that a close makes before the log is closed; the next opening reads the segments that
+/// are left, and makes theirs.
+pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
 
@@ -338,3 +343,86 @@ pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Nesting of parentheses, functions and `NOT` in an expression, so that none can exhaust the stack.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
+
+// MQTT: the codec.
+
+/// Length of a received packet, fixed header included, unless configured otherwise. It is checked
+/// when the first bytes are there, before room is made for the rest.
+pub const MQTT_PACKET_BYTES_MAX: usize = 256 * 1024;
+/// What the protocol can say at most about the length behind the fixed header.
+pub const MQTT_REMAINING_BYTES_MAX: usize = 268_435_455;
+/// Length of a string or of binary data, as its two bytes of length can say.
+pub const MQTT_STRING_BYTES_MAX: usize = 65_535;
+/// Length of all properties of one packet.
+pub const MQTT_PROPERTIES_BYTES_MAX: usize = 64 * 1024;
+/// User properties in one packet.
+pub const MQTT_USER_PROPERTIES_MAX: usize = 256;
+/// Topic filters in one SUBSCRIBE or UNSUBSCRIBE, and codes in their answers.
+pub const MQTT_FILTERS_MAX: usize = 1024;
+/// Levels of a topic or of a filter, so that matching has a bound.
+pub const MQTT_TOPIC_LEVELS_MAX: usize = 128;
+/// Room that a connection always keeps for reading.
+pub const MQTT_READ_BYTES: usize = 16 * 1024;
+// AWS: signatures.
+
+/// Signing keys that are kept, one for each service and region in use.
+pub const SIGNERS_MAX: usize = 16;
+/// Data in one chunk of a body that is signed chunk by chunk, but for the last (S3: at least 8 KiB).
+pub const SIGNED_CHUNK_BYTES: usize = 64 * 1024;
+/// The smallest such chunk that S3 takes.
+pub const SIGNED_CHUNK_BYTES_MIN: usize = 8 * 1024;
+/// A body of unknown hash that is read into memory in order to be hashed, where a service wants that.
+pub const SIGNED_BODY_HELD_BYTES_MAX: u64 = 1024 * 1024;
+/// How long a presigned address may be used (SigV4: seven days).
+pub const PRESIGNED_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How far AWS lets a signature's time be from its own; what is nearer needs no correction.
+pub const SIGNING_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+// HTTP client: addresses and policies.
+
+/// The longest address that is sent or followed.
+pub const URL_BYTES_MAX: usize = 8 * 1024;
+
+// AWS: answers and calls.
+
+/// Length of an XML answer: a page of S3 holds 1,000 keys of 1,024 bytes, encoded.
+pub const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Nesting of an XML answer.
+pub const XML_DEPTH_MAX: usize = 32;
+/// Elements of an XML answer.
+pub const XML_ELEMENTS_MAX: usize = 100_000;
+
+// S3 ("Amazon S3 multipart upload limits"), checked before a request leaves.
+
+/// Length of an object's key.
+pub const S3_KEY_BYTES_MAX: usize = 1024;
+/// Length of a bucket's name.
+pub const S3_BUCKET_BYTES_MAX: usize = 63;
+/// Names and values of an object's metadata together.
+pub const S3_METADATA_BYTES_MAX: usize = 2048;
+/// An object that is written in one request.
+pub const S3_PUT_BYTES_MAX: u64 = 5 << 30;
+/// An object in parts: as many as there may be, as large as they may be.
+pub const S3_OBJECT_BYTES_MAX: u64 = 10_000 * (5 << 30);
+/// A part, but for the last one, which may be smaller.
+pub const S3_PART_BYTES_MIN: u64 = 5 << 20;
+/// A part.
+pub const S3_PART_BYTES_MAX: u64 = 5 << 30;
+/// Parts of an object.
+pub const S3_PARTS_MAX: u32 = 10_000;
+/// The length from which an object is uploaded in parts, and of a part as long as few are enough.
+pub const UPLOAD_PART_BYTES: u64 = 8 << 20;
+/// Parts of one upload on their way at once.
+pub const UPLOAD_PARALLEL_PARTS_MAX: u32 = 4;
+/// Bytes of parts on their way at once, unless one part alone is larger.
+pub const UPLOAD_FLIGHT_BYTES_MAX: u64 = 32 << 20;
+/// Failures in a row after which an upload pauses and leaves its place to others.
+pub const UPLOAD_FAILURES_MAX: u32 = 12;
+/// How often an upload that S3 lost is begun anew.
+pub const UPLOAD_RESTARTS_MAX: u32 = 3;
+/// Limit of the first pause after a failure; it doubles with each one that follows.
+pub const UPLOAD_BACKOFF_MIN: Duration = Duration::from_millis(500);
+/// Limit of the longest pause after a failure.
+pub const UPLOAD_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Failures within this time shrink the number of parts on their way once.
+pub const UPLOAD_THROTTLE_COOLDOWN: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use periwinkle_core::sync::record::{ItemKey, Record, same_content};
 use periwinkle_core::value::Map;
 
 use super::feed::{Entry, Origin};
-use super::index::RowFacts;
+use super::index;
 use super::keys;
 use super::rows::DroppedRows;
 use super::shared::Shared;
@@ -41,10 +41,9 @@ pub(super) struct Row {
 
 /// A row that a frame has written.
 pub(super) struct Touched {
-    pub(super) key: ItemKey,
     pub(super) model: Option<String>,
     pub(super) was_live: bool,
-    pub(super) facts: RowFacts,
+    pub(super) is_live: bool,
     /// What streams tell of it; `None` when programs see no difference.
     pub(super) told: Option<Entry>,
 }
@@ -109,9 +108,10 @@ impl Edit {
                 batch.delete(&key);
             } else {
                 row.after.encode(&mut value);
-                batch.put(&key, &value);
+                let entries = index::entries_of(&row.after);
+                batch.put_indexed(&key, &value, &index::borrowed(&entries));
             }
-            touched.push(row.touched(shared, value.len()));
+            touched.push(row.touched(shared));
         }
         (batch, touched)
     }
@@ -151,8 +151,8 @@ impl Edit {
 }
 
 impl Row {
-    fn touched(self, shared: &Shared, bytes: usize) -> Touched {
-        let facts = RowFacts::of(&self.after, bytes);
+    fn touched(self, shared: &Shared) -> Touched {
+        let is_live = self.after.item.is_some();
         let was_live = self.before.item.is_some();
         let told = if same_content(self.before.item.as_ref(), self.after.item.as_ref()) {
             None
@@ -160,10 +160,9 @@ impl Row {
             entry(shared, self.before.item, self.after.item, self.origin)
         };
         Touched {
-            key: self.key,
             model: self.model,
             was_live,
-            facts,
+            is_live,
             told,
         }
     }

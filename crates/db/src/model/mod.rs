@@ -54,6 +54,7 @@ mod index;
 mod keys;
 mod options;
 mod reentry;
+mod reindex;
 mod replicate;
 mod rows;
 mod shared;

@@ -47,7 +47,7 @@ impl Writer<'_> {
             return Ok(None);
         };
         let balance = self.edit.balance(model.name()) + 1;
-        let rows = self.state.index.rows(model.name());
+        let rows = self.state.counts.of(model.name());
         let rows = rows.saturating_add_signed(balance);
         let excess = rows.saturating_sub(rows_max);
         if excess == 0 {

@@ -11,5 +11,7 @@ mod replication;
 mod streams;
 mod together;
 mod typed;
+mod upgrade;
+mod versions;
 mod world;
 mod writing;
