@@ -8,6 +8,7 @@ pub mod expr;
 pub mod fetch;
 pub mod ids;
 pub mod limits;
+pub mod mqtt;
 mod nearest;
 pub mod retry;
 pub mod schema;

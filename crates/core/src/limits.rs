@@ -177,6 +177,8 @@ pub const DB_SEGMENT_BYTES_MIN: u64 = 64 << 10;
 pub const DB_TRANSACTION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one key of the engine.
 pub const DB_KEY_BYTES_MAX: usize = 4096;
+/// Entries of one row in all indexes of the engine.
+pub const DB_INDEX_ENTRIES_MAX: usize = 64;
 /// `db.cache`: bytes of values kept in memory beside the directory.
 pub const DB_CACHE_BYTES: usize = 16_000_000;
 /// Bytes that may wait for the disk; a commit beyond it waits until the disk has caught up.
@@ -191,6 +193,9 @@ pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// Key files that a close makes before the log is closed; the next opening reads the segments that
+/// are left, and makes theirs.
+pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
 
@@ -210,6 +215,10 @@ pub const CHANGES_KEPT_MAX: usize = 4_096;
 pub const CHANGES_KEPT_BYTES_MAX: usize = 1 << 20;
 /// Rows that one write drops to keep a model within its `rows_max`.
 pub const DROPPED_ROWS_PER_WRITE_MAX: usize = 16;
+/// Writes of one transaction: all others wait for it.
+pub const TRANSACTION_WRITES_MAX: usize = 1_000;
+/// Items that one call reads by their keys.
+pub const BATCH_GET_ITEMS_MAX: usize = 1_000;
 // Users, logins and sessions.
 
 /// The longest name of a user.
@@ -335,6 +344,25 @@ pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Nesting of parentheses, functions and `NOT` in an expression, so that none can exhaust the stack.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
 
+// MQTT: the codec.
+
+/// Length of a received packet, fixed header included, unless configured otherwise. It is checked
+/// when the first bytes are there, before room is made for the rest.
+pub const MQTT_PACKET_BYTES_MAX: usize = 256 * 1024;
+/// What the protocol can say at most about the length behind the fixed header.
+pub const MQTT_REMAINING_BYTES_MAX: usize = 268_435_455;
+/// Length of a string or of binary data, as its two bytes of length can say.
+pub const MQTT_STRING_BYTES_MAX: usize = 65_535;
+/// Length of all properties of one packet.
+pub const MQTT_PROPERTIES_BYTES_MAX: usize = 64 * 1024;
+/// User properties in one packet.
+pub const MQTT_USER_PROPERTIES_MAX: usize = 256;
+/// Topic filters in one SUBSCRIBE or UNSUBSCRIBE, and codes in their answers.
+pub const MQTT_FILTERS_MAX: usize = 1024;
+/// Levels of a topic or of a filter, so that matching has a bound.
+pub const MQTT_TOPIC_LEVELS_MAX: usize = 128;
+/// Room that a connection always keeps for reading.
+pub const MQTT_READ_BYTES: usize = 16 * 1024;
 // AWS: signatures.
 
 /// Signing keys that are kept, one for each service and region in use.

@@ -5,6 +5,7 @@ mod agent;
 mod client;
 #[cfg(feature = "sync")]
 mod counterparts;
+mod data;
 mod eventually;
 #[cfg(feature = "sync")]
 mod expressions;

@@ -5,16 +5,22 @@
 //! that a delete hides was appended before it, so it lies in the same segment or in an older
 //! one, and of those there is none. Hence tombstones are never moved; they go with their segment,
 //! and a removal is on the disk before the next one begins.
+//!
+//! A moved row takes its index entries along, as they are at that moment. So a frame that only
+//! changed the entries of a row need not be moved: the row's value was appended before it, and
+//! when its segment is the oldest, that value was written or moved again behind it, with the
+//! entries that count.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::batch::{PayloadFault, VALUE_CRC_BYTES, decode_ops};
+use super::batch::{PayloadFault, VALUE_CRC_BYTES, Write, decode_ops, encoded_entries};
 use super::directory::Place;
 use super::error::{Damage, ReadError, StoreFailure};
 use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes,
 };
+use super::key_file::key_file_name;
 use super::log::{Segment, segment_name};
 use super::machine::{Engine, State};
 use super::moves::{Move, Moves, decode_moves};
@@ -72,7 +78,7 @@ enum Step {
     },
     Remove {
         storage: Arc<dyn Storage>,
-        name: String,
+        segment: u32,
     },
 }
 
@@ -201,7 +207,7 @@ impl Engine {
         let victim = self.compaction.victim.as_ref()?;
         (given_up <= self.durable).then(|| Step::Remove {
             storage: self.log.storage(),
-            name: segment_name(victim.segment.id),
+            segment: victim.segment.id,
         })
     }
 
@@ -232,7 +238,8 @@ impl Engine {
             let key = &read.bytes[row.key.clone()];
             if self.directory.is_at(key, row.place) {
                 let stored = &read.bytes[row.stored.clone()];
-                moved.push((next, moves.push(key, stored, row.place.sequence)));
+                let entries = encoded_entries(self.directory.entries_of(key));
+                moved.push((next, moves.push(key, stored, row.place.sequence, &entries)));
             }
             next += 1;
         }
@@ -278,6 +285,7 @@ impl Engine {
             kind: FrameKind::Moves,
             sequence: self.sequence + 1,
             synced: self.durable,
+            crc: 0,
             payload: moves.payload(),
         };
         let rest = self.moving_bytes_max();
@@ -306,8 +314,11 @@ impl Compact {
                 at,
                 bytes_max,
             } => Outcome::Read(read_rows(&segment, header, at, bytes_max)),
-            Step::Remove { storage, name } => {
+            Step::Remove { storage, segment } => {
+                let name = segment_name(segment);
                 let removed = storage.remove(&name).and_then(|()| storage.sync_dir());
+                // One that stays speaks of a segment that is gone: the next opening removes it.
+                let _ = storage.remove(&key_file_name(segment));
                 Outcome::Removed(removed.map_err(|error| StoreFailure {
                     operation: "remove",
                     file: name,
@@ -393,7 +404,10 @@ fn rows_of(
     Ok(match frame.kind {
         FrameKind::Batch => decode_ops(frame.payload)?
             .into_iter()
-            .filter_map(|op| Some(row(op.key, op.value?, frame.sequence)))
+            .filter_map(|op| match op.write {
+                Write::Put(value) => Some(row(op.key, value, frame.sequence)),
+                Write::Delete | Write::Index => None,
+            })
             .collect(),
         FrameKind::Moves => decode_moves(frame.payload)?
             .into_iter()
@@ -402,6 +416,7 @@ fn rows_of(
                     key,
                     value,
                     sequence,
+                    ..
                 } => Some(row(key, value, sequence)),
                 Move::First(_) => None,
             })

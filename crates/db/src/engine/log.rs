@@ -7,12 +7,12 @@
 //! segment of those who lead out of that: compaction, and writes that take away more than they
 //! bring. Other writes are refused until there is a reserve again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::directory::Place;
 use super::flush::{Chunk, Flush};
-use super::frame::{FRAME_HEADER_BYTES, Frame, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::frame::{FRAME_HEADER_BYTES, Frame, LOG_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::options::Options;
 use super::reserve::{Claim, Reserve, Sizes};
 use super::storage::{Storage, StorageFile};
@@ -48,7 +48,12 @@ pub(crate) struct Log {
     /// The segment that takes frames, and how far it is filled.
     current: Segment,
     used: u64,
+    /// The current segment is of an older version of the format: it takes no frame but that of an
+    /// orderly close.
+    outdated: bool,
     spare: Option<Segment>,
+    /// Sealed segments that have no key file.
+    without_keys: BTreeSet<u32>,
     /// How large the reserve is; `None` when it is spent or could not be made.
     reserve: Option<u64>,
     reserve_sizes: Sizes,
@@ -89,11 +94,11 @@ pub(crate) fn with_half(bytes: u64) -> u64 {
 }
 
 impl Log {
-    /// A log that goes on at byte `used` of the last of `segments`.
+    /// A log that goes on at byte `used` of the last of `segments`, whose header is given.
     pub(crate) fn resume(
         storage: Arc<dyn Storage>,
         options: &Options,
-        salt: u64,
+        header: SegmentHeader,
         segments: Vec<Segment>,
         used: u64,
         reserve: Option<u64>,
@@ -104,11 +109,13 @@ impl Log {
             storage,
             segment_bytes: options.segment_bytes,
             segment_bytes_min: options.segment_bytes_min.min(options.segment_bytes),
-            salt,
+            salt: header.salt,
+            outdated: header.version < LOG_VERSION,
             segments: segments.into_iter().map(|s| (s.id, s)).collect(),
             current,
             used,
             spare: None,
+            without_keys: BTreeSet::new(),
             reserve,
             reserve_sizes,
             reserve_last: reserve.unwrap_or(reserve_sizes.wanted),
@@ -161,6 +168,27 @@ impl Log {
         all - self.current.size + self.used
     }
 
+    /// Whether a segment of the log takes no frame any more.
+    pub(crate) fn is_sealed(&self, segment: u32) -> bool {
+        segment != self.current.id && self.segments.contains_key(&segment)
+    }
+
+    /// Segments that have no key file, as an opening found them.
+    pub(crate) fn want_keys(&mut self, segments: BTreeSet<u32>) {
+        self.without_keys = segments;
+    }
+
+    /// A segment that lacks its key file and whose last frame is on the disk.
+    pub(crate) fn take_segment_without_keys(&mut self) -> Option<Segment> {
+        let id = *self.without_keys.first()?;
+        let mut pending = self.waiting.iter().chain(self.writing.iter());
+        if pending.any(|chunk| chunk.segment == id) {
+            return None;
+        }
+        self.without_keys.remove(&id);
+        self.segments.get(&id).cloned()
+    }
+
     /// The oldest segment, if no frame of it waits for the disk and none will come.
     pub(crate) fn oldest_sealed(&self) -> Option<&Segment> {
         let (_, oldest) = self.segments.first_key_value()?;
@@ -171,7 +199,9 @@ impl Log {
 
     /// The oldest segment is no longer on the disk.
     pub(crate) fn forget_oldest(&mut self) {
-        self.segments.pop_first();
+        if let Some((id, _)) = self.segments.pop_first() {
+            self.without_keys.remove(&id);
+        }
         self.reserve_ahead_failed = false;
     }
 
@@ -190,10 +220,7 @@ impl Log {
     }
 
     pub(crate) fn header(&self, segment: u32) -> SegmentHeader {
-        SegmentHeader {
-            segment,
-            salt: self.salt,
-        }
+        SegmentHeader::new(segment, self.salt)
     }
 
     pub(crate) fn storage(&self) -> Arc<dyn Storage> {
@@ -281,7 +308,7 @@ impl Log {
     fn wanted_ahead(&self) -> Option<RoomWanted> {
         let half_used = self.current.size - self.used < self.segment_bytes / 2;
         let bytes = match &self.spare {
-            None if half_used => self.segment_bytes_min,
+            None if half_used || self.outdated => self.segment_bytes_min,
             _ if self.reserve.is_none() => 0,
             _ => return None,
         };
@@ -322,7 +349,7 @@ impl Log {
             }
             Claim::Write | Claim::Release | Claim::Move => {}
         }
-        if self.used + bytes <= self.current.size {
+        if self.used + bytes <= self.current.size && !self.outdated {
             return Ok(());
         }
         match self.spare.take() {
@@ -343,7 +370,12 @@ impl Log {
 
     fn room_left(&self) -> u64 {
         let spare = self.spare.as_ref().map_or(0, |spare| spare.size);
-        self.current.size - self.used + spare
+        let current = if self.outdated {
+            0
+        } else {
+            self.current.size - self.used
+        };
+        current + spare
     }
 
     /// Goes over to the next segment. The rest of the current one is given back once its last
@@ -354,8 +386,10 @@ impl Log {
         if let Some(segment) = self.segments.get_mut(&sealed.id) {
             segment.size = self.used;
         }
+        self.without_keys.insert(sealed.id);
         self.segments.insert(next.id, next);
         self.used = SEGMENT_HEADER_BYTES as u64;
+        self.outdated = false;
     }
 
     fn append_here(&mut self, frame: Frame<'_>) -> (u32, u32) {

@@ -4,17 +4,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use periwinkle_core::limits::DB_COMPACT_CREDIT_BYTES_MAX;
+use periwinkle_core::limits::{DB_COMPACT_CREDIT_BYTES_MAX, DB_KEY_FILES_AT_CLOSE_MAX};
 
 use super::batch::Batch;
 use super::compact::Compact;
-use super::directory::{KeyRange, Order};
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
 use super::flush::Flush;
+use super::index::{IndexId, IndexStats};
+use super::key_job::KeyFile;
 use super::listen::{DurableEvent, Listeners, Subscription};
 use super::machine::{Engine, Refusal};
 use super::options::{Durability, Options};
-use super::read::{Entry, Lookup};
+use super::range::{IndexRange, KeyRange, Order};
+use super::read::{Entry, IndexedEntry, IndexedRow, Lookup};
 use super::recover::OpenReport;
 use super::reserve::Reserve;
 use super::segments::io_error;
@@ -52,6 +54,7 @@ impl Store {
                 compaction_credit: 0,
                 working: false,
                 closing: false,
+                key_files_at_close: 0,
             }),
             options,
             work: Condvar::new(),
@@ -88,6 +91,62 @@ impl Store {
             .into_iter()
             .map(|lookup| self.finish(lookup))
             .collect()
+    }
+
+    /// Up to `limit` keys of a range, all as of one moment. Never waits for the disk.
+    pub fn keys(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<Box<[u8]>> {
+        self.lock().engine.keys(range, order, limit)
+    }
+
+    /// Up to `limit` rows of a range of an index, all as of one moment.
+    pub fn scan_index(
+        &self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<IndexedEntry>, ReadError> {
+        let lookups = self.lock().engine.index_range(index, range, order, limit);
+        lookups
+            .into_iter()
+            .map(|(index_key, lookup)| {
+                let entry = self.finish(lookup)?;
+                Ok(IndexedEntry { index_key, entry })
+            })
+            .collect()
+    }
+
+    /// Up to `limit` rows of a range of an index, all as of one moment, without their values.
+    /// Never waits for the disk.
+    pub fn index_rows(
+        &self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Vec<IndexedRow> {
+        self.lock().engine.index_rows(index, range, order, limit)
+    }
+
+    /// The index entries of a row, in no order.
+    pub fn index_entries_of(&self, key: &[u8]) -> Vec<(IndexId, Box<[u8]>)> {
+        self.lock().engine.index_entries_of(key)
+    }
+
+    /// Does what the [`Batch::index`] entries of a batch say until the next opening, and nothing
+    /// on the disk: for when that is full. A row that is moved or written takes its entries along.
+    pub fn index_in_memory(&self, batch: &Batch) {
+        self.lock().engine.index_in_memory(batch);
+    }
+
+    /// Figures of an index.
+    pub fn index_stats(&self, index: IndexId) -> IndexStats {
+        self.lock().engine.index_stats(index)
+    }
+
+    /// The indexes that have an entry.
+    pub fn indexes(&self) -> Vec<IndexId> {
+        self.lock().engine.indexes()
     }
 
     /// Commits a batch: visible when this returns, durable when the ticket says so.
@@ -314,6 +373,8 @@ struct State {
     /// The storage thread runs a job of this engine.
     working: bool,
     closing: bool,
+    /// Key files that were made since the closing began.
+    key_files_at_close: usize,
 }
 
 impl State {
@@ -327,6 +388,7 @@ enum Job {
     Flush(Flush),
     Reserve(Reserve),
     Compact(Compact),
+    KeyFile(KeyFile),
     /// Wait for work, at most this long.
     Wait(Option<Duration>),
     Stop,
@@ -353,6 +415,7 @@ impl Shared {
                 Job::Flush(flush) => state = self.flush(state, flush),
                 Job::Reserve(reserve) => state = self.reserve(state, reserve),
                 Job::Compact(step) => state = self.compact(state, step),
+                Job::KeyFile(file) => state = self.make_key_file(state, file),
                 Job::Wait(limit) => state = self.wait_for_work(state, limit),
                 Job::Stop => return,
             }
@@ -383,6 +446,12 @@ impl Shared {
             }
         }
         if state.closing {
+            if state.key_files_at_close < DB_KEY_FILES_AT_CLOSE_MAX
+                && let Some(file) = state.engine.take_key_file()
+            {
+                state.key_files_at_close += 1;
+                return Job::KeyFile(file);
+            }
             state.engine.close();
             return state.engine.take_flush().map_or(Job::Stop, Job::Flush);
         }
@@ -393,6 +462,11 @@ impl Shared {
             && let Some(step) = state.engine.take_compaction()
         {
             return Job::Compact(step);
+        }
+        if state.engine.unsynced_bytes() < self.options.flush_bytes
+            && let Some(file) = state.engine.take_key_file()
+        {
+            return Job::KeyFile(file);
         }
         if state.engine.compaction_wants_flush() {
             return state
@@ -427,6 +501,21 @@ impl Shared {
         if state.engine.unsynced_bytes() > 0 {
             state.relaxed_since.get_or_insert_with(Instant::now);
         }
+        self.progress.notify_all();
+        state
+    }
+
+    fn make_key_file<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        file: KeyFile,
+    ) -> MutexGuard<'a, State> {
+        state.working = true;
+        drop(state);
+        let made = file.run();
+        let mut state = self.lock();
+        state.working = false;
+        state.engine.key_file_made(made);
         self.progress.notify_all();
         state
     }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use periwinkle_core::schema::PropertyError;
+use periwinkle_core::expr::{ExpressionError, UpdateError};
+use periwinkle_core::schema::{ApplyError, Model, PropertyError};
 use periwinkle_core::sync::record::{ItemKey, RecordError};
+use periwinkle_core::value::Map;
 
 use crate::engine::{self, CommitError, Damage, ReadError, StoreFailure};
 
@@ -57,6 +59,65 @@ pub enum DbError {
     /// The token of a page does not belong to this call.
     #[error("the token does not belong to this query; start again without \"next\"")]
     BadToken,
+    /// The condition of a write does not hold.
+    #[error("the condition does not hold of this {model} ({key}); nothing was written")]
+    ConditionFailed {
+        /// The model.
+        model: String,
+        /// The values of the key, as in a path.
+        key: String,
+        /// The item as it is, as far as the caller may see it; `None` when there is none.
+        item: Option<Box<Map>>,
+    },
+    /// An update expression does not fit what the item holds.
+    #[error("this {model} cannot be updated: {source}")]
+    Update {
+        /// The model.
+        model: String,
+        /// What does not fit.
+        source: UpdateError,
+    },
+    /// Another item has this value of a field that is unique.
+    #[error("there is another {model} with this {field}; use another one")]
+    NotUnique {
+        /// The model.
+        model: String,
+        /// The field.
+        field: String,
+    },
+    /// A check of the maker's refused the write.
+    #[error("{model} refuses this: {reason}")]
+    Refused {
+        /// The model.
+        model: String,
+        /// The field at fault.
+        field: Option<String>,
+        /// The words of the check.
+        reason: String,
+    },
+    /// One write of several cannot be done, and so none was.
+    #[error("write {} of {of}: {source}", .at + 1)]
+    InTransaction {
+        /// Which one, from 0.
+        at: usize,
+        /// How many there were.
+        of: usize,
+        /// What is wrong with it.
+        source: Box<DbError>,
+    },
+    /// A transaction or a check wrote to the database itself, which waits for its end.
+    #[error(
+        "the database was called from within a transaction or a check; use what that was given"
+    )]
+    Reentrant,
+    /// An expression cannot be read.
+    #[error("the {role} is wrong at {source}")]
+    Expression {
+        /// What it was to be: filter, condition, update or projection.
+        role: &'static str,
+        /// Where and why.
+        source: ExpressionError,
+    },
     /// The call asks for something that makes no sense.
     #[error("{reason}")]
     BadQuery {
@@ -93,6 +154,13 @@ impl DbError {
             DbError::ReadOnlyModel { .. } => "read_only_model",
             DbError::Full { .. } => "full",
             DbError::BadToken => "bad_token",
+            DbError::ConditionFailed { .. } => "condition_failed",
+            DbError::Update { .. } => "update_failed",
+            DbError::NotUnique { .. } => "not_unique",
+            DbError::Refused { .. } => "refused",
+            DbError::InTransaction { source, .. } => source.kind(),
+            DbError::Reentrant => "reentrant",
+            DbError::Expression { .. } => "bad_expression",
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
@@ -104,7 +172,26 @@ impl DbError {
     pub fn field(&self) -> Option<&str> {
         match self {
             DbError::Property(error) => error.field(),
+            DbError::Expression { role, .. } => Some(role),
+            DbError::NotUnique { field, .. } => Some(field),
+            DbError::Refused { field, .. } => field.as_deref(),
+            DbError::InTransaction { source, .. } => source.field(),
             _ => None,
+        }
+    }
+}
+
+impl DbError {
+    pub(super) fn of_apply(model: &Model, error: ApplyError) -> DbError {
+        match error {
+            ApplyError::Property(error) => error.into(),
+            ApplyError::Update(source) => DbError::Update {
+                model: model.name().to_owned(),
+                source,
+            },
+            other => DbError::BadQuery {
+                reason: other.to_string(),
+            },
         }
     }
 }

@@ -42,25 +42,36 @@
 //! # }
 //! ```
 
+mod checks;
 mod database;
 mod edit;
 mod error;
 mod expiry;
+mod expression;
 mod feed;
 mod find;
 mod index;
 mod keys;
 mod options;
+mod reentry;
+mod reindex;
 mod replicate;
 mod rows;
 mod shared;
 mod stats;
 mod token;
+mod transaction;
+mod window;
+mod write;
 mod writer;
 
+pub use checks::{Proposed, Refusal};
 pub use database::{Committed, Database};
 pub use error::{DbError, DbOpenError};
+pub use expression::Expression;
 pub use feed::{Change, ChangeKind, ChangeStream, Event, Next, Origin, Since};
-pub use find::{Find, Page};
+pub use find::{Count, Find, Page};
 pub use options::{Environment, Options};
 pub use stats::{Dropped, Stats};
+pub use transaction::{Transacted, Transaction};
+pub use write::Write;

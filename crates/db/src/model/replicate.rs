@@ -9,6 +9,7 @@ use super::database::Database;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
+use super::index;
 use super::keys;
 use super::shared::State;
 use super::writer::Writer;
@@ -31,20 +32,19 @@ impl store::Store for Database {
     }
 
     fn dirty(&self, after: Option<&Dirty>, limit: usize) -> Result<Vec<Dirty>, StoreError> {
-        Ok(self.shared.lock().index.dirty(after, limit))
+        Ok(index::dirty(&self.shared.store, after, limit))
     }
 
     fn parked(&self, after: Option<&ItemKey>, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
-        Ok(self.shared.lock().index.parked(after, limit))
+        Ok(index::parked(&self.shared.store, after, limit))
     }
 
     fn rows_after(&self, after: &ItemKey, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
         let range = keys::items().after(&keys::item(after), Order::Forward);
-        let rows = self.shared.store.scan(&range, Order::Forward, limit);
-        let rows = rows.map_err(|error| store_error(error.into()))?;
-        Ok(rows
+        let found = self.shared.store.keys(&range, Order::Forward, limit);
+        Ok(found
             .iter()
-            .filter_map(|entry| keys::parse_item(&entry.key))
+            .filter_map(|key| keys::parse_item(key))
             .collect())
     }
 
@@ -70,7 +70,8 @@ impl store::Store for Database {
     }
 
     fn backlog(&self) -> Backlog {
-        self.shared.lock().index.backlog()
+        let _nobody_writes = self.shared.lock();
+        index::backlog(&self.shared.store)
     }
 }
 
@@ -81,7 +82,7 @@ impl Database {
         change: &mut dyn FnMut(&mut Frame),
     ) -> Result<u64, DbError> {
         let shared = &*self.shared;
-        let mut state = shared.lock();
+        let mut state = shared.write_lock()?;
         let before = keys
             .iter()
             .map(|key| shared.record(key))
@@ -89,10 +90,10 @@ impl Database {
         let mut frame = Frame::over(before.clone());
         change(&mut frame);
         let mut edit = Edit::default();
-        for ((key, before), after) in keys.iter().zip(&before).zip(&frame.records) {
+        for ((key, before), after) in keys.iter().zip(before).zip(frame.records) {
             if before != after {
                 debug_assert_eq!(after.check(), Ok(()), "{key}");
-                edit.put(shared, key, before, after, Origin::Cloud);
+                edit.put(shared, key.clone(), before, after, Origin::Cloud);
             }
         }
         for (name, value) in &frame.service {
@@ -126,15 +127,16 @@ impl Database {
         };
         let mut writer = Writer {
             shared,
-            model,
+            context: &shared.context,
+            hidden: self.hidden,
             now: shared.environment.now(),
             state,
             edit,
         };
         for conflict in conflicts {
-            let item = writer.new_item(&properties(conflict))?;
-            let (key, record) = writer.row_of(&item)?;
-            writer.put(&key, &record, Some(item))?;
+            let item = writer.new_item(model, &properties(conflict))?;
+            let (key, record) = writer.row_of(model, &item)?;
+            writer.put(model, key, record, Some(item))?;
         }
         Ok(writer.edit)
     }

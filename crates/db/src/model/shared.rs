@@ -3,20 +3,21 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use periwinkle_core::ids::UlidSource;
-use periwinkle_core::limits::DB_SCAN_ROWS;
 use periwinkle_core::schema::{Model, Schema};
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::Map;
 
+use super::checks::Checks;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
-use super::index::{Index, RowFacts};
-use super::keys;
+use super::index::Counts;
 use super::options::Environment;
+use super::reentry::Reentry;
 use super::rows::DroppedRows;
-use crate::engine::{self, Durability, Order, Store, Subscription};
+use super::{keys, reindex};
+use crate::engine::{self, Durability, Store, Subscription};
 
 /// What all clones share.
 pub(super) struct Shared {
@@ -26,21 +27,47 @@ pub(super) struct Shared {
     pub(super) environment: Arc<dyn Environment>,
     /// Held by whoever writes, from reading to committing. Never taken on the storage thread.
     pub(super) state: Mutex<State>,
+    pub(super) reentry: Reentry,
+    pub(super) checks: Checks,
     pub(super) feed: Arc<Feed>,
     pub(super) _subscription: Subscription,
 }
 
 /// What writers share.
 pub(super) struct State {
-    pub(super) index: Index,
+    pub(super) counts: Counts,
     pub(super) ulids: UlidSource,
     pub(super) dropped: DroppedRows,
+    /// The first frame of the database has to say that rows have their index entries.
+    note_due: bool,
 }
 
 impl Shared {
+    /// The lock of whoever writes; refused to code that runs under it already.
+    pub(super) fn write_lock(&self) -> Result<MutexGuard<'_, State>, DbError> {
+        self.reentry.check()?;
+        Ok(self.lock())
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // Index and counts change only after a commit, in calls that cannot panic.
+        assert!(
+            self.reentry.check().is_ok(),
+            "a transaction or a check asked for what only the end of it can give"
+        );
+        // Counts change only after a commit, in calls that cannot panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The model of that name, if programs here may write it.
+    pub(super) fn writable(&self, model: &str) -> Result<&Model, DbError> {
+        let model = self.schema.model(model)?;
+        let direction = model.direction();
+        if direction.is_down() && !direction.is_up() {
+            return Err(DbError::ReadOnlyModel {
+                model: model.name().to_owned(),
+            });
+        }
+        Ok(model)
     }
 
     /// The record of `key`, as committed; an empty one if there is none.
@@ -65,28 +92,34 @@ impl Shared {
         }
     }
 
-    /// Commits a frame; then queue, counts and streams know of it.
+    /// Commits a frame, which the queue knows at once; then counts and streams know of it.
     pub(super) fn commit(
         &self,
         state: &mut State,
         edit: Edit,
         durability: Durability,
     ) -> Result<engine::Committed, DbError> {
-        let committed = self.store.commit(&edit.batch, durability)?;
+        let dropped = edit.dropped.clone();
+        let (mut batch, touched) = edit.seal(self);
+        let noted = state.note_due && !batch.is_empty();
+        if noted {
+            reindex::note(&mut batch);
+        }
+        let committed = self.store.commit(&batch, durability)?;
+        state.note_due &= !noted;
         let mut told = Vec::new();
-        for touched in edit.touched {
+        for touched in touched {
             let sequence = committed.sequence;
-            state.index.set(&touched.key, touched.facts, sequence);
             if let Some(model) = &touched.model {
-                let (was, is) = (touched.was_live, touched.facts.live);
-                state.index.count(model, was, is);
+                let (was, is) = (touched.was_live, touched.is_live);
+                state.counts.count(model, was, is);
             }
             if let Some(mut entry) = touched.told {
                 entry.sequence = sequence;
                 told.push(entry);
             }
         }
-        if let Some(dropped) = edit.dropped {
+        if let Some(dropped) = dropped {
             state.dropped = dropped;
         }
         self.feed.push(told);
@@ -101,33 +134,15 @@ pub(super) fn decode(key: &ItemKey, bytes: &[u8]) -> Result<Record, DbError> {
     })
 }
 
-/// Reads all rows once: what waits for the cloud, and how many rows each model has.
-pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<State, DbError> {
-    let mut index = Index::default();
-    let mut range = keys::items();
-    loop {
-        let rows = store.scan(&range, Order::Forward, DB_SCAN_ROWS)?;
-        for entry in &rows {
-            let Some(key) = keys::parse_item(&entry.key) else {
-                continue;
-            };
-            let record = decode(&key, &entry.value)?;
-            let facts = RowFacts::of(&record, entry.value.len());
-            if let Some(model) = schema.model_of_key(&key) {
-                index.count(model.name(), false, facts.live);
-            }
-            index.set(&key, facts, entry.sequence);
-        }
-        match rows.last() {
-            Some(last) if rows.len() == DB_SCAN_ROWS => {
-                range = range.after(&last.key, Order::Forward);
-            }
-            _ => break,
-        }
-    }
-    Ok(State {
-        index,
+/// What writers share, of a database that was just opened, and how many rows had to get other
+/// index entries. Reads keys and no values, unless rows have to.
+pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, u64), DbError> {
+    let indexed = reindex::complete(store)?;
+    let state = State {
+        counts: Counts::read(store, schema),
         ulids: UlidSource::default(),
         dropped: DroppedRows::read(store)?,
-    })
+        note_due: indexed.note_due,
+    };
+    Ok((state, indexed.rows))
 }

@@ -4,9 +4,13 @@
 mod bounds;
 mod converge;
 mod crash;
+mod filtering;
 mod finding;
 mod items;
 mod replication;
 mod streams;
 mod together;
+mod upgrade;
+mod versions;
 mod world;
+mod writing;
