@@ -215,6 +215,10 @@ pub const CHANGES_KEPT_MAX: usize = 4_096;
 pub const CHANGES_KEPT_BYTES_MAX: usize = 1 << 20;
 /// Rows that one write drops to keep a model within its `rows_max`.
 pub const DROPPED_ROWS_PER_WRITE_MAX: usize = 16;
+/// Changes that a stream looks up in the rows when it goes on from before the last start.
+pub const CHANGES_CAUGHT_UP_MAX: usize = 10_000;
+/// Bytes of the rows of these changes.
+pub const CHANGES_CAUGHT_UP_BYTES_MAX: usize = 4 << 20;
 /// Writes of one transaction: all others wait for it.
 pub const TRANSACTION_WRITES_MAX: usize = 1_000;
 /// Items that one call reads by their keys.

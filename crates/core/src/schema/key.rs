@@ -291,7 +291,7 @@ impl Model {
         (text, missing)
     }
 
-    fn variable_text(&self, target: &Field, name: &str, values: &Map) -> Option<String> {
+    pub(super) fn variable_text(&self, target: &Field, name: &str, values: &Map) -> Option<String> {
         let field = self.field(name)?;
         let stored = values.get(&field.attribute)?;
         if field.kind == FieldType::Date {

@@ -43,6 +43,7 @@ mod source;
 mod template;
 #[cfg(test)]
 mod tests;
+mod unique;
 mod view;
 
 pub use crate::nearest::nearest;
@@ -55,4 +56,5 @@ pub use model::{Class, Durability, Field, FieldType, Generate, Model, Pattern, P
 pub use schema::{Index, Params, Schema, Timestamps};
 pub use size::item_bytes;
 pub use template::Template;
+pub use unique::Claim;
 pub use view::Seen;

@@ -8,7 +8,7 @@ use super::schema::{Index, Params};
 use super::section::{Section, unknown_key};
 use super::source::Node;
 use super::template::Template;
-use super::{convert, rules};
+use super::{convert, rules, unique};
 use crate::limits::{SCHEMA_FIELDS_MAX, UID_LETTERS_MAX};
 use crate::value::Value;
 
@@ -31,6 +31,7 @@ pub(super) fn model(
     let key_variables = rules::key_variables(&fields, hash, sort);
     let class = rules::class_of(section, &fields[hash], &fields[sort], &process)?;
     rules::check_attributes(section, &fields, &process)?;
+    unique::check(section, &fields, &process)?;
     Ok(Model {
         name: name.to_owned(),
         fields,
@@ -101,13 +102,13 @@ fn read_field(
 ) -> Result<Field, SchemaError> {
     section.allow(FIELD_KEYS)?;
     section.refuse(&[
-        ("unique", "unique fields are not supported yet"),
         ("encode", "packed fields (encode) are not supported yet"),
         ("crypt", "encrypted fields are not supported"),
     ])?;
     let kind =
         field_type(section, "type")?.ok_or_else(|| section.fail("type", "a field needs a type"))?;
     let template = template(section, level)?;
+    let (unique, scope) = unique(section, level)?;
     let hidden = section.flag("hidden")?.unwrap_or(template.is_some());
     let (items, nested) = nested(section, kind, params)?;
     let mut field = Field {
@@ -122,6 +123,8 @@ fn read_field(
         generate: generate(section, kind)?,
         pattern: pattern(section, kind)?,
         template,
+        unique,
+        scope,
         items,
         nested,
         ..Field::plain(name, kind)
@@ -173,6 +176,21 @@ fn template(section: &Section<'_>, level: Level) -> Result<Option<Template>, Sch
             .map(Some)
             .map_err(|message| section.fail("value", message)),
         Some(other) => Err(section.wrong("value", other, "a template such as 'User#${id}'")),
+    }
+}
+
+fn unique(section: &Section<'_>, level: Level) -> Result<(bool, Option<Template>), SchemaError> {
+    let unique = section.flag("unique")?.unwrap_or(false);
+    let scope = section.text("scope")?;
+    match (unique, level, scope) {
+        (true, Level::Nested, _) => {
+            Err(section.fail("unique", "only fields of the model itself can be unique"))
+        }
+        (false, _, Some(_)) => Err(section.fail("scope", "a scope is for unique fields")),
+        (unique, _, None) => Ok((unique, None)),
+        (unique, _, Some(text)) => Template::parse(text)
+            .map(|scope| (unique, Some(scope)))
+            .map_err(|message| section.fail("scope", message)),
     }
 }
 

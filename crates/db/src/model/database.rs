@@ -230,7 +230,7 @@ impl Database {
 
     /// The changes of items, each after it is durable.
     pub fn changes(&self, since: Since) -> ChangeStream {
-        self.shared.feed.stream(since)
+        self.shared.feed.stream(since, Arc::downgrade(&self.shared))
     }
 
     /// Asks for a sync of everything committed so far.

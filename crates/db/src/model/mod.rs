@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+mod catch_up;
 mod checks;
 mod database;
 mod edit;
@@ -62,6 +63,7 @@ mod stats;
 mod token;
 mod transaction;
 mod typed;
+mod unique;
 mod window;
 mod write;
 mod writer;

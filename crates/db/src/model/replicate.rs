@@ -93,6 +93,7 @@ impl Database {
         for ((key, before), after) in keys.iter().zip(before).zip(frame.records) {
             if before != after {
                 debug_assert_eq!(after.check(), Ok(()), "{key}");
+                edit.follow_claims(shared, before.item.as_ref(), after.item.as_ref())?;
                 edit.put(shared, key.clone(), before, after, Origin::Cloud);
             }
         }

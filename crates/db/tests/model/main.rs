@@ -11,6 +11,7 @@ mod replication;
 mod streams;
 mod together;
 mod typed;
+mod unique;
 mod upgrade;
 mod versions;
 mod world;
