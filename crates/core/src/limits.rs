@@ -121,6 +121,10 @@ pub const SCHEMA_DEPTH_MAX: usize = 40;
 pub const SCHEMA_MODELS_MAX: usize = 500;
 /// Fields in a model, or in one nested object.
 pub const SCHEMA_FIELDS_MAX: usize = 500;
+/// Entries of the list `migrations` of a schema.
+pub const SCHEMA_MIGRATIONS_MAX: usize = 200;
+/// Local indexes of a table: DynamoDB's own bound.
+pub const SCHEMA_LOCAL_INDEXES_MAX: usize = 5;
 /// Letters of a generated uid.
 pub const UID_LETTERS_MAX: usize = 64;
 /// Size of an item (DynamoDB).

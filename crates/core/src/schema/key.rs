@@ -103,8 +103,8 @@ impl Model {
                 let field = self.field(name);
                 field
                     .and_then(|field| {
-                        let stored = item.get(&field.attribute)?;
-                        text(&convert::property(field, stored))
+                        let stored = field.stored_in(item)?;
+                        text(&convert::property(field, &stored))
                     })
                     .unwrap_or_default()
             })
@@ -118,8 +118,8 @@ impl Model {
             .collect()
     }
 
-    /// What stored items must hold to have these properties: attributes with their values, `None`
-    /// for those that must be absent. Values of the context are left out.
+    /// What stored items must hold to have these properties: fields with their stored values,
+    /// `None` for those that must have none. Values of the context are left out.
     ///
     /// # Errors
     /// A property is no field of the model, or has a wrong value.
@@ -127,18 +127,18 @@ impl Model {
         &self,
         properties: &Map,
         context: &Map,
-    ) -> Result<Vec<(String, Option<Value>)>, PropertyError> {
+    ) -> Result<Vec<(&Field, Option<Value>)>, PropertyError> {
         let mut conditions = Vec::new();
         for (name, value) in properties {
             let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
             if context.contains_key(name) {
                 continue;
             }
-            let mut stored = Map::new();
-            if *value != Value::Null {
-                self.keep_stored(field, value, &mut stored)?;
-            }
-            conditions.push((field.attribute.clone(), stored.remove(&field.attribute)));
+            let stored = match value {
+                Value::Null => None,
+                value => convert::stored(field, value, &self.place(field))?,
+            };
+            conditions.push((field, stored));
         }
         Ok(conditions)
     }
@@ -164,31 +164,7 @@ impl Model {
 
     /// The text of a computed field from stored values, and the first variable that is missing.
     pub(super) fn expand<'a>(&'a self, at: usize, values: &Map) -> (String, Option<&'a str>) {
-        let field = &self.fields[at];
-        let Some(template) = &field.template else {
-            return match values.get(&field.attribute).and_then(text) {
-                Some(text) => (text, None),
-                None => (String::new(), Some(&field.name)),
-            };
-        };
-        let (text, complete) = template.expand(|name| self.variable_text(field, name, values));
-        let missing = (!complete).then(|| {
-            template
-                .variables()
-                .find(|name| self.variable_text(field, name, values).is_none())
-                .unwrap_or_default()
-        });
-        (text, missing)
-    }
-
-    fn variable_text(&self, target: &Field, name: &str, values: &Map) -> Option<String> {
-        let field = self.field(name)?;
-        let stored = values.get(&field.attribute)?;
-        if field.kind == FieldType::Date {
-            let at = convert::date_millis(field, stored)?;
-            return text(&convert::date_form(target.iso, at));
-        }
-        text(stored)
+        expand_in(&self.fields, &self.fields[at], values)
     }
 
     /// The stored form of what names an item, computed parts of the key included.
@@ -207,7 +183,7 @@ impl Model {
         }
         for at in &self.computed {
             if let (text, None) = self.expand(*at, &values) {
-                values.insert(self.fields[*at].attribute.as_str(), text);
+                self.fields[*at].store(&mut values, text);
             }
         }
         Ok(values)
@@ -219,15 +195,18 @@ impl Model {
         value: &Value,
         values: &mut Map,
     ) -> Result<(), PropertyError> {
-        let site = Site {
+        if let Some(stored) = convert::stored(field, value, &self.place(field))? {
+            field.store(values, stored);
+        }
+        Ok(())
+    }
+
+    fn place<'a>(&'a self, field: &'a Field) -> Site<'a> {
+        Site {
             model: &self.name,
             parent: None,
             name: &field.name,
-        };
-        if let Some(stored) = convert::stored(field, value, &site)? {
-            values.insert(field.attribute.as_str(), stored);
         }
-        Ok(())
     }
 
     pub(super) fn checked_key(&self, hash: String, sort: String) -> Result<ItemKey, PropertyError> {
@@ -262,18 +241,16 @@ impl Model {
     pub fn value_from_text(&self, name: &str, text: &str) -> Result<Value, PropertyError> {
         let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
         let given = Value::from(text);
-        let site = Site {
-            model: &self.name,
-            parent: None,
-            name: &field.name,
-        };
         let value = match field.kind {
             FieldType::Number => text.parse::<Number>().ok().map(Value::Number),
             FieldType::Boolean => text.parse::<bool>().ok().map(Value::Bool),
             FieldType::Array | FieldType::Object | FieldType::Set => json::parse(text).ok(),
             FieldType::String | FieldType::Date | FieldType::Binary => Some(given.clone()),
         };
-        value.ok_or_else(|| site.wrong_type(&given, convert::expected(field.kind)))
+        value.ok_or_else(|| {
+            self.place(field)
+                .wrong_type(&given, convert::expected(field.kind))
+        })
     }
 
     /// The key variables that programs give themselves.
@@ -299,11 +276,52 @@ impl Model {
     }
 }
 
+/// The text of a computed field from the stored values of the fields beside it, and the first
+/// variable that is missing.
+pub(super) fn expand_in<'a>(
+    fields: &'a [Field],
+    field: &'a Field,
+    values: &Map,
+) -> (String, Option<&'a str>) {
+    let Some(template) = &field.template else {
+        return match field.stored_in(values).and_then(|stored| text(&stored)) {
+            Some(text) => (text, None),
+            None => (String::new(), Some(&field.name)),
+        };
+    };
+    let (text, complete) = template.expand(|path| variable_text(fields, field, path, values));
+    let missing = (!complete).then(|| {
+        template
+            .variables()
+            .find(|path| variable_text(fields, field, path, values).is_none())
+            .unwrap_or_default()
+    });
+    (text, missing)
+}
+
+/// The text of a variable: a field, or by a path with points one in nested objects.
+fn variable_text(fields: &[Field], target: &Field, path: &str, values: &Map) -> Option<String> {
+    let (name, rest) = match path.split_once('.') {
+        Some((name, rest)) => (name, Some(rest)),
+        None => (path, None),
+    };
+    let field = fields.iter().find(|field| field.name == name)?;
+    let stored = field.stored_in(values)?;
+    if let Some(rest) = rest {
+        return variable_text(&field.nested, target, rest, stored.as_map()?);
+    }
+    if field.kind == FieldType::Date {
+        let at = convert::date_millis(field, &stored)?;
+        return text(&convert::date_form(target.iso, at));
+    }
+    text(&stored)
+}
+
 /// The text of a value in a key; lists, objects and sets have none.
 pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) => Some(number.to_javascript()),
         Value::Bool(flag) => Some(flag.to_string()),
         _ => None,
     }

@@ -1,7 +1,7 @@
 //! Lists of items: by as much of the key as is given, page by page.
 
 use periwinkle_core::limits::{DB_SCAN_ROWS, FIND_ROWS_DEFAULT, FIND_ROWS_MAX, FIND_ROWS_SEEN_MAX};
-use periwinkle_core::schema::{KeyRange, Model};
+use periwinkle_core::schema::{Field, KeyRange, Model};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::{Map, Value};
 
@@ -162,14 +162,14 @@ impl Database {
             && query
                 .conditions
                 .iter()
-                .all(|(attribute, value)| item.get(attribute) == value.as_ref());
+                .all(|(field, value)| field.stored_in(item).as_deref() == value.as_ref());
         Ok(fits.then(|| query.model.properties(item, self.hidden)))
     }
 }
 
 struct Query<'a> {
     model: &'a Model,
-    conditions: Vec<(String, Option<Value>)>,
+    conditions: Vec<(&'a Field, Option<Value>)>,
     now: Now,
 }
 
