@@ -8,5 +8,5 @@ pub mod model;
 
 pub use model::{
     Change, ChangeKind, ChangeStream, Committed, Database, DbError, DbOpenError, Dropped,
-    Environment, Event, Find, Next, Options, Origin, Page, Since, Stats,
+    Environment, Event, Find, Next, Options, Origin, Page, ParkedModel, Since, Stats,
 };

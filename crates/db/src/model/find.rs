@@ -86,7 +86,7 @@ impl Database {
     /// # Errors
     /// The properties do not fit the model, or the token belongs to another query.
     pub fn find(&self, model: &str, properties: &Map, find: &Find) -> Result<Page, DbError> {
-        let model = self.shared.schema.model(model)?;
+        let model = self.shared.model(model)?;
         let context = &self.shared.context;
         let query = Query {
             model,

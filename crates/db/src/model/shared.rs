@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use periwinkle_core::ids::UlidSource;
 use periwinkle_core::limits::DB_SCAN_ROWS;
-use periwinkle_core::schema::{Model, Schema};
+use periwinkle_core::schema::{Model, Schema, Written};
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::Map;
@@ -16,6 +16,7 @@ use super::index::{Index, RowFacts};
 use super::keys;
 use super::options::Environment;
 use super::rows::DroppedRows;
+use super::written::{self, ParkedModel};
 use crate::engine::{self, Durability, Order, Store, Subscription};
 
 /// What all clones share.
@@ -23,6 +24,8 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) schema: Arc<Schema>,
     pub(super) context: Map,
+    /// Models that a newer major version of the schema has written to.
+    pub(super) parked: Vec<ParkedModel>,
     pub(super) environment: Arc<dyn Environment>,
     /// Held by whoever writes, from reading to committing. Never taken on the storage thread.
     pub(super) state: Mutex<State>,
@@ -35,6 +38,8 @@ pub(super) struct State {
     pub(super) index: Index,
     pub(super) ulids: UlidSource,
     pub(super) dropped: DroppedRows,
+    /// The versions of the schema that the models were last written in.
+    pub(super) written: Written,
 }
 
 impl Shared {
@@ -69,9 +74,14 @@ impl Shared {
     pub(super) fn commit(
         &self,
         state: &mut State,
-        edit: Edit,
+        mut edit: Edit,
         durability: Durability,
     ) -> Result<engine::Committed, DbError> {
+        let models = edit.touched.iter().filter_map(|row| row.model.as_deref());
+        let written = written::after(&state.written, &self.schema, models);
+        if let Some(written) = &written {
+            written::note(&mut edit, written);
+        }
         let committed = self.store.commit(&edit.batch, durability)?;
         let mut told = Vec::new();
         for touched in edit.touched {
@@ -85,6 +95,9 @@ impl Shared {
                 entry.sequence = sequence;
                 told.push(entry);
             }
+        }
+        if let Some(written) = written {
+            state.written = written;
         }
         if let Some(dropped) = edit.dropped {
             state.dropped = dropped;
@@ -129,5 +142,6 @@ pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<State, DbErro
         index,
         ulids: UlidSource::default(),
         dropped: DroppedRows::read(store)?,
+        written: written::read(store)?.unwrap_or_default(),
     })
 }

@@ -6,6 +6,7 @@ mod converge;
 mod crash;
 mod finding;
 mod items;
+mod migration;
 mod replication;
 mod streams;
 mod together;
