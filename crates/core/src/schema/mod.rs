@@ -25,6 +25,7 @@
 //! # Ok::<(), periwinkle_core::schema::SchemaError>(())
 //! ```
 
+mod apply;
 mod block;
 mod convert;
 mod decode;
@@ -47,12 +48,14 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod version;
+mod view;
 
 pub use crate::nearest::nearest;
+pub use apply::ApplyError;
 pub use decode::Hidden;
 pub use encode::Writing;
 pub use error::{PropertyError, SchemaError};
-pub use key::KeyRange;
+pub use key::{KeyRange, Wanted};
 pub use migration::{Migration, Outcome, Plan, Written};
 pub use model::{Class, Durability, Field, FieldType, Generate, Model, Pattern, Process, Role};
 pub use place::Encoded;
@@ -60,3 +63,4 @@ pub use schema::{Index, IndexKind, Params, Projection, Schema, Timestamps};
 pub use size::item_bytes;
 pub use template::Template;
 pub use version::{Version, VersionError};
+pub use view::Seen;

@@ -5,11 +5,16 @@
 //! that a delete hides was appended before it, so it lies in the same segment or in an older
 //! one, and of those there is none. Hence tombstones are never moved; they go with their segment,
 //! and a removal is on the disk before the next one begins.
+//!
+//! A moved row takes its index entries along, as they are at that moment. So a frame that only
+//! changed the entries of a row need not be moved: the row's value was appended before it, and
+//! when its segment is the oldest, that value was written or moved again behind it, with the
+//! entries that count.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::batch::{PayloadFault, VALUE_CRC_BYTES, decode_ops};
+use super::batch::{PayloadFault, VALUE_CRC_BYTES, Write, decode_ops, encoded_entries};
 use super::directory::Place;
 use super::error::{Damage, ReadError, StoreFailure};
 use super::frame::{
@@ -232,7 +237,8 @@ impl Engine {
             let key = &read.bytes[row.key.clone()];
             if self.directory.is_at(key, row.place) {
                 let stored = &read.bytes[row.stored.clone()];
-                moved.push((next, moves.push(key, stored, row.place.sequence)));
+                let entries = encoded_entries(self.directory.entries_of(key));
+                moved.push((next, moves.push(key, stored, row.place.sequence, &entries)));
             }
             next += 1;
         }
@@ -393,7 +399,10 @@ fn rows_of(
     Ok(match frame.kind {
         FrameKind::Batch => decode_ops(frame.payload)?
             .into_iter()
-            .filter_map(|op| Some(row(op.key, op.value?, frame.sequence)))
+            .filter_map(|op| match op.write {
+                Write::Put(value) => Some(row(op.key, value, frame.sequence)),
+                Write::Delete | Write::Index => None,
+            })
             .collect(),
         FrameKind::Moves => decode_moves(frame.payload)?
             .into_iter()
@@ -402,6 +411,7 @@ fn rows_of(
                     key,
                     value,
                     sequence,
+                    ..
                 } => Some(row(key, value, sequence)),
                 Move::First(_) => None,
             })

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::directory::Place;
 use super::flush::{Chunk, Flush};
-use super::frame::{FRAME_HEADER_BYTES, Frame, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::frame::{FRAME_HEADER_BYTES, Frame, LOG_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::options::Options;
 use super::reserve::{Claim, Reserve, Sizes};
 use super::storage::{Storage, StorageFile};
@@ -48,6 +48,9 @@ pub(crate) struct Log {
     /// The segment that takes frames, and how far it is filled.
     current: Segment,
     used: u64,
+    /// The current segment is of an older version of the format: it takes no frame but that of an
+    /// orderly close.
+    outdated: bool,
     spare: Option<Segment>,
     /// How large the reserve is; `None` when it is spent or could not be made.
     reserve: Option<u64>,
@@ -89,11 +92,11 @@ pub(crate) fn with_half(bytes: u64) -> u64 {
 }
 
 impl Log {
-    /// A log that goes on at byte `used` of the last of `segments`.
+    /// A log that goes on at byte `used` of the last of `segments`, whose header is given.
     pub(crate) fn resume(
         storage: Arc<dyn Storage>,
         options: &Options,
-        salt: u64,
+        header: SegmentHeader,
         segments: Vec<Segment>,
         used: u64,
         reserve: Option<u64>,
@@ -104,7 +107,8 @@ impl Log {
             storage,
             segment_bytes: options.segment_bytes,
             segment_bytes_min: options.segment_bytes_min.min(options.segment_bytes),
-            salt,
+            salt: header.salt,
+            outdated: header.version < LOG_VERSION,
             segments: segments.into_iter().map(|s| (s.id, s)).collect(),
             current,
             used,
@@ -190,10 +194,7 @@ impl Log {
     }
 
     pub(crate) fn header(&self, segment: u32) -> SegmentHeader {
-        SegmentHeader {
-            segment,
-            salt: self.salt,
-        }
+        SegmentHeader::new(segment, self.salt)
     }
 
     pub(crate) fn storage(&self) -> Arc<dyn Storage> {
@@ -281,7 +282,7 @@ impl Log {
     fn wanted_ahead(&self) -> Option<RoomWanted> {
         let half_used = self.current.size - self.used < self.segment_bytes / 2;
         let bytes = match &self.spare {
-            None if half_used => self.segment_bytes_min,
+            None if half_used || self.outdated => self.segment_bytes_min,
             _ if self.reserve.is_none() => 0,
             _ => return None,
         };
@@ -322,7 +323,7 @@ impl Log {
             }
             Claim::Write | Claim::Release | Claim::Move => {}
         }
-        if self.used + bytes <= self.current.size {
+        if self.used + bytes <= self.current.size && !self.outdated {
             return Ok(());
         }
         match self.spare.take() {
@@ -343,7 +344,12 @@ impl Log {
 
     fn room_left(&self) -> u64 {
         let spare = self.spare.as_ref().map_or(0, |spare| spare.size);
-        self.current.size - self.used + spare
+        let current = if self.outdated {
+            0
+        } else {
+            self.current.size - self.used
+        };
+        current + spare
     }
 
     /// Goes over to the next segment. The rest of the current one is given back once its last
@@ -356,6 +362,7 @@ impl Log {
         }
         self.segments.insert(next.id, next);
         self.used = SEGMENT_HEADER_BYTES as u64;
+        self.outdated = false;
     }
 
     fn append_here(&mut self, frame: Frame<'_>) -> (u32, u32) {

@@ -9,6 +9,7 @@ use super::database::Database;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
+use super::index;
 use super::keys;
 use super::shared::State;
 use super::writer::Writer;
@@ -32,23 +33,22 @@ impl store::Store for Database {
 
     fn dirty(&self, after: Option<&Dirty>, limit: usize) -> Result<Vec<Dirty>, StoreError> {
         let shared = &*self.shared;
-        let page = |after: Option<&Dirty>, limit| Ok(shared.lock().index.dirty(after, limit));
+        let page = |after: Option<&Dirty>, limit| index::dirty(&shared.store, after, limit);
         unparked(after, limit, page, |dirty| !shared.is_parked(&dirty.key))
     }
 
     fn parked(&self, after: Option<&ItemKey>, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
         let shared = &*self.shared;
-        let page = |after: Option<&ItemKey>, limit| Ok(shared.lock().index.parked(after, limit));
+        let page = |after: Option<&ItemKey>, limit| index::parked(&shared.store, after, limit);
         unparked(after, limit, page, |key| !shared.is_parked(key))
     }
 
     fn rows_after(&self, after: &ItemKey, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
         let range = keys::items().after(&keys::item(after), Order::Forward);
-        let rows = self.shared.store.scan(&range, Order::Forward, limit);
-        let rows = rows.map_err(|error| store_error(error.into()))?;
-        Ok(rows
+        let found = self.shared.store.keys(&range, Order::Forward, limit);
+        Ok(found
             .iter()
-            .filter_map(|entry| keys::parse_item(&entry.key))
+            .filter_map(|key| keys::parse_item(key))
             .collect())
     }
 
@@ -74,7 +74,8 @@ impl store::Store for Database {
     }
 
     fn backlog(&self) -> Backlog {
-        self.shared.lock().index.backlog()
+        let _nobody_writes = self.shared.lock();
+        index::backlog(&self.shared.store)
     }
 }
 
@@ -148,13 +149,13 @@ impl Database {
 fn unparked<T: Clone>(
     after: Option<&T>,
     limit: usize,
-    page: impl Fn(Option<&T>, usize) -> Result<Vec<T>, StoreError>,
+    page: impl Fn(Option<&T>, usize) -> Vec<T>,
     is_wanted: impl Fn(&T) -> bool,
 ) -> Result<Vec<T>, StoreError> {
     let mut wanted = Vec::new();
     let mut after = after.cloned();
     loop {
-        let rows = page(after.as_ref(), limit)?;
+        let rows = page(after.as_ref(), limit);
         let is_last = rows.len() < limit;
         after = rows.last().cloned().or(after);
         wanted.extend(rows.into_iter().filter(&is_wanted));
