@@ -8,6 +8,6 @@ pub mod model;
 
 pub use model::{
     Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError, Dropped,
-    Environment, Event, Expression, Find, Next, Options, Origin, Page, Proposed, Refusal, Rows,
-    Since, Stats, Transacted, Transaction, Write,
+    Environment, Event, Expression, Find, Next, Options, Origin, Page, ParkedModel, Proposed,
+    Refusal, Rows, Since, Stats, Transacted, Transaction, Write,
 };

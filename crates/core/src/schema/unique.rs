@@ -5,7 +5,7 @@
 //! value; `sk` is `_unique#`; the type is `_Unique`.
 
 use super::error::{PropertyError, SchemaError};
-use super::key::text;
+use super::key::{text, variable_text};
 use super::model::{Field, FieldType, Model, Process, Role};
 use super::section::Section;
 use crate::sync::config::{DeletePolicy, Direction, ModelRule};
@@ -38,7 +38,7 @@ impl Model {
     pub fn claims(&self, item: &Map) -> Result<Vec<Claim<'_>>, PropertyError> {
         let mut claims = Vec::new();
         for field in self.unique_fields() {
-            let value = item.get(&field.attribute).and_then(text);
+            let value = field.stored_in(item).and_then(|value| text(&value));
             let Some(value) = value.filter(|value| !value.is_empty()) else {
                 continue;
             };
@@ -93,7 +93,7 @@ impl Model {
     fn claim_start(&self, field: &Field, values: &Map) -> (String, Option<String>) {
         let mut start = PREFIX.to_owned();
         if let Some(scope) = &field.scope {
-            let value = |name: &str| self.variable_text(field, name, values);
+            let value = |name: &str| variable_text(&self.fields, field, name, values);
             let (known, is_whole) = scope.expand(value);
             start.push_str(&known);
             if !is_whole {
@@ -131,7 +131,8 @@ pub(super) fn check(
         }
         let variables = field.scope.iter().flat_map(|scope| scope.variables());
         for variable in variables {
-            if !fields.iter().any(|known| known.name == variable) {
+            let name = variable.split('.').next().unwrap_or_default();
+            if !fields.iter().any(|known| known.name == name) {
                 return fail(format!(
                     "the scope uses \"{variable}\", which is no field: add the field"
                 ));

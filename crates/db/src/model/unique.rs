@@ -1,7 +1,7 @@
 //! The rows that claim unique values, kept in the frame of the item that has them.
 
 use periwinkle_core::schema::Model;
-use periwinkle_core::sync::record::{ItemKey, Record};
+use periwinkle_core::sync::record::{ItemKey, Record, same_content};
 use periwinkle_core::value::Map;
 
 use super::edit::Edit;
@@ -24,7 +24,7 @@ impl Writer<'_> {
     pub(super) fn claims(
         &self,
         model: &Model,
-        before: Option<&Map>,
+        before: &Record,
         after: Option<&Map>,
     ) -> Result<Claims, DbError> {
         let mut claims = Claims::default();
@@ -32,14 +32,16 @@ impl Writer<'_> {
             return Ok(claims);
         }
         // An item of another writer may lack what its claims are made from.
-        let old = before.map(|item| model.claims(item).unwrap_or_default());
-        let old = old.unwrap_or_default();
+        let old = before.item.as_ref().map(|item| model.claims(item));
+        let old = old.and_then(Result::ok).unwrap_or_default();
+        let is_seen = self.shared.visible(model, before, self.now).is_some();
         let new = after.map(|item| model.claims(item)).transpose()?;
         let new = new.unwrap_or_default();
         for claim in &new {
             let record = self.record(&claim.key)?;
             let taken = self.shared.visible(model, &record, self.now).is_some();
-            if taken && !old.contains(claim) {
+            // What an item claimed before it expired may be another one's by now.
+            if taken && !(is_seen && old.contains(claim)) {
                 return Err(DbError::NotUnique {
                     model: model.name().to_owned(),
                     field: claim.field.to_owned(),
@@ -47,13 +49,15 @@ impl Writer<'_> {
             }
             let owner = after.expect("an item that has claims");
             let item = model.claim_item(&claim.key, owner);
-            if record.item.as_ref() != Some(&item) {
+            if !same_content(record.item.as_ref(), Some(&item)) {
                 claims.rows.push((claim.key.clone(), record, Some(item)));
             }
         }
         for claim in old.iter().filter(|claim| !new.contains(claim)) {
             let record = self.record(&claim.key)?;
-            if record.item.is_some() {
+            let owner = before.item.as_ref().expect("an item that had claims");
+            let own = model.claim_item(&claim.key, owner);
+            if same_content(record.item.as_ref(), Some(&own)) {
                 claims.rows.push((claim.key.clone(), record, None));
             }
         }
@@ -115,7 +119,7 @@ impl Edit {
     /// Takes a claim away, unless another item has taken it over from one that had expired.
     fn release(&mut self, shared: &Shared, key: &ItemKey, own: &Map) -> Result<(), DbError> {
         let before = self.record_over(shared, key)?;
-        if before.item.as_ref() != Some(own) {
+        if !same_content(before.item.as_ref(), Some(own)) {
             return Ok(());
         }
         let mut after = before.clone();
@@ -132,7 +136,7 @@ impl Edit {
     fn claim(&mut self, shared: &Shared, key: &ItemKey, item: Map) -> Result<(), DbError> {
         let before = self.record_over(shared, key)?;
         // What is on its way to the cloud already stays on its way.
-        if before.change.is_none() && before.item.as_ref() != Some(&item) {
+        if before.change.is_none() && !same_content(before.item.as_ref(), Some(&item)) {
             let after = Record::clean(item);
             self.put(shared, key.clone(), before, after, Origin::Cloud);
         }
