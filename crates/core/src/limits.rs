@@ -121,6 +121,10 @@ pub const SCHEMA_DEPTH_MAX: usize = 40;
 pub const SCHEMA_MODELS_MAX: usize = 500;
 /// Fields in a model, or in one nested object.
 pub const SCHEMA_FIELDS_MAX: usize = 500;
+/// Entries of the list `migrations` of a schema.
+pub const SCHEMA_MIGRATIONS_MAX: usize = 200;
+/// Local indexes of a table: DynamoDB's own bound.
+pub const SCHEMA_LOCAL_INDEXES_MAX: usize = 5;
 /// Letters of a generated uid.
 pub const UID_LETTERS_MAX: usize = 64;
 /// Size of an item (DynamoDB).
@@ -209,12 +213,19 @@ pub const FIND_ROWS_MAX: usize = 10_000;
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
 /// Rows that one call of the model layer reads from the engine at once.
 pub const DB_SCAN_ROWS: usize = 256;
+/// Rows of this many bytes together end a step in which items are brought into the form of a newer
+/// schema.
+pub const MIGRATION_FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Changes that are kept for change streams; a stream that falls behind gets a gap.
 pub const CHANGES_KEPT_MAX: usize = 4_096;
 /// Bytes of the items of these changes.
 pub const CHANGES_KEPT_BYTES_MAX: usize = 1 << 20;
 /// Rows that one write drops to keep a model within its `rows_max`.
 pub const DROPPED_ROWS_PER_WRITE_MAX: usize = 16;
+/// Changes that a stream looks up in the rows when it goes on from before the last start.
+pub const CHANGES_CAUGHT_UP_MAX: usize = 10_000;
+/// Bytes of the rows of these changes.
+pub const CHANGES_CAUGHT_UP_BYTES_MAX: usize = 4 << 20;
 /// Writes of one transaction: all others wait for it.
 pub const TRANSACTION_WRITES_MAX: usize = 1_000;
 /// Items that one call reads by their keys.
@@ -442,3 +453,56 @@ pub const UPLOAD_BACKOFF_MIN: Duration = Duration::from_millis(500);
 pub const UPLOAD_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Failures within this time shrink the number of parts on their way once.
 pub const UPLOAD_THROTTLE_COOLDOWN: Duration = Duration::from_secs(2);
+
+// STS ("AssumeRole" in the STS API reference), checked before a request leaves.
+
+/// Length of a role's full name.
+pub const STS_ARN_CHARS_MAX: usize = 2048;
+/// Length of a session's name.
+pub const STS_SESSION_NAME_CHARS_MAX: usize = 64;
+/// Length of an external id.
+pub const STS_EXTERNAL_ID_CHARS_MAX: usize = 1224;
+/// Length of a policy of a session.
+pub const STS_POLICY_CHARS_MAX: usize = 2048;
+/// The shortest life of temporary keys.
+pub const STS_LIFE_MIN: Duration = Duration::from_secs(900);
+/// The longest life of temporary keys.
+pub const STS_LIFE_MAX: Duration = Duration::from_secs(12 * 3600);
+/// Redirects followed in one exchange.
+pub const FETCH_REDIRECTS_MAX: u32 = 10;
+/// Retries of one exchange.
+pub const FETCH_RETRIES_MAX: u32 = 3;
+/// Limit of the pause before the first retry; it doubles with each one that follows.
+pub const FETCH_BACKOFF_MIN: Duration = Duration::from_millis(250);
+/// Limit of the longest pause before a retry.
+pub const FETCH_BACKOFF_MAX: Duration = Duration::from_secs(20);
+/// The longest pause that a server may ask for; beyond it, its answer is the result.
+pub const FETCH_RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
+/// What retries may cost before successes refill the budget: ten of them.
+pub const FETCH_RETRY_TOKENS: u32 = 100;
+/// What one retry costs; a success gives one back.
+pub const FETCH_RETRY_COST_TOKENS: u32 = 10;
+/// Length of one `Set-Cookie` that is kept (RFC 6265, section 6.1).
+pub const COOKIE_BYTES_MAX: usize = 4096;
+/// Cookies of one host; the one unused for the longest time gives way.
+pub const COOKIES_PER_HOST_MAX: usize = 50;
+/// Cookies of a client.
+pub const COOKIES_MAX: usize = 300;
+/// Length of all challenges of one answer.
+pub const CHALLENGE_BYTES_MAX: usize = 8 * 1024;
+/// Parts of one form.
+pub const FORM_PARTS_MAX: usize = 1000;
+/// Encodings of one answer, one over the other.
+pub const CODINGS_MAX: usize = 2;
+/// How many times longer than what was received a decoded answer may be.
+pub const EXPANSION_TIMES_MAX: u64 = 200;
+/// What a decoded answer may be long before the bound above counts.
+pub const EXPANSION_FREE_BYTES: u64 = 1024 * 1024;
+/// Length of one line of an event stream.
+pub const EVENT_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Length of the data of one event of an event stream.
+pub const EVENT_DATA_BYTES_MAX: usize = 256 * 1024;
+/// How long to wait before an event stream is opened again, unless the server says.
+pub const EVENT_RETRY: Duration = Duration::from_secs(3);
+/// The longest such wait that a server may ask for.
+pub const EVENT_RETRY_MAX: Duration = Duration::from_secs(300);

@@ -6,7 +6,9 @@ use periwinkle_core::expr::{ExpressionError, UpdateError};
 use periwinkle_core::schema::{ApplyError, Model, PropertyError};
 use periwinkle_core::sync::record::{ItemKey, RecordError};
 use periwinkle_core::value::Map;
+use periwinkle_core::value::typed::TypedError;
 
+use super::written::ParkedModel;
 use crate::engine::{self, CommitError, Damage, ReadError, StoreFailure};
 
 /// Why a call on items did nothing.
@@ -32,6 +34,16 @@ pub enum DbError {
         /// The values of the key, as in a path.
         key: String,
     },
+    /// A thing of the program's type and an item do not fit together.
+    #[error("{model}: {source}")]
+    Typed {
+        /// The model.
+        model: String,
+        /// The path of the field.
+        field: String,
+        /// What does not fit.
+        source: TypedError,
+    },
     /// The item is too large to be stored.
     #[error("the {model} has {bytes} bytes; the most is {bytes_max}: shorten it or split it")]
     TooLarge {
@@ -48,6 +60,12 @@ pub enum DbError {
         /// The model.
         model: String,
     },
+    /// A newer major version of the schema has written to the model.
+    #[error(
+        "{model} was written by version {written} of the schema, and this program knows {known}: update \
+         it, or go back to the newer one", model = .0.model, written = .0.written, known = .0.known
+    )]
+    Parked(ParkedModel),
     /// The model has as many rows as its schema admits, or the disk has no room.
     #[error("{what} is full: {reason}")]
     Full {
@@ -156,8 +174,10 @@ impl DbError {
             DbError::Property(error) => error.kind(),
             DbError::Exists { .. } => "exists",
             DbError::NotFound { .. } => "not_found",
+            DbError::Typed { .. } => "wrong_type",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
+            DbError::Parked(_) => "parked_model",
             DbError::Full { .. } => "full",
             DbError::BadToken => "bad_token",
             DbError::ConditionFailed { .. } => "condition_failed",
@@ -179,6 +199,9 @@ impl DbError {
     pub fn field(&self) -> Option<&str> {
         match self {
             DbError::Property(error) => error.field(),
+            DbError::Typed { field, .. } => Some(field)
+                .filter(|field| !field.is_empty())
+                .map(String::as_str),
             DbError::Expression { role, .. } => Some(role),
             DbError::NotUnique { field, .. } => Some(field),
             DbError::Refused { field, .. } => field.as_deref(),
@@ -239,7 +262,7 @@ impl From<StoreFailure> for DbError {
     }
 }
 
-/// Why a database did not open. Nothing was changed.
+/// Why a database did not open.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DbOpenError {

@@ -129,9 +129,9 @@ impl Find {
 
 /// Some of the items that were asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
+pub struct Page<T = Map> {
     /// The items in the order of their keys. There may be fewer than asked for before the end.
-    pub items: Vec<Map>,
+    pub items: Vec<T>,
     /// For the next page; `None` at the end.
     pub next: Option<String>,
 }
@@ -250,7 +250,7 @@ impl<'a> Query<'a> {
         find: &'a Find,
     ) -> Result<Query<'a>, DbError> {
         let (shared, hidden) = (&*db.shared, db.hidden);
-        let model = shared.schema.model(model)?;
+        let model = shared.model(model)?;
         let wanted = model.wanted(properties, db.context(), hidden)?;
         let filters = find.filters.iter();
         let filters: Vec<_> = filters
