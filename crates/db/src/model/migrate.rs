@@ -52,6 +52,7 @@ pub(super) fn complete(shared: &Shared) -> Result<u64, DbError> {
         match commit(shared, &mut state, edit) {
             // Only the versions could not be noted: they are found again at the next opening.
             Err(DbError::Full { .. }) if pass.changed == 0 && plan.is_none() => {}
+            Err(DbError::ReadOnly) if pass.changed == 0 => {}
             other => other?,
         }
         tracing::info!(
