@@ -191,6 +191,9 @@ pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// What a write that leads out of a full disk may bring more than it takes away, for each row: the
+/// mark of an attempt and the note of a removal.
+pub const DB_LEAD_OUT_BYTES_MAX: u64 = 128;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
 

@@ -62,6 +62,7 @@ pub(crate) struct Directory {
     /// By segment: what its rows would take at most when they are moved.
     needed: BTreeMap<u32, u64>,
     needed_bytes: u64,
+    largest_row: u64,
 }
 
 /// What the directory knows of a key.
@@ -81,6 +82,7 @@ impl Directory {
             live_bytes: 0,
             needed: BTreeMap::new(),
             needed_bytes: 0,
+            largest_row: 0,
         }
     }
 
@@ -101,6 +103,11 @@ impl Directory {
     /// The same of all segments.
     pub(crate) fn needed_bytes(&self) -> u64 {
         self.needed_bytes
+    }
+
+    /// What the largest row that ever was here takes when it is moved.
+    pub(crate) fn largest_row(&self) -> u64 {
+        self.largest_row
     }
 
     /// Whether the row of `key` lies there.
@@ -125,6 +132,7 @@ impl Directory {
         let bytes = moved_bytes_max(key.len(), place.length);
         *self.needed.entry(place.segment).or_default() += bytes;
         self.needed_bytes += bytes;
+        self.largest_row = self.largest_row.max(bytes);
     }
 
     fn forget_need(&mut self, key: &[u8], place: Place) {

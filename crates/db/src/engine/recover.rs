@@ -166,6 +166,7 @@ fn create_segment(
         },
         claim: Claim::Move,
         segment: Some(sizes),
+        beside: 0,
         reserve: sizes,
         reserve_now: None,
     }

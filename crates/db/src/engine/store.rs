@@ -237,6 +237,10 @@ impl Store {
                 while state.waits_for_the_disk(&era) && !state.engine.room_was_tried(room) {
                     state = shared.wait_for_progress(state);
                 }
+                // Asking again before a segment is gone would take away the room of what frees it.
+                while state.waits_for_the_disk(&era) && state.engine.room_may_come(room) {
+                    state = shared.wait_for_progress(state);
+                }
                 state.engine.full(room).map_or(Ok(state), Err)
             }
         }

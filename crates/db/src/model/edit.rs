@@ -42,6 +42,9 @@ impl Edit {
     ) {
         let bytes = keys::item(key);
         let mut value = Vec::new();
+        if after.item.is_none() {
+            self.batch.lead_out();
+        }
         if after.is_empty() {
             self.batch.delete(&bytes);
         } else {
