@@ -177,6 +177,8 @@ pub const DB_SEGMENT_BYTES_MIN: u64 = 64 << 10;
 pub const DB_TRANSACTION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one key of the engine.
 pub const DB_KEY_BYTES_MAX: usize = 4096;
+/// Entries of one row in all indexes of the engine.
+pub const DB_INDEX_ENTRIES_MAX: usize = 64;
 /// `db.cache`: bytes of values kept in memory beside the directory.
 pub const DB_CACHE_BYTES: usize = 16_000_000;
 /// Bytes that may wait for the disk; a commit beyond it waits until the disk has caught up.
@@ -337,3 +339,42 @@ pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Nesting of parentheses, functions and `NOT` in an expression, so that none can exhaust the stack.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
+
+// MQTT: the codec.
+
+/// Length of a received packet, fixed header included, unless configured otherwise. It is checked
+/// when the first bytes are there, before room is made for the rest.
+pub const MQTT_PACKET_BYTES_MAX: usize = 256 * 1024;
+/// What the protocol can say at most about the length behind the fixed header.
+pub const MQTT_REMAINING_BYTES_MAX: usize = 268_435_455;
+/// Length of a string or of binary data, as its two bytes of length can say.
+pub const MQTT_STRING_BYTES_MAX: usize = 65_535;
+/// Length of all properties of one packet.
+pub const MQTT_PROPERTIES_BYTES_MAX: usize = 64 * 1024;
+/// User properties in one packet.
+pub const MQTT_USER_PROPERTIES_MAX: usize = 256;
+/// Topic filters in one SUBSCRIBE or UNSUBSCRIBE, and codes in their answers.
+pub const MQTT_FILTERS_MAX: usize = 1024;
+/// Levels of a topic or of a filter, so that matching has a bound.
+pub const MQTT_TOPIC_LEVELS_MAX: usize = 128;
+/// Room that a connection always keeps for reading.
+pub const MQTT_READ_BYTES: usize = 16 * 1024;
+// AWS: signatures.
+
+/// Signing keys that are kept, one for each service and region in use.
+pub const SIGNERS_MAX: usize = 16;
+/// Data in one chunk of a body that is signed chunk by chunk, but for the last (S3: at least 8 KiB).
+pub const SIGNED_CHUNK_BYTES: usize = 64 * 1024;
+/// The smallest such chunk that S3 takes.
+pub const SIGNED_CHUNK_BYTES_MIN: usize = 8 * 1024;
+/// A body of unknown hash that is read into memory in order to be hashed, where a service wants that.
+pub const SIGNED_BODY_HELD_BYTES_MAX: u64 = 1024 * 1024;
+/// How long a presigned address may be used (SigV4: seven days).
+pub const PRESIGNED_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How far AWS lets a signature's time be from its own; what is nearer needs no correction.
+pub const SIGNING_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+// HTTP client: addresses and policies.
+
+/// The longest address that is sent or followed.
+pub const URL_BYTES_MAX: usize = 8 * 1024;

@@ -7,6 +7,6 @@ pub mod engine;
 pub mod model;
 
 pub use model::{
-    Change, ChangeKind, ChangeStream, Committed, Database, DbError, DbOpenError, Dropped,
-    Environment, Event, Find, Next, Options, Origin, Page, Since, Stats,
+    Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError, Dropped,
+    Environment, Event, Expression, Find, Next, Options, Origin, Page, Since, Stats,
 };

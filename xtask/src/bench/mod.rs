@@ -2,6 +2,7 @@
 //! each other.
 
 mod agent;
+mod database;
 mod instructions;
 mod memory;
 mod start;
@@ -20,7 +21,9 @@ pub(crate) enum What {
     Start,
     /// Resident memory of an idle agent
     Memory,
-    /// All of these, and the sizes
+    /// The database beside redb, SQLite and fjall
+    Db(database::What),
+    /// All of these but the database, and the sizes
     All,
 }
 
@@ -30,6 +33,7 @@ pub(crate) fn run(what: What) -> Result<()> {
         What::Instructions => instructions::run(),
         What::Start => start::run(),
         What::Memory => memory::run(),
+        What::Db(what) => database::run(&what),
         What::All => {
             web::run()?;
             instructions::run()?;

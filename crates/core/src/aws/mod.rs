@@ -2,6 +2,7 @@
 //!
 //! Everything here is bytes in and bytes out; the agent's HTTP client sends them.
 
+pub mod checksum;
 mod credentials;
 pub mod dynamodb;
 mod error;

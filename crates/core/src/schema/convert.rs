@@ -88,6 +88,26 @@ pub(super) fn property(field: &Field, stored: &Value) -> Value {
     }
 }
 
+/// Brings a value into the form that a property of the field has, where it is compared with one.
+pub(super) fn compare_as(field: &Field, value: &mut Value) {
+    let shown = match (field.kind, &*value) {
+        (FieldType::Date, _) => parse_date(value).map(|at| Value::String(at.iso())),
+        (FieldType::Binary, Value::String(text)) => STANDARD.decode(text).ok().map(Value::Binary),
+        (FieldType::Set, Value::List(_)) => {
+            let site = Site {
+                model: "",
+                parent: None,
+                name: &field.name,
+            };
+            stored_set(value, &site).ok().flatten()
+        }
+        _ => None,
+    };
+    if let Some(shown) = shown {
+        *value = shown;
+    }
+}
+
 /// The time that a stored date means.
 pub(super) fn date_millis(field: &Field, stored: &Value) -> Option<UnixMillis> {
     match stored {

@@ -45,7 +45,8 @@ fn block(fields: &[Field], item: &Map, hidden: Hidden) -> Map {
     properties
 }
 
-fn seen(field: &Field, stored: &Value, hidden: Hidden) -> Value {
+/// What programs see of a stored value.
+pub(super) fn seen(field: &Field, stored: &Value, hidden: Hidden) -> Value {
     match (field.kind, stored) {
         (FieldType::Object, Value::Map(map)) if !field.nested.is_empty() => {
             Value::Map(block(&field.nested, map, hidden))

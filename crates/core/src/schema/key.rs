@@ -1,6 +1,7 @@
 //! Keys: from properties to partition and sort key, to ranges for `find`, and from URL segments.
 
 use super::convert::{self, Site};
+use super::decode::{Hidden, seen};
 use super::encode::unknown_field;
 use super::error::PropertyError;
 use super::model::{Field, FieldType, Model};
@@ -25,6 +26,33 @@ pub enum KeyRange {
         /// How the partition keys begin.
         hash_prefix: String,
     },
+}
+
+/// A property that items must have.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    field: &'a Field,
+    hidden: Hidden,
+    /// As the program gave it.
+    given: Value,
+    /// As it is stored; `None` when it must be absent.
+    stored: Option<Value>,
+}
+
+impl Wanted<'_> {
+    /// Whether the item has it.
+    pub fn holds(&self, item: &Map) -> bool {
+        let Some(found) = item.get(&self.field.attribute) else {
+            return match &self.field.default {
+                Some(default) => self.given == *default,
+                None => self.stored.is_none(),
+            };
+        };
+        if self.hidden == Hidden::Omit && self.field.hides_parts() {
+            return seen(self.field, found, self.hidden) == self.given;
+        }
+        self.stored.as_ref() == Some(found)
+    }
 }
 
 impl Model {
@@ -53,18 +81,22 @@ impl Model {
     /// A given key property has a wrong value, or the key is too long.
     pub fn key_range(&self, properties: &Map, context: &Map) -> Result<KeyRange, PropertyError> {
         let values = self.key_values(properties, context)?;
-        let (hash, missing) = self.expand(self.hash, &values);
-        if missing.is_some() {
-            return Ok(KeyRange::Partitions { hash_prefix: hash });
+        match self.range_of(&values) {
+            KeyRange::One(key) => self.checked_key(key.pk, key.sk).map(KeyRange::One),
+            range => Ok(range),
         }
-        let (sort, missing) = self.expand(self.sort, &values);
+    }
+
+    /// As much of the key as the values make.
+    fn range_of(&self, values: &Map) -> KeyRange {
+        let (hash, missing) = self.expand(self.hash, values);
         if missing.is_some() {
-            return Ok(KeyRange::Partition {
-                hash,
-                sort_prefix: sort,
-            });
+            return KeyRange::Partitions { hash_prefix: hash };
         }
-        self.checked_key(hash, sort).map(KeyRange::One)
+        match self.expand(self.sort, values) {
+            (sort, None) => KeyRange::One(ItemKey::new(hash, sort)),
+            (sort_prefix, Some(_)) => KeyRange::Partition { hash, sort_prefix },
+        }
     }
 
     /// The key properties that the segments of a path name, in the order of
@@ -118,19 +150,23 @@ impl Model {
             .collect()
     }
 
-    /// What stored items must hold to have these properties: attributes with their values, `None`
-    /// for those that must be absent. Values of the context are left out.
+    /// What stored items must hold to have these properties. Values of the context are left out.
     ///
     /// # Errors
-    /// A property is no field of the model, or has a wrong value.
-    pub fn conditions(
+    /// A property is no field of the model that the caller may see, or has a wrong value. What
+    /// names the item may be given by everybody.
+    pub fn wanted(
         &self,
         properties: &Map,
         context: &Map,
-    ) -> Result<Vec<(String, Option<Value>)>, PropertyError> {
-        let mut conditions = Vec::new();
+        hidden: Hidden,
+    ) -> Result<Vec<Wanted<'_>>, PropertyError> {
+        let mut wanted = Vec::new();
         for (name, value) in properties {
-            let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
+            let field = self.field(name).filter(|field| {
+                !field.is_kept_from(hidden) || self.key_variables.contains(&field.name)
+            });
+            let field = field.ok_or_else(|| self.not_shown(name, hidden))?;
             if context.contains_key(name) {
                 continue;
             }
@@ -138,9 +174,83 @@ impl Model {
             if *value != Value::Null {
                 self.keep_stored(field, value, &mut stored)?;
             }
-            conditions.push((field.attribute.clone(), stored.remove(&field.attribute)));
+            wanted.push(Wanted {
+                field,
+                hidden,
+                given: value.clone(),
+                stored: stored.remove(&field.attribute),
+            });
         }
-        Ok(conditions)
+        Ok(wanted)
+    }
+
+    /// The part of [`key_range`](Model::key_range) in which the first part of the key that the
+    /// properties leave open has this value, or its text.
+    ///
+    /// # Errors
+    /// As `key_range`; or the properties leave nothing open.
+    pub fn key_range_at(
+        &self,
+        properties: &Map,
+        context: &Map,
+        value: &Value,
+    ) -> Result<KeyRange, PropertyError> {
+        let mut values = self.key_values(properties, context)?;
+        let Some(open) = self.open_part(&values) else {
+            let reason = "is given as a whole: a range needs a part of it that is not given";
+            return Err(self.bad_key(None, reason.to_owned()));
+        };
+        match (open.kind, value) {
+            // A bound need not be a value that the field may have.
+            (FieldType::String, Value::String(text)) => {
+                values.insert(open.attribute.as_str(), text.as_str());
+            }
+            (FieldType::Number | FieldType::Boolean, Value::String(text)) => {
+                let value = self.value_from_text(&open.name, text)?;
+                self.keep_stored(open, &value, &mut values)?;
+            }
+            _ => self.keep_stored(open, value, &mut values)?,
+        }
+        self.add_computed(&mut values);
+        Ok(self.range_of(&values))
+    }
+
+    /// The name of the first part of the key that the properties leave open.
+    ///
+    /// # Errors
+    /// A given key property has a wrong value.
+    pub fn open_key_part(
+        &self,
+        properties: &Map,
+        context: &Map,
+    ) -> Result<Option<&str>, PropertyError> {
+        let values = self.key_values(properties, context)?;
+        Ok(self.open_part(&values).map(Field::name))
+    }
+
+    /// Whether the values of a key variable stand in keys in their own order, so that the key of a
+    /// larger one comes later if all parts before it are the same.
+    pub fn orders_keys(&self, name: &str) -> bool {
+        let mut computed = self.computed.iter().map(|at| &self.fields[*at]);
+        match self.field(name).map(|field| field.kind) {
+            // A text that is filled up in front is in the order of its length first.
+            Some(FieldType::String) => computed.all(|field| {
+                let template = field.template.as_ref();
+                template.is_none_or(|template| !template.pads(name))
+            }),
+            // Times have one width as texts, but not as numbers.
+            Some(FieldType::Date) => computed.all(|field| field.iso),
+            _ => false,
+        }
+    }
+
+    fn open_part(&self, values: &Map) -> Option<&Field> {
+        let parts = self
+            .key_variables
+            .iter()
+            .filter_map(|name| self.field(name));
+        let mut open = parts.filter(|field| !values.contains_key(&field.attribute));
+        open.next()
     }
 
     /// The key of a stored item.
@@ -205,12 +315,16 @@ impl Model {
                 self.keep_stored(field, value, &mut values)?;
             }
         }
+        self.add_computed(&mut values);
+        Ok(values)
+    }
+
+    fn add_computed(&self, values: &mut Map) {
         for at in &self.computed {
-            if let (text, None) = self.expand(*at, &values) {
+            if let (text, None) = self.expand(*at, values) {
                 values.insert(self.fields[*at].attribute.as_str(), text);
             }
         }
-        Ok(values)
     }
 
     fn keep_stored(

@@ -25,6 +25,7 @@
 //! # Ok::<(), periwinkle_core::schema::SchemaError>(())
 //! ```
 
+mod apply;
 mod convert;
 mod decode;
 mod encode;
@@ -42,13 +43,16 @@ mod source;
 mod template;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use crate::nearest::nearest;
+pub use apply::ApplyError;
 pub use decode::Hidden;
 pub use encode::Writing;
 pub use error::{PropertyError, SchemaError};
-pub use key::KeyRange;
+pub use key::{KeyRange, Wanted};
 pub use model::{Class, Durability, Field, FieldType, Generate, Model, Pattern, Process, Role};
 pub use schema::{Index, Params, Schema, Timestamps};
 pub use size::item_bytes;
 pub use template::Template;
+pub use view::Seen;

@@ -53,6 +53,13 @@ impl Template {
         })
     }
 
+    /// Whether values of a variable are filled up to a width.
+    pub fn pads(&self, variable: &str) -> bool {
+        self.parts.iter().any(|part| {
+            matches!(part, Part::Variable { name, width, .. } if name == variable && *width > 0)
+        })
+    }
+
     /// The text before the first variable.
     pub fn literal_prefix(&self) -> &str {
         match self.parts.first() {

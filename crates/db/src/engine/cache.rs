@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub(crate) struct CacheSlot(u32);
 
 impl CacheSlot {
-    /// No slot. A `u32` without `Option` keeps the row at 24 bytes.
+    /// No slot. A `u32` without `Option` keeps the row small.
     pub(crate) const NONE: CacheSlot = CacheSlot(u32::MAX);
 }
 

@@ -5,11 +5,16 @@
 //! that a delete hides was appended before it, so it lies in the same segment or in an older
 //! one, and of those there is none. Hence tombstones are never moved; they go with their segment,
 //! and a removal is on the disk before the next one begins.
+//!
+//! A moved row takes its index entries along, as they are at that moment. So a frame that only
+//! changed the entries of a row need not be moved: the row's value was appended before it, and
+//! when its segment is the oldest, that value was written or moved again behind it, with the
+//! entries that count.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::batch::{PayloadFault, VALUE_CRC_BYTES, decode_ops};
+use super::batch::{PayloadFault, VALUE_CRC_BYTES, Write, decode_ops, encoded_entries};
 use super::directory::Place;
 use super::error::{Damage, ReadError, StoreFailure};
 use super::frame::{
@@ -256,7 +261,8 @@ impl Engine {
             let row = &read.rows[next];
             let key = &read.bytes[row.key.clone()];
             if self.directory.is_at(key, row.place) {
-                let bytes = moved_bytes_max(key.len(), row.place.length);
+                let entries = encoded_entries(self.directory.entries_of(key));
+                let bytes = moved_bytes_max(key.len(), row.place.length) + entries.len() as u64;
                 let room = bytes_max.get_or_insert_with(|| {
                     self.compact_step_bytes.min(self.log.moves_bytes_max(bytes))
                 });
@@ -264,7 +270,7 @@ impl Engine {
                     break;
                 }
                 let stored = &read.bytes[row.stored.clone()];
-                moved.push((next, moves.push(key, stored, row.place.sequence)));
+                moved.push((next, moves.push(key, stored, row.place.sequence, &entries)));
             }
             next += 1;
         }
@@ -435,7 +441,10 @@ fn rows_of(
     Ok(match frame.kind {
         FrameKind::Batch => decode_ops(frame.payload)?
             .into_iter()
-            .filter_map(|op| Some(row(op.key, op.value?, frame.sequence)))
+            .filter_map(|op| match op.write {
+                Write::Put(value) => Some(row(op.key, value, frame.sequence)),
+                Write::Delete | Write::Index => None,
+            })
             .collect(),
         FrameKind::Moves => decode_moves(frame.payload)?
             .into_iter()
@@ -444,6 +453,7 @@ fn rows_of(
                     key,
                     value,
                     sequence,
+                    ..
                 } => Some(row(key, value, sequence)),
                 Move::First(_) => None,
             })

@@ -103,13 +103,21 @@ pub enum CommitError {
         /// The limit.
         bytes_max: usize,
     },
-    /// A key is longer than the directory takes.
+    /// A key, or an index key, is longer than the directory takes.
     #[error("a key has {bytes} bytes, the limit is {bytes_max}")]
     KeyTooLong {
         /// Its size.
         bytes: usize,
         /// The limit.
         bytes_max: usize,
+    },
+    /// A row is in more indexes than the directory takes.
+    #[error("a row has {entries} index entries, the limit is {entries_max}")]
+    TooManyIndexEntries {
+        /// How many it has.
+        entries: usize,
+        /// The limit.
+        entries_max: usize,
     },
     /// There is no room on the disk. Reads go on; writes go on when there is room again.
     #[error(

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::batch::{Batch, PayloadFault, decode_ops};
+use super::batch::{Batch, Entries, PayloadFault, Write, decode_ops};
 use super::error::{CommitError, Damage, OpenError, StoreFailure};
 use super::frame::{Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::log::segment_of;
@@ -70,7 +70,8 @@ pub fn verify(storage: &dyn Storage) -> Result<Inspection, OpenError> {
 ///
 /// Each row gets the youngest value that is left of it. Where frames are lost, that may be an
 /// older value than the last, and a row that was deleted may be back: [`Inspection::lost`] says
-/// which transactions are missing.
+/// which transactions are missing. Then the rows come without their index entries, which may not
+/// fit the values that are left: whoever made them makes them anew.
 pub fn salvage(
     damaged: &dyn Storage,
     new: Arc<dyn Storage>,
@@ -82,11 +83,15 @@ pub fn salvage(
     if report.sequence > 0 {
         return Err(SalvageError::NotEmpty);
     }
+    let inspection = reader.inspection();
+    let whole = inspection.damage.is_empty() && inspection.lost.is_empty();
     let mut batch = Batch::new();
     let mut rows = 0;
     for (key, row) in &reader.rows {
         let Some(value) = &row.value else { continue };
-        batch.put(key, value);
+        let entries = if whole { &row.entries[..] } else { &[] };
+        let entries = Entries::check(entries).expect("decoding has checked them");
+        batch.put_indexed(key, value, &entries.iter().collect::<Vec<_>>());
         rows += 1;
         if batch.bytes() >= SALVAGE_BATCH_BYTES {
             commit(&mut engine, &std::mem::take(&mut batch))?;
@@ -95,10 +100,7 @@ pub fn salvage(
     commit(&mut engine, &batch)?;
     engine.close();
     flush(&mut engine)?;
-    Ok(Salvaged {
-        inspection: reader.inspection(),
-        rows,
-    })
+    Ok(Salvaged { inspection, rows })
 }
 
 fn commit(engine: &mut Engine, batch: &Batch) -> Result<(), SalvageError> {
@@ -140,9 +142,13 @@ struct Reader {
 }
 
 /// The youngest that is known of a key.
+#[derive(Default)]
 struct Row {
     sequence: u64,
     value: Option<Vec<u8>>,
+    /// The frame that said which index entries it has, and those.
+    indexed: u64,
+    entries: Vec<u8>,
 }
 
 impl Reader {
@@ -205,7 +211,7 @@ impl Reader {
             self.report(name, 0, "its header is not readable");
         }
         let Some(salt) = salt else { return };
-        let header = SegmentHeader { segment: id, salt };
+        let header = SegmentHeader::new(id, salt);
         let mut at = SEGMENT_HEADER_BYTES.min(bytes.len());
         let mut damaged_from = None;
         while at < bytes.len() {
@@ -256,8 +262,16 @@ impl Reader {
             FrameKind::Unknown(kind) => return Err(PayloadFault::UnknownTag(kind)),
             FrameKind::Batch => {
                 for op in decode_ops(payload)? {
-                    let value = op.value.map(|value| &payload[value]);
-                    self.note(&payload[op.key], frame.sequence, value);
+                    let key = &payload[op.key];
+                    let value = match op.write {
+                        Write::Put(value) => Some(Some(&payload[value])),
+                        Write::Delete => Some(None),
+                        Write::Index => None,
+                    };
+                    if let Some(value) = value {
+                        self.note(key, frame.sequence, value);
+                    }
+                    self.note_entries(key, frame.sequence, &payload[op.entries]);
                 }
             }
             FrameKind::Moves => {
@@ -266,9 +280,11 @@ impl Reader {
                         key,
                         value,
                         sequence,
+                        entries,
                     } = entry
                     {
-                        self.note(&payload[key], sequence, Some(&payload[value]));
+                        self.note(&payload[key.clone()], sequence, Some(&payload[value]));
+                        self.note_entries(&payload[key], frame.sequence, &payload[entries]);
                     }
                 }
             }
@@ -278,10 +294,18 @@ impl Reader {
 
     /// The highest sequence wins, wherever it lies; within a transaction the last entry does.
     fn note(&mut self, key: &[u8], sequence: u64, value: Option<&[u8]>) {
-        let known = self.rows.get(key).map_or(0, |row| row.sequence);
-        if sequence >= known {
-            let value = value.map(<[u8]>::to_vec);
-            self.rows.insert(key.to_vec(), Row { sequence, value });
+        let row = self.rows.entry(key.to_vec()).or_default();
+        if sequence >= row.sequence {
+            row.sequence = sequence;
+            row.value = value.map(<[u8]>::to_vec);
+        }
+    }
+
+    /// The last frame that says something of a row's index entries wins.
+    fn note_entries(&mut self, key: &[u8], frame: u64, entries: &[u8]) {
+        if let Some(row) = self.rows.get_mut(key).filter(|row| frame >= row.indexed) {
+            row.indexed = frame;
+            row.entries = entries.to_vec();
         }
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::directory::Place;
 use super::flush::{Chunk, Flush};
-use super::frame::{FRAME_HEADER_BYTES, Frame, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::frame::{FRAME_HEADER_BYTES, Frame, LOG_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::moves::GIVE_UP_ENTRY_BYTES;
 use super::options::Options;
 use super::reserve::{Claim, Reserve, Sizes};
@@ -53,6 +53,9 @@ pub(crate) struct Log {
     /// The segment that takes frames, and how far it is filled.
     current: Segment,
     used: u64,
+    /// The current segment is of an older version of the format: it takes no frame but that of an
+    /// orderly close.
+    outdated: bool,
     spare: Option<Segment>,
     /// How large the reserve is; `None` when it is spent or could not be made.
     reserve: Option<u64>,
@@ -98,11 +101,11 @@ pub(crate) fn with_half(bytes: u64) -> u64 {
 }
 
 impl Log {
-    /// A log that goes on at byte `used` of the last of `segments`.
+    /// A log that goes on at byte `used` of the last of `segments`, whose header is given.
     pub(crate) fn resume(
         storage: Arc<dyn Storage>,
         options: &Options,
-        salt: u64,
+        header: SegmentHeader,
         segments: Vec<Segment>,
         used: u64,
         reserve: Option<u64>,
@@ -113,7 +116,8 @@ impl Log {
             storage,
             segment_bytes: options.segment_bytes,
             segment_bytes_min: options.segment_bytes_min.min(options.segment_bytes),
-            salt,
+            salt: header.salt,
+            outdated: header.version < LOG_VERSION,
             segments: segments.into_iter().map(|s| (s.id, s)).collect(),
             current,
             used,
@@ -217,7 +221,7 @@ impl Log {
     /// is left of a segment is used, and on a full disk no more is asked for than must be.
     pub(crate) fn moves_bytes_max(&self, first: u64) -> u64 {
         let frame = FRAME_HEADER_BYTES as u64 + GIVE_UP_BYTES + CLOSE_BYTES;
-        let here = (self.current.size - self.used).saturating_sub(frame);
+        let here = self.room_in_current().saturating_sub(frame);
         match here {
             here if first <= here => here,
             _ if self.reserve.is_none() => self
@@ -228,10 +232,7 @@ impl Log {
     }
 
     pub(crate) fn header(&self, segment: u32) -> SegmentHeader {
-        SegmentHeader {
-            segment,
-            salt: self.salt,
-        }
+        SegmentHeader::new(segment, self.salt)
     }
 
     pub(crate) fn storage(&self) -> Arc<dyn Storage> {
@@ -320,7 +321,7 @@ impl Log {
     fn wanted_ahead(&self) -> Option<RoomWanted> {
         let half_used = self.current.size - self.used < self.segment_bytes / 2;
         let bytes = match &self.spare {
-            None if half_used => self.segment_bytes_min,
+            None if half_used || self.outdated => self.segment_bytes_min,
             _ if self.reserve.is_none() => 0,
             _ => return None,
         };
@@ -374,7 +375,7 @@ impl Log {
             }
             Claim::Write | Claim::Release | Claim::Move => {}
         }
-        if self.used + bytes <= self.current.size {
+        if self.used + bytes <= self.current.size && !self.outdated {
             return Ok(());
         }
         match self.spare.take() {
@@ -392,7 +393,14 @@ impl Log {
     /// Room in the segments that are there.
     fn room_here(&self) -> u64 {
         let spare = self.spare.as_ref().map_or(0, |spare| spare.size);
-        self.current.size - self.used + spare
+        self.room_in_current() + spare
+    }
+
+    fn room_in_current(&self) -> u64 {
+        if self.outdated {
+            return 0;
+        }
+        self.current.size - self.used
     }
 
     /// Goes over to the next segment. The rest of the current one is given back once its last
@@ -405,6 +413,7 @@ impl Log {
         }
         self.segments.insert(next.id, next);
         self.used = SEGMENT_HEADER_BYTES as u64;
+        self.outdated = false;
     }
 
     fn append_here(&mut self, frame: Frame<'_>) -> (u32, u32) {

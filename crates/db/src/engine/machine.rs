@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use periwinkle_core::limits::{DB_KEY_BYTES_MAX, DB_TRANSACTION_BYTES_MAX};
+use periwinkle_core::limits::{DB_INDEX_ENTRIES_MAX, DB_KEY_BYTES_MAX, DB_TRANSACTION_BYTES_MAX};
 
-use super::batch::Batch;
+use super::batch::{Batch, Write};
 use super::compact::Compaction;
-use super::directory::{Directory, Found, KeyRange, Order, Place};
+use super::directory::{Directory, Found, Place};
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
 use super::flush::{Flush, Flushed, is_full};
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
+use super::index::{IndexId, IndexStats};
 use super::log::{Log, RoomWanted, segment_name};
 use super::options::Options;
-use super::read::{Entry, Lookup, Unread};
+use super::range::{IndexPosition, IndexRange, KeyRange, Order};
+use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread};
 use super::recover::{self, OpenReport};
 use super::reserve::{Claim, Reserve, Reserved};
 use super::stats::Stats;
@@ -147,8 +149,8 @@ impl Engine {
     }
 
     /// Whether `key` is there.
-    pub fn contains(&mut self, key: &[u8]) -> bool {
-        self.directory.get(key).is_some()
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.directory.contains(key)
     }
 
     /// Up to `limit` rows of a range, all as of now; the values may still have to be read.
@@ -171,6 +173,105 @@ impl Engine {
             .into_iter()
             .map(|lookup| self.finish(lookup))
             .collect()
+    }
+
+    /// Up to `limit` keys of a range.
+    pub fn keys(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<Box<[u8]>> {
+        self.directory.keys(range, order, limit)
+    }
+
+    /// Up to `limit` rows of a range of an index with their index keys; the values may still have
+    /// to be read.
+    pub fn index_range(
+        &mut self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Vec<(Box<[u8]>, Lookup)> {
+        self.index_range_without(index, range, order, limit, &|_| false)
+    }
+
+    /// The same without the rows that are `hidden`.
+    pub(super) fn index_range_without(
+        &mut self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+        hidden: &dyn Fn(&[u8]) -> bool,
+    ) -> Vec<(Box<[u8]>, Lookup)> {
+        self.directory
+            .index_range(index, range, order, limit, hidden)
+            .into_iter()
+            .map(|(index_key, (key, found))| (index_key, self.resolve(key, found)))
+            .collect()
+    }
+
+    /// Up to `limit` rows of a range of an index; reads the disk for values that are not in
+    /// memory.
+    pub fn scan_index(
+        &mut self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<IndexedEntry>, ReadError> {
+        self.index_range(index, range, order, limit)
+            .into_iter()
+            .map(|(index_key, lookup)| {
+                let entry = self.finish(lookup)?;
+                Ok(IndexedEntry { index_key, entry })
+            })
+            .collect()
+    }
+
+    /// Up to `limit` rows of a range of an index, without a look at their values.
+    pub fn index_rows(
+        &mut self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Vec<IndexedRow> {
+        let hits = self
+            .directory
+            .index_range(index, range, order, limit, &|_| false);
+        hits.into_iter()
+            .map(|(index_key, (key, found))| IndexedRow {
+                position: IndexPosition {
+                    index_key: index_key.into(),
+                    sequence: found.place.sequence,
+                    key: key.into(),
+                },
+                value_bytes: u64::from(found.place.length),
+            })
+            .collect()
+    }
+
+    /// The index entries of a row, in no order.
+    pub fn index_entries_of(&self, key: &[u8]) -> Vec<(IndexId, Box<[u8]>)> {
+        let entries = self.directory.entries_of(key);
+        entries.map(|(index, key)| (index, key.into())).collect()
+    }
+
+    /// Does what the [`Batch::index`] entries of a batch say until the next opening, and nothing
+    /// on the disk.
+    pub fn index_in_memory(&mut self, batch: &Batch) {
+        for op in batch.ops().iter().filter(|op| op.write == Write::Index) {
+            let key = &batch.payload()[op.key.clone()];
+            self.directory.set_entries(key, batch.entries(op));
+        }
+    }
+
+    /// Figures of an index.
+    pub fn index_stats(&self, index: IndexId) -> IndexStats {
+        self.directory.index_stats(index)
+    }
+
+    /// The indexes that have an entry.
+    pub fn indexes(&self) -> Vec<IndexId> {
+        self.directory.indexes()
     }
 
     /// Keeps a value that the caller read from the disk in the cache.
@@ -316,6 +417,7 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         Stats {
             rows: self.directory.len() as u64,
+            index_entries: self.directory.index_entries() as u64,
             bytes_live: self.directory.live_bytes(),
             bytes_total: self.log.total_bytes(),
             bytes_cached: self.directory.cache_bytes() as u64,
@@ -384,6 +486,9 @@ impl Engine {
     /// of it.
     fn releases(&mut self, batch: &Batch) -> bool {
         let (mut brings, mut takes) = (0, 0);
+        for op in batch.ops() {
+            brings += op.entries.len() as u64;
+        }
         for (key, value) in batch.iter() {
             brings += value.map_or(0, <[u8]>::len) as u64;
             let old = self.directory.get(key);
@@ -400,8 +505,9 @@ impl Engine {
         let payload = batch.payload();
         for op in batch.ops() {
             let key = &payload[op.key.clone()];
-            match op.value.clone() {
-                Some(value) => {
+            let entries = batch.entries(op);
+            match op.write.clone() {
+                Write::Put(value) => {
                     let place = Place {
                         segment,
                         offset: payload_at + value.start as u32,
@@ -409,9 +515,10 @@ impl Engine {
                         sequence: self.sequence,
                     };
                     let cached = Arc::from(&payload[value]);
-                    self.directory.put(key, place, cached);
+                    self.directory.put(key, place, cached, entries);
                 }
-                None => self.directory.delete(key),
+                Write::Delete => self.directory.delete(key),
+                Write::Index => self.directory.set_entries(key, entries),
             }
         }
     }
@@ -455,11 +562,23 @@ fn check_sizes(batch: &Batch) -> Result<(), CommitError> {
             bytes_max: DB_TRANSACTION_BYTES_MAX,
         });
     }
-    match batch.iter().map(|(key, _)| key.len()).max() {
-        Some(bytes) if bytes > DB_KEY_BYTES_MAX => Err(CommitError::KeyTooLong {
-            bytes,
-            bytes_max: DB_KEY_BYTES_MAX,
-        }),
-        _ => Ok(()),
+    for op in batch.ops() {
+        let entries = batch.entries(op).iter().map(|(_, key)| key.len());
+        let (count, longest) = entries.fold((0, op.key.len()), |(count, longest), length| {
+            (count + 1, longest.max(length))
+        });
+        if longest > DB_KEY_BYTES_MAX {
+            return Err(CommitError::KeyTooLong {
+                bytes: longest,
+                bytes_max: DB_KEY_BYTES_MAX,
+            });
+        }
+        if count > DB_INDEX_ENTRIES_MAX {
+            return Err(CommitError::TooManyIndexEntries {
+                entries: count,
+                entries_max: DB_INDEX_ENTRIES_MAX,
+            });
+        }
     }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::batch::{VALUE_CRC_BYTES, value_crc};
 use super::directory::Place;
 use super::error::{Damage, ReadError};
+use super::range::IndexPosition;
 use super::storage::StorageFile;
 
 /// A row as read.
@@ -16,6 +17,35 @@ pub struct Entry {
     pub value: Arc<[u8]>,
     /// The sequence of the commit that wrote it.
     pub sequence: u64,
+}
+
+/// A row as found by an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexedEntry {
+    /// The index key that it has there.
+    pub index_key: Box<[u8]>,
+    /// The row.
+    pub entry: Entry,
+}
+
+impl IndexedEntry {
+    /// Where a scan goes on behind this row.
+    pub fn position(&self) -> IndexPosition {
+        IndexPosition {
+            index_key: self.index_key.to_vec(),
+            sequence: self.entry.sequence,
+            key: self.entry.key.to_vec(),
+        }
+    }
+}
+
+/// A row's place in an index, and how long its value is; the value was not looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexedRow {
+    /// Its place.
+    pub position: IndexPosition,
+    /// Bytes of its value.
+    pub value_bytes: u64,
 }
 
 /// What a lookup found.

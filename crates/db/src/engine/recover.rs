@@ -26,6 +26,9 @@ pub struct OpenReport {
     pub transactions: u64,
     /// The last sequence found; everything up to it is durable now.
     pub sequence: u64,
+    /// Rows that got their index entries at this opening, because they had none or others. The
+    /// engine alone makes none.
+    pub rows_indexed: u64,
     /// The tail that was cut off, if there was one.
     pub cut: Option<CutTail>,
     /// How many tails, of this opening and earlier ones, lie aside in the directory.
@@ -80,6 +83,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options) -> Result<Opene
             clean: scan.last.is_none() || scan.closed,
             transactions: scan.transactions,
             sequence: scan.sequence,
+            rows_indexed: 0,
             cut,
             tails_kept: tails,
         },
@@ -147,7 +151,8 @@ fn create(
             continue;
         }
         let used = SEGMENT_HEADER_BYTES as u64;
-        let log = Log::resume(storage, options, options.salt, segments, used, reserve);
+        let header = SegmentHeader::new(1, options.salt);
+        let log = Log::resume(storage, options, header, segments, used, reserve);
         return Ok(log);
     }
 }
@@ -160,10 +165,7 @@ fn create_segment(
 ) -> Result<Segment, OpenError> {
     let made = Reserve {
         storage: Arc::clone(storage),
-        header: SegmentHeader {
-            segment: 1,
-            salt: options.salt,
-        },
+        header: SegmentHeader::new(1, options.salt),
         claim: Claim::Move,
         segment: Some(sizes),
         beside: 0,
@@ -186,7 +188,6 @@ fn resume(
     first_needed: u32,
     counters: &mut Counters,
 ) -> Result<(Log, Option<CutTail>), OpenError> {
-    let salt = files[0].header.salt;
     let mut segments: Vec<Segment> = files.into_iter().map(|file| file.segment).collect();
     segments.truncate(last.index + 1);
     let segment = &mut segments[last.index];
@@ -199,7 +200,7 @@ fn resume(
     remove_given_up(&*storage, &mut segments, first_needed)?;
     let reserve = ensure_reserve(&*storage, options, &segments)?;
     let end = last.end as u64;
-    let log = Log::resume(storage, options, salt, segments, end, reserve);
+    let log = Log::resume(storage, options, last.header, segments, end, reserve);
     Ok((log, cut))
 }
 

@@ -1,9 +1,10 @@
 //! Reading the frames of all segments back into a directory, and judging the first damage.
 //! Changes nothing on the disk.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::batch::{Op, PayloadFault, decode_ops};
+use super::batch::{Entries, Op, PayloadFault, Write, decode_ops};
 use super::directory::{Directory, Place};
 use super::error::{Damage, OpenError};
 use super::frame::{
@@ -165,8 +166,9 @@ impl Scan {
         let payload_at = segment.end + FRAME_HEADER_BYTES;
         for op in ops {
             let key = &frame.payload[op.key.clone()];
-            match op.value.clone() {
-                Some(value) => {
+            let entries = entries(frame, &op.entries);
+            match op.write.clone() {
+                Write::Put(value) => {
                     let place = Place {
                         segment: segment.header.segment,
                         offset: (payload_at + value.start) as u32,
@@ -174,9 +176,10 @@ impl Scan {
                         sequence: frame.sequence,
                     };
                     let cached = Arc::from(&frame.payload[value]);
-                    self.directory.put(key, place, cached);
+                    self.directory.put(key, place, cached, entries);
                 }
-                None => self.directory.delete(key),
+                Write::Delete => self.directory.delete(key),
+                Write::Index => self.directory.set_entries(key, entries),
             }
         }
     }
@@ -201,6 +204,7 @@ impl Scan {
                     key,
                     value,
                     sequence,
+                    entries: moved,
                 } => {
                     let key = &frame.payload[key.clone()];
                     let known = self.directory.get(key).map(|found| found.place.sequence);
@@ -216,12 +220,17 @@ impl Scan {
                         sequence: *sequence,
                     };
                     let cached = Arc::from(&frame.payload[value.clone()]);
-                    self.directory.put(key, place, cached);
+                    self.directory
+                        .put(key, place, cached, entries(frame, moved));
                 }
             }
         }
         Ok(())
     }
+}
+
+fn entries<'a>(frame: Frame<'a>, at: &Range<usize>) -> Entries<'a> {
+    Entries::check(&frame.payload[at.clone()]).expect("decoding has checked them")
 }
 
 impl LastSegment {

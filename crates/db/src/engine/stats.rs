@@ -5,6 +5,8 @@
 pub struct Stats {
     /// Keys that are there.
     pub rows: u64,
+    /// Entries of all indexes.
+    pub index_entries: u64,
     /// Bytes of their keys and values.
     pub bytes_live: u64,
     /// Bytes of all segments on the disk, reserved ones and the reserve included.

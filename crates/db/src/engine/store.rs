@@ -8,13 +8,14 @@ use periwinkle_core::limits::DB_COMPACT_CREDIT_BYTES_MAX;
 
 use super::batch::Batch;
 use super::compact::Compact;
-use super::directory::{KeyRange, Order};
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
 use super::flush::Flush;
+use super::index::{IndexId, IndexStats};
 use super::listen::{DurableEvent, Listeners, Subscription};
 use super::machine::{Engine, Refusal};
 use super::options::{Durability, Options};
-use super::read::{Entry, Lookup};
+use super::range::{IndexRange, KeyRange, Order};
+use super::read::{Entry, IndexedEntry, IndexedRow, Lookup};
 use super::recover::OpenReport;
 use super::reserve::Reserve;
 use super::segments::io_error;
@@ -88,6 +89,62 @@ impl Store {
             .into_iter()
             .map(|lookup| self.finish(lookup))
             .collect()
+    }
+
+    /// Up to `limit` keys of a range, all as of one moment. Never waits for the disk.
+    pub fn keys(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<Box<[u8]>> {
+        self.lock().engine.keys(range, order, limit)
+    }
+
+    /// Up to `limit` rows of a range of an index, all as of one moment.
+    pub fn scan_index(
+        &self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<IndexedEntry>, ReadError> {
+        let lookups = self.lock().engine.index_range(index, range, order, limit);
+        lookups
+            .into_iter()
+            .map(|(index_key, lookup)| {
+                let entry = self.finish(lookup)?;
+                Ok(IndexedEntry { index_key, entry })
+            })
+            .collect()
+    }
+
+    /// Up to `limit` rows of a range of an index, all as of one moment, without their values.
+    /// Never waits for the disk.
+    pub fn index_rows(
+        &self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Vec<IndexedRow> {
+        self.lock().engine.index_rows(index, range, order, limit)
+    }
+
+    /// The index entries of a row, in no order.
+    pub fn index_entries_of(&self, key: &[u8]) -> Vec<(IndexId, Box<[u8]>)> {
+        self.lock().engine.index_entries_of(key)
+    }
+
+    /// Does what the [`Batch::index`] entries of a batch say until the next opening, and nothing
+    /// on the disk: for when that is full. A row that is moved or written takes its entries along.
+    pub fn index_in_memory(&self, batch: &Batch) {
+        self.lock().engine.index_in_memory(batch);
+    }
+
+    /// Figures of an index.
+    pub fn index_stats(&self, index: IndexId) -> IndexStats {
+        self.lock().engine.index_stats(index)
+    }
+
+    /// The indexes that have an entry.
+    pub fn indexes(&self) -> Vec<IndexId> {
+        self.lock().engine.indexes()
     }
 
     /// Commits a batch: visible when this returns, durable when the ticket says so.

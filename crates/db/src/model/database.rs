@@ -9,6 +9,7 @@ use periwinkle_core::value::{Map, Value};
 use super::edit::Edit;
 use super::error::{DbError, DbOpenError};
 use super::feed::{ChangeStream, Feed, Since};
+use super::index;
 use super::options::{Environment, Options};
 use super::shared::{Shared, read_state};
 use super::stats::Stats;
@@ -59,10 +60,11 @@ impl Database {
         environment: Arc<dyn Environment>,
     ) -> Result<(Database, OpenReport), DbOpenError> {
         check_context(&schema, &options.context)?;
-        let (store, report) = Store::open(storage, options.engine)?;
+        let (store, mut report) = Store::open(storage, options.engine)?;
         let schema = Arc::new(schema);
         let feed = Arc::new(Feed::new(Arc::clone(&schema), store.durable_sequence()));
-        let state = read_state(&store, &schema)?;
+        let (state, rows_indexed) = read_state(&store, &schema)?;
+        report.rows_indexed = rows_indexed;
         let listener = Arc::clone(&feed);
         let subscription = store.on_durable(move |event| match event {
             DurableEvent::Advanced(sequence) => listener.advance(sequence),
@@ -253,8 +255,8 @@ impl Database {
         let state = self.shared.lock();
         Stats {
             engine: self.shared.store.stats(),
-            rows: state.index.rows_by_model(),
-            queue: state.index.backlog(),
+            rows: state.counts.by_model(),
+            queue: index::backlog(&self.shared.store),
             dropped: state.dropped.by_model(),
         }
     }
@@ -272,8 +274,8 @@ impl Database {
     pub fn reopen(&self) -> Result<OpenReport, DbOpenError> {
         let shared = &self.shared;
         let mut state = shared.lock();
-        let report = shared.store.reopen()?;
-        *state = read_state(&shared.store, &shared.schema)?;
+        let mut report = shared.store.reopen()?;
+        (*state, report.rows_indexed) = read_state(&shared.store, &shared.schema)?;
         shared.feed.restart(shared.store.durable_sequence());
         Ok(report)
     }

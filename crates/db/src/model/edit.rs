@@ -5,7 +5,7 @@ use periwinkle_core::sync::record::{ItemKey, Record, same_content};
 use periwinkle_core::value::Map;
 
 use super::feed::{Entry, Origin};
-use super::index::RowFacts;
+use super::index;
 use super::keys;
 use super::rows::DroppedRows;
 use super::shared::Shared;
@@ -25,7 +25,7 @@ pub(super) struct Touched {
     pub(super) key: ItemKey,
     pub(super) model: Option<String>,
     pub(super) was_live: bool,
-    pub(super) facts: RowFacts,
+    pub(super) is_live: bool,
     /// What streams tell of it; `None` when programs see no difference.
     pub(super) told: Option<Entry>,
 }
@@ -41,15 +41,17 @@ impl Edit {
         origin: Origin,
     ) {
         let bytes = keys::item(key);
-        let mut value = Vec::new();
         if after.item.is_none() {
             self.batch.lead_out();
         }
         if after.is_empty() {
             self.batch.delete(&bytes);
         } else {
+            let mut value = Vec::new();
             after.encode(&mut value);
-            self.batch.put(&bytes, &value);
+            let entries = index::entries_of(after);
+            self.batch
+                .put_indexed(&bytes, &value, &index::borrowed(&entries));
         }
         let model = shared.schema.model_of_key(key);
         let told = if same_content(before.item.as_ref(), after.item.as_ref()) {
@@ -61,7 +63,7 @@ impl Edit {
             key: key.clone(),
             model: model.map(|model| model.name().to_owned()),
             was_live: before.item.is_some(),
-            facts: RowFacts::of(after, value.len()),
+            is_live: after.item.is_some(),
             told,
         });
     }
@@ -78,7 +80,7 @@ impl Edit {
             .iter()
             .filter(|touched| touched.model.as_deref() == Some(model));
         of_model.fold((0, 0), |(added, removed), touched| {
-            match (touched.was_live, touched.facts.live) {
+            match (touched.was_live, touched.is_live) {
                 (false, true) => (added + 1, removed),
                 (true, false) => (added, removed + 1),
                 _ => (added, removed),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use periwinkle_core::expr::ExpressionError;
 use periwinkle_core::schema::PropertyError;
 use periwinkle_core::sync::record::{ItemKey, RecordError};
 
@@ -57,6 +58,14 @@ pub enum DbError {
     /// The token of a page does not belong to this call.
     #[error("the token does not belong to this query; start again without \"next\"")]
     BadToken,
+    /// An expression cannot be read.
+    #[error("the {role} is wrong at {source}")]
+    Expression {
+        /// What it was to be: filter, condition, update or projection.
+        role: &'static str,
+        /// Where and why.
+        source: ExpressionError,
+    },
     /// The call asks for something that makes no sense.
     #[error("{reason}")]
     BadQuery {
@@ -93,6 +102,7 @@ impl DbError {
             DbError::ReadOnlyModel { .. } => "read_only_model",
             DbError::Full { .. } => "full",
             DbError::BadToken => "bad_token",
+            DbError::Expression { .. } => "bad_expression",
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
@@ -104,6 +114,7 @@ impl DbError {
     pub fn field(&self) -> Option<&str> {
         match self {
             DbError::Property(error) => error.field(),
+            DbError::Expression { role, .. } => Some(role),
             _ => None,
         }
     }

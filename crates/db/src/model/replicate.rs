@@ -9,6 +9,7 @@ use super::database::Database;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
+use super::index;
 use super::keys;
 use super::shared::State;
 use super::writer::Writer;
@@ -31,20 +32,19 @@ impl store::Store for Database {
     }
 
     fn dirty(&self, after: Option<&Dirty>, limit: usize) -> Result<Vec<Dirty>, StoreError> {
-        Ok(self.shared.lock().index.dirty(after, limit))
+        Ok(index::dirty(&self.shared.store, after, limit))
     }
 
     fn parked(&self, after: Option<&ItemKey>, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
-        Ok(self.shared.lock().index.parked(after, limit))
+        Ok(index::parked(&self.shared.store, after, limit))
     }
 
     fn rows_after(&self, after: &ItemKey, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
         let range = keys::items().after(&keys::item(after), Order::Forward);
-        let rows = self.shared.store.scan(&range, Order::Forward, limit);
-        let rows = rows.map_err(|error| store_error(error.into()))?;
-        Ok(rows
+        let found = self.shared.store.keys(&range, Order::Forward, limit);
+        Ok(found
             .iter()
-            .filter_map(|entry| keys::parse_item(&entry.key))
+            .filter_map(|key| keys::parse_item(key))
             .collect())
     }
 
@@ -70,7 +70,8 @@ impl store::Store for Database {
     }
 
     fn backlog(&self) -> Backlog {
-        self.shared.lock().index.backlog()
+        let _nobody_writes = self.shared.lock();
+        index::backlog(&self.shared.store)
     }
 }
 

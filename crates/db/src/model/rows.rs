@@ -47,7 +47,7 @@ impl Writer<'_> {
             return Ok(());
         };
         let (added, removed) = self.edit.balance(self.model.name());
-        let rows = self.state.index.rows(self.model.name()) + added - removed;
+        let rows = self.state.counts.of(self.model.name()) + added - removed;
         let excess = rows.saturating_sub(rows_max);
         if excess == 0 {
             return Ok(());

@@ -89,7 +89,7 @@ fn read_back(disk: &SimDisk, life: &Outcome) {
     check(&mut engine, (life.durable, committed), &life.past);
     // And it goes on.
     let mut past = life.past.clone();
-    past.0.truncate(engine.sequence() as usize + 1);
+    past.truncate(engine.sequence());
     let batch = random_batch(&mut Rng::new(committed));
     commit(&mut engine, &batch).unwrap();
     past.push(&batch);

@@ -11,6 +11,7 @@ mod damage;
 mod faults;
 mod full_disk;
 mod history;
+mod index;
 mod killed;
 mod power_cut;
 mod salvage;

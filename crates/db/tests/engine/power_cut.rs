@@ -38,7 +38,7 @@ fn check_survivor(disk: &SimDisk, promised: (u64, u64), past: &Past) {
 
 fn live_on(disk: SimDisk, past: Past, (durable, committed): (u64, u64), rng: &mut Rng) -> usize {
     let mut past = past;
-    past.0.truncate(committed as usize + 1);
+    past.truncate(committed);
     let mut life = Life::begin(disk, past, durable);
     let (mut engine, _) = life.open();
     life.lead(&mut engine, 3, rng);

@@ -4,10 +4,12 @@
 mod bounds;
 mod converge;
 mod crash;
+mod filtering;
 mod finding;
 mod items;
 mod replication;
 mod streams;
 mod together;
+mod upgrade;
 mod versions;
 mod world;

@@ -108,6 +108,13 @@ impl World {
     }
 
     pub(crate) fn open_on(&self, disk: &SimDisk) -> Result<Database, DbOpenError> {
+        self.open_reporting(disk).map(|(db, _)| db)
+    }
+
+    pub(crate) fn open_reporting(
+        &self,
+        disk: &SimDisk,
+    ) -> Result<(Database, engine::OpenReport), DbOpenError> {
         let schema = Schema::parse(&self.schema).unwrap();
         let options = Options {
             context: Map::from([("deviceId", "d1")]),
@@ -121,7 +128,7 @@ impl World {
             },
         };
         let environment = Arc::clone(&self.clock);
-        Database::open(disk.storage(), schema, options, environment).map(|(db, _)| db)
+        Database::open(disk.storage(), schema, options, environment)
     }
 }
 

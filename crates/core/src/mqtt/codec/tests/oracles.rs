@@ -1,0 +1,176 @@
+//! The same bytes, read by mqtt-protocol-core and by rumqttc.
+
+use super::*;
+use mqtt_protocol_core::mqtt::packet::{v3_1_1, v5_0};
+use rumqttc::mqttbytes as rumqtt4;
+use rumqttc::v5::mqttbytes as rumqtt5;
+
+const SEEDS: u64 = 3000;
+
+/// What mqtt-protocol-core makes of a packet: its own bytes for it, or nothing if it refuses.
+macro_rules! oracle {
+    ($module:ident, $frame:expr, $($more:tt)*) => {{
+        let frame: Frame<'_> = $frame;
+        macro_rules! read {
+            ($name:ident) => {
+                $module::$name::parse(frame.body)
+                    .ok()
+                    .filter(|(_, length)| *length == frame.body.len())
+                    .map(|(packet, _)| packet.to_continuous_buffer())
+            };
+        }
+        match frame.first >> 4 {
+            1 => read!(Connect),
+            2 => read!(Connack),
+            3 => $module::Publish::parse(frame.first & 15, frame.body.into())
+                .ok()
+                .map(|(packet, _)| packet.to_continuous_buffer()),
+            4 => read!(Puback),
+            5 => read!(Pubrec),
+            6 => read!(Pubrel),
+            7 => read!(Pubcomp),
+            8 => read!(Subscribe),
+            9 => read!(Suback),
+            10 => read!(Unsubscribe),
+            11 => read!(Unsuback),
+            12 => read!(Pingreq),
+            13 => read!(Pingresp),
+            14 => read!(Disconnect),
+            $($more)*
+        }
+    }};
+}
+
+fn mqtt_protocol_core(version: Version, frame: Frame<'_>) -> Option<Vec<u8>> {
+    match version {
+        Version::V311 => oracle!(v3_1_1, frame, _ => None),
+        Version::V5 => oracle!(v5_0, frame, 15 => read!(Auth), _ => None),
+    }
+}
+
+#[test]
+fn mqtt_protocol_core_reads_and_writes_the_same() {
+    for version in [Version::V311, Version::V5] {
+        for seed in 0..SEEDS {
+            random::packet(seed, version, |packet| {
+                let bytes = encode(version, packet);
+                let theirs = mqtt_protocol_core(version, frame(&bytes).unwrap().unwrap());
+                assert_eq!(theirs.as_ref(), Some(&bytes), "seed {seed} {packet:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn what_both_read_of_damaged_packets_is_the_same() {
+    let mut both = 0;
+    for version in [Version::V311, Version::V5] {
+        for seed in 0..SEEDS / 60 {
+            random::packet(seed, version, |packet| {
+                let mut bytes = encode(version, packet);
+                for bit in 0..bytes.len() * 8 {
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                    both += usize::from(agree(version, &bytes, seed));
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                }
+            });
+        }
+    }
+    assert!(
+        both > 1000,
+        "only {both} damaged packets were still readable"
+    );
+}
+
+/// Whether both read it; then they must have read the same.
+fn agree(version: Version, bytes: &[u8], seed: u64) -> bool {
+    let Ok(Some(frame)) = frame(bytes) else {
+        return false;
+    };
+    let Ok(ours) = Packet::decode(version, frame) else {
+        return false;
+    };
+    // Its parser of CONNECT takes the version from the caller.
+    let version = match &ours {
+        Packet::Connect(connect) if connect.version != version => return false,
+        _ => version,
+    };
+    let Some(theirs) = mqtt_protocol_core(version, frame) else {
+        return false;
+    };
+    assert_eq!(
+        decode(version, &theirs).as_ref(),
+        Ok(&ours),
+        "seed {seed} {bytes:02x?}"
+    );
+    true
+}
+
+#[test]
+fn rumqttc_reads_every_packet_and_writes_the_old_ones_alike() {
+    for seed in 0..SEEDS {
+        random::packet(seed, Version::V311, |packet| {
+            if has_binary_data(packet) {
+                return;
+            }
+            let bytes = encode(Version::V311, packet);
+            let mut stream = bytes::BytesMut::from(&bytes[..]);
+            let theirs = rumqtt4::v4::Packet::read(&mut stream, 1 << 20);
+            let theirs = theirs.unwrap_or_else(|error| panic!("seed {seed} {packet:?}: {error}"));
+            let mut written = bytes::BytesMut::new();
+            theirs.write(&mut written, 1 << 20).unwrap();
+            assert_eq!(written[..], bytes[..], "seed {seed} {packet:?}");
+        });
+    }
+}
+
+#[test]
+fn rumqttc_reads_the_same_messages_of_version_5() {
+    let mut messages = 0;
+    for seed in 0..SEEDS {
+        random::packet(seed, Version::V5, |packet| {
+            let Packet::Publish(ours) = packet else {
+                return;
+            };
+            let bytes = encode(Version::V5, packet);
+            let mut stream = bytes::BytesMut::from(&bytes[..]);
+            let theirs = match rumqtt5::v5::Packet::read(&mut stream, None) {
+                Ok(rumqtt5::v5::Packet::Publish(theirs)) => theirs,
+                other => panic!("seed {seed} {packet:?}: {other:?}"),
+            };
+            messages += 1;
+            assert_eq!(theirs.topic[..], *ours.topic.as_bytes(), "seed {seed}");
+            assert_eq!(theirs.payload[..], *ours.payload, "seed {seed}");
+            assert_eq!(
+                theirs.pkid,
+                ours.id.map_or(0, PacketId::number),
+                "seed {seed}"
+            );
+            assert_eq!(
+                (theirs.dup, theirs.retain),
+                (ours.dup, ours.retain),
+                "seed {seed}"
+            );
+            let users = theirs.properties.unwrap_or_default().user_properties;
+            assert_eq!(
+                users.is_empty(),
+                ours.properties.user("").is_none()
+                    && !ours
+                        .properties
+                        .iter()
+                        .any(|property| { matches!(property, Property::UserProperty(..)) }),
+                "seed {seed}"
+            );
+        });
+    }
+    assert!(messages > 100);
+}
+
+/// rumqttc takes the will and the password for text, which they need not be.
+fn has_binary_data(packet: &Packet<'_>) -> bool {
+    let Packet::Connect(connect) = packet else {
+        return false;
+    };
+    let binary = |bytes| std::str::from_utf8(bytes).is_err();
+    connect.password.is_some_and(binary) || connect.will.is_some_and(|will| binary(will.payload))
+}

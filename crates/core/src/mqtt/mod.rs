@@ -1,0 +1,6 @@
+//! MQTT 3.1.1 and 5, as a client: the packets, the session, what waits to be sent, and when to
+//! connect. Pure: bytes, events and time in; bytes, events and deadlines out.
+
+pub mod codec;
+pub mod filters;
+pub mod topic;
