@@ -13,6 +13,7 @@ mod full_disk;
 mod history;
 mod index;
 mod killed;
+mod oracle;
 mod power_cut;
 mod salvage;
 mod store;

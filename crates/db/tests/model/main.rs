@@ -7,6 +7,7 @@ mod crash;
 mod filtering;
 mod finding;
 mod items;
+mod oracle;
 mod replication;
 mod streams;
 mod together;
