@@ -135,11 +135,15 @@ impl Engine {
         given_up.is_some_and(|sequence| sequence > self.durable)
     }
 
-    /// Whether compaction is about to give room back, or finds that it cannot.
+    /// Whether compaction is about to give room back, now or after a flush.
     pub(super) fn compaction_goes_on(&self) -> bool {
-        let stopped = self.compaction.blocked || self.compaction.fault.is_some();
+        if !matches!(self.state, State::Open) || self.compaction.fault.is_some() {
+            return false;
+        }
         let begun = self.compaction.working || self.compaction.victim.is_some();
-        matches!(self.state, State::Open) && !stopped && (begun || self.pick_victim().is_some())
+        let after_flush = self.log.pending_bytes() > 0 && (begun || self.is_worth_it());
+        let now = !self.compaction.blocked && (begun || self.pick_victim().is_some());
+        after_flush || now
     }
 
     /// Why compaction has stopped: the oldest segment could not be read. Nothing is lost by
@@ -152,6 +156,11 @@ impl Engine {
     pub(super) fn garbage_bytes(&self) -> u64 {
         let needed = self.directory.needed_bytes();
         self.log.used_bytes().saturating_sub(needed)
+    }
+
+    /// Whether taking all garbage away would let other writes go on.
+    pub(super) fn garbage_makes_room(&self) -> bool {
+        self.garbage_bytes() > self.log.missing_bytes() + self.turn_over_bytes()
     }
 
     /// Room that moving what is needed of a segment takes at most, whichever it is: what deletes
@@ -183,6 +192,20 @@ impl Engine {
     /// any, because the deletes that it has room for must lead out.
     fn pick_victim(&self) -> Option<Victim> {
         let oldest = self.log.oldest_sealed()?;
+        let useless = self.directory.needed_of(oldest.id) == 0;
+        (useless || self.is_worth_it()).then(|| Victim {
+            at: if useless {
+                oldest.size
+            } else {
+                SEGMENT_HEADER_BYTES as u64
+            },
+            segment: oldest.clone(),
+            read: ReadRows::default(),
+            given_up: None,
+        })
+    }
+
+    fn is_worth_it(&self) -> bool {
         let (garbage, needed) = (self.garbage_bytes(), self.directory.needed_bytes());
         let (garbage_min, share) = if self.log.reserve_is_spent() {
             (
@@ -194,18 +217,7 @@ impl Engine {
         } else {
             (self.log.segment_bytes(), 1)
         };
-        let worth = garbage >= garbage_min && garbage > needed / share;
-        let useless = self.directory.needed_of(oldest.id) == 0;
-        (useless || worth).then(|| Victim {
-            at: if useless {
-                oldest.size
-            } else {
-                SEGMENT_HEADER_BYTES as u64
-            },
-            segment: oldest.clone(),
-            read: ReadRows::default(),
-            given_up: None,
-        })
+        garbage >= garbage_min && garbage > needed / share
     }
 
     fn next_step(&mut self) -> Option<Step> {

@@ -212,6 +212,12 @@ impl Log {
         self.reserve.is_none() || self.reserve_ahead_failed
     }
 
+    /// What is missing until other writes have room again: of the reserve, and of a segment.
+    pub(crate) fn missing_bytes(&self) -> u64 {
+        let there = self.reserve.unwrap_or(0) + self.free;
+        (self.reserve_last + self.segment_bytes_min).saturating_sub(there)
+    }
+
     /// How much of the reserve other writes leave to compaction.
     pub(crate) fn reserve_for_moves(&self) -> u64 {
         self.reserve_last / 6 * 5

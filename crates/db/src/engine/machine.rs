@@ -348,11 +348,15 @@ impl Engine {
         self.reserve_attempts > room.attempt
     }
 
-    /// Whether a commit that takes away more than it brings should try again once compaction has
-    /// come further, though the room it wants was tried for and not found.
+    /// Whether a commit should try again once compaction has come further, though the room it
+    /// wants was tried for and not found: one that makes room, and any when garbage makes up for
+    /// what is missing of the reserve and for a segment.
     pub fn room_may_come(&self, room: Room) -> bool {
-        let full = self.full(room).is_some();
-        full && room.claim == Claim::Release && self.compaction_goes_on()
+        let enough = match room.claim {
+            Claim::Release => true,
+            Claim::Write | Claim::Move => self.garbage_makes_room(),
+        };
+        enough && self.full(room).is_some() && self.compaction_goes_on()
     }
 
     /// The error for a commit whose room was tried for and not found, unless there is more by now.

@@ -29,20 +29,18 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Tries `make` with the wanted size; as long as the disk is full and the minimum allows, with
-    /// all that is free, then with half of it each time.
+    /// Tries `make` with the wanted size, and with what `less` makes of it each time as long as the
+    /// disk is full and the minimum allows.
     fn try_each<T>(
         self,
-        storage: &dyn Storage,
+        less: impl Fn(u64) -> io::Result<u64>,
         mut make: impl FnMut(u64) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut bytes = self.wanted;
         loop {
             match make(bytes) {
                 Err(error) if is_full(&error) && bytes > self.min => {
-                    let free = storage.free_bytes()?;
-                    let less = if free < bytes { free } else { bytes / 2 };
-                    bytes = less.max(self.min);
+                    bytes = less(bytes)?.max(self.min);
                 }
                 made => return made,
             }
@@ -123,7 +121,12 @@ impl Reserve {
     }
 
     fn try_segment(&self, sizes: Sizes) -> io::Result<Segment> {
-        sizes.try_each(&*self.storage, |bytes| self.make_segment(bytes))
+        // All that is free, if the system is right about that.
+        let less = |bytes| {
+            let free = self.storage.free_bytes()?;
+            Ok(if free < bytes { free } else { bytes / 2 })
+        };
+        sizes.try_each(less, |bytes| self.make_segment(bytes))
     }
 
     fn make_segment(&self, bytes: u64) -> io::Result<Segment> {
@@ -165,19 +168,22 @@ pub(crate) fn ensure(storage: &dyn Storage, mut sizes: Sizes) -> io::Result<u64>
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    sizes.try_each(storage, |bytes| {
-        let file = create_anew(storage, RESERVE_NAME)?;
-        let made = file
-            .reserve(bytes)
-            .and_then(|()| file.sync())
-            .and_then(|()| storage.sync_dir());
-        if let Err(error) = made {
-            drop(file);
-            let _ = storage.remove(RESERVE_NAME);
-            return Err(error);
-        }
-        Ok(bytes)
-    })
+    sizes.try_each(
+        |bytes| Ok(bytes / 4),
+        |bytes| {
+            let file = create_anew(storage, RESERVE_NAME)?;
+            let made = file
+                .reserve(bytes)
+                .and_then(|()| file.sync())
+                .and_then(|()| storage.sync_dir());
+            if let Err(error) = made {
+                drop(file);
+                let _ = storage.remove(RESERVE_NAME);
+                return Err(error);
+            }
+            Ok(bytes)
+        },
+    )
 }
 
 fn create_anew(storage: &dyn Storage, name: &str) -> io::Result<Arc<dyn StorageFile>> {

@@ -207,9 +207,7 @@ fn go_on_compacting(engine: &mut Engine) {
         if let Some(reserve) = engine.take_reserve() {
             engine.reserved(reserve.run());
         }
-        if engine.compaction_wants_flush() {
-            flush(engine);
-        }
+        flush(engine);
     }
 }
 

@@ -17,4 +17,5 @@ mod oracle;
 mod power_cut;
 mod salvage;
 mod store;
+mod traced;
 mod versions;
