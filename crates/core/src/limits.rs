@@ -200,6 +200,9 @@ pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
 /// Key files that a close makes before the log is closed; the next opening reads the segments that
 /// are left, and makes theirs.
 pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
+/// What a write that leads out of a full disk may bring more than it takes away, for each row: the
+/// mark of an attempt and the note of a removal.
+pub const DB_LEAD_OUT_BYTES_MAX: u64 = 128;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
 

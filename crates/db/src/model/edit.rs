@@ -105,6 +105,9 @@ impl Edit {
             }
             let key = keys::item(&row.key);
             value.clear();
+            if row.after.item.is_none() {
+                batch.lead_out();
+            }
             if row.after.is_empty() {
                 batch.delete(&key);
             } else {

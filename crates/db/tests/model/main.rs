@@ -9,6 +9,7 @@ mod finding;
 mod histories;
 mod items;
 mod migration;
+mod oracle;
 mod replication;
 mod streams;
 mod together;
