@@ -61,7 +61,7 @@ impl Plain {
     }
 
     fn fits(thing: &Map) -> Result<(), &'static str> {
-        let word = thing.get("word").map(|word| word.as_str().unwrap_or(""));
+        let word = thing.text("word");
         match word.is_none_or(|word| WORDS.contains(&word)) {
             true => Ok(()),
             false => Err("not_allowed"),
