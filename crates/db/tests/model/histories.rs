@@ -179,7 +179,7 @@ impl Dice {
         if self.0.one_in(3) {
             properties.insert("tag", format!("t{}", self.0.below(8)));
         }
-        if self.0.one_in(8) {
+        if self.0.one_in(4) {
             // Whole seconds, as DynamoDB keeps them.
             let seconds = now / 1000 + self.0.below(60) as i64;
             properties.insert("expires", iso(seconds * 1000));

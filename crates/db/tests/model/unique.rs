@@ -155,6 +155,24 @@ fn the_value_of_an_item_that_expired_or_was_dropped_is_free() {
 }
 
 #[test]
+fn an_item_that_comes_back_after_its_end_has_to_claim_its_value_anew() {
+    let (world, db) = open();
+    let old = Map::from([
+        ("id", Value::from("1")),
+        ("email", Value::from("a@b")),
+        ("expires", Value::from(START + 2000)),
+    ]);
+    db.create("Badge", &old).unwrap();
+    world.clock.pass(5000);
+    badge(&db, r#"{"id":"2","email":"a@b"}"#).unwrap();
+    let again = badge(&db, r#"{"id":"1","email":"a@b"}"#).unwrap_err();
+    assert_eq!(again.kind(), "not_unique");
+    // Nor does making it anew take away what another one has claimed since.
+    badge(&db, r#"{"id":"1"}"#).unwrap();
+    assert!(is_claimed(&db, "a@b"));
+}
+
+#[test]
 fn claims_are_told_to_nobody() {
     let (_, db) = open();
     let mut stream = db.changes(Since::Now);
