@@ -12,6 +12,7 @@ mod migration;
 mod replication;
 mod streams;
 mod together;
+mod transfer;
 mod typed;
 mod unique;
 mod upgrade;
