@@ -370,6 +370,10 @@ pub const EXPRESSION_DEPTH_MAX: usize = 64;
 pub const IMPORT_ITEM_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Rows that an export reads at once.
 pub const EXPORT_SCAN_ROWS: usize = 32;
+/// Bytes of a file that a backup reads at once.
+pub const BACKUP_PIECE_BYTES: usize = 64 * 1024;
+/// The largest file of a backup: segments are far smaller.
+pub const BACKUP_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 // MQTT: the codec.
 
 /// Length of a received packet, fixed header included, unless configured otherwise. It is checked
