@@ -284,6 +284,8 @@ pub const DYNAMODB_IN_VALUES_MAX: usize = 100;
 pub const DYNAMODB_EXPRESSION_VALUES_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Keys in one BatchGetItem.
 pub const DYNAMODB_BATCH_GET_KEYS_MAX: usize = 100;
+/// Writes in one BatchWriteItem.
+pub const DYNAMODB_BATCH_WRITES_MAX: usize = 25;
 /// Statements in one BatchExecuteStatement.
 pub const DYNAMODB_BATCH_STATEMENTS_MAX: usize = 25;
 /// Length of one PartiQL statement.
