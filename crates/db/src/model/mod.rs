@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+mod by_index;
 mod checks;
 mod database;
 mod edit;
