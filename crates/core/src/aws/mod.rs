@@ -8,6 +8,7 @@ pub mod dynamodb;
 mod error;
 pub mod s3;
 pub mod sigv4;
+pub mod sts;
 pub mod wire;
 
 pub use credentials::Credentials;

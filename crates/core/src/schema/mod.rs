@@ -44,6 +44,7 @@ mod source;
 mod template;
 #[cfg(test)]
 mod tests;
+mod times;
 mod view;
 
 pub use crate::nearest::nearest;

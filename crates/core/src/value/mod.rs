@@ -34,6 +34,7 @@ pub mod order;
 mod set;
 #[cfg(test)]
 pub(crate) mod strategies;
+pub mod typed;
 
 pub use data::Value;
 pub use map::Map;

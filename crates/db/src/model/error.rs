@@ -6,6 +6,7 @@ use periwinkle_core::expr::{ExpressionError, UpdateError};
 use periwinkle_core::schema::{ApplyError, Model, PropertyError};
 use periwinkle_core::sync::record::{ItemKey, RecordError};
 use periwinkle_core::value::Map;
+use periwinkle_core::value::typed::TypedError;
 
 use crate::engine::{self, CommitError, Damage, ReadError, StoreFailure};
 
@@ -31,6 +32,16 @@ pub enum DbError {
         model: String,
         /// The values of the key, as in a path.
         key: String,
+    },
+    /// A thing of the program's type and an item do not fit together.
+    #[error("{model}: {source}")]
+    Typed {
+        /// The model.
+        model: String,
+        /// The path of the field.
+        field: String,
+        /// What does not fit.
+        source: TypedError,
     },
     /// The item is too large to be stored.
     #[error("the {model} has {bytes} bytes; the most is {bytes_max}: shorten it or split it")]
@@ -125,7 +136,10 @@ pub enum DbError {
         reason: String,
     },
     /// What lies on the disk is not what was written.
-    #[error("the database is damaged: {0}; stop the agent and restore a backup")]
+    #[error(
+        "the database is damaged: {0}; stop the agent, then `periwinkle db salvage` saves what is \
+         intact, or restore a backup"
+    )]
     Corrupt(Damage),
     /// A row cannot be understood.
     #[error("the row \"{key}\" cannot be read: {source}")]
@@ -138,6 +152,9 @@ pub enum DbError {
     /// The disk refused.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
+    /// The database was opened for reading only.
+    #[error("the database is open for reading only")]
+    ReadOnly,
     /// The database was closed.
     #[error("the database is closed; the agent is stopping")]
     Closed,
@@ -150,6 +167,7 @@ impl DbError {
             DbError::Property(error) => error.kind(),
             DbError::Exists { .. } => "exists",
             DbError::NotFound { .. } => "not_found",
+            DbError::Typed { .. } => "wrong_type",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
             DbError::Full { .. } => "full",
@@ -164,6 +182,7 @@ impl DbError {
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
+            DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
         }
     }
@@ -172,6 +191,9 @@ impl DbError {
     pub fn field(&self) -> Option<&str> {
         match self {
             DbError::Property(error) => error.field(),
+            DbError::Typed { field, .. } => Some(field)
+                .filter(|field| !field.is_empty())
+                .map(String::as_str),
             DbError::Expression { role, .. } => Some(role),
             DbError::NotUnique { field, .. } => Some(field),
             DbError::Refused { field, .. } => field.as_deref(),
@@ -210,6 +232,7 @@ impl From<CommitError> for DbError {
                     "no room to reserve {bytes} bytes; free some space, or delete rows ({source})"
                 ),
             },
+            CommitError::ReadOnly => DbError::ReadOnly,
             CommitError::Closed => DbError::Closed,
             other => DbError::Disk(other.to_string().into()),
         }

@@ -149,9 +149,9 @@ impl Find {
 
 /// Some of the items that were asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
+pub struct Page<T = Map> {
     /// The items in the order of their keys. There may be fewer than asked for before the end.
-    pub items: Vec<Map>,
+    pub items: Vec<T>,
     /// For the next page; `None` at the end.
     pub next: Option<String>,
 }

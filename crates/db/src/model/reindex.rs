@@ -43,7 +43,8 @@ struct Note {
 
 /// Gives every row the index entries that it should have.
 ///
-/// On a full disk the entries are made in memory only, and again at the next opening.
+/// On a full disk, and where only reading is allowed, the entries are made in memory only, and
+/// again at the next opening.
 pub(super) fn complete(store: &Store, schema: &Schema) -> Result<Completed, DbError> {
     let found = read(store)?;
     let known = found.as_ref().map_or(&[][..], |note| &note.declared);
@@ -84,7 +85,9 @@ fn go_through(store: &Store, declared: &[Declared], through: Vec<u8>) -> Result<
         }
         write(&mut batch, declared, (!whole).then_some(&through));
         match store.commit(&batch, Durability::Relaxed) {
-            Err(CommitError::DiskFull { .. }) => store.index_in_memory(&batch),
+            Err(CommitError::DiskFull { .. } | CommitError::ReadOnly) => {
+                store.index_in_memory(&batch);
+            }
             done => drop(done?),
         }
         if whole {

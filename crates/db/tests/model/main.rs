@@ -11,6 +11,8 @@ mod items;
 mod replication;
 mod streams;
 mod together;
+mod transfer;
+mod typed;
 mod upgrade;
 mod versions;
 mod world;

@@ -29,10 +29,6 @@ impl CreateMultipartUpload {
     ///
     /// # Errors
     /// When there is too much metadata.
-    #[expect(
-        clippy::type_complexity,
-        reason = "two lists of fields, one with fixed names"
-    )]
     pub fn request(
         &self,
         bucket: &Bucket,

@@ -64,10 +64,6 @@ impl PutObject {
     ///
     /// # Errors
     /// When the object is too large for one request, or its metadata.
-    #[expect(
-        clippy::type_complexity,
-        reason = "two lists of fields, one with fixed names"
-    )]
     pub fn request(
         &self,
         bucket: &Bucket,

@@ -34,6 +34,7 @@ mod service;
 pub mod xml;
 
 pub use bindings::{Binding, Place};
+pub(in crate::aws) use call::query_request;
 pub use call::{Call, CallFailed, CallRefused};
 pub use endpoint::{Endpoint, EndpointError, EndpointOptions};
 pub use form::{to_form, xml_value};

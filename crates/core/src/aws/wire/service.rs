@@ -99,7 +99,12 @@ const fn rest(name: &'static str, endpoint: &'static str, protocol: Protocol) ->
 
 const SERVICES: &[Service] = &[
     query("cloudformation", "cloudformation", "2010-05-15"),
-    json("cloudtrail", "cloudtrail", "1.1", "CloudTrail_20131101"),
+    json(
+        "cloudtrail",
+        "cloudtrail",
+        "1.1",
+        "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
+    ),
     rest("cloudtrail-data", "cloudtrail-data", Protocol::RestJson),
     query("cloudwatch", "monitoring", "2010-08-01"),
     json("dynamodb", "dynamodb", "1.0", "DynamoDB_20120810"),
