@@ -112,7 +112,7 @@ impl Edit {
                 batch.delete(&key);
             } else {
                 row.after.encode(&mut value);
-                let entries = index::entries_of(&row.after);
+                let entries = index::entries_of(&row.after, &shared.declared);
                 batch.put_indexed(&key, &value, &index::borrowed(&entries));
             }
             touched.push(row.touched(shared));

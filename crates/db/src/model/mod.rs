@@ -43,6 +43,7 @@
 //! ```
 
 mod catch_up;
+mod by_index;
 mod checks;
 mod database;
 mod edit;
