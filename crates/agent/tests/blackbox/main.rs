@@ -5,6 +5,8 @@ mod agent;
 mod client;
 #[cfg(feature = "sync")]
 mod counterparts;
+#[cfg(feature = "sync")]
+mod dialect;
 mod eventually;
 #[cfg(feature = "sync")]
 mod expressions;

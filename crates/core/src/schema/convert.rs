@@ -232,7 +232,11 @@ pub(super) fn describe(value: &Value) -> String {
     }
 }
 
-fn check_choices(field: &Field, value: &Value, site: &Site<'_>) -> Result<(), PropertyError> {
+pub(super) fn check_choices(
+    field: &Field,
+    value: &Value,
+    site: &Site<'_>,
+) -> Result<(), PropertyError> {
     if field.choices.is_empty() || field.choices.contains(value) {
         return Ok(());
     }
