@@ -10,7 +10,8 @@
 //   {"op": "create" | "update", "model": "M", "properties": {...}}        -> {"item": {...}}
 //   {"op": "put", "item": {...}}                                          -> {}
 //   {"op": "get", "model": "M", "properties": {...}}                      -> {"seen": JSON}
-// `seen` has dates as ISO text, bytes in base64 and sets as lists. What the library or the table
+//   {"op": "numbers", "texts": ["1.0", ...]}                              -> {"numbers": ["1", null, ...]}
+// `numbers` are the texts as the table gives them back, null for those that it refuses. `seen` has dates as ISO text, bytes in base64 and sets as lists. What the library or the table
 // refuses is answered with {"refused": message}.
 //
 // The packages are found through PERIWINKLE_TEST_NODE_MODULES.
@@ -88,6 +89,11 @@ async function carryOut({ op, schema, context, model, properties, item, ...rest 
     case 'put':
       await client.send(new PutItemCommand({ TableName, Item: bytesIn(item) }));
       return {};
+    case 'numbers': {
+      const numbers = [];
+      for (const text of rest.texts) numbers.push(await kept(text));
+      return { numbers };
+    }
     case 'get': {
       const seen = await table.getModel(model).get(given(model, properties), { log: false });
       return { seen: shown(seen) };
@@ -109,6 +115,18 @@ async function make(op, model, properties) {
 async function stored({ pk, sk }) {
   const reply = await client.send(new GetItemCommand({ TableName, Key: { pk, sk }, ConsistentRead: true }));
   return { item: textOf(reply.Item) };
+}
+
+async function kept(text) {
+  const Key = { pk: { S: 'number' }, sk: { S: text } };
+  try {
+    await client.send(new PutItemCommand({ TableName, Item: { ...Key, n: { N: text } } }));
+  } catch (error) {
+    if (error.name !== 'ValidationException') throw error;
+    return null;
+  }
+  const reply = await client.send(new GetItemCommand({ TableName, Key, ConsistentRead: true }));
+  return reply.Item.n.N;
 }
 
 function given(model, properties) {

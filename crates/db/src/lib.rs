@@ -8,5 +8,6 @@ pub mod model;
 
 pub use model::{
     Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError, Dropped,
-    Environment, Event, Expression, Find, Next, Options, Origin, Page, ParkedModel, Since, Stats,
+    Environment, Event, Expression, Find, Next, Options, Origin, Page, ParkedModel, Proposed,
+    Refusal, Rows, Since, Stats, Transacted, Transaction, Write,
 };

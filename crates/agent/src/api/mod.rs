@@ -13,6 +13,7 @@ mod setup;
 mod status;
 #[cfg(feature = "sync")]
 mod sync;
+mod transaction;
 mod users;
 
 use std::sync::Arc;
@@ -71,6 +72,7 @@ pub fn router(api: Api, more: Router) -> Router {
                 .put(data::upsert)
                 .delete(data::remove),
         )
+        .route("/transaction", post(transaction::run))
         .with_state(api.clone())
         .merge(
             Router::new()

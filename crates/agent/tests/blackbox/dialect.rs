@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod differences;
+mod numbers;
 mod random;
 
 use periwinkle_core::ids::UlidSource;

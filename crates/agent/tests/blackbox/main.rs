@@ -5,6 +5,7 @@ mod agent;
 mod client;
 #[cfg(feature = "sync")]
 mod counterparts;
+mod data;
 #[cfg(feature = "sync")]
 mod dialect;
 mod eventually;

@@ -48,6 +48,7 @@ impl Model {
             }
         }
         self.compute(properties, &mut item)?;
+        self.check_key_parts(&item)?;
         self.fold_encoded(&mut item)?;
         Ok(item)
     }

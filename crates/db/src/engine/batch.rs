@@ -253,12 +253,17 @@ impl<'a> Entries<'a> {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = (IndexId, &'a [u8])> {
+        self.spans().map(move |(index, key)| (index, &self.0[key]))
+    }
+
+    /// The entries with the places of their keys.
+    pub(crate) fn spans(self) -> impl Iterator<Item = (IndexId, Range<usize>)> {
         let mut at = 0;
         std::iter::from_fn(move || {
             let index = u16::try_from(read_length(self.0, &mut at).ok()?).ok()?;
             let length = read_length(self.0, &mut at).ok()?;
             let key = take(self.0, &mut at, length).ok()?;
-            Some((IndexId(index), &self.0[key]))
+            Some((IndexId(index), key))
         })
     }
 }

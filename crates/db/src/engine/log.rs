@@ -7,7 +7,7 @@
 //! segment of those who lead out of that: compaction, and writes that take away more than they
 //! bring. Other writes are refused until there is a reserve again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::directory::Place;
@@ -52,6 +52,8 @@ pub(crate) struct Log {
     /// orderly close.
     outdated: bool,
     spare: Option<Segment>,
+    /// Sealed segments that have no key file.
+    without_keys: BTreeSet<u32>,
     /// How large the reserve is; `None` when it is spent or could not be made.
     reserve: Option<u64>,
     reserve_sizes: Sizes,
@@ -113,6 +115,7 @@ impl Log {
             current,
             used,
             spare: None,
+            without_keys: BTreeSet::new(),
             reserve,
             reserve_sizes,
             reserve_last: reserve.unwrap_or(reserve_sizes.wanted),
@@ -165,6 +168,27 @@ impl Log {
         all - self.current.size + self.used
     }
 
+    /// Whether a segment of the log takes no frame any more.
+    pub(crate) fn is_sealed(&self, segment: u32) -> bool {
+        segment != self.current.id && self.segments.contains_key(&segment)
+    }
+
+    /// Segments that have no key file, as an opening found them.
+    pub(crate) fn want_keys(&mut self, segments: BTreeSet<u32>) {
+        self.without_keys = segments;
+    }
+
+    /// A segment that lacks its key file and whose last frame is on the disk.
+    pub(crate) fn take_segment_without_keys(&mut self) -> Option<Segment> {
+        let id = *self.without_keys.first()?;
+        let mut pending = self.waiting.iter().chain(self.writing.iter());
+        if pending.any(|chunk| chunk.segment == id) {
+            return None;
+        }
+        self.without_keys.remove(&id);
+        self.segments.get(&id).cloned()
+    }
+
     /// The oldest segment, if no frame of it waits for the disk and none will come.
     pub(crate) fn oldest_sealed(&self) -> Option<&Segment> {
         let (_, oldest) = self.segments.first_key_value()?;
@@ -175,7 +199,9 @@ impl Log {
 
     /// The oldest segment is no longer on the disk.
     pub(crate) fn forget_oldest(&mut self) {
-        self.segments.pop_first();
+        if let Some((id, _)) = self.segments.pop_first() {
+            self.without_keys.remove(&id);
+        }
         self.reserve_ahead_failed = false;
     }
 
@@ -360,6 +386,7 @@ impl Log {
         if let Some(segment) = self.segments.get_mut(&sealed.id) {
             segment.size = self.used;
         }
+        self.without_keys.insert(sealed.id);
         self.segments.insert(next.id, next);
         self.used = SEGMENT_HEADER_BYTES as u64;
         self.outdated = false;

@@ -31,7 +31,8 @@ use super::storage::Storage;
 ///
 /// [`take_reserve`](Engine::take_reserve) and [`reserved`](Engine::reserved) do the same for the
 /// room that later commits need, [`take_compaction`](Engine::take_compaction) and
-/// [`compacted`](Engine::compacted) for giving room back. [`Store`](super::Store) drives all this with one thread.
+/// [`compacted`](Engine::compacted) for giving room back, [`take_key_file`](Engine::take_key_file)
+/// and [`key_file_made`](Engine::key_file_made) for opening faster. [`Store`](super::Store) drives all this with one thread.
 pub struct Engine {
     pub(super) log: Log,
     pub(super) directory: Directory,
@@ -70,6 +71,9 @@ pub(crate) struct Counters {
     pub(crate) bytes_committed: u64,
     pub(crate) bytes_moved: u64,
     pub(crate) segments_freed: u64,
+    pub(crate) key_files: u64,
+    pub(crate) key_files_failed: u64,
+    pub(crate) bytes_key_files: u64,
 }
 
 /// Why [`Engine::commit`] did nothing.
@@ -375,6 +379,7 @@ impl Engine {
             kind: FrameKind::Close,
             sequence: self.sequence,
             synced: self.durable,
+            crc: 0,
             payload: &[],
         });
     }
@@ -421,6 +426,9 @@ impl Engine {
             bytes_committed: self.counters.bytes_committed,
             bytes_moved: self.counters.bytes_moved,
             segments_freed: self.counters.segments_freed,
+            key_files_made: self.counters.key_files,
+            key_files_failed: self.counters.key_files_failed,
+            bytes_key_files: self.counters.bytes_key_files,
         }
     }
 
@@ -446,6 +454,7 @@ impl Engine {
             kind: FrameKind::Batch,
             sequence,
             synced: self.durable,
+            crc: 0,
             payload: batch.payload(),
         };
         let bytes = frame.bytes() as u64;

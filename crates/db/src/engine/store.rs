@@ -4,13 +4,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use periwinkle_core::limits::DB_COMPACT_CREDIT_BYTES_MAX;
+use periwinkle_core::limits::{DB_COMPACT_CREDIT_BYTES_MAX, DB_KEY_FILES_AT_CLOSE_MAX};
 
 use super::batch::Batch;
 use super::compact::Compact;
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
 use super::flush::Flush;
 use super::index::{IndexId, IndexStats};
+use super::key_job::KeyFile;
 use super::listen::{DurableEvent, Listeners, Subscription};
 use super::machine::{Engine, Refusal};
 use super::options::{Durability, Options};
@@ -53,6 +54,7 @@ impl Store {
                 compaction_credit: 0,
                 working: false,
                 closing: false,
+                key_files_at_close: 0,
             }),
             options,
             work: Condvar::new(),
@@ -371,6 +373,8 @@ struct State {
     /// The storage thread runs a job of this engine.
     working: bool,
     closing: bool,
+    /// Key files that were made since the closing began.
+    key_files_at_close: usize,
 }
 
 impl State {
@@ -384,6 +388,7 @@ enum Job {
     Flush(Flush),
     Reserve(Reserve),
     Compact(Compact),
+    KeyFile(KeyFile),
     /// Wait for work, at most this long.
     Wait(Option<Duration>),
     Stop,
@@ -410,6 +415,7 @@ impl Shared {
                 Job::Flush(flush) => state = self.flush(state, flush),
                 Job::Reserve(reserve) => state = self.reserve(state, reserve),
                 Job::Compact(step) => state = self.compact(state, step),
+                Job::KeyFile(file) => state = self.make_key_file(state, file),
                 Job::Wait(limit) => state = self.wait_for_work(state, limit),
                 Job::Stop => return,
             }
@@ -440,6 +446,12 @@ impl Shared {
             }
         }
         if state.closing {
+            if state.key_files_at_close < DB_KEY_FILES_AT_CLOSE_MAX
+                && let Some(file) = state.engine.take_key_file()
+            {
+                state.key_files_at_close += 1;
+                return Job::KeyFile(file);
+            }
             state.engine.close();
             return state.engine.take_flush().map_or(Job::Stop, Job::Flush);
         }
@@ -450,6 +462,11 @@ impl Shared {
             && let Some(step) = state.engine.take_compaction()
         {
             return Job::Compact(step);
+        }
+        if state.engine.unsynced_bytes() < self.options.flush_bytes
+            && let Some(file) = state.engine.take_key_file()
+        {
+            return Job::KeyFile(file);
         }
         if state.engine.compaction_wants_flush() {
             return state
@@ -484,6 +501,21 @@ impl Shared {
         if state.engine.unsynced_bytes() > 0 {
             state.relaxed_since.get_or_insert_with(Instant::now);
         }
+        self.progress.notify_all();
+        state
+    }
+
+    fn make_key_file<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        file: KeyFile,
+    ) -> MutexGuard<'a, State> {
+        state.working = true;
+        drop(state);
+        let made = file.run();
+        let mut state = self.lock();
+        state.working = false;
+        state.engine.key_file_made(made);
         self.progress.notify_all();
         state
     }

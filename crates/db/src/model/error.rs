@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use periwinkle_core::expr::ExpressionError;
-use periwinkle_core::schema::PropertyError;
+use periwinkle_core::expr::{ExpressionError, UpdateError};
+use periwinkle_core::schema::{ApplyError, Model, PropertyError};
 use periwinkle_core::sync::record::{ItemKey, RecordError};
+use periwinkle_core::value::Map;
+use periwinkle_core::value::typed::TypedError;
 
 use super::written::ParkedModel;
 use crate::engine::{self, CommitError, Damage, ReadError, StoreFailure};
@@ -31,6 +33,16 @@ pub enum DbError {
         model: String,
         /// The values of the key, as in a path.
         key: String,
+    },
+    /// A thing of the program's type and an item do not fit together.
+    #[error("{model}: {source}")]
+    Typed {
+        /// The model.
+        model: String,
+        /// The path of the field.
+        field: String,
+        /// What does not fit.
+        source: TypedError,
     },
     /// The item is too large to be stored.
     #[error("the {model} has {bytes} bytes; the most is {bytes_max}: shorten it or split it")]
@@ -65,6 +77,57 @@ pub enum DbError {
     /// The token of a page does not belong to this call.
     #[error("the token does not belong to this query; start again without \"next\"")]
     BadToken,
+    /// The condition of a write does not hold.
+    #[error("the condition does not hold of this {model} ({key}); nothing was written")]
+    ConditionFailed {
+        /// The model.
+        model: String,
+        /// The values of the key, as in a path.
+        key: String,
+        /// The item as it is, as far as the caller may see it; `None` when there is none.
+        item: Option<Box<Map>>,
+    },
+    /// An update expression does not fit what the item holds.
+    #[error("this {model} cannot be updated: {source}")]
+    Update {
+        /// The model.
+        model: String,
+        /// What does not fit.
+        source: UpdateError,
+    },
+    /// Another item has this value of a field that is unique.
+    #[error("there is another {model} with this {field}; use another one")]
+    NotUnique {
+        /// The model.
+        model: String,
+        /// The field.
+        field: String,
+    },
+    /// A check of the maker's refused the write.
+    #[error("{model} refuses this: {reason}")]
+    Refused {
+        /// The model.
+        model: String,
+        /// The field at fault.
+        field: Option<String>,
+        /// The words of the check.
+        reason: String,
+    },
+    /// One write of several cannot be done, and so none was.
+    #[error("write {} of {of}: {source}", .at + 1)]
+    InTransaction {
+        /// Which one, from 0.
+        at: usize,
+        /// How many there were.
+        of: usize,
+        /// What is wrong with it.
+        source: Box<DbError>,
+    },
+    /// A transaction or a check wrote to the database itself, which waits for its end.
+    #[error(
+        "the database was called from within a transaction or a check; use what that was given"
+    )]
+    Reentrant,
     /// An expression cannot be read.
     #[error("the {role} is wrong at {source}")]
     Expression {
@@ -105,11 +168,18 @@ impl DbError {
             DbError::Property(error) => error.kind(),
             DbError::Exists { .. } => "exists",
             DbError::NotFound { .. } => "not_found",
+            DbError::Typed { .. } => "wrong_type",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
             DbError::Parked(_) => "parked_model",
             DbError::Full { .. } => "full",
             DbError::BadToken => "bad_token",
+            DbError::ConditionFailed { .. } => "condition_failed",
+            DbError::Update { .. } => "update_failed",
+            DbError::NotUnique { .. } => "not_unique",
+            DbError::Refused { .. } => "refused",
+            DbError::InTransaction { source, .. } => source.kind(),
+            DbError::Reentrant => "reentrant",
             DbError::Expression { .. } => "bad_expression",
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
@@ -122,8 +192,29 @@ impl DbError {
     pub fn field(&self) -> Option<&str> {
         match self {
             DbError::Property(error) => error.field(),
+            DbError::Typed { field, .. } => Some(field)
+                .filter(|field| !field.is_empty())
+                .map(String::as_str),
             DbError::Expression { role, .. } => Some(role),
+            DbError::NotUnique { field, .. } => Some(field),
+            DbError::Refused { field, .. } => field.as_deref(),
+            DbError::InTransaction { source, .. } => source.field(),
             _ => None,
+        }
+    }
+}
+
+impl DbError {
+    pub(super) fn of_apply(model: &Model, error: ApplyError) -> DbError {
+        match error {
+            ApplyError::Property(error) => error.into(),
+            ApplyError::Update(source) => DbError::Update {
+                model: model.name().to_owned(),
+                source,
+            },
+            other => DbError::BadQuery {
+                reason: other.to_string(),
+            },
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn complete(shared: &Shared) -> Result<u64, DbError> {
     let after = pass.versions_after(known);
     if !after.is_empty() || pass.changed > 0 {
         let mut edit = Edit::default();
-        written::note(&mut edit, &after);
+        written::note(&mut edit.batch, &after);
         edit.batch.delete(&keys::note(PROGRESS));
         match commit(shared, &mut state, edit) {
             // Only the versions could not be noted: they are found again at the next opening.
@@ -104,15 +104,15 @@ impl Pass<'_> {
             let before = decode(&key, &entry.value)?;
             self.note_model(&key, &before);
             if let Some(after) = self.changed(&before) {
-                edit.put(self.shared, &key, &before, &after, Origin::Local);
+                edit.put(self.shared, key, before, after, Origin::Local);
                 bytes += entry.value.len();
             }
             if bytes >= MIGRATION_FRAME_BYTES_MAX {
                 break;
             }
         }
-        if let (Some(last), false) = (last, edit.touched.is_empty()) {
-            self.changed += edit.touched.len() as u64;
+        if let (Some(last), false) = (last, edit.rows().is_empty()) {
+            self.changed += edit.rows().len() as u64;
             edit.batch.put(
                 &keys::note(PROGRESS),
                 &[&target(self.shared), last].concat(),

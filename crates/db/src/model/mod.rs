@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+mod checks;
 mod database;
 mod edit;
 mod error;
@@ -53,16 +54,21 @@ mod index;
 mod keys;
 mod migrate;
 mod options;
+mod reentry;
 mod reindex;
 mod replicate;
 mod rows;
 mod shared;
 mod stats;
 mod token;
+mod transaction;
+mod typed;
 mod window;
+mod write;
 mod writer;
 mod written;
 
+pub use checks::{Proposed, Refusal};
 pub use database::{Committed, Database};
 pub use error::{DbError, DbOpenError};
 pub use expression::Expression;
@@ -70,4 +76,7 @@ pub use feed::{Change, ChangeKind, ChangeStream, Event, Next, Origin, Since};
 pub use find::{Count, Find, Page};
 pub use options::{Environment, Options};
 pub use stats::{Dropped, Stats};
+pub use transaction::{Transacted, Transaction};
+pub use typed::Rows;
+pub use write::Write;
 pub use written::ParkedModel;

@@ -8,11 +8,13 @@ use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::Map;
 
+use super::checks::Checks;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
 use super::index::Counts;
 use super::options::Environment;
+use super::reentry::Reentry;
 use super::rows::DroppedRows;
 use super::written::{self, ParkedModel};
 use super::{keys, reindex};
@@ -28,6 +30,8 @@ pub(super) struct Shared {
     pub(super) environment: Arc<dyn Environment>,
     /// Held by whoever writes, from reading to committing. Never taken on the storage thread.
     pub(super) state: Mutex<State>,
+    pub(super) reentry: Reentry,
+    pub(super) checks: Checks,
     pub(super) feed: Arc<Feed>,
     pub(super) _subscription: Subscription,
 }
@@ -44,9 +48,31 @@ pub(super) struct State {
 }
 
 impl Shared {
+    /// The lock of whoever writes; refused to code that runs under it already.
+    pub(super) fn write_lock(&self) -> Result<MutexGuard<'_, State>, DbError> {
+        self.reentry.check()?;
+        Ok(self.lock())
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        assert!(
+            self.reentry.check().is_ok(),
+            "a transaction or a check asked for what only the end of it can give"
+        );
         // Counts change only after a commit, in calls that cannot panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The model of that name, if programs here may write it.
+    pub(super) fn writable(&self, model: &str) -> Result<&Model, DbError> {
+        let model = self.model(model)?;
+        let direction = model.direction();
+        if direction.is_down() && !direction.is_up() {
+            return Err(DbError::ReadOnlyModel {
+                model: model.name().to_owned(),
+            });
+        }
+        Ok(model)
     }
 
     /// The record of `key`, as committed; an empty one if there is none.
@@ -75,21 +101,24 @@ impl Shared {
     pub(super) fn commit(
         &self,
         state: &mut State,
-        mut edit: Edit,
+        edit: Edit,
         durability: Durability,
     ) -> Result<engine::Committed, DbError> {
-        let models = edit.touched.iter().filter_map(|row| row.model.as_deref());
+        let dropped = edit.dropped.clone();
+        let (mut batch, touched) = edit.seal(self);
+        let models = touched.iter().filter_map(|row| row.model.as_deref());
         let written = written::after(&state.written, &self.schema, models);
         if let Some(written) = &written {
-            written::note(&mut edit, written);
+            written::note(&mut batch, written);
         }
-        if state.note_due && !edit.batch.is_empty() {
-            reindex::note(&mut edit.batch);
+        let noted = state.note_due && !batch.is_empty();
+        if noted {
+            reindex::note(&mut batch);
         }
-        let committed = self.store.commit(&edit.batch, durability)?;
-        state.note_due &= edit.batch.is_empty();
+        let committed = self.store.commit(&batch, durability)?;
+        state.note_due &= !noted;
         let mut told = Vec::new();
-        for touched in edit.touched {
+        for touched in touched {
             let sequence = committed.sequence;
             if let Some(model) = &touched.model {
                 let (was, is) = (touched.was_live, touched.is_live);
@@ -103,7 +132,7 @@ impl Shared {
         if let Some(written) = written {
             state.written = written;
         }
-        if let Some(dropped) = edit.dropped {
+        if let Some(dropped) = dropped {
             state.dropped = dropped;
         }
         self.feed.push(told);

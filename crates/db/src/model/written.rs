@@ -5,11 +5,10 @@ use periwinkle_core::schema::{Model, Schema, Version, Written};
 use periwinkle_core::sync::record::ItemKey;
 use periwinkle_core::value::binary::{decode_varint, encode_varint};
 
-use super::edit::Edit;
 use super::error::DbError;
 use super::keys;
 use super::shared::Shared;
-use crate::engine::Store;
+use crate::engine::{Batch, Store};
 
 const NOTE: &str = "written";
 
@@ -31,8 +30,8 @@ pub(super) fn read(store: &Store) -> Result<Option<Written>, DbError> {
 }
 
 /// Puts the versions into the frame.
-pub(super) fn note(edit: &mut Edit, written: &Written) {
-    edit.batch.put(&keys::note(NOTE), &encode(written));
+pub(super) fn note(batch: &mut Batch, written: &Written) {
+    batch.put(&keys::note(NOTE), &encode(written));
 }
 
 /// The versions after a frame that writes these models; `None` when they are known to be so.

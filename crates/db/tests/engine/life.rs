@@ -257,6 +257,11 @@ impl Life {
             for _ in 0..rng.below(4) {
                 self.compact(engine, rng);
             }
+            if rng.one_in(3)
+                && let Some(file) = engine.take_key_file()
+            {
+                engine.key_file_made(file.run());
+            }
         }
         if rng.one_in(2) {
             self.close(engine);

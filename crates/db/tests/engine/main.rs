@@ -12,6 +12,7 @@ mod faults;
 mod full_disk;
 mod history;
 mod index;
+mod key_files;
 mod killed;
 mod power_cut;
 mod salvage;

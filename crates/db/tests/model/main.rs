@@ -11,6 +11,8 @@ mod migration;
 mod replication;
 mod streams;
 mod together;
+mod typed;
 mod upgrade;
 mod versions;
 mod world;
+mod writing;
