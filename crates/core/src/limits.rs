@@ -121,6 +121,10 @@ pub const SCHEMA_DEPTH_MAX: usize = 40;
 pub const SCHEMA_MODELS_MAX: usize = 500;
 /// Fields in a model, or in one nested object.
 pub const SCHEMA_FIELDS_MAX: usize = 500;
+/// Entries of the list `migrations` of a schema.
+pub const SCHEMA_MIGRATIONS_MAX: usize = 200;
+/// Local indexes of a table: DynamoDB's own bound.
+pub const SCHEMA_LOCAL_INDEXES_MAX: usize = 5;
 /// Letters of a generated uid.
 pub const UID_LETTERS_MAX: usize = 64;
 /// Size of an item (DynamoDB).
@@ -209,6 +213,9 @@ pub const FIND_ROWS_MAX: usize = 10_000;
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
 /// Rows that one call of the model layer reads from the engine at once.
 pub const DB_SCAN_ROWS: usize = 256;
+/// Rows of this many bytes together end a step in which items are brought into the form of a newer
+/// schema.
+pub const MIGRATION_FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Changes that are kept for change streams; a stream that falls behind gets a gap.
 pub const CHANGES_KEPT_MAX: usize = 4_096;
 /// Bytes of the items of these changes.

@@ -32,7 +32,10 @@ impl Database {
         for model in self.shared.schema.models() {
             // What the cloud writes goes when the cloud has removed it: until then it would only be
             // read from there again.
-            if model.ttl_attribute().is_some() && !model.direction().is_down() {
+            if model.ttl_attribute().is_some()
+                && !model.direction().is_down()
+                && self.shared.parked_model(model).is_none()
+            {
                 purged += self.purge_model(model, wall)?;
             }
         }

@@ -27,7 +27,7 @@ impl<'a> Writer<'a> {
     /// Does what a write says, and answers the item after it; before it, if it removes the item.
     pub(super) fn run(&mut self, write: &Write) -> Result<Map, DbError> {
         let model = match write.verb {
-            Verb::Check => self.shared.schema.model(&write.model)?,
+            Verb::Check => self.shared.model(&write.model)?,
             _ => self.writable(&write.model)?,
         };
         let (properties, terms) = (&write.properties, &write.terms);

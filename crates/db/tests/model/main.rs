@@ -7,6 +7,7 @@ mod crash;
 mod filtering;
 mod finding;
 mod items;
+mod migration;
 mod replication;
 mod streams;
 mod together;
