@@ -43,6 +43,7 @@ mod rules;
 #[expect(clippy::module_inception, reason = "the file of the type `Schema`")]
 mod schema;
 mod section;
+mod shown;
 mod size;
 mod source;
 mod template;

@@ -207,12 +207,7 @@ impl Database {
     pub fn get(&self, model: &str, properties: &Map) -> Result<Option<Map>, DbError> {
         let model = self.shared.model(model)?;
         let key = model.key(properties, &self.context)?;
-        let record = self.shared.record(&key)?;
-        let now = self.shared.environment.now();
-        Ok(self
-            .shared
-            .visible(model, &record, now)
-            .map(|item| model.properties(item, self.hidden)))
+        self.shared.properties(model, &key, self.hidden)
     }
 
     /// Changes the given properties of an item; null removes one.

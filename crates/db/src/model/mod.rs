@@ -42,8 +42,8 @@
 //! # }
 //! ```
 
-mod catch_up;
 mod by_index;
+mod catch_up;
 mod checks;
 mod database;
 mod edit;
