@@ -208,6 +208,19 @@ fn change_json(change: &Change) -> String {
     )
 }
 
+/// The section `db` of the status, with what each model has.
+pub fn show_all(db: &Database) -> serde_json::Value {
+    let stats = db.stats();
+    let mut shown = show(db);
+    let fields = shown.as_object_mut().expect("it was made as an object");
+    fields.insert("bytes_cached".to_owned(), json!(stats.engine.bytes_cached));
+    let committed = json!(stats.engine.bytes_committed);
+    fields.insert("bytes_committed".to_owned(), committed);
+    fields.insert("bytes_moved".to_owned(), json!(stats.engine.bytes_moved));
+    fields.insert("models".to_owned(), json!(stats.rows));
+    shown
+}
+
 /// The section `db` of the status.
 pub fn show(db: &Database) -> serde_json::Value {
     let stats = db.stats();

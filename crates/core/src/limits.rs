@@ -341,6 +341,12 @@ pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub const CONTROL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 /// The largest answer of the agent that a command reads.
 pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest answer about items that a command of the database reads at once.
+pub const DB_COMMAND_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of items that an import sends to the agent at once, unless one item is longer.
+pub const IMPORT_REQUEST_BYTES: usize = 256 * 1024;
+/// Faults of an import that are shown one by one; the others are counted.
+pub const IMPORT_FAULTS_SHOWN_MAX: usize = 100;
 /// Threads for what cannot wait without holding a thread up: password hashing, name resolution.
 pub const BLOCKING_THREADS_MAX: usize = 4;
 /// How long threads may take to end after the agent has stopped.
@@ -351,6 +357,12 @@ pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Nesting of parentheses, functions and `NOT` in an expression, so that none can exhaust the stack.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
 
+// Export, import and backup of the database.
+
+/// The longest JSON text of one item of an import: the largest item, each character escaped.
+pub const IMPORT_ITEM_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows that an export reads at once.
+pub const EXPORT_SCAN_ROWS: usize = 32;
 // MQTT: the codec.
 
 /// Length of a received packet, fixed header included, unless configured otherwise. It is checked

@@ -8,7 +8,7 @@ use periwinkle_core::value::json::write_json;
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::ParkedModel;
 
-use super::Api;
+use super::DataApi as Api;
 use super::data::value_answer;
 use crate::web::rows::is_internal;
 

@@ -8,7 +8,7 @@ use periwinkle_core::schema::{Durability, Model};
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::{Database, Expression, Write};
 
-use super::Api;
+use super::DataApi as Api;
 use super::body::Properties;
 use super::data::{shown_model, value_answer};
 use crate::web::problem::Problem;

@@ -16,6 +16,7 @@ mod fault_proxy;
 
 #[cfg(feature = "console")]
 mod browser;
+mod database_cli;
 mod first_start;
 mod full_disk;
 mod hostile;

@@ -200,6 +200,16 @@ pub(crate) fn decode_ops(payload: &[u8]) -> Result<Vec<Op>, PayloadFault> {
     Ok(ops)
 }
 
+/// The first writes of a payload that may be damaged, up to the first that makes no sense.
+pub(crate) fn decode_ops_before_fault(payload: &[u8], ops_max: usize) -> Vec<Op> {
+    let mut at = 0;
+    let ops = std::iter::from_fn(|| {
+        let more = at < payload.len();
+        more.then(|| decode_op(payload, &mut at).ok()).flatten()
+    });
+    ops.take(ops_max).collect()
+}
+
 fn decode_op(payload: &[u8], at: &mut usize) -> Result<Op, PayloadFault> {
     let tag = payload[*at];
     *at += 1;

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::backup::DurablePart;
 use super::directory::Place;
 use super::flush::{Chunk, Flush};
 use super::frame::{FRAME_HEADER_BYTES, Frame, LOG_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -217,6 +218,27 @@ impl Log {
     /// How much of the reserve other writes leave to compaction.
     pub(crate) fn reserve_for_moves(&self) -> u64 {
         self.reserve_last / 6 * 5
+    }
+
+    /// The segments with how much of each is on the disk for certain, in order.
+    pub(crate) fn durable_parts(&self) -> Vec<DurablePart> {
+        let pending = |id: u32| {
+            let chunks = self.waiting.iter().chain(self.writing.iter());
+            let own = chunks.filter(move |chunk| chunk.segment == id);
+            own.map(|chunk| chunk.offset).min()
+        };
+        let parts = self.segments.values().map(|segment| {
+            let filled = match segment.id == self.current.id {
+                true => self.used,
+                false => segment.size,
+            };
+            DurablePart {
+                id: segment.id,
+                file: Arc::clone(&segment.file),
+                bytes: pending(segment.id).unwrap_or(filled),
+            }
+        });
+        parts.collect()
     }
 
     pub(crate) fn header(&self, segment: u32) -> SegmentHeader {

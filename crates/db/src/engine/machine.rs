@@ -15,7 +15,7 @@ use super::log::{Log, RoomWanted, segment_name};
 use super::options::Options;
 use super::range::{IndexPosition, IndexRange, KeyRange, Order};
 use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread};
-use super::recover::{self, OpenReport};
+use super::recover::{self, OpenReport, Opened};
 use super::reserve::{Claim, Reserve, Reserved};
 use super::stats::Stats;
 use super::storage::Storage;
@@ -52,6 +52,7 @@ pub struct Engine {
 #[derive(Clone)]
 pub(super) enum State {
     Open,
+    ReadOnly,
     Closed,
     Failed(StoreFailure),
 }
@@ -103,6 +104,20 @@ impl Engine {
         options: &Options,
     ) -> Result<(Engine, OpenReport), OpenError> {
         let opened = recover::open(storage, options)?;
+        Ok(Engine::begin(opened, options, State::Open))
+    }
+
+    /// Opens the log in `storage` for reading: commits are refused, and no byte of the files is
+    /// changed. The tail of a power cut is passed over.
+    pub fn open_read_only(
+        storage: Arc<dyn Storage>,
+        options: &Options,
+    ) -> Result<(Engine, OpenReport), OpenError> {
+        let opened = recover::open_read_only(storage, options)?;
+        Ok(Engine::begin(opened, options, State::ReadOnly))
+    }
+
+    fn begin(opened: Opened, options: &Options, state: State) -> (Engine, OpenReport) {
         let engine = Engine {
             log: opened.log,
             directory: opened.directory,
@@ -111,13 +126,13 @@ impl Engine {
             unsynced_bytes_max: options.unsynced_bytes_max,
             compact_step_bytes: options.compact_step_bytes,
             compaction: Compaction::default(),
-            state: State::Open,
+            state,
             closed_cleanly: opened.report.clean,
             reserve_attempts: 0,
             full: None,
             counters: opened.counters,
         };
-        Ok((engine, opened.report))
+        (engine, opened.report)
     }
 
     /// Makes a batch visible and gives it the next sequence. An empty batch changes nothing and
@@ -289,6 +304,7 @@ impl Engine {
         match self.state {
             State::Failed(_) => None,
             State::Open | State::Closed => self.log.take_flush(self.sequence),
+            State::ReadOnly => None,
         }
     }
 
@@ -310,7 +326,7 @@ impl Engine {
     pub fn take_reserve(&mut self) -> Option<Reserve> {
         match self.state {
             State::Open => self.log.take_reserve(),
-            State::Closed | State::Failed(_) => None,
+            State::ReadOnly | State::Closed | State::Failed(_) => None,
         }
     }
 
@@ -403,7 +419,7 @@ impl Engine {
     pub fn failure(&self) -> Option<&StoreFailure> {
         match &self.state {
             State::Failed(failure) => Some(failure),
-            State::Open | State::Closed => None,
+            State::Open | State::ReadOnly | State::Closed => None,
         }
     }
 
@@ -435,6 +451,7 @@ impl Engine {
     fn check_writable(&self) -> Result<(), CommitError> {
         match &self.state {
             State::Open => Ok(()),
+            State::ReadOnly => Err(CommitError::ReadOnly),
             State::Closed => Err(CommitError::Closed),
             State::Failed(failure) => Err(CommitError::Failed(failure.clone())),
         }

@@ -66,7 +66,33 @@ impl Database {
         environment: Arc<dyn Environment>,
     ) -> Result<(Database, OpenReport), DbOpenError> {
         check_context(&schema, &options.context)?;
-        let (store, mut report) = Store::open(storage, options.engine)?;
+        let opened = Store::open(storage, options.engine)?;
+        Database::begin(opened, schema, options.context, environment)
+    }
+
+    /// Opens the database in `storage` for reading: writes are refused, and no byte of the files is
+    /// changed. With [`FileStorage::open_read_only`](engine::FileStorage::open_read_only) it may lie
+    /// on read-only media.
+    ///
+    /// # Errors
+    /// As [`open`](Database::open); and there is no database.
+    pub fn open_read_only(
+        storage: Arc<dyn Storage>,
+        schema: Schema,
+        options: Options,
+        environment: Arc<dyn Environment>,
+    ) -> Result<(Database, OpenReport), DbOpenError> {
+        check_context(&schema, &options.context)?;
+        let opened = Store::open_read_only(storage, options.engine)?;
+        Database::begin(opened, schema, options.context, environment)
+    }
+
+    fn begin(
+        (store, mut report): (Store, OpenReport),
+        schema: Schema,
+        context: Map,
+        environment: Arc<dyn Environment>,
+    ) -> Result<(Database, OpenReport), DbOpenError> {
         let schema = Arc::new(schema);
         let feed = Arc::new(Feed::new(Arc::clone(&schema), store.durable_sequence()));
         let (state, rows_indexed) = read_state(&store, &schema)?;
@@ -82,7 +108,7 @@ impl Database {
             store,
             parked: written::parked(&schema, &state.written),
             schema,
-            context: options.context,
+            context,
             environment,
             state: Mutex::new(state),
             reentry: Reentry::default(),
@@ -266,6 +292,11 @@ impl Database {
     /// The sequence up to which everything is on the disk.
     pub fn durable_sequence(&self) -> u64 {
         self.shared.store.durable_sequence()
+    }
+
+    /// What is durable at this moment: for a backup while others write, or to look at every byte.
+    pub fn snapshot(&self) -> engine::Snapshot {
+        self.shared.store.snapshot()
     }
 
     /// Figures of this moment.

@@ -143,7 +143,10 @@ pub enum DbError {
         reason: String,
     },
     /// What lies on the disk is not what was written.
-    #[error("the database is damaged: {0}; stop the agent and restore a backup")]
+    #[error(
+        "the database is damaged: {0}; stop the agent, then `periwinkle db salvage` saves what is \
+         intact, or restore a backup"
+    )]
     Corrupt(Damage),
     /// A row cannot be understood.
     #[error("the row \"{key}\" cannot be read: {source}")]
@@ -156,6 +159,18 @@ pub enum DbError {
     /// The disk refused.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
+    /// The database was opened for reading only, and its items are in the form of an older schema.
+    #[error(
+        "the items must be brought into the form of version {known} of the schema first: start the \
+         agent once, or open the database for writing"
+    )]
+    NotMigrated {
+        /// The version of the schema.
+        known: String,
+    },
+    /// The database was opened for reading only.
+    #[error("the database is open for reading only")]
+    ReadOnly,
     /// The database was closed.
     #[error("the database is closed; the agent is stopping")]
     Closed,
@@ -184,6 +199,8 @@ impl DbError {
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
+            DbError::NotMigrated { .. } => "not_migrated",
+            DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
         }
     }
@@ -233,6 +250,7 @@ impl From<CommitError> for DbError {
                     "no room to reserve {bytes} bytes; free some space, or delete rows ({source})"
                 ),
             },
+            CommitError::ReadOnly => DbError::ReadOnly,
             CommitError::Closed => DbError::Closed,
             other => DbError::Disk(other.to_string().into()),
         }

@@ -141,7 +141,7 @@ impl Database {
         })
     }
 
-    fn writer<'a>(&'a self, state: &'a mut State) -> Writer<'a> {
+    pub(super) fn writer<'a>(&'a self, state: &'a mut State) -> Writer<'a> {
         Writer {
             shared: &self.shared,
             context: self.context(),

@@ -185,7 +185,7 @@ impl<'a> Writer<'a> {
         Ok((key, record))
     }
 
-    fn current<'r>(&self, model: &Model, record: &'r Record) -> Option<&'r Map> {
+    pub(super) fn current<'r>(&self, model: &Model, record: &'r Record) -> Option<&'r Map> {
         self.shared.visible(model, record, self.now)
     }
 
@@ -265,7 +265,7 @@ impl<'a> Writer<'a> {
         self.shared.writable(model)
     }
 
-    fn exists(&self, model: &Model, item: &Map) -> DbError {
+    pub(super) fn exists(&self, model: &Model, item: &Map) -> DbError {
         DbError::Exists {
             model: model.name().to_owned(),
             key: model.key_segments(item, self.context).join(", "),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use periwinkle_db::engine::{
     Batch, CommitError, Engine, IndexId, IndexRange, KeyRange, OpenReport, Options, Order, Refusal,
+    Snapshot,
 };
 use periwinkle_testkit::disk::SimDisk;
 use periwinkle_testkit::rng::Rng;
@@ -129,6 +130,9 @@ pub(crate) struct Life {
     promises: Vec<Promise>,
     /// Steps of compaction after a removal.
     pub(crate) freed: u64,
+    /// Snapshots, one of so many moments of the life.
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) snapshot_every: Option<usize>,
 }
 
 /// Small segments, so that a short life has many; a small cache, so that reads meet the disk.
@@ -219,6 +223,8 @@ impl Life {
             past,
             promises,
             freed: 0,
+            snapshots: Vec::new(),
+            snapshot_every: None,
         }
     }
 
@@ -334,6 +340,10 @@ impl Life {
     }
 
     fn promise(&mut self, engine: &Engine) {
+        let every = self.snapshot_every.unwrap_or(usize::MAX);
+        if self.promises.len() % every == 0 {
+            self.snapshots.push(engine.snapshot());
+        }
         self.promises.push(Promise {
             changes: self.disk.recorded(),
             committed: engine.sequence(),

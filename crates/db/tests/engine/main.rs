@@ -6,6 +6,7 @@
 
 mod life;
 
+mod backup;
 mod compaction;
 mod damage;
 mod faults;
@@ -15,6 +16,7 @@ mod index;
 mod key_files;
 mod killed;
 mod power_cut;
+mod read_only;
 mod salvage;
 mod store;
 mod versions;

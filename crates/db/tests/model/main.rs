@@ -11,6 +11,7 @@ mod migration;
 mod replication;
 mod streams;
 mod together;
+mod transfer;
 mod typed;
 mod upgrade;
 mod versions;
