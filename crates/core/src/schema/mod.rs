@@ -42,7 +42,6 @@ mod rules;
 #[expect(clippy::module_inception, reason = "the file of the type `Schema`")]
 mod schema;
 mod section;
-mod size;
 mod source;
 mod template;
 #[cfg(test)]
@@ -61,7 +60,6 @@ pub use migration::{Migration, Outcome, Plan, Written};
 pub use model::{Class, Durability, Field, FieldType, Generate, Model, Pattern, Process, Role};
 pub use place::Encoded;
 pub use schema::{Index, IndexKind, Params, Projection, Schema, Timestamps};
-pub use size::item_bytes;
 pub use template::Template;
 pub use version::{Version, VersionError};
 pub use view::Seen;
