@@ -65,7 +65,6 @@ pub use migration::{Migration, Outcome, Plan, Written};
 pub use model::{Class, Durability, Field, FieldType, Generate, Model, Pattern, Process, Role};
 pub use place::Encoded;
 pub use schema::{Index, IndexKind, Params, Projection, Schema, Timestamps};
-pub use size::item_bytes;
 pub use template::Template;
 pub use unique::Claim;
 pub use version::{Version, VersionError};
