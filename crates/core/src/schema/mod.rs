@@ -44,7 +44,6 @@ mod rules;
 mod schema;
 mod section;
 mod shown;
-mod size;
 mod source;
 mod template;
 #[cfg(test)]
