@@ -134,7 +134,7 @@ pub enum DbError {
         /// What it was to be: filter, condition, update or projection.
         role: &'static str,
         /// Where and why.
-        source: ExpressionError,
+        source: Box<ExpressionError>,
     },
     /// The call asks for something that makes no sense.
     #[error("{reason}")]
