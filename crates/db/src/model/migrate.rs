@@ -50,8 +50,9 @@ pub(super) fn complete(shared: &Shared) -> Result<u64, DbError> {
         written::note(&mut edit.batch, &after);
         edit.batch.delete(&keys::note(PROGRESS));
         match commit(shared, &mut state, edit) {
-            // Only versions could not be noted: they are found again at the next opening.
-            Err(DbError::Full { .. } | DbError::ReadOnly) if pass.changed == 0 => {}
+            // Only the versions could not be noted: they are found again at the next opening.
+            Err(DbError::Full { .. }) if pass.changed == 0 && plan.is_none() => {}
+            Err(DbError::ReadOnly) if pass.changed == 0 => {}
             other => other?,
         }
         tracing::info!(
