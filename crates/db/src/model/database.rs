@@ -95,8 +95,8 @@ impl Database {
     ) -> Result<(Database, OpenReport), DbOpenError> {
         let schema = Arc::new(schema);
         let feed = Arc::new(Feed::new(Arc::clone(&schema), store.durable_sequence()));
-        let (state, rows_indexed) = read_state(&store, &schema)?;
-        report.rows_indexed = rows_indexed;
+        let (state, indexed) = read_state(&store, &schema)?;
+        report.rows_indexed = indexed.rows;
         let listener = Arc::clone(&feed);
         let subscription = store.on_durable(move |event| match event {
             DurableEvent::Advanced(sequence) => listener.advance(sequence),
@@ -108,6 +108,7 @@ impl Database {
             store,
             parked: written::parked(&schema, &state.written),
             schema,
+            declared: indexed.declared,
             context,
             environment,
             state: Mutex::new(state),
@@ -209,12 +210,7 @@ impl Database {
     pub fn get(&self, model: &str, properties: &Map) -> Result<Option<Map>, DbError> {
         let model = self.shared.model(model)?;
         let key = model.key(properties, &self.context)?;
-        let record = self.shared.record(&key)?;
-        let now = self.shared.environment.now();
-        Ok(self
-            .shared
-            .visible(model, &record, now)
-            .map(|item| model.properties(item, self.hidden)))
+        self.shared.properties(model, &key, self.hidden)
     }
 
     /// Changes the given properties of an item; null removes one.
@@ -345,7 +341,9 @@ impl Database {
         let shared = &self.shared;
         let mut state = shared.lock();
         let mut report = shared.store.reopen()?;
-        (*state, report.rows_indexed) = read_state(&shared.store, &shared.schema)?;
+        let (read, indexed) = read_state(&shared.store, &shared.schema)?;
+        *state = read;
+        report.rows_indexed = indexed.rows;
         shared.feed.restart(shared.store.durable_sequence());
         Ok(report)
     }

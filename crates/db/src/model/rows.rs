@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use periwinkle_core::limits::{
     DB_SCAN_ROWS, DROPPED_ROWS_PER_WRITE_MAX, ITEM_BYTES_MAX, ITEM_SYNCED_BYTES_MAX,
 };
-use periwinkle_core::schema::{Model, item_bytes};
+use periwinkle_core::schema::Model;
 use periwinkle_core::sync::config::Direction;
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::value::Map;
+use periwinkle_core::value::attribute::item_bytes;
 use periwinkle_core::value::binary::{decode_varint, encode_varint};
 
 use super::error::DbError;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 mod bounds;
+mod by_index;
 mod converge;
 mod crash;
 mod filtering;
@@ -9,6 +10,7 @@ mod finding;
 mod histories;
 mod items;
 mod migration;
+mod oracle;
 mod replication;
 mod streams;
 mod together;
