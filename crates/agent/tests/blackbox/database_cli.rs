@@ -655,6 +655,48 @@ fn conditions_filters_and_updates_are_expressions() {
 }
 
 #[test]
+fn a_list_follows_an_index_of_the_schema() {
+    let home = Home::with("[db]\nschema = \"rooms.json5\"\n[metrics]\nenable = false\n");
+    let schema = "{
+        version: '1.0.0',
+        indexes: { primary: { hash: 'pk', sort: 'sk' }, by_floor: { hash: 'fpk', sort: 'area' } },
+        models: { Room: {
+            pk: { type: 'string', value: 'home#' },
+            sk: { type: 'string', value: 'Room#${name}' },
+            fpk: { type: 'string', value: 'floor#${floor}' },
+            name: { type: 'string', required: true },
+            floor: { type: 'number' },
+            area: { type: 'number' },
+        } },
+    }";
+    fs::write(home.path().join("rooms.json5"), schema).expect("ours");
+    for (name, floor, area) in [
+        ("attic", 2, 30),
+        ("bath", 1, 8),
+        ("hall", 1, 20),
+        ("den", 1, 9),
+    ] {
+        let words = [format!("floor={floor}"), format!("area={area}")];
+        good(&home, &["put", "Room", name, &words[0], &words[1]]);
+    }
+    let table = good(
+        &home,
+        &[
+            "find",
+            "Room",
+            "floor=1",
+            "--index",
+            "by_floor",
+            "--project",
+            "name,area",
+        ],
+    );
+    assert_eq!(table, "name  area\nbath     8\nden      9\nhall    20\n");
+    let told = bad(&home, &["find", "Room", "--index", "by_flor"], 3);
+    assert!(told.contains("no index \"by_flor\""), "{told}");
+}
+
+#[test]
 fn the_commands_of_the_guide_work_as_they_stand_there() {
     let guide = include_str!("../../../../docs/guide/database.md");
     let commands: Vec<&str> = guide
