@@ -8,6 +8,7 @@ use periwinkle_core::sync::record::{ItemKey, RecordError};
 use periwinkle_core::value::Map;
 use periwinkle_core::value::typed::TypedError;
 
+use super::written::ParkedModel;
 use crate::engine::{self, CommitError, Damage, ReadError, StoreFailure};
 
 /// Why a call on items did nothing.
@@ -59,6 +60,12 @@ pub enum DbError {
         /// The model.
         model: String,
     },
+    /// A newer major version of the schema has written to the model.
+    #[error(
+        "{model} was written by version {written} of the schema, and this program knows {known}: update \
+         it, or go back to the newer one", model = .0.model, written = .0.written, known = .0.known
+    )]
+    Parked(ParkedModel),
     /// The model has as many rows as its schema admits, or the disk has no room.
     #[error("{what} is full: {reason}")]
     Full {
@@ -127,7 +134,7 @@ pub enum DbError {
         /// What it was to be: filter, condition, update or projection.
         role: &'static str,
         /// Where and why.
-        source: ExpressionError,
+        source: Box<ExpressionError>,
     },
     /// The call asks for something that makes no sense.
     #[error("{reason}")]
@@ -152,6 +159,15 @@ pub enum DbError {
     /// The disk refused.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
+    /// The database was opened for reading only, and its items are in the form of an older schema.
+    #[error(
+        "the items must be brought into the form of version {known} of the schema first: start the \
+         agent once, or open the database for writing"
+    )]
+    NotMigrated {
+        /// The version of the schema.
+        known: String,
+    },
     /// The database was opened for reading only.
     #[error("the database is open for reading only")]
     ReadOnly,
@@ -170,6 +186,7 @@ impl DbError {
             DbError::Typed { .. } => "wrong_type",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
+            DbError::Parked(_) => "parked_model",
             DbError::Full { .. } => "full",
             DbError::BadToken => "bad_token",
             DbError::ConditionFailed { .. } => "condition_failed",
@@ -182,6 +199,7 @@ impl DbError {
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
+            DbError::NotMigrated { .. } => "not_migrated",
             DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
         }
@@ -254,7 +272,7 @@ impl From<StoreFailure> for DbError {
     }
 }
 
-/// Why a database did not open. Nothing was changed.
+/// Why a database did not open.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DbOpenError {

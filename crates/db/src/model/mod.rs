@@ -43,6 +43,7 @@
 //! ```
 
 mod by_index;
+mod catch_up;
 mod checks;
 mod database;
 mod edit;
@@ -55,6 +56,7 @@ mod find;
 mod import;
 mod index;
 mod keys;
+mod migrate;
 mod options;
 mod reentry;
 mod reindex;
@@ -66,9 +68,11 @@ mod token;
 mod transaction;
 pub mod transfer;
 mod typed;
+mod unique;
 mod window;
 mod write;
 mod writer;
+mod written;
 
 pub use checks::{Proposed, Refusal};
 pub use database::{Committed, Database};
@@ -84,3 +88,4 @@ pub use stats::{Dropped, Stats};
 pub use transaction::{Transacted, Transaction};
 pub use typed::Rows;
 pub use write::Write;
+pub use written::ParkedModel;
