@@ -119,6 +119,12 @@ pub(super) fn stored_entry(
     stored(entry, value, site)?.ok_or_else(|| site.wrong_type(value, expected(entry.kind)))
 }
 
+/// Whether a stored date is the text that programs see.
+pub(super) fn is_shown_date(stored: &Value) -> bool {
+    let text = stored.as_str().and_then(UnixMillis::parse_iso);
+    text.is_some_and(|at| in_range(&at))
+}
+
 /// What programs see of a stored value that is not nested; a value of a foreign type as it is.
 pub(super) fn property(field: &Field, stored: &Value) -> Value {
     match field.kind {
@@ -280,18 +286,26 @@ fn parse_date(value: &Value) -> Option<UnixMillis> {
             // JavaScript dates drop fractions of a millisecond.
             None => number.to_f64().trunc() as i64,
         },
-        Value::String(text) => match text.parse::<jiff::Timestamp>() {
-            Ok(stamp) => stamp.as_millisecond(),
-            Err(_) if text.len() == 10 => {
-                let day: jiff::civil::Date = text.parse().ok()?;
-                let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-                zoned.timestamp().as_millisecond()
-            }
-            Err(_) => return None,
+        Value::String(text) => match UnixMillis::parse_iso(text) {
+            Some(at) => at.0,
+            None => other_time(text)?,
         },
         _ => return None,
     };
     Some(UnixMillis(millis)).filter(in_range)
+}
+
+/// A time in another form than ours, or a day.
+fn other_time(text: &str) -> Option<i64> {
+    match text.parse::<jiff::Timestamp>() {
+        Ok(stamp) => Some(stamp.as_millisecond()),
+        Err(_) if text.len() == 10 => {
+            let day: jiff::civil::Date = text.parse().ok()?;
+            let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+            Some(zoned.timestamp().as_millisecond())
+        }
+        Err(_) => None,
+    }
 }
 
 /// The years 1 to 9999, which have one text form.

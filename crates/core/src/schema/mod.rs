@@ -31,6 +31,7 @@ mod convert;
 mod decode;
 mod encode;
 mod error;
+mod index_part;
 mod key;
 mod migration;
 mod model;
@@ -42,11 +43,13 @@ mod rules;
 #[expect(clippy::module_inception, reason = "the file of the type `Schema`")]
 mod schema;
 mod section;
+mod shown;
 mod source;
 mod template;
 #[cfg(test)]
 mod tests;
 mod times;
+mod unique;
 mod version;
 mod view;
 
@@ -55,11 +58,13 @@ pub use apply::ApplyError;
 pub use decode::Hidden;
 pub use encode::Writing;
 pub use error::{PropertyError, SchemaError};
+pub use index_part::IndexPart;
 pub use key::{KeyRange, Wanted};
 pub use migration::{Migration, Outcome, Plan, Written};
 pub use model::{Class, Durability, Field, FieldType, Generate, Model, Pattern, Process, Role};
 pub use place::Encoded;
 pub use schema::{Index, IndexKind, Params, Projection, Schema, Timestamps};
 pub use template::Template;
+pub use unique::Claim;
 pub use version::{Version, VersionError};
 pub use view::Seen;

@@ -5,6 +5,7 @@ use std::fmt;
 use regex_lite::Regex;
 
 use super::place::Encoded;
+use super::shown::Shown;
 use super::template::Template;
 use super::version::Version;
 use crate::sync::config::{DeletePolicy, Direction, ModelRule, Policy};
@@ -20,9 +21,12 @@ pub struct Model {
     pub(super) hash: usize,
     pub(super) sort: usize,
     pub(super) computed: Vec<usize>,
+    /// Those of them that the keys are made from, in that order.
+    pub(super) key_sources: Vec<usize>,
     pub(super) key_variables: Vec<String>,
     pub(super) process: Process,
     pub(super) class: Option<Class>,
+    pub(super) shown: Shown,
     /// That of the schema which the model comes from.
     pub(super) version: Version,
 }
@@ -132,6 +136,9 @@ pub struct Field {
     pub(super) generate: Option<Generate>,
     pub(super) pattern: Option<Pattern>,
     pub(super) template: Option<Template>,
+    /// Whether no two items have the same value, and within what.
+    pub(super) unique: bool,
+    pub(super) scope: Option<Template>,
     /// The type of the entries of an array or a set, when the schema says it.
     pub(super) items: Option<FieldType>,
     /// The fields of a nested object, or of each entry of an array.
@@ -207,6 +214,11 @@ impl Field {
         self.template.as_ref()
     }
 
+    /// Whether no two items have the same value.
+    pub fn unique(&self) -> bool {
+        self.unique
+    }
+
     /// How a new item gets a value, when it gives none.
     pub fn generate(&self) -> Option<Generate> {
         self.generate
@@ -256,6 +268,8 @@ impl Field {
             generate: None,
             pattern: None,
             template: None,
+            unique: false,
+            scope: None,
             items: None,
             nested: Vec::new(),
             nested_computed: Vec::new(),

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use periwinkle_core::ids::UlidSource;
-use periwinkle_core::schema::{Model, Schema, Written};
-use periwinkle_core::sync::record::{ItemKey, Record};
+use periwinkle_core::schema::{Hidden, Model, Schema, Written};
+use periwinkle_core::sync::record::{ItemKey, Record, RecordError};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::Map;
 
@@ -12,9 +12,10 @@ use super::checks::Checks;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
-use super::index::Counts;
+use super::index::{Counts, Declared};
 use super::options::Environment;
 use super::reentry::Reentry;
+use super::reindex::Completed;
 use super::rows::DroppedRows;
 use super::written::{self, ParkedModel};
 use super::{keys, reindex};
@@ -24,6 +25,8 @@ use crate::engine::{self, Durability, Store, Subscription};
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) schema: Arc<Schema>,
+    /// The indexes of the schema.
+    pub(super) declared: Vec<Declared>,
     pub(super) context: Map,
     /// Models that a newer major version of the schema has written to.
     pub(super) parked: Vec<ParkedModel>,
@@ -83,6 +86,26 @@ impl Shared {
         }
     }
 
+    /// The properties of the item of `key`, as committed, if programs see it.
+    pub(super) fn properties(
+        &self,
+        model: &Model,
+        key: &ItemKey,
+        hidden: Hidden,
+    ) -> Result<Option<Map>, DbError> {
+        let Some(entry) = self.store.get(&keys::item(key))? else {
+            return Ok(None);
+        };
+        let item = match model.attributes_shown(hidden) {
+            Some(names) => Record::decode_item(&entry.value, names),
+            None => Record::decode(&entry.value).map(|record| record.item),
+        };
+        let item = item.map_err(|source| unreadable(key, source))?;
+        let now = self.environment.now();
+        let item = item.filter(|item| !is_expired(model, item, now));
+        Ok(item.map(|item| model.into_properties(item, hidden)))
+    }
+
     /// The item that programs see: not when it is expired.
     pub(super) fn visible<'r>(
         &self,
@@ -90,11 +113,8 @@ impl Shared {
         record: &'r Record,
         now: Now,
     ) -> Option<&'r Map> {
-        let item = record.item.as_ref()?;
-        match (model.expires(item), now.wall) {
-            (Some(expires), Some(wall)) if expires <= wall => None,
-            _ => Some(item),
-        }
+        let item = record.item.as_ref();
+        item.filter(|item| !is_expired(model, item, now))
     }
 
     /// Commits a frame, which the queue knows at once; then counts and streams know of it.
@@ -113,7 +133,7 @@ impl Shared {
         }
         let noted = state.note_due && !batch.is_empty();
         if noted {
-            reindex::note(&mut batch);
+            reindex::note(&mut batch, &self.declared);
         }
         let committed = self.store.commit(&batch, durability)?;
         state.note_due &= !noted;
@@ -141,16 +161,27 @@ impl Shared {
 }
 
 pub(super) fn decode(key: &ItemKey, bytes: &[u8]) -> Result<Record, DbError> {
-    Record::decode(bytes).map_err(|source| DbError::Record {
-        key: key.clone(),
-        source,
-    })
+    Record::decode(bytes).map_err(|source| unreadable(key, source))
 }
 
-/// What writers share, of a database that was just opened, and how many rows had to get other
-/// index entries. Reads keys and no values, unless rows have to.
-pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, u64), DbError> {
-    let indexed = reindex::complete(store)?;
+fn unreadable(key: &ItemKey, source: RecordError) -> DbError {
+    DbError::Record {
+        key: key.clone(),
+        source,
+    }
+}
+
+fn is_expired(model: &Model, item: &Map, now: Now) -> bool {
+    match (model.expires(item), now.wall) {
+        (Some(expires), Some(wall)) => expires <= wall,
+        _ => false,
+    }
+}
+
+/// What writers share, of a database that was just opened, and what was done about its indexes.
+/// Reads keys and no values, unless rows have to get other index entries.
+pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, Completed), DbError> {
+    let indexed = reindex::complete(store, schema)?;
     let state = State {
         counts: Counts::read(store, schema),
         ulids: UlidSource::default(),
@@ -158,5 +189,5 @@ pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, u64),
         written: written::read(store)?.unwrap_or_default(),
         note_due: indexed.note_due,
     };
-    Ok((state, indexed.rows))
+    Ok((state, indexed))
 }
