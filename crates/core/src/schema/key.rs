@@ -295,6 +295,26 @@ impl Model {
         Ok(values)
     }
 
+    /// The stored form of properties and context, computed fields included.
+    pub(super) fn stored_values(
+        &self,
+        properties: &Map,
+        context: &Map,
+    ) -> Result<Map, PropertyError> {
+        let mut values = Map::new();
+        for (name, value) in properties.into_iter().filter(|(_, value)| !value.is_null()) {
+            let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
+            self.keep_stored(field, value, &mut values)?;
+        }
+        for (name, value) in context {
+            if let Some(field) = self.field(name) {
+                self.keep_stored(field, value, &mut values)?;
+            }
+        }
+        self.add_computed(&mut values);
+        Ok(values)
+    }
+
     fn add_computed(&self, values: &mut Map) {
         for at in &self.key_sources {
             if let (text, None) = self.expand(*at, values) {
@@ -429,7 +449,12 @@ pub(super) fn expand_in<'a>(
 }
 
 /// The text of a variable: a field, or by a path with points one in nested objects.
-fn variable_text(fields: &[Field], target: &Field, path: &str, values: &Map) -> Option<String> {
+pub(super) fn variable_text(
+    fields: &[Field],
+    target: &Field,
+    path: &str,
+    values: &Map,
+) -> Option<String> {
     let (name, rest) = match path.split_once('.') {
         Some((name, rest)) => (name, Some(rest)),
         None => (path, None),

@@ -136,6 +136,9 @@ pub struct Field {
     pub(super) generate: Option<Generate>,
     pub(super) pattern: Option<Pattern>,
     pub(super) template: Option<Template>,
+    /// Whether no two items have the same value, and within what.
+    pub(super) unique: bool,
+    pub(super) scope: Option<Template>,
     /// The type of the entries of an array or a set, when the schema says it.
     pub(super) items: Option<FieldType>,
     /// The fields of a nested object, or of each entry of an array.
@@ -211,6 +214,11 @@ impl Field {
         self.template.as_ref()
     }
 
+    /// Whether no two items have the same value.
+    pub fn unique(&self) -> bool {
+        self.unique
+    }
+
     /// How a new item gets a value, when it gives none.
     pub fn generate(&self) -> Option<Generate> {
         self.generate
@@ -260,6 +268,8 @@ impl Field {
             generate: None,
             pattern: None,
             template: None,
+            unique: false,
+            scope: None,
             items: None,
             nested: Vec::new(),
             nested_computed: Vec::new(),

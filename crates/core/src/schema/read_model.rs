@@ -11,7 +11,7 @@ use super::shown::Shown;
 use super::source::Node;
 use super::template::Template;
 use super::version::Version;
-use super::{convert, rules};
+use super::{convert, rules, unique};
 use crate::limits::{SCHEMA_FIELDS_MAX, UID_LETTERS_MAX};
 use crate::value::Value;
 
@@ -44,6 +44,7 @@ pub(super) fn model(
     let key_variables = rules::key_variables(section, &fields, hash, sort)?;
     let class = rules::class_of(section, &fields[hash], &fields[sort], &process)?;
     rules::check_attributes(section, &fields, &process)?;
+    unique::check(section, &fields, &process)?;
     rules::check_packed(section, &fields, around.indexes)?;
     let key_sources = rules::key_sources(section, &fields, hash, sort)?;
     Ok(Model {
@@ -120,14 +121,11 @@ fn read_field(
     partial: bool,
 ) -> Result<Field, SchemaError> {
     section.allow(FIELD_KEYS)?;
-    section.refuse(&[
-        ("unique", "unique fields are not supported yet"),
-        (
-            "crypt",
-            "encrypted fields are not supported: the device has no safe place for a password that \
+    section.refuse(&[(
+        "crypt",
+        "encrypted fields are not supported: the device has no safe place for a password that \
              the cloud knows too",
-        ),
-    ])?;
+    )])?;
     if level == Level::Nested {
         section.refuse(&[(
             "encode",
@@ -137,6 +135,7 @@ fn read_field(
     let kind =
         field_type(section, "type")?.ok_or_else(|| section.fail("type", "a field needs a type"))?;
     let template = template(section)?;
+    let (unique, scope) = unique(section, level)?;
     let hidden = section.flag("hidden")?.unwrap_or(template.is_some());
     let partial = section.flag("partial")?.unwrap_or(partial);
     let nested = nested(section, kind, params, partial)?;
@@ -154,6 +153,8 @@ fn read_field(
         generate: generate(section, kind)?,
         pattern: pattern(section, kind)?,
         template,
+        unique,
+        scope,
         items: nested.items,
         nested: nested.fields,
         nested_computed: nested.computed,
@@ -202,6 +203,21 @@ fn template(section: &Section<'_>) -> Result<Option<Template>, SchemaError> {
             .map(Some)
             .map_err(|message| section.fail("value", message)),
         Some(other) => Err(section.wrong("value", other, "a template such as 'User#${id}'")),
+    }
+}
+
+fn unique(section: &Section<'_>, level: Level) -> Result<(bool, Option<Template>), SchemaError> {
+    let unique = section.flag("unique")?.unwrap_or(false);
+    let scope = section.text("scope")?;
+    match (unique, level, scope) {
+        (true, Level::Nested, _) => {
+            Err(section.fail("unique", "only fields of the model itself can be unique"))
+        }
+        (false, _, Some(_)) => Err(section.fail("scope", "a scope is for unique fields")),
+        (unique, _, None) => Ok((unique, None)),
+        (unique, _, Some(text)) => Template::parse(text)
+            .map(|scope| (unique, Some(scope)))
+            .map_err(|message| section.fail("scope", message)),
     }
 }
 

@@ -139,7 +139,10 @@ impl Schema {
     pub fn sync_rules(&self, context: &Map) -> Vec<ModelRule> {
         self.models
             .iter()
-            .filter_map(|model| model.sync_rule(context))
+            .flat_map(|model| {
+                let rule = model.sync_rule(context).into_iter();
+                rule.chain(model.claim_rules(context))
+            })
             .collect()
     }
 

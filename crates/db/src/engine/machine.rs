@@ -95,6 +95,7 @@ pub struct Room {
     bytes: u64,
     claim: Claim,
     attempt: u64,
+    freed: u64,
 }
 
 impl Engine {
@@ -338,9 +339,9 @@ impl Engine {
         self.reserve_attempts += 1;
         self.full = None;
         match done.result {
-            Ok(spare) => self.log.reserved(Ok(spare), done.reserve),
+            Ok(spare) => self.log.reserved(Ok(spare), done.reserve, done.free),
             Err(error) => {
-                self.log.reserved(Err(()), done.reserve);
+                self.log.reserved(Err(()), done.reserve, done.free);
                 self.compaction.blocked |= done.claim == Claim::Move;
                 let source = Arc::new(error);
                 if is_full(&source) {
@@ -367,9 +368,23 @@ impl Engine {
         self.reserve_attempts > room.attempt
     }
 
-    /// The error for a commit whose room was tried for and not found.
+    /// Whether a commit should try again once compaction has come further, though the room it
+    /// wants was tried for and not found: one that makes room, and any when garbage makes up for
+    /// what is missing of the reserve and for a segment.
+    pub fn room_may_come(&self, room: Room) -> bool {
+        let enough = match room.claim {
+            Claim::Release => true,
+            Claim::Write | Claim::Move => self.garbage_makes_room(),
+        };
+        enough && self.full(room).is_some() && self.compaction_goes_on()
+    }
+
+    /// The error for a commit whose room was tried for and not found, unless there is more by now.
     pub fn full(&self, room: Room) -> Option<CommitError> {
         let full = self.full.as_ref()?;
+        if self.counters.segments_freed != room.freed {
+            return None;
+        }
         if full.claim != room.claim || full.bytes > room.bytes {
             return None;
         }
@@ -484,19 +499,21 @@ impl Engine {
         };
         let place = place.map_err(|wanted| {
             self.log.want(wanted);
-            let RoomWanted { bytes, claim } = wanted;
+            let RoomWanted { bytes, claim, .. } = wanted;
             Refusal::NoRoom(Room {
                 bytes,
                 claim,
                 attempt: self.reserve_attempts,
+                freed: self.counters.segments_freed,
             })
         })?;
         self.counters.bytes_committed += bytes;
         Ok(place)
     }
 
-    /// Whether the batch brings at most half of the bytes that it takes away: such writes may
-    /// use the reserve, up to what compaction needs of it.
+    /// Whether the batch brings at most half of the bytes that it takes away, or is said to lead
+    /// out and brings hardly more: such writes may use the reserve, up to what compaction needs
+    /// of it.
     fn releases(&mut self, batch: &Batch) -> bool {
         let (mut brings, mut takes) = (0, 0);
         for op in batch.ops() {
@@ -508,7 +525,10 @@ impl Engine {
             let old = old.map_or(0, |found| key.len() as u64 + u64::from(found.place.length));
             takes += old;
         }
-        takes > 0 && brings * 2 <= takes
+        let hardly_more = batch
+            .lead_out_bytes()
+            .is_some_and(|more| brings <= takes + more);
+        takes > 0 && (brings * 2 <= takes || hardly_more)
     }
 
     fn apply(&mut self, batch: &Batch, segment: u32, payload_at: u32) {

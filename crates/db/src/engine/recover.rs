@@ -223,6 +223,7 @@ fn create_segment(
         header: SegmentHeader::new(1, options.salt),
         claim: Claim::Move,
         segment: Some(sizes),
+        beside: 0,
         reserve: sizes,
         reserve_now: None,
     }

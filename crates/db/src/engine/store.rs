@@ -320,6 +320,14 @@ impl Store {
                 while state.waits_for_the_disk(&era) && !state.engine.room_was_tried(room) {
                     state = shared.wait_for_progress(state);
                 }
+                // Asking again before a segment is gone would take away the room of what frees it.
+                while state.waits_for_the_disk(&era) && state.engine.room_may_come(room) {
+                    if state.engine.unsynced_bytes() > 0 {
+                        state.sync_wanted = true;
+                        shared.work.notify_one();
+                    }
+                    state = shared.wait_for_progress(state);
+                }
                 state.engine.full(room).map_or(Ok(state), Err)
             }
         }

@@ -95,8 +95,8 @@ impl Database {
     ) -> Result<(Database, OpenReport), DbOpenError> {
         let schema = Arc::new(schema);
         let feed = Arc::new(Feed::new(Arc::clone(&schema), store.durable_sequence()));
-        let (state, rows_indexed) = read_state(&store, &schema)?;
-        report.rows_indexed = rows_indexed;
+        let (state, indexed) = read_state(&store, &schema)?;
+        report.rows_indexed = indexed.rows;
         let listener = Arc::clone(&feed);
         let subscription = store.on_durable(move |event| match event {
             DurableEvent::Advanced(sequence) => listener.advance(sequence),
@@ -108,6 +108,7 @@ impl Database {
             store,
             parked: written::parked(&schema, &state.written),
             schema,
+            declared: indexed.declared,
             context,
             environment,
             state: Mutex::new(state),
@@ -116,7 +117,10 @@ impl Database {
             feed,
             _subscription: subscription,
         };
-        migrate::complete(&shared)?;
+        migrate::complete(&shared).map_err(|error| match error {
+            DbError::ReadOnly => DbOpenError::OldForm,
+            other => other.into(),
+        })?;
         let database = Database {
             context: Arc::new(shared.context.clone()),
             shared: Arc::new(shared),
@@ -147,20 +151,6 @@ impl Database {
         &self.shared.schema
     }
 
-    /// The models that a newer major version of the schema has written to: their items are neither
-    /// shown nor changed nor sent until this program knows that version.
-    pub fn parked_models(&self) -> &[ParkedModel] {
-        &self.shared.parked
-    }
-
-    /// What replication must know of the models that are synced and not parked.
-    pub fn sync_rules(&self) -> Vec<ModelRule> {
-        let mut rules = self.shared.schema.sync_rules(&self.shared.context);
-        let parked = &self.shared.parked;
-        rules.retain(|rule| !parked.iter().any(|parked| parked.model == rule.name));
-        rules
-    }
-
     /// The same database, whose calls also have these values: every item that is made gets them,
     /// and keys are made of them.
     ///
@@ -181,6 +171,20 @@ impl Database {
             context: Arc::new(context),
             ..self.clone()
         })
+    }
+
+    /// The models that a newer major version of the schema has written to: their items are neither
+    /// shown nor changed nor sent until this program knows that version.
+    pub fn parked_models(&self) -> &[ParkedModel] {
+        &self.shared.parked
+    }
+
+    /// What replication must know of the models that are synced and not parked.
+    pub fn sync_rules(&self) -> Vec<ModelRule> {
+        let mut rules = self.shared.schema.sync_rules(&self.shared.context);
+        let parked = &self.shared.parked;
+        rules.retain(|rule| !parked.iter().any(|parked| parked.model == rule.name));
+        rules
     }
 
     /// The values that every item gets and that no caller gives.
@@ -271,7 +275,7 @@ impl Database {
 
     /// The changes of items, each after it is durable.
     pub fn changes(&self, since: Since) -> ChangeStream {
-        self.shared.feed.stream(since)
+        self.shared.feed.stream(since, Arc::downgrade(&self.shared))
     }
 
     /// Asks for a sync of everything committed so far.
@@ -319,7 +323,9 @@ impl Database {
         let shared = &self.shared;
         let mut state = shared.lock();
         let mut report = shared.store.reopen()?;
-        (*state, report.rows_indexed) = read_state(&shared.store, &shared.schema)?;
+        let (read, indexed) = read_state(&shared.store, &shared.schema)?;
+        *state = read;
+        report.rows_indexed = indexed.rows;
         shared.feed.restart(shared.store.durable_sequence());
         Ok(report)
     }

@@ -86,9 +86,12 @@ impl Database {
         let shared = &*self.shared;
         let mut state = shared.write_lock()?;
         let mut edit = Edit::default();
+        let mut purged = 0;
         for key in expired {
             let record = shared.record(key)?;
             if self.is_over(model, &record, wall) {
+                purged += 1;
+                edit.follow_claims(shared, record.item.as_ref(), None)?;
                 edit.put(
                     shared,
                     key.clone(),
@@ -98,7 +101,6 @@ impl Database {
                 );
             }
         }
-        let purged = edit.rows().len() as u64;
         shared.commit(&mut state, edit, Durability::Relaxed)?;
         Ok(purged)
     }

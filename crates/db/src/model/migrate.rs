@@ -52,6 +52,7 @@ pub(super) fn complete(shared: &Shared) -> Result<u64, DbError> {
         match commit(shared, &mut state, edit) {
             // Only the versions could not be noted: they are found again at the next opening.
             Err(DbError::Full { .. }) if pass.changed == 0 && plan.is_none() => {}
+            Err(DbError::ReadOnly) if pass.changed == 0 => {}
             other => other?,
         }
         tracing::info!(
@@ -94,7 +95,7 @@ impl Pass<'_> {
         rows: &'r [Entry],
     ) -> Result<Option<&'r [u8]>, DbError> {
         let mut edit = Edit::default();
-        let mut bytes = 0;
+        let (mut bytes, mut changed) = (0, 0);
         let mut last = None;
         for entry in rows {
             last = Some(&entry.key[..]);
@@ -104,22 +105,34 @@ impl Pass<'_> {
             let before = decode(&key, &entry.value)?;
             self.note_model(&key, &before);
             if let Some(after) = self.changed(&before) {
+                let (old, new) = (before.item.as_ref(), after.item.as_ref());
+                edit.follow_claims(self.shared, old, new)?;
                 edit.put(self.shared, key, before, after, Origin::Local);
+                changed += 1;
                 bytes += entry.value.len();
             }
             if bytes >= MIGRATION_FRAME_BYTES_MAX {
                 break;
             }
         }
-        if let (Some(last), false) = (last, edit.rows().is_empty()) {
-            self.changed += edit.rows().len() as u64;
+        if let (Some(last), true) = (last, changed > 0) {
+            self.changed += changed;
             edit.batch.put(
                 &keys::note(PROGRESS),
                 &[&target(self.shared), last].concat(),
             );
-            commit(self.shared, state, edit)?;
+            commit(self.shared, state, edit).map_err(|error| self.explained(error))?;
         }
         Ok(last)
+    }
+
+    fn explained(&self, error: DbError) -> DbError {
+        match error {
+            DbError::ReadOnly => DbError::NotMigrated {
+                known: self.shared.schema.version().to_owned(),
+            },
+            other => other,
+        }
     }
 
     fn changed(&self, before: &Record) -> Option<Record> {
@@ -193,8 +206,11 @@ fn progress(shared: &Shared, state: &mut State) -> Result<Option<Vec<u8>>, DbErr
     }
     let mut edit = Edit::default();
     edit.batch.delete(&keys::note(PROGRESS));
-    commit(shared, state, edit)?;
-    Ok(None)
+    match commit(shared, state, edit) {
+        // Who only reads writes no rows, so that the note stays true.
+        Err(DbError::ReadOnly) => Ok(None),
+        other => other.map(|()| None),
+    }
 }
 
 fn target(shared: &Shared) -> Vec<u8> {

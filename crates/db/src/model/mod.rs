@@ -42,6 +42,8 @@
 //! # }
 //! ```
 
+mod by_index;
+mod catch_up;
 mod checks;
 mod database;
 mod edit;
@@ -66,6 +68,7 @@ mod token;
 mod transaction;
 pub mod transfer;
 mod typed;
+mod unique;
 mod window;
 mod write;
 mod writer;

@@ -94,9 +94,12 @@ impl Database {
         let mut frame = Frame::over(before.clone());
         change(&mut frame);
         let mut edit = Edit::default();
+        // A queue that cannot be sent would keep a full disk full.
+        edit.batch.lead_out();
         for ((key, before), after) in keys.iter().zip(before).zip(frame.records) {
             if before != after && !shared.is_parked(key) {
                 debug_assert_eq!(after.check(), Ok(()), "{key}");
+                edit.follow_claims(shared, before.item.as_ref(), after.item.as_ref())?;
                 edit.put(shared, key.clone(), before, after, Origin::Cloud);
             }
         }

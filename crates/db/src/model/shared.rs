@@ -12,9 +12,10 @@ use super::checks::Checks;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
-use super::index::Counts;
+use super::index::{Counts, Declared};
 use super::options::Environment;
 use super::reentry::Reentry;
+use super::reindex::Completed;
 use super::rows::DroppedRows;
 use super::written::{self, ParkedModel};
 use super::{keys, reindex};
@@ -24,6 +25,8 @@ use crate::engine::{self, Durability, Store, Subscription};
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) schema: Arc<Schema>,
+    /// The indexes of the schema.
+    pub(super) declared: Vec<Declared>,
     pub(super) context: Map,
     /// Models that a newer major version of the schema has written to.
     pub(super) parked: Vec<ParkedModel>,
@@ -130,7 +133,7 @@ impl Shared {
         }
         let noted = state.note_due && !batch.is_empty();
         if noted {
-            reindex::note(&mut batch);
+            reindex::note(&mut batch, &self.declared);
         }
         let committed = self.store.commit(&batch, durability)?;
         state.note_due &= !noted;
@@ -175,10 +178,10 @@ fn is_expired(model: &Model, item: &Map, now: Now) -> bool {
     }
 }
 
-/// What writers share, of a database that was just opened, and how many rows had to get other
-/// index entries. Reads keys and no values, unless rows have to.
-pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, u64), DbError> {
-    let indexed = reindex::complete(store)?;
+/// What writers share, of a database that was just opened, and what was done about its indexes.
+/// Reads keys and no values, unless rows have to get other index entries.
+pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, Completed), DbError> {
+    let indexed = reindex::complete(store, schema)?;
     let state = State {
         counts: Counts::read(store, schema),
         ulids: UlidSource::default(),
@@ -186,5 +189,5 @@ pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, u64),
         written: written::read(store)?.unwrap_or_default(),
         note_due: indexed.note_due,
     };
-    Ok((state, indexed.rows))
+    Ok((state, indexed))
 }

@@ -183,6 +183,9 @@ impl<'a> Transaction<'a> {
     /// As there.
     pub fn find(&self, model: &str, properties: &Map, find: &Find) -> Result<Page, DbError> {
         let query = Query::new(self.db, model, properties, find)?;
+        if let Some(mut rows) = query.by_index(Some(&self.writer.edit))? {
+            return query.page(&mut rows, find);
+        }
         let mut rows = Overlaid {
             shared: self.writer.shared,
             edit: &self.writer.edit,
@@ -293,10 +296,12 @@ impl Source for Overlaid<'_> {
             });
             if is_seen && self.range.contains(&place) {
                 rows.retain(|known| known.place[..] != place[..]);
-                rows.push(Candidate {
-                    place: place.into(),
-                    row: Row::Written(row.after.clone()),
-                });
+                if !row.after.is_empty() {
+                    rows.push(Candidate {
+                        place: place.into(),
+                        row: Row::Written(row.after.clone()),
+                    });
+                }
             }
         }
         match self.order {

@@ -249,16 +249,18 @@ impl<'a> Writer<'a> {
         if after.item.is_some() {
             self.check_size(model, &after)?;
         }
+        let claims = self.claims(model, &before, after.item.as_ref())?;
         let seen = self.current(model, &before);
         self.ask_checks(model, seen, after.item.as_ref())?;
         let is_new = before.item.is_none() && after.item.is_some();
         let room = if is_new { self.room(model)? } else { None };
         self.edit
             .put(self.shared, key, before, after, Origin::Local);
-        if let Some(room) = room {
-            self.drop_rows(model, room);
+        self.put_claims(model, claims);
+        match room {
+            Some(room) => self.drop_rows(model, room),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) fn writable(&self, model: &str) -> Result<&'a Model, DbError> {

@@ -135,6 +135,12 @@ pub(crate) struct Life {
     pub(crate) snapshot_every: Option<usize>,
 }
 
+/// How many histories to try: the number in the environment for whoever has an hour.
+pub(crate) fn seeds(variable: &str, usual: u64) -> u64 {
+    let wished = std::env::var(variable);
+    wished.map_or(usual, |seeds| seeds.parse().expect("a number of seeds"))
+}
+
 /// Small segments, so that a short life has many; a small cache, so that reads meet the disk.
 pub(crate) fn small_options() -> Options {
     Options {
@@ -175,6 +181,7 @@ pub(crate) fn random_batch(rng: &mut Rng) -> Batch {
 
 /// Commits, doing the disk work that the engine asks for.
 pub(crate) fn commit(engine: &mut Engine, batch: &Batch) -> Result<u64, CommitError> {
+    let mut steps = 0;
     loop {
         match engine.commit(batch) {
             Ok(sequence) => return Ok(sequence),
@@ -184,11 +191,27 @@ pub(crate) fn commit(engine: &mut Engine, batch: &Batch) -> Result<u64, CommitEr
                 let reserve = engine.take_reserve().expect("room is wanted");
                 engine.reserved(reserve.run());
                 assert!(engine.room_was_tried(room));
+                // Asking again before a segment is gone would take away the room of what frees it.
+                while engine.room_may_come(room) {
+                    steps += 1;
+                    assert!(steps < 3000, "it gets nowhere: {:?}", engine.stats());
+                    go_on_compacting(engine);
+                }
                 if let Some(error) = engine.full(room) {
                     return Err(error);
                 }
             }
         }
+    }
+}
+
+/// What the thread of a store does when nobody waits for a sync.
+fn go_on_compacting(engine: &mut Engine) {
+    if !compact(engine) {
+        if let Some(reserve) = engine.take_reserve() {
+            engine.reserved(reserve.run());
+        }
+        flush(engine);
     }
 }
 

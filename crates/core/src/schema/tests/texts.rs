@@ -23,8 +23,8 @@ fn a_broken_field_is_refused_with_its_place() {
             "models.M.a (line 8, column 5): a text stands here; expected an object",
         ),
         (
-            "a: { type: 'string', unique: true },",
-            "models.M.a.unique (line 8, column 26): unique fields are not supported yet",
+            "a: { type: 'boolean', unique: true },",
+            "models.M.a (line 8, column 5): only a string or a number can be unique; this is \"boolean\"",
         ),
         (
             "a: { type: 'string', ttl: true },",
