@@ -167,7 +167,6 @@ impl Session {
         self.link = Link::Up;
         self.alive.begin(self.now);
         self.received.begin_connection();
-        self.take_up(connack.session_present);
         let assigned = connack.properties.find(|property| match property {
             Property::AssignedClientIdentifier(id) => Some(id.to_owned()),
             _ => None,
@@ -180,6 +179,7 @@ impl Session {
             assigned_client_id: assigned,
             limits: self.limits,
         }));
+        self.take_up(connack.session_present);
         self.pump();
     }
 
@@ -319,6 +319,7 @@ impl Session {
     }
 
     pub(super) fn disconnected_by_broker(&mut self, disconnect: Disconnect<'_>) {
+        self.hear(disconnect.reason);
         let (text, server) = words(disconnect.properties);
         self.close(CloseReason::ByBroker {
             reason: disconnect.reason,

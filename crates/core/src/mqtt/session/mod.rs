@@ -42,6 +42,7 @@ pub use receive::Kept;
 
 use super::codec::{Disconnect, Inbox, Packet, PacketId, QoS, Reason, Version};
 use super::outbox::{EntryId, Flash, Mode, Outbox, Publication, Slot, Stage, StoredEntry};
+use super::policy::Throttle;
 use crate::limits::MQTT_WRITE_BYTES_MAX;
 use crate::time::Mono;
 use alive::Alive;
@@ -79,6 +80,7 @@ pub struct Session {
     subscriptions: Subscriptions,
     received: Received,
     alive: Alive,
+    throttle: Throttle,
     flushing: Flushing,
     outputs: VecDeque<Output<'static>>,
     /// The client id, which the broker may have given.
@@ -128,6 +130,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             received: Received::default(),
             alive: Alive::default(),
+            throttle: Throttle::new(),
             flushing: Flushing::default(),
             outputs: VecDeque::new(),
             client_id: config.client_id.clone(),
@@ -253,6 +256,13 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Somebody asks for fewer messages; the broker's own words are heard without this. New
+    /// messages leave with a delay between them that grows with each call and vanishes with time.
+    pub fn slow_down(&mut self, now: Mono) {
+        self.now = now;
+        self.throttle.handle_slow_down(now);
     }
 
     /// Ends the connection on purpose; the session stays.
