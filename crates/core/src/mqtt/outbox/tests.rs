@@ -206,3 +206,10 @@ fn only_late_messages_are_spilled_and_only_once() {
     assert_eq!(outbox.spill_at(second), Some(at(4)));
     assert_eq!(outbox.counts().spilled, 2);
 }
+
+#[test]
+fn what_is_counted_for_a_row_covers_what_it_needs() {
+    // The slab's place, the allocation's own words, and one entry of the map of topics.
+    let needed = size_of::<Entry>() + 16 + 2 * size_of::<(u64, u32)>();
+    assert!(needed <= crate::limits::MQTT_OUTBOX_ROW_BYTES, "{needed}");
+}

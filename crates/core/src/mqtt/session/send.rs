@@ -31,7 +31,7 @@ impl Session {
         self.check(publication)?;
         let mut gone = Vec::new();
         let pushed = self.outbox.push(publication, now, |_, entry, cause| {
-            gone.push((entry, cause))
+            gone.push((entry, cause));
         });
         for (entry, cause) in gone {
             self.dropped(&entry, cause);
