@@ -63,6 +63,7 @@ impl Session {
         self.outgoing.clear();
         self.leaving.clear();
         self.link = Link::Connecting(now);
+        self.challenged = false;
         self.alive.begin(now);
         self.write_connect();
     }
@@ -273,29 +274,24 @@ impl Session {
             });
         }
         if auth.reason == Reason::ContinueAuthentication {
+            self.challenged = true;
             let data = auth.data().unwrap_or_default().to_vec();
             self.outputs.push_back(Output::Authenticate(data));
         }
     }
 
-    /// The next step of the enhanced authentication, or the first one of a new authentication on
-    /// a connection that stands.
+    /// The next step of the enhanced authentication. On a connection that stands and has not been
+    /// challenged, it begins a new one.
     pub fn authenticate(&mut self, data: &[u8], now: Mono) {
         self.now = now;
         let reason = match self.link {
             Link::Connecting(_) => Reason::ContinueAuthentication,
+            Link::Up if self.challenged => Reason::ContinueAuthentication,
             Link::Up => Reason::ReAuthenticate,
             _ => return,
         };
+        self.challenged = false;
         self.write_auth(reason, data);
-    }
-
-    /// The answer to a challenge that came on a connection that stands.
-    pub fn continue_authentication(&mut self, data: &[u8], now: Mono) {
-        self.now = now;
-        if matches!(self.link, Link::Connecting(_) | Link::Up) {
-            self.write_auth(Reason::ContinueAuthentication, data);
-        }
     }
 
     fn write_auth(&mut self, reason: Reason, data: &[u8]) {

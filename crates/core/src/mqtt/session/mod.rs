@@ -89,6 +89,8 @@ pub struct Session {
     /// A CONNECT was sent and its answer has not come: the broker may have begun a new session
     /// without our knowing.
     unanswered: bool,
+    /// The broker asked a question of the enhanced authentication, and waits for its answer.
+    challenged: bool,
     /// Properties that the session adds to a message, kept to save the allocation.
     scratch: Vec<u8>,
     now: Mono,
@@ -136,6 +138,7 @@ impl Session {
             client_id: config.client_id.clone(),
             ended_badly: ending == Ending::Badly,
             unanswered: false,
+            challenged: false,
             scratch: Vec::new(),
             now: Mono::ZERO,
             outbox,

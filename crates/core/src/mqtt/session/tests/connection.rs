@@ -305,6 +305,22 @@ fn an_enhanced_authentication_goes_back_and_forth() {
     it.authenticate(b"me", at(1));
     let answer = sent(&mut it);
     assert!(answer[0].contains("ContinueAuthentication"), "{answer:?}");
+    let connack = Packet::Connack(Connack {
+        session_present: false,
+        reason: Reason::Success,
+        properties: Properties::EMPTY,
+    });
+    receive(&mut it, &connack, at(1));
+    told(&mut it);
+    it.authenticate(b"again", at(2));
+    assert!(sent(&mut it)[0].contains("ReAuthenticate"));
+    it.handle_bytes(&auth("tokens", Reason::ContinueAuthentication), at(3));
+    assert_eq!(
+        it.poll_output(),
+        Some(Output::Authenticate(b"who?".to_vec()))
+    );
+    it.authenticate(b"still me", at(3));
+    assert!(sent(&mut it)[0].contains("ContinueAuthentication"));
     it.handle_bytes(&auth("other", Reason::ContinueAuthentication), at(1));
     assert!(told(&mut it)[0].starts_with("Close(Protocol"));
 }
