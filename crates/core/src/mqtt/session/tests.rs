@@ -1,5 +1,6 @@
 //! What a session says and does, packet by packet. Long histories are in `tests/mqtt_simulation`.
 
+mod any_input;
 mod connection;
 mod messages;
 mod storage;
