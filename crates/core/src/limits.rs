@@ -121,6 +121,10 @@ pub const SCHEMA_DEPTH_MAX: usize = 40;
 pub const SCHEMA_MODELS_MAX: usize = 500;
 /// Fields in a model, or in one nested object.
 pub const SCHEMA_FIELDS_MAX: usize = 500;
+/// Entries of the list `migrations` of a schema.
+pub const SCHEMA_MIGRATIONS_MAX: usize = 200;
+/// Local indexes of a table: DynamoDB's own bound.
+pub const SCHEMA_LOCAL_INDEXES_MAX: usize = 5;
 /// Letters of a generated uid.
 pub const UID_LETTERS_MAX: usize = 64;
 /// Size of an item (DynamoDB).
@@ -196,6 +200,9 @@ pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
 /// Key files that a close makes before the log is closed; the next opening reads the segments that
 /// are left, and makes theirs.
 pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
+/// What a write that leads out of a full disk may bring more than it takes away, for each row: the
+/// mark of an attempt and the note of a removal.
+pub const DB_LEAD_OUT_BYTES_MAX: u64 = 128;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
 
@@ -209,12 +216,19 @@ pub const FIND_ROWS_MAX: usize = 10_000;
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
 /// Rows that one call of the model layer reads from the engine at once.
 pub const DB_SCAN_ROWS: usize = 256;
+/// Rows of this many bytes together end a step in which items are brought into the form of a newer
+/// schema.
+pub const MIGRATION_FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Changes that are kept for change streams; a stream that falls behind gets a gap.
 pub const CHANGES_KEPT_MAX: usize = 4_096;
 /// Bytes of the items of these changes.
 pub const CHANGES_KEPT_BYTES_MAX: usize = 1 << 20;
 /// Rows that one write drops to keep a model within its `rows_max`.
 pub const DROPPED_ROWS_PER_WRITE_MAX: usize = 16;
+/// Changes that a stream looks up in the rows when it goes on from before the last start.
+pub const CHANGES_CAUGHT_UP_MAX: usize = 10_000;
+/// Bytes of the rows of these changes.
+pub const CHANGES_CAUGHT_UP_BYTES_MAX: usize = 4 << 20;
 /// Writes of one transaction: all others wait for it.
 pub const TRANSACTION_WRITES_MAX: usize = 1_000;
 /// Items that one call reads by their keys.
@@ -336,6 +350,12 @@ pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub const CONTROL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 /// The largest answer of the agent that a command reads.
 pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest answer about items that a command of the database reads at once.
+pub const DB_COMMAND_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of items that an import sends to the agent at once, unless one item is longer.
+pub const IMPORT_REQUEST_BYTES: usize = 256 * 1024;
+/// Faults of an import that are shown one by one; the others are counted.
+pub const IMPORT_FAULTS_SHOWN_MAX: usize = 100;
 /// Threads for what cannot wait without holding a thread up: password hashing, name resolution.
 pub const BLOCKING_THREADS_MAX: usize = 4;
 /// How long threads may take to end after the agent has stopped.
@@ -346,6 +366,16 @@ pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Nesting of parentheses, functions and `NOT` in an expression, so that none can exhaust the stack.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
 
+// Export, import and backup of the database.
+
+/// The longest JSON text of one item of an import: the largest item, each character escaped.
+pub const IMPORT_ITEM_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows that an export reads at once.
+pub const EXPORT_SCAN_ROWS: usize = 32;
+/// Bytes of a file that a backup reads at once.
+pub const BACKUP_PIECE_BYTES: usize = 64 * 1024;
+/// The largest file of a backup: segments are far smaller.
+pub const BACKUP_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 // MQTT: the codec.
 
 /// Length of a received packet, fixed header included, unless configured otherwise. It is checked
@@ -481,3 +511,80 @@ pub const EVENT_DATA_BYTES_MAX: usize = 256 * 1024;
 pub const EVENT_RETRY: Duration = Duration::from_secs(3);
 /// The longest such wait that a server may ask for.
 pub const EVENT_RETRY_MAX: Duration = Duration::from_secs(300);
+
+// MQTT: what waits to be sent.
+
+/// Messages that wait or are on their way, unless configured otherwise.
+pub const MQTT_OUTBOX_ROWS_MAX: usize = 200_000;
+/// Their bytes in memory, with what each needs besides its content, unless configured otherwise.
+pub const MQTT_OUTBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What is counted for a message besides topic, properties and payload.
+pub const MQTT_OUTBOX_ROW_BYTES: usize = 256;
+/// One of so many messages is taken from the backlog while newer ones wait too.
+pub const MQTT_BACKLOG_SHARE_MESSAGES: u32 = 4;
+/// Messages whose packet ids are written to flash together before they leave.
+pub const MQTT_MARKS_AHEAD_MAX: usize = 64;
+/// The longest time between two looks for messages that have become too old.
+pub const MQTT_AGE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
+// MQTT: the session.
+
+/// PUBLISH packets with QoS 1 and 2 on their way to the broker, unless it allows fewer.
+pub const MQTT_IN_FLIGHT_MESSAGES_MAX: u16 = 1000;
+/// The same from the broker to us, which we tell it in version 5.
+pub const MQTT_RECEIVE_MESSAGES_MAX: u16 = 1000;
+/// What may lie in the buffer to the socket before nothing more is taken from the outbox.
+pub const MQTT_WRITE_BYTES: usize = 64 * 1024;
+/// What may lie there before nothing more is read.
+pub const MQTT_WRITE_BYTES_MAX: usize = 1024 * 1024;
+/// Topic aliases that we use at most, either way.
+pub const MQTT_TOPIC_ALIASES_MAX: u16 = 32;
+/// Time for the broker's answer to CONNECT.
+pub const MQTT_CONNACK_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Time in which something must be heard after a PINGREQ.
+pub const MQTT_PING_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Time in which a broker that is alive must acknowledge something of what is on its way.
+pub const MQTT_STALL_WAIT_MAX: Duration = Duration::from_secs(60);
+/// The longest time without a packet to the broker, unless configured otherwise.
+pub const MQTT_KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// How late an acknowledgement may be before the message is written to flash.
+pub const MQTT_SPILL_DELAY: Duration = Duration::from_secs(2);
+/// The pause before a refused subscription is asked for again.
+pub const MQTT_RESUBSCRIBE_PAUSE: Duration = Duration::from_secs(60);
+/// Subscriptions of one session.
+pub const MQTT_SUBSCRIPTIONS_MAX: usize = 1024;
+/// Topic filters in one SUBSCRIBE that we send.
+pub const MQTT_FILTERS_PER_SUBSCRIBE_MAX: usize = 64;
+/// The pause before a write to flash that failed is tried again.
+pub const MQTT_STORAGE_PAUSE: Duration = Duration::from_secs(5);
+
+// MQTT: questions and answers.
+
+/// Questions that wait for their answers.
+pub const MQTT_REQUESTS_MAX: usize = 1024;
+/// Length of an answer.
+pub const MQTT_ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+// MQTT: when to connect.
+
+/// The first pause before a new attempt.
+pub const MQTT_RECONNECT_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// The longest one.
+pub const MQTT_RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(120);
+/// A connection that lasted so long ends the growth of the pauses.
+pub const MQTT_STABLE_AFTER: Duration = Duration::from_secs(60);
+/// The pause after another client took our client id.
+pub const MQTT_TAKEOVER_PAUSE_MIN: Duration = Duration::from_secs(30);
+/// The longest one, when that happens again and again.
+pub const MQTT_TAKEOVER_PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// Losses of connections that lasted for less than this, shortly after each other, look like two
+/// clients with one id even where the broker does not say so.
+pub const MQTT_TAKEOVER_LIFE_MAX: Duration = Duration::from_secs(10);
+/// How many of them.
+pub const MQTT_TAKEOVER_LOSSES: u32 = 4;
+/// Connections remembered for `status`.
+pub const MQTT_HISTORY_ROWS_MAX: usize = 32;
+/// The longest delay between two messages that throttling may reach.
+pub const MQTT_THROTTLE_DELAY_MAX: Duration = Duration::from_secs(30);
+/// How far ahead the next opening of a schedule is looked for.
+pub const SCHEDULE_LOOK_AHEAD_DAYS: i64 = 366;

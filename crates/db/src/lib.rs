@@ -8,6 +8,7 @@ pub mod model;
 
 pub use model::{
     Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError, Dropped,
-    Environment, Event, Expression, Find, Next, Options, Origin, Page, Proposed, Refusal, Since,
-    Stats, Transacted, Transaction, Write,
+    Environment, Event, Export, ExportForm, Expression, Find, ImportOptions, Imported, Next,
+    OnConflict, Options, Origin, Page, ParkedModel, Proposed, Refusal, Rows, Since, Stats,
+    Transacted, Transaction, Write, describe_key,
 };

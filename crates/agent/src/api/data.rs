@@ -14,7 +14,7 @@ use periwinkle_core::schema::{Durability, Model};
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::{Committed, Database, DbError, Find, Write};
 
-use super::Api;
+use super::DataApi as Api;
 use super::body::Properties;
 use super::models::json_text;
 use crate::database::sentence;

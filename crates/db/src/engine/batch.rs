@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use periwinkle_core::limits::DB_LEAD_OUT_BYTES_MAX;
+
 use super::crc32c::Crc;
 use super::index::IndexId;
 
@@ -20,6 +22,7 @@ pub(crate) const VALUE_CRC_BYTES: usize = 4;
 pub struct Batch {
     payload: Vec<u8>,
     ops: Vec<Op>,
+    leads_out: bool,
 }
 
 /// One write, by its places in the payload.
@@ -114,6 +117,15 @@ impl Batch {
         self
     }
 
+    /// Says that the batch is a step to fewer rows, though it may bring as much as it takes away: a
+    /// removal that a record has to remember for a while, or the answer to one. On a full disk it
+    /// may use the room that is kept for deletes, if it brings at most
+    /// [`DB_LEAD_OUT_BYTES_MAX`](periwinkle_core::limits::DB_LEAD_OUT_BYTES_MAX) a write more.
+    pub fn lead_out(&mut self) -> &mut Batch {
+        self.leads_out = true;
+        self
+    }
+
     /// How many writes the batch holds.
     pub fn len(&self) -> usize {
         self.ops.len()
@@ -147,6 +159,13 @@ impl Batch {
             .rev()
             .find(|(other, _)| *other == key)
             .map(|(_, value)| value)
+    }
+
+    /// How much more it may bring than it takes away to pass as one that makes room; `None` when
+    /// it must take away twice as much.
+    pub(crate) fn lead_out_bytes(&self) -> Option<u64> {
+        let bytes = DB_LEAD_OUT_BYTES_MAX * self.ops.len() as u64;
+        self.leads_out.then_some(bytes)
     }
 
     pub(crate) fn payload(&self) -> &[u8] {
@@ -198,6 +217,16 @@ pub(crate) fn decode_ops(payload: &[u8]) -> Result<Vec<Op>, PayloadFault> {
         ops.push(decode_op(payload, &mut at)?);
     }
     Ok(ops)
+}
+
+/// The first writes of a payload that may be damaged, up to the first that makes no sense.
+pub(crate) fn decode_ops_before_fault(payload: &[u8], ops_max: usize) -> Vec<Op> {
+    let mut at = 0;
+    let ops = std::iter::from_fn(|| {
+        let more = at < payload.len();
+        more.then(|| decode_op(payload, &mut at).ok()).flatten()
+    });
+    ops.take(ops_max).collect()
 }
 
 fn decode_op(payload: &[u8], at: &mut usize) -> Result<Op, PayloadFault> {

@@ -91,6 +91,7 @@ pub(crate) struct Directory {
     /// By segment: what its rows would take at most when they are moved.
     needed: BTreeMap<u32, u64>,
     needed_bytes: u64,
+    largest_row: u64,
 }
 
 /// What the directory knows of a key.
@@ -116,6 +117,7 @@ impl Directory {
             live_bytes: 0,
             needed: BTreeMap::new(),
             needed_bytes: 0,
+            largest_row: 0,
         };
         for id in ids {
             directory.count(*id);
@@ -154,6 +156,11 @@ impl Directory {
     /// The same of all segments.
     pub(crate) fn needed_bytes(&self) -> u64 {
         self.needed_bytes
+    }
+
+    /// What the largest row that ever was here takes when it is moved.
+    pub(crate) fn largest_row(&self) -> u64 {
+        self.largest_row
     }
 
     /// Whether the row of `key` lies there.
@@ -333,6 +340,7 @@ impl Directory {
         self.live_bytes += live;
         *self.needed.entry(segment).or_default() += needed;
         self.needed_bytes += needed;
+        self.largest_row = self.largest_row.max(needed);
     }
 
     /// Takes the row, as it still is, from the figures.

@@ -15,7 +15,7 @@ use super::log::{Log, RoomWanted, segment_name};
 use super::options::Options;
 use super::range::{IndexPosition, IndexRange, KeyRange, Order};
 use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread};
-use super::recover::{self, OpenReport};
+use super::recover::{self, OpenReport, Opened};
 use super::reserve::{Claim, Reserve, Reserved};
 use super::stats::Stats;
 use super::storage::Storage;
@@ -52,6 +52,7 @@ pub struct Engine {
 #[derive(Clone)]
 pub(super) enum State {
     Open,
+    ReadOnly,
     Closed,
     Failed(StoreFailure),
 }
@@ -94,6 +95,7 @@ pub struct Room {
     bytes: u64,
     claim: Claim,
     attempt: u64,
+    freed: u64,
 }
 
 impl Engine {
@@ -103,6 +105,20 @@ impl Engine {
         options: &Options,
     ) -> Result<(Engine, OpenReport), OpenError> {
         let opened = recover::open(storage, options)?;
+        Ok(Engine::begin(opened, options, State::Open))
+    }
+
+    /// Opens the log in `storage` for reading: commits are refused, and no byte of the files is
+    /// changed. The tail of a power cut is passed over.
+    pub fn open_read_only(
+        storage: Arc<dyn Storage>,
+        options: &Options,
+    ) -> Result<(Engine, OpenReport), OpenError> {
+        let opened = recover::open_read_only(storage, options)?;
+        Ok(Engine::begin(opened, options, State::ReadOnly))
+    }
+
+    fn begin(opened: Opened, options: &Options, state: State) -> (Engine, OpenReport) {
         let engine = Engine {
             log: opened.log,
             directory: opened.directory,
@@ -111,13 +127,13 @@ impl Engine {
             unsynced_bytes_max: options.unsynced_bytes_max,
             compact_step_bytes: options.compact_step_bytes,
             compaction: Compaction::default(),
-            state: State::Open,
+            state,
             closed_cleanly: opened.report.clean,
             reserve_attempts: 0,
             full: None,
             counters: opened.counters,
         };
-        Ok((engine, opened.report))
+        (engine, opened.report)
     }
 
     /// Makes a batch visible and gives it the next sequence. An empty batch changes nothing and
@@ -289,6 +305,7 @@ impl Engine {
         match self.state {
             State::Failed(_) => None,
             State::Open | State::Closed => self.log.take_flush(self.sequence),
+            State::ReadOnly => None,
         }
     }
 
@@ -310,7 +327,7 @@ impl Engine {
     pub fn take_reserve(&mut self) -> Option<Reserve> {
         match self.state {
             State::Open => self.log.take_reserve(),
-            State::Closed | State::Failed(_) => None,
+            State::ReadOnly | State::Closed | State::Failed(_) => None,
         }
     }
 
@@ -322,9 +339,9 @@ impl Engine {
         self.reserve_attempts += 1;
         self.full = None;
         match done.result {
-            Ok(spare) => self.log.reserved(Ok(spare), done.reserve),
+            Ok(spare) => self.log.reserved(Ok(spare), done.reserve, done.free),
             Err(error) => {
-                self.log.reserved(Err(()), done.reserve);
+                self.log.reserved(Err(()), done.reserve, done.free);
                 self.compaction.blocked |= done.claim == Claim::Move;
                 let source = Arc::new(error);
                 if is_full(&source) {
@@ -351,9 +368,23 @@ impl Engine {
         self.reserve_attempts > room.attempt
     }
 
-    /// The error for a commit whose room was tried for and not found.
+    /// Whether a commit should try again once compaction has come further, though the room it
+    /// wants was tried for and not found: one that makes room, and any when garbage makes up for
+    /// what is missing of the reserve and for a segment.
+    pub fn room_may_come(&self, room: Room) -> bool {
+        let enough = match room.claim {
+            Claim::Release => true,
+            Claim::Write | Claim::Move => self.garbage_makes_room(),
+        };
+        enough && self.full(room).is_some() && self.compaction_goes_on()
+    }
+
+    /// The error for a commit whose room was tried for and not found, unless there is more by now.
     pub fn full(&self, room: Room) -> Option<CommitError> {
         let full = self.full.as_ref()?;
+        if self.counters.segments_freed != room.freed {
+            return None;
+        }
         if full.claim != room.claim || full.bytes > room.bytes {
             return None;
         }
@@ -403,7 +434,7 @@ impl Engine {
     pub fn failure(&self) -> Option<&StoreFailure> {
         match &self.state {
             State::Failed(failure) => Some(failure),
-            State::Open | State::Closed => None,
+            State::Open | State::ReadOnly | State::Closed => None,
         }
     }
 
@@ -435,6 +466,7 @@ impl Engine {
     fn check_writable(&self) -> Result<(), CommitError> {
         match &self.state {
             State::Open => Ok(()),
+            State::ReadOnly => Err(CommitError::ReadOnly),
             State::Closed => Err(CommitError::Closed),
             State::Failed(failure) => Err(CommitError::Failed(failure.clone())),
         }
@@ -467,19 +499,21 @@ impl Engine {
         };
         let place = place.map_err(|wanted| {
             self.log.want(wanted);
-            let RoomWanted { bytes, claim } = wanted;
+            let RoomWanted { bytes, claim, .. } = wanted;
             Refusal::NoRoom(Room {
                 bytes,
                 claim,
                 attempt: self.reserve_attempts,
+                freed: self.counters.segments_freed,
             })
         })?;
         self.counters.bytes_committed += bytes;
         Ok(place)
     }
 
-    /// Whether the batch brings at most half of the bytes that it takes away: such writes may
-    /// use the reserve, up to what compaction needs of it.
+    /// Whether the batch brings at most half of the bytes that it takes away, or is said to lead
+    /// out and brings hardly more: such writes may use the reserve, up to what compaction needs
+    /// of it.
     fn releases(&mut self, batch: &Batch) -> bool {
         let (mut brings, mut takes) = (0, 0);
         for op in batch.ops() {
@@ -491,7 +525,10 @@ impl Engine {
             let old = old.map_or(0, |found| key.len() as u64 + u64::from(found.place.length));
             takes += old;
         }
-        takes > 0 && brings * 2 <= takes
+        let hardly_more = batch
+            .lead_out_bytes()
+            .is_some_and(|more| brings <= takes + more);
+        takes > 0 && (brings * 2 <= takes || hardly_more)
     }
 
     fn apply(&mut self, batch: &Batch, segment: u32, payload_at: u32) {

@@ -15,6 +15,9 @@ const ENTRY_BYTES_MAX: u64 = 1 + 2 * 4 + 8 + VALUE_CRC_BYTES as u64;
 /// the length of all entries.
 const INDEX_ENTRY_BYTES_MAX: u64 = 3 + 2 + 4;
 
+/// Bytes of the entry that gives segments up.
+pub(crate) const GIVE_UP_ENTRY_BYTES: u64 = 1 + 4;
+
 /// Bytes that a row takes at most when it is moved.
 pub(crate) fn moved_bytes_max(key: usize, value: u32) -> u64 {
     ENTRY_BYTES_MAX + key as u64 + u64::from(value)
@@ -138,7 +141,9 @@ mod tests {
     fn a_payload_reads_back_as_the_moves_it_was_made_of() {
         let mut moves = Moves::default();
         let at = moves.push(b"key", b"value....", 77, &[3, 1, b'x']);
+        let row = moves.payload().len() as u64;
         moves.give_up_before(9);
+        assert_eq!(moves.payload().len() as u64, row + GIVE_UP_ENTRY_BYTES);
         let payload = moves.payload();
         let read = decode_moves(payload).unwrap();
         let [

@@ -109,6 +109,46 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options) -> Result<Opene
     })
 }
 
+/// Opens the log in `storage` to read it only: not one byte is changed. The tail of a power cut is
+/// passed over and stays where it is.
+pub(crate) fn open_read_only(
+    storage: Arc<dyn Storage>,
+    options: &Options,
+) -> Result<Opened, OpenError> {
+    let found = segments::find(&*storage)?;
+    let scan = Scan::read(&*storage, &found.files, options.cache_bytes)?;
+    let Some(first) = found.files.first() else {
+        let missing = std::io::ErrorKind::NotFound.into();
+        return Err(io_error("find", "the first segment")(missing));
+    };
+    let (header, used, count) = match &scan.last {
+        Some(last) => (last.header, last.end as u64, last.index + 1),
+        None => (first.header, SEGMENT_HEADER_BYTES as u64, 1),
+    };
+    let segments = found.files.into_iter().take(count);
+    let segments = segments.map(|file| file.segment).collect();
+    let tails = tails::count(&*storage).map_err(io_error("list", "the directory"))?;
+    Ok(Opened {
+        log: Log::resume(storage, options, header, segments, used, None),
+        report: OpenReport {
+            created: false,
+            clean: scan.last.is_none() || scan.facts.closed,
+            transactions: scan.facts.transactions,
+            sequence: scan.facts.sequence,
+            key_files_used: scan.facts.key_files_used,
+            key_files_missing: scan.facts.without_keys.len() as u64,
+            rows_indexed: 0,
+            cut: None,
+            tails_kept: tails,
+        },
+        directory: scan.directory,
+        counters: Counters {
+            cut_tails: tails,
+            ..Counters::default()
+        },
+    })
+}
+
 /// Reads the log as it is on the disk.
 ///
 /// Only the last segment can hold bytes that were never synced: of a process that was killed, or
@@ -183,6 +223,7 @@ fn create_segment(
         header: SegmentHeader::new(1, options.salt),
         claim: Claim::Move,
         segment: Some(sizes),
+        beside: 0,
         reserve: sizes,
         reserve_now: None,
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use periwinkle_core::limits::{DB_COMPACT_CREDIT_BYTES_MAX, DB_KEY_FILES_AT_CLOSE_MAX};
 
+use super::backup::Snapshot;
 use super::batch::Batch;
 use super::compact::Compact;
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
@@ -43,8 +44,26 @@ impl Store {
         storage: Arc<dyn Storage>,
         options: Options,
     ) -> Result<(Store, OpenReport), OpenError> {
-        let (engine, report) = Engine::open(Arc::clone(&storage), &options)?;
+        Store::open_with(Engine::open, storage, options)
+    }
+
+    /// Opens the database in `storage` for reading: commits are refused, and no byte of the files
+    /// is changed.
+    pub fn open_read_only(
+        storage: Arc<dyn Storage>,
+        options: Options,
+    ) -> Result<(Store, OpenReport), OpenError> {
+        Store::open_with(Engine::open_read_only, storage, options)
+    }
+
+    fn open_with(
+        open: OpenEngine,
+        storage: Arc<dyn Storage>,
+        options: Options,
+    ) -> Result<(Store, OpenReport), OpenError> {
+        let (engine, report) = open(Arc::clone(&storage), &options)?;
         let shared = Arc::new(Shared {
+            open,
             storage,
             state: Mutex::new(State {
                 era: Era::new(engine.durable_sequence()),
@@ -200,6 +219,11 @@ impl Store {
         self.shared().listeners.add(Arc::new(listener))
     }
 
+    /// What is durable at this moment, for a copy or a look at every byte of it.
+    pub fn snapshot(&self) -> Snapshot {
+        self.lock().engine.snapshot()
+    }
+
     /// Figures of this moment.
     pub fn stats(&self) -> Stats {
         self.lock().engine.stats()
@@ -221,7 +245,7 @@ impl Store {
         while state.working {
             state = shared.wait_for_progress(state);
         }
-        let (engine, report) = Engine::open(Arc::clone(&shared.storage), &shared.options)?;
+        let (engine, report) = (shared.open)(Arc::clone(&shared.storage), &shared.options)?;
         state.era.abandon();
         state.era = Era::new(engine.durable_sequence());
         state.engine = engine;
@@ -296,6 +320,14 @@ impl Store {
                 while state.waits_for_the_disk(&era) && !state.engine.room_was_tried(room) {
                     state = shared.wait_for_progress(state);
                 }
+                // Asking again before a segment is gone would take away the room of what frees it.
+                while state.waits_for_the_disk(&era) && state.engine.room_may_come(room) {
+                    if state.engine.unsynced_bytes() > 0 {
+                        state.sync_wanted = true;
+                        shared.work.notify_one();
+                    }
+                    state = shared.wait_for_progress(state);
+                }
                 state.engine.full(room).map_or(Ok(state), Err)
             }
         }
@@ -349,7 +381,11 @@ impl Drop for Handle {
     }
 }
 
+/// How the engine is opened, the first time and again.
+type OpenEngine = fn(Arc<dyn Storage>, &Options) -> Result<(Engine, OpenReport), OpenError>;
+
 struct Shared {
+    open: OpenEngine,
     storage: Arc<dyn Storage>,
     options: Options,
     state: Mutex<State>,

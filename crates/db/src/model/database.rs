@@ -4,17 +4,20 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use periwinkle_core::schema::{Hidden, Schema};
+use periwinkle_core::sync::config::ModelRule;
 use periwinkle_core::value::{Map, Value};
 
 use super::checks::Checks;
 use super::error::{DbError, DbOpenError};
 use super::feed::{ChangeStream, Feed, Since};
 use super::index;
+use super::migrate;
 use super::options::{Environment, Options};
 use super::reentry::Reentry;
 use super::shared::{Shared, read_state};
 use super::stats::Stats;
 use super::write::Terms;
+use super::written::{self, ParkedModel};
 use crate::engine::{self, Durability, DurableEvent, OpenReport, Storage, Store, Ticket};
 
 /// An open database. Clones share it.
@@ -54,7 +57,8 @@ impl Database {
     ///
     /// # Errors
     /// The files are damaged or of a newer version, and nothing was changed; or a context value
-    /// that the keys need is missing.
+    /// that the keys need is missing; or the disk failed or is full while items were brought into
+    /// the form of the schema, which goes on at the next opening.
     pub fn open(
         storage: Arc<dyn Storage>,
         schema: Schema,
@@ -62,11 +66,37 @@ impl Database {
         environment: Arc<dyn Environment>,
     ) -> Result<(Database, OpenReport), DbOpenError> {
         check_context(&schema, &options.context)?;
-        let (store, mut report) = Store::open(storage, options.engine)?;
+        let opened = Store::open(storage, options.engine)?;
+        Database::begin(opened, schema, options.context, environment)
+    }
+
+    /// Opens the database in `storage` for reading: writes are refused, and no byte of the files is
+    /// changed. With [`FileStorage::open_read_only`](engine::FileStorage::open_read_only) it may lie
+    /// on read-only media.
+    ///
+    /// # Errors
+    /// As [`open`](Database::open); and there is no database.
+    pub fn open_read_only(
+        storage: Arc<dyn Storage>,
+        schema: Schema,
+        options: Options,
+        environment: Arc<dyn Environment>,
+    ) -> Result<(Database, OpenReport), DbOpenError> {
+        check_context(&schema, &options.context)?;
+        let opened = Store::open_read_only(storage, options.engine)?;
+        Database::begin(opened, schema, options.context, environment)
+    }
+
+    fn begin(
+        (store, mut report): (Store, OpenReport),
+        schema: Schema,
+        context: Map,
+        environment: Arc<dyn Environment>,
+    ) -> Result<(Database, OpenReport), DbOpenError> {
         let schema = Arc::new(schema);
         let feed = Arc::new(Feed::new(Arc::clone(&schema), store.durable_sequence()));
-        let (state, rows_indexed) = read_state(&store, &schema)?;
-        report.rows_indexed = rows_indexed;
+        let (state, indexed) = read_state(&store, &schema)?;
+        report.rows_indexed = indexed.rows;
         let listener = Arc::clone(&feed);
         let subscription = store.on_durable(move |event| match event {
             DurableEvent::Advanced(sequence) => listener.advance(sequence),
@@ -76,8 +106,10 @@ impl Database {
         feed.advance(store.durable_sequence());
         let shared = Shared {
             store,
+            parked: written::parked(&schema, &state.written),
             schema,
-            context: options.context,
+            declared: indexed.declared,
+            context,
             environment,
             state: Mutex::new(state),
             reentry: Reentry::default(),
@@ -85,6 +117,7 @@ impl Database {
             feed,
             _subscription: subscription,
         };
+        migrate::complete(&shared)?;
         let database = Database {
             context: Arc::new(shared.context.clone()),
             shared: Arc::new(shared),
@@ -137,6 +170,20 @@ impl Database {
         })
     }
 
+    /// The models that a newer major version of the schema has written to: their items are neither
+    /// shown nor changed nor sent until this program knows that version.
+    pub fn parked_models(&self) -> &[ParkedModel] {
+        &self.shared.parked
+    }
+
+    /// What replication must know of the models that are synced and not parked.
+    pub fn sync_rules(&self) -> Vec<ModelRule> {
+        let mut rules = self.shared.schema.sync_rules(&self.shared.context);
+        let parked = &self.shared.parked;
+        rules.retain(|rule| !parked.iter().any(|parked| parked.model == rule.name));
+        rules
+    }
+
     /// The values that every item gets and that no caller gives.
     pub fn context(&self) -> &Map {
         &self.context
@@ -158,14 +205,9 @@ impl Database {
     /// # Errors
     /// The properties do not name an item of the model.
     pub fn get(&self, model: &str, properties: &Map) -> Result<Option<Map>, DbError> {
-        let model = self.shared.schema.model(model)?;
+        let model = self.shared.model(model)?;
         let key = model.key(properties, &self.context)?;
-        let record = self.shared.record(&key)?;
-        let now = self.shared.environment.now();
-        Ok(self
-            .shared
-            .visible(model, &record, now)
-            .map(|item| model.properties(item, self.hidden)))
+        self.shared.properties(model, &key, self.hidden)
     }
 
     /// Changes the given properties of an item; null removes one.
@@ -230,7 +272,7 @@ impl Database {
 
     /// The changes of items, each after it is durable.
     pub fn changes(&self, since: Since) -> ChangeStream {
-        self.shared.feed.stream(since)
+        self.shared.feed.stream(since, Arc::downgrade(&self.shared))
     }
 
     /// Asks for a sync of everything committed so far.
@@ -246,6 +288,11 @@ impl Database {
     /// The sequence up to which everything is on the disk.
     pub fn durable_sequence(&self) -> u64 {
         self.shared.store.durable_sequence()
+    }
+
+    /// What is durable at this moment: for a backup while others write, or to look at every byte.
+    pub fn snapshot(&self) -> engine::Snapshot {
+        self.shared.store.snapshot()
     }
 
     /// Figures of this moment.
@@ -273,7 +320,9 @@ impl Database {
         let shared = &self.shared;
         let mut state = shared.lock();
         let mut report = shared.store.reopen()?;
-        (*state, report.rows_indexed) = read_state(&shared.store, &shared.schema)?;
+        let (read, indexed) = read_state(&shared.store, &shared.schema)?;
+        *state = read;
+        report.rows_indexed = indexed.rows;
         shared.feed.restart(shared.store.durable_sequence());
         Ok(report)
     }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use periwinkle_core::schema::item_bytes;
 use periwinkle_core::sync::record::{ItemKey, Record, same_content};
 use periwinkle_core::value::Map;
+use periwinkle_core::value::attribute::item_bytes;
 
+use super::catch_up;
 use super::feed::{Entry, Origin};
 use super::index;
 use super::keys;
@@ -104,15 +105,19 @@ impl Edit {
             }
             let key = keys::item(&row.key);
             value.clear();
+            if row.after.item.is_none() {
+                batch.lead_out();
+            }
             if row.after.is_empty() {
                 batch.delete(&key);
             } else {
                 row.after.encode(&mut value);
-                let entries = index::entries_of(&row.after);
+                let entries = index::entries_of(&row.after, &shared.declared);
                 batch.put_indexed(&key, &value, &index::borrowed(&entries));
             }
             touched.push(row.touched(shared));
         }
+        catch_up::note_removals(&mut batch, &touched);
         (batch, touched)
     }
 

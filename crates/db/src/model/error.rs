@@ -6,7 +6,9 @@ use periwinkle_core::expr::{ExpressionError, UpdateError};
 use periwinkle_core::schema::{ApplyError, Model, PropertyError};
 use periwinkle_core::sync::record::{ItemKey, RecordError};
 use periwinkle_core::value::Map;
+use periwinkle_core::value::typed::TypedError;
 
+use super::written::ParkedModel;
 use crate::engine::{self, CommitError, Damage, ReadError, StoreFailure};
 
 /// Why a call on items did nothing.
@@ -32,6 +34,16 @@ pub enum DbError {
         /// The values of the key, as in a path.
         key: String,
     },
+    /// A thing of the program's type and an item do not fit together.
+    #[error("{model}: {source}")]
+    Typed {
+        /// The model.
+        model: String,
+        /// The path of the field.
+        field: String,
+        /// What does not fit.
+        source: TypedError,
+    },
     /// The item is too large to be stored.
     #[error("the {model} has {bytes} bytes; the most is {bytes_max}: shorten it or split it")]
     TooLarge {
@@ -48,6 +60,12 @@ pub enum DbError {
         /// The model.
         model: String,
     },
+    /// A newer major version of the schema has written to the model.
+    #[error(
+        "{model} was written by version {written} of the schema, and this program knows {known}: update \
+         it, or go back to the newer one", model = .0.model, written = .0.written, known = .0.known
+    )]
+    Parked(ParkedModel),
     /// The model has as many rows as its schema admits, or the disk has no room.
     #[error("{what} is full: {reason}")]
     Full {
@@ -116,7 +134,7 @@ pub enum DbError {
         /// What it was to be: filter, condition, update or projection.
         role: &'static str,
         /// Where and why.
-        source: ExpressionError,
+        source: Box<ExpressionError>,
     },
     /// The call asks for something that makes no sense.
     #[error("{reason}")]
@@ -125,7 +143,10 @@ pub enum DbError {
         reason: String,
     },
     /// What lies on the disk is not what was written.
-    #[error("the database is damaged: {0}; stop the agent and restore a backup")]
+    #[error(
+        "the database is damaged: {0}; stop the agent, then `periwinkle db salvage` saves what is \
+         intact, or restore a backup"
+    )]
     Corrupt(Damage),
     /// A row cannot be understood.
     #[error("the row \"{key}\" cannot be read: {source}")]
@@ -138,6 +159,18 @@ pub enum DbError {
     /// The disk refused.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
+    /// The database was opened for reading only, and its items are in the form of an older schema.
+    #[error(
+        "the items must be brought into the form of version {known} of the schema first: start the \
+         agent once, or open the database for writing"
+    )]
+    NotMigrated {
+        /// The version of the schema.
+        known: String,
+    },
+    /// The database was opened for reading only.
+    #[error("the database is open for reading only")]
+    ReadOnly,
     /// The database was closed.
     #[error("the database is closed; the agent is stopping")]
     Closed,
@@ -150,8 +183,10 @@ impl DbError {
             DbError::Property(error) => error.kind(),
             DbError::Exists { .. } => "exists",
             DbError::NotFound { .. } => "not_found",
+            DbError::Typed { .. } => "wrong_type",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
+            DbError::Parked(_) => "parked_model",
             DbError::Full { .. } => "full",
             DbError::BadToken => "bad_token",
             DbError::ConditionFailed { .. } => "condition_failed",
@@ -164,6 +199,8 @@ impl DbError {
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
+            DbError::NotMigrated { .. } => "not_migrated",
+            DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
         }
     }
@@ -172,6 +209,9 @@ impl DbError {
     pub fn field(&self) -> Option<&str> {
         match self {
             DbError::Property(error) => error.field(),
+            DbError::Typed { field, .. } => Some(field)
+                .filter(|field| !field.is_empty())
+                .map(String::as_str),
             DbError::Expression { role, .. } => Some(role),
             DbError::NotUnique { field, .. } => Some(field),
             DbError::Refused { field, .. } => field.as_deref(),
@@ -210,6 +250,7 @@ impl From<CommitError> for DbError {
                     "no room to reserve {bytes} bytes; free some space, or delete rows ({source})"
                 ),
             },
+            CommitError::ReadOnly => DbError::ReadOnly,
             CommitError::Closed => DbError::Closed,
             other => DbError::Disk(other.to_string().into()),
         }
@@ -231,7 +272,7 @@ impl From<StoreFailure> for DbError {
     }
 }
 
-/// Why a database did not open. Nothing was changed.
+/// Why a database did not open.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DbOpenError {

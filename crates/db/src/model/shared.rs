@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use periwinkle_core::ids::UlidSource;
-use periwinkle_core::schema::{Model, Schema};
-use periwinkle_core::sync::record::{ItemKey, Record};
+use periwinkle_core::schema::{Hidden, Model, Schema, Written};
+use periwinkle_core::sync::record::{ItemKey, Record, RecordError};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::Map;
 
@@ -12,10 +12,12 @@ use super::checks::Checks;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
-use super::index::Counts;
+use super::index::{Counts, Declared};
 use super::options::Environment;
 use super::reentry::Reentry;
+use super::reindex::Completed;
 use super::rows::DroppedRows;
+use super::written::{self, ParkedModel};
 use super::{keys, reindex};
 use crate::engine::{self, Durability, Store, Subscription};
 
@@ -23,7 +25,11 @@ use crate::engine::{self, Durability, Store, Subscription};
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) schema: Arc<Schema>,
+    /// The indexes of the schema.
+    pub(super) declared: Vec<Declared>,
     pub(super) context: Map,
+    /// Models that a newer major version of the schema has written to.
+    pub(super) parked: Vec<ParkedModel>,
     pub(super) environment: Arc<dyn Environment>,
     /// Held by whoever writes, from reading to committing. Never taken on the storage thread.
     pub(super) state: Mutex<State>,
@@ -38,6 +44,8 @@ pub(super) struct State {
     pub(super) counts: Counts,
     pub(super) ulids: UlidSource,
     pub(super) dropped: DroppedRows,
+    /// The versions of the schema that the models were last written in.
+    pub(super) written: Written,
     /// The first frame of the database has to say that rows have their index entries.
     note_due: bool,
 }
@@ -60,7 +68,7 @@ impl Shared {
 
     /// The model of that name, if programs here may write it.
     pub(super) fn writable(&self, model: &str) -> Result<&Model, DbError> {
-        let model = self.schema.model(model)?;
+        let model = self.model(model)?;
         let direction = model.direction();
         if direction.is_down() && !direction.is_up() {
             return Err(DbError::ReadOnlyModel {
@@ -78,6 +86,26 @@ impl Shared {
         }
     }
 
+    /// The properties of the item of `key`, as committed, if programs see it.
+    pub(super) fn properties(
+        &self,
+        model: &Model,
+        key: &ItemKey,
+        hidden: Hidden,
+    ) -> Result<Option<Map>, DbError> {
+        let Some(entry) = self.store.get(&keys::item(key))? else {
+            return Ok(None);
+        };
+        let item = match model.attributes_shown(hidden) {
+            Some(names) => Record::decode_item(&entry.value, names),
+            None => Record::decode(&entry.value).map(|record| record.item),
+        };
+        let item = item.map_err(|source| unreadable(key, source))?;
+        let now = self.environment.now();
+        let item = item.filter(|item| !is_expired(model, item, now));
+        Ok(item.map(|item| model.into_properties(item, hidden)))
+    }
+
     /// The item that programs see: not when it is expired.
     pub(super) fn visible<'r>(
         &self,
@@ -85,11 +113,8 @@ impl Shared {
         record: &'r Record,
         now: Now,
     ) -> Option<&'r Map> {
-        let item = record.item.as_ref()?;
-        match (model.expires(item), now.wall) {
-            (Some(expires), Some(wall)) if expires <= wall => None,
-            _ => Some(item),
-        }
+        let item = record.item.as_ref();
+        item.filter(|item| !is_expired(model, item, now))
     }
 
     /// Commits a frame, which the queue knows at once; then counts and streams know of it.
@@ -101,9 +126,14 @@ impl Shared {
     ) -> Result<engine::Committed, DbError> {
         let dropped = edit.dropped.clone();
         let (mut batch, touched) = edit.seal(self);
+        let models = touched.iter().filter_map(|row| row.model.as_deref());
+        let written = written::after(&state.written, &self.schema, models);
+        if let Some(written) = &written {
+            written::note(&mut batch, written);
+        }
         let noted = state.note_due && !batch.is_empty();
         if noted {
-            reindex::note(&mut batch);
+            reindex::note(&mut batch, &self.declared);
         }
         let committed = self.store.commit(&batch, durability)?;
         state.note_due &= !noted;
@@ -119,6 +149,9 @@ impl Shared {
                 told.push(entry);
             }
         }
+        if let Some(written) = written {
+            state.written = written;
+        }
         if let Some(dropped) = dropped {
             state.dropped = dropped;
         }
@@ -128,21 +161,33 @@ impl Shared {
 }
 
 pub(super) fn decode(key: &ItemKey, bytes: &[u8]) -> Result<Record, DbError> {
-    Record::decode(bytes).map_err(|source| DbError::Record {
-        key: key.clone(),
-        source,
-    })
+    Record::decode(bytes).map_err(|source| unreadable(key, source))
 }
 
-/// What writers share, of a database that was just opened, and how many rows had to get other
-/// index entries. Reads keys and no values, unless rows have to.
-pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, u64), DbError> {
-    let indexed = reindex::complete(store)?;
+fn unreadable(key: &ItemKey, source: RecordError) -> DbError {
+    DbError::Record {
+        key: key.clone(),
+        source,
+    }
+}
+
+fn is_expired(model: &Model, item: &Map, now: Now) -> bool {
+    match (model.expires(item), now.wall) {
+        (Some(expires), Some(wall)) => expires <= wall,
+        _ => false,
+    }
+}
+
+/// What writers share, of a database that was just opened, and what was done about its indexes.
+/// Reads keys and no values, unless rows have to get other index entries.
+pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, Completed), DbError> {
+    let indexed = reindex::complete(store, schema)?;
     let state = State {
         counts: Counts::read(store, schema),
         ulids: UlidSource::default(),
         dropped: DroppedRows::read(store)?,
+        written: written::read(store)?.unwrap_or_default(),
         note_due: indexed.note_due,
     };
-    Ok((state, indexed.rows))
+    Ok((state, indexed))
 }

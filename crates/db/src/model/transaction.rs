@@ -32,7 +32,7 @@ impl Database {
     /// As the plain call of the same name; the condition does not hold, and the error carries the
     /// item; or an expression does not fit.
     pub fn write(&self, write: &Write) -> Result<Committed, DbError> {
-        let model = self.shared.schema.model(&write.model)?;
+        let model = self.shared.model(&write.model)?;
         self.write_one(model, |writer| writer.run(write))
     }
 
@@ -141,7 +141,7 @@ impl Database {
         })
     }
 
-    fn writer<'a>(&'a self, state: &'a mut State) -> Writer<'a> {
+    pub(super) fn writer<'a>(&'a self, state: &'a mut State) -> Writer<'a> {
         Writer {
             shared: &self.shared,
             context: self.context(),
@@ -171,7 +171,7 @@ impl<'a> Transaction<'a> {
     /// The properties do not name an item of the model.
     pub fn get(&self, model: &str, properties: &Map) -> Result<Option<Map>, DbError> {
         let writer = &self.writer;
-        let model = writer.shared.schema.model(model)?;
+        let model = writer.shared.model(model)?;
         let record = writer.record(&model.key(properties, writer.context)?)?;
         let item = writer.shared.visible(model, &record, writer.now);
         Ok(item.map(|item| model.properties(item, writer.hidden)))
@@ -183,6 +183,9 @@ impl<'a> Transaction<'a> {
     /// As there.
     pub fn find(&self, model: &str, properties: &Map, find: &Find) -> Result<Page, DbError> {
         let query = Query::new(self.db, model, properties, find)?;
+        if let Some(mut rows) = query.by_index(Some(&self.writer.edit))? {
+            return query.page(&mut rows, find);
+        }
         let mut rows = Overlaid {
             shared: self.writer.shared,
             edit: &self.writer.edit,
@@ -293,10 +296,12 @@ impl Source for Overlaid<'_> {
             });
             if is_seen && self.range.contains(&place) {
                 rows.retain(|known| known.place[..] != place[..]);
-                rows.push(Candidate {
-                    place: place.into(),
-                    row: Row::Written(row.after.clone()),
-                });
+                if !row.after.is_empty() {
+                    rows.push(Candidate {
+                        place: place.into(),
+                        row: Row::Written(row.after.clone()),
+                    });
+                }
             }
         }
         match self.order {

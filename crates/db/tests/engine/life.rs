@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use periwinkle_db::engine::{
     Batch, CommitError, Engine, IndexId, IndexRange, KeyRange, OpenReport, Options, Order, Refusal,
+    Snapshot,
 };
 use periwinkle_testkit::disk::SimDisk;
 use periwinkle_testkit::rng::Rng;
@@ -129,6 +130,15 @@ pub(crate) struct Life {
     promises: Vec<Promise>,
     /// Steps of compaction after a removal.
     pub(crate) freed: u64,
+    /// Snapshots, one of so many moments of the life.
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) snapshot_every: Option<usize>,
+}
+
+/// How many histories to try: the number in the environment for whoever has an hour.
+pub(crate) fn seeds(variable: &str, usual: u64) -> u64 {
+    let wished = std::env::var(variable);
+    wished.map_or(usual, |seeds| seeds.parse().expect("a number of seeds"))
 }
 
 /// Small segments, so that a short life has many; a small cache, so that reads meet the disk.
@@ -171,6 +181,7 @@ pub(crate) fn random_batch(rng: &mut Rng) -> Batch {
 
 /// Commits, doing the disk work that the engine asks for.
 pub(crate) fn commit(engine: &mut Engine, batch: &Batch) -> Result<u64, CommitError> {
+    let mut steps = 0;
     loop {
         match engine.commit(batch) {
             Ok(sequence) => return Ok(sequence),
@@ -180,11 +191,27 @@ pub(crate) fn commit(engine: &mut Engine, batch: &Batch) -> Result<u64, CommitEr
                 let reserve = engine.take_reserve().expect("room is wanted");
                 engine.reserved(reserve.run());
                 assert!(engine.room_was_tried(room));
+                // Asking again before a segment is gone would take away the room of what frees it.
+                while engine.room_may_come(room) {
+                    steps += 1;
+                    assert!(steps < 3000, "it gets nowhere: {:?}", engine.stats());
+                    go_on_compacting(engine);
+                }
                 if let Some(error) = engine.full(room) {
                     return Err(error);
                 }
             }
         }
+    }
+}
+
+/// What the thread of a store does when nobody waits for a sync.
+fn go_on_compacting(engine: &mut Engine) {
+    if !compact(engine) {
+        if let Some(reserve) = engine.take_reserve() {
+            engine.reserved(reserve.run());
+        }
+        flush(engine);
     }
 }
 
@@ -219,6 +246,8 @@ impl Life {
             past,
             promises,
             freed: 0,
+            snapshots: Vec::new(),
+            snapshot_every: None,
         }
     }
 
@@ -334,6 +363,10 @@ impl Life {
     }
 
     fn promise(&mut self, engine: &Engine) {
+        let every = self.snapshot_every.unwrap_or(usize::MAX);
+        if self.promises.len() % every == 0 {
+            self.snapshots.push(engine.snapshot());
+        }
         self.promises.push(Promise {
             changes: self.disk.recorded(),
             committed: engine.sequence(),

@@ -6,6 +6,7 @@
 
 mod life;
 
+mod backup;
 mod compaction;
 mod damage;
 mod faults;
@@ -14,7 +15,10 @@ mod history;
 mod index;
 mod key_files;
 mod killed;
+mod oracle;
 mod power_cut;
+mod read_only;
 mod salvage;
 mod store;
+mod traced;
 mod versions;
