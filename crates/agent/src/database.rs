@@ -208,6 +208,19 @@ fn change_json(change: &Change) -> String {
     )
 }
 
+/// The section `db` of the status, with what each model has.
+pub fn show_all(db: &Database) -> serde_json::Value {
+    let stats = db.stats();
+    let mut shown = show(db);
+    let fields = shown.as_object_mut().expect("it was made as an object");
+    fields.insert("bytes_cached".to_owned(), json!(stats.engine.bytes_cached));
+    let committed = json!(stats.engine.bytes_committed);
+    fields.insert("bytes_committed".to_owned(), committed);
+    fields.insert("bytes_moved".to_owned(), json!(stats.engine.bytes_moved));
+    fields.insert("models".to_owned(), json!(stats.rows));
+    shown
+}
+
 /// The section `db` of the status.
 pub fn show(db: &Database) -> serde_json::Value {
     let stats = db.stats();
@@ -241,28 +254,45 @@ impl From<DbError> for Problem {
         let kind = error.kind();
         let status = match kind {
             "unknown_model" | "not_found" => StatusCode::NOT_FOUND,
-            "exists" => StatusCode::CONFLICT,
+            "exists" | "not_unique" => StatusCode::CONFLICT,
+            "condition_failed" => StatusCode::PRECONDITION_FAILED,
             "read_only_model" => StatusCode::FORBIDDEN,
             "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
             "full" => StatusCode::INSUFFICIENT_STORAGE,
-            "corrupt" | "disk" => StatusCode::INTERNAL_SERVER_ERROR,
+            "corrupt" | "disk" | "reentrant" => StatusCode::INTERNAL_SERVER_ERROR,
             "closed" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
-        let problem = Problem::new(status, kind, sentence(&error.to_string()));
-        match error.field() {
-            Some(field) => problem.field(field),
-            None => problem,
+        let mut problem = Problem::new(status, kind, sentence(&error.to_string()));
+        if let Some(field) = error.field() {
+            problem = problem.field(field);
+        }
+        let (at, cause) = match &error {
+            DbError::InTransaction { at, source, .. } => (Some(*at), &**source),
+            error => (None, error),
+        };
+        if let Some(at) = at {
+            problem = problem.write(at);
+        }
+        match cause {
+            DbError::ConditionFailed { item, .. } => problem.item(
+                item.as_ref()
+                    .map_or_else(|| "null".to_owned(), |item| item.to_json()),
+            ),
+            _ => problem,
         }
     }
 }
 
+/// How errors begin, if not with a name.
+const SMALL: [&str; 7] = ["there ", "the ", "this ", "write ", "limit ", "a ", "no "];
+
 /// Words of an error as a sentence of their own.
-fn sentence(words: &str) -> String {
+pub(crate) fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     match letters.next() {
         // A name in front keeps its letters.
-        Some(first) if words.starts_with("there ") || words.starts_with("the ") => {
+        Some(first) if SMALL.iter().any(|small| words.starts_with(small)) => {
             format!("{}{}.", first.to_uppercase(), letters.as_str())
         }
         _ => format!("{words}."),

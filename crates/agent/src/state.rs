@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use periwinkle_core::config::DeviceId;
+use periwinkle_db::engine::give_to_owner_of;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
@@ -42,6 +43,8 @@ impl StateDir {
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path.join("lock"))
             .map_err(failed)?;
+        let folder = File::open(path).map_err(failed)?;
+        give_to_owner_of(&folder, &lock).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => write_pid(&mut lock).map_err(failed)?,
             Err(TryLockError::WouldBlock) => {
@@ -112,10 +115,12 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(&fresh)?;
+    let folder = File::open(path.parent().unwrap_or(Path::new(".")))?;
+    give_to_owner_of(&folder, &file)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    folder.sync_all()
 }
 
 fn write_pid(lock: &mut File) -> io::Result<()> {

@@ -8,5 +8,7 @@ pub mod model;
 
 pub use model::{
     Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError, Dropped,
-    Environment, Event, Expression, Find, Next, Options, Origin, Page, Since, Stats,
+    Environment, Event, Export, ExportForm, Expression, Find, ImportOptions, Imported, Next,
+    OnConflict, Options, Origin, Page, Proposed, Refusal, Rows, Since, Stats, Transacted,
+    Transaction, Write, describe_key,
 };

@@ -237,7 +237,7 @@ const INDEX_KEY_BYTES: f64 = 40.0;
 type Figures = BTreeMap<(&'static str, String), Vec<f64>>;
 
 pub(super) fn run(what: &What) -> Result<()> {
-    let binary = build()?;
+    let binary = build(&[])?;
     let run = Run {
         binary,
         folder: folder(what)?,
@@ -272,14 +272,24 @@ pub(super) fn run(what: &What) -> Result<()> {
     fs::remove_dir_all(&run.folder).context("the databases stay behind")
 }
 
-fn build() -> Result<PathBuf> {
+/// A new database with so many items of the model layer, closed in order, and its schema.
+pub(super) fn fill(folder: &Path, items: u32) -> Result<PathBuf> {
+    let binary = build(&["--no-default-features"])?;
+    let mut command = program(binary);
+    command.args(["model", "model-fill"]).arg(folder);
+    output(command.arg(items.to_string()))?;
+    Ok(paths::root().join("benches/db/readings.json5"))
+}
+
+fn build(features: &[&str]) -> Result<PathBuf> {
     let manifest = paths::root().join("benches/db/Cargo.toml");
     let target = paths::built("benches-db", "");
     show(
         cargo(&["build", "--profile", "dist", "--locked", "--manifest-path"])
             .arg(manifest)
             .arg("--target-dir")
-            .arg(&target),
+            .arg(&target)
+            .args(features),
     )?;
     Ok(target.join("dist/dbbench"))
 }

@@ -61,6 +61,7 @@ pub(crate) fn run(step: &str, task: &Task, figures: &mut Figures) -> Result<()> 
         "grouped" => grouped::run(task, figures),
         "crash" => life::crash(task),
         "open-killed" => life::open(task, "open_killed_ms", figures),
+        "model-fill" => model::fill(task, figures),
         "model" => model::run(task, figures),
         "model-open" => model::open_again(task, figures),
         "wear" => wear::run(task, figures),

@@ -22,30 +22,7 @@ const UPDATES: u32 = 20_000;
 const FINDS: u32 = 2_000;
 const PAGE_ROWS: usize = 100;
 
-/// Some 200 bytes an item, keys of 60 bytes, one index.
-const SCHEMA: &str = "{
-    version: '1.0.0',
-    params: { isoDates: true, timestamps: true },
-    indexes: {
-        primary: { hash: 'pk', sort: 'sk' },
-        gs1: { hash: 'gs1pk', sort: 'gs1sk', project: 'all' },
-    },
-    models: {
-        Reading: {
-            pk: { type: 'string', value: 'site#${deviceId}#rw' },
-            sk: { type: 'string', value: 'Reading#${id}' },
-            gs1pk: { type: 'string', value: 'Reading#${sensor}' },
-            gs1sk: { type: 'string', value: '${id}' },
-            deviceId: { type: 'string', required: true },
-            id: { type: 'string', generate: 'ulid', required: true },
-            sensor: { type: 'string', required: true, validate: '/^s[0-9]+$/' },
-            kind: { type: 'string', enum: ['temperature', 'humidity'], default: 'humidity' },
-            value: { type: 'number', required: true },
-            valid: { type: 'boolean', default: true },
-        },
-    },
-    process: { Reading: { durability: 'relaxed' } },
-}";
+const SCHEMA: &str = include_str!("../../readings.json5");
 
 /// The clock and entropy of the system, as the agent lends them.
 struct Surroundings(Instant);
@@ -88,13 +65,15 @@ fn reading(number: u32) -> Map {
     ])
 }
 
-/// A new database with all items, and the calls on it.
-pub(super) fn run(task: &Task, figures: &mut Figures) -> Result<()> {
-    if task.directory.exists() {
-        fs::remove_dir_all(&task.directory)?;
-    }
-    fs::create_dir_all(&task.directory)?;
-    let database = open(task, Some(CACHE_ALL_BYTES))?;
+/// A new database with all items.
+pub(super) fn fill(task: &Task, figures: &mut Figures) -> Result<()> {
+    let database = open(task, None)?;
+    create_all(task, &database, figures)?;
+    Ok(database.close()?)
+}
+
+/// Creates the items and answers their keys.
+fn create_all(task: &Task, database: &Database, figures: &mut Figures) -> Result<Vec<Map>> {
     let mut keys = Vec::new();
     figures.time_calls("model_create_us", task.rows, |number| {
         let made = database.create("Reading", &reading(number))?;
@@ -103,6 +82,16 @@ pub(super) fn run(task: &Task, figures: &mut Figures) -> Result<()> {
         Ok(())
     })?;
     database.flush().wait()?;
+    Ok(keys)
+}
+
+/// A new database with all items, and the calls on it.
+pub(super) fn run(task: &Task, figures: &mut Figures) -> Result<()> {
+    if task.directory.exists() {
+        fs::remove_dir_all(&task.directory)?;
+    }
+    let database = open(task, Some(CACHE_ALL_BYTES))?;
+    let keys = create_all(task, &database, figures)?;
     let mut random = Random::new(7);
     let mut any = || &keys[random.below(task.rows) as usize];
     figures.time_calls("model_get_us", task.calls(GETS), |_| {

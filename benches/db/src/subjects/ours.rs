@@ -4,10 +4,15 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use periwinkle_db::engine::{Batch, Durability, FileStorage, KeyRange, Options, Order, Store};
+use periwinkle_db::engine::{
+    Batch, Durability, FileStorage, IndexId, IndexRange, KeyRange, Options, Order, Store,
+};
 
 use super::{CACHE_ALL_BYTES, Cache, Flushed, Reader, Safety, Setup, Subject, touch};
 use crate::fixture::Row;
+
+/// One that is ordered by its keys.
+const INDEX: IndexId = IndexId(100);
 
 pub(crate) struct Ours {
     store: Store,
@@ -38,9 +43,10 @@ impl Subject for Ours {
     fn write(&self, rows: &[Row], safety: Safety) -> Result<()> {
         let mut batch = Batch::new();
         for row in rows {
-            batch.put(&row.key, &row.value);
             if self.indexed {
-                batch.put(&row.index, &row.key);
+                batch.put_indexed(&row.key, &row.value, &[(INDEX, &row.index)]);
+            } else {
+                batch.put(&row.key, &row.value);
             }
         }
         match safety {
@@ -93,8 +99,9 @@ impl Reader for OursReader<'_> {
     }
 
     fn find(&mut self, index: &[u8]) -> Result<u64> {
-        let found = self.0.scan(&KeyRange::prefix(index), Order::Forward, 1)?;
-        let entry = found.first().context("an index entry is missing")?;
-        self.get(&entry.value)
+        let range = IndexRange::new(KeyRange::prefix(index));
+        let found = self.0.scan_index(INDEX, &range, Order::Forward, 1)?;
+        let found = found.first().context("an index entry is missing")?;
+        Ok(touch(&found.entry.value))
     }
 }

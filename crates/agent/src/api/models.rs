@@ -7,7 +7,7 @@ use periwinkle_core::schema::{Field, Model, Role};
 use periwinkle_core::value::json::write_json;
 use periwinkle_core::value::{Map, Value};
 
-use super::Api;
+use super::DataApi as Api;
 use super::data::value_answer;
 use crate::web::rows::is_internal;
 

@@ -15,8 +15,14 @@ pub struct Problem {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// Which write of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write: Option<usize>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
+    /// JSON as it is sent: its numbers keep their digits.
+    #[serde(skip)]
+    item: Option<String>,
 }
 
 fn status_number<S: serde::Serializer>(
@@ -35,7 +41,9 @@ impl Problem {
             detail: detail.into(),
             kind,
             field: None,
+            write: None,
             retry_after_s: None,
+            item: None,
         }
     }
 
@@ -43,6 +51,20 @@ impl Problem {
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Problem {
         self.field = Some(field.into());
+        self
+    }
+
+    /// Names the write of several that is at fault, from 0.
+    #[must_use]
+    pub fn write(mut self, at: usize) -> Problem {
+        self.write = Some(at);
+        self
+    }
+
+    /// Shows the item that stood in the way, as JSON.
+    #[must_use]
+    pub fn item(mut self, json: String) -> Problem {
+        self.item = Some(json);
         self
     }
 
@@ -83,7 +105,11 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self).expect("a problem has only text keys");
+        let mut body = serde_json::to_string(&self).expect("a problem has only text keys");
+        if let Some(item) = &self.item {
+            body.truncate(body.len() - 1);
+            body.push_str(&format!(",\"item\":{item}}}"));
+        }
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(

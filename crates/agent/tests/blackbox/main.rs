@@ -5,6 +5,7 @@ mod agent;
 mod client;
 #[cfg(feature = "sync")]
 mod counterparts;
+mod data;
 mod eventually;
 #[cfg(feature = "sync")]
 mod expressions;
@@ -13,6 +14,7 @@ mod fault_proxy;
 
 #[cfg(feature = "console")]
 mod browser;
+mod database_cli;
 mod first_start;
 mod full_disk;
 mod hostile;

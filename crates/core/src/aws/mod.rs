@@ -6,7 +6,10 @@ pub mod checksum;
 mod credentials;
 pub mod dynamodb;
 mod error;
+pub mod s3;
 pub mod sigv4;
+pub mod sts;
+pub mod wire;
 
 pub use credentials::Credentials;
 pub use error::{CancelReason, Effect, Remedy, ServiceError, ServiceErrorKind};

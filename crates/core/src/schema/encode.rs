@@ -47,6 +47,7 @@ impl Model {
             }
         }
         self.compute(properties, &mut item)?;
+        self.check_key_parts(&item)?;
         Ok(item)
     }
 

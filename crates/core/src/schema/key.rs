@@ -369,6 +369,21 @@ impl Model {
         Ok(ItemKey::new(hash, sort))
     }
 
+    /// Refuses a new item of which a part of the key is an empty text: no path could name it.
+    pub(super) fn check_key_parts(&self, item: &Map) -> Result<(), PropertyError> {
+        let mut parts = self
+            .key_variables
+            .iter()
+            .filter_map(|name| self.field(name));
+        match parts.find(|part| item.text(&part.attribute) == Some("")) {
+            None => Ok(()),
+            Some(part) => {
+                let reason = format!("has an empty \"{}\"; give it a value", part.name);
+                Err(self.bad_key(Some(&part.name), reason))
+            }
+        }
+    }
+
     /// The value that a text in a URL or on a command line means for a property.
     ///
     /// # Errors

@@ -43,6 +43,7 @@ mod source;
 mod template;
 #[cfg(test)]
 mod tests;
+mod times;
 mod view;
 
 pub use crate::nearest::nearest;

@@ -31,6 +31,7 @@ mod number;
 mod set;
 #[cfg(test)]
 pub(crate) mod strategies;
+pub mod typed;
 
 pub use data::Value;
 pub use map::Map;

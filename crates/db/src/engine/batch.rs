@@ -219,6 +219,16 @@ pub(crate) fn decode_ops(payload: &[u8]) -> Result<Vec<Op>, PayloadFault> {
     Ok(ops)
 }
 
+/// The first writes of a payload that may be damaged, up to the first that makes no sense.
+pub(crate) fn decode_ops_before_fault(payload: &[u8], ops_max: usize) -> Vec<Op> {
+    let mut at = 0;
+    let ops = std::iter::from_fn(|| {
+        let more = at < payload.len();
+        more.then(|| decode_op(payload, &mut at).ok()).flatten()
+    });
+    ops.take(ops_max).collect()
+}
+
 fn decode_op(payload: &[u8], at: &mut usize) -> Result<Op, PayloadFault> {
     let tag = payload[*at];
     *at += 1;
@@ -272,12 +282,17 @@ impl<'a> Entries<'a> {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = (IndexId, &'a [u8])> {
+        self.spans().map(move |(index, key)| (index, &self.0[key]))
+    }
+
+    /// The entries with the places of their keys.
+    pub(crate) fn spans(self) -> impl Iterator<Item = (IndexId, Range<usize>)> {
         let mut at = 0;
         std::iter::from_fn(move || {
             let index = u16::try_from(read_length(self.0, &mut at).ok()?).ok()?;
             let length = read_length(self.0, &mut at).ok()?;
             let key = take(self.0, &mut at, length).ok()?;
-            Some((IndexId(index), &self.0[key]))
+            Some((IndexId(index), key))
         })
     }
 }

@@ -20,6 +20,7 @@ use super::error::{Damage, ReadError, StoreFailure};
 use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes,
 };
+use super::key_file::key_file_name;
 use super::log::{Segment, segment_name};
 use super::machine::{Engine, State};
 use super::moves::{Move, Moves, decode_moves, moved_bytes_max};
@@ -77,7 +78,7 @@ enum Step {
     },
     Remove {
         storage: Arc<dyn Storage>,
-        name: String,
+        segment: u32,
     },
 }
 
@@ -242,7 +243,7 @@ impl Engine {
         let victim = self.compaction.victim.as_ref()?;
         (given_up <= self.durable).then(|| Step::Remove {
             storage: self.log.storage(),
-            name: segment_name(victim.segment.id),
+            segment: victim.segment.id,
         })
     }
 
@@ -339,6 +340,7 @@ impl Engine {
             kind: FrameKind::Moves,
             sequence: self.sequence + 1,
             synced: self.durable,
+            crc: 0,
             payload: moves.payload(),
         }
     }
@@ -366,8 +368,11 @@ impl Compact {
                 at,
                 bytes_max,
             } => Outcome::Read(read_rows(&segment, header, at, bytes_max)),
-            Step::Remove { storage, name } => {
+            Step::Remove { storage, segment } => {
+                let name = segment_name(segment);
                 let removed = storage.remove(&name).and_then(|()| storage.sync_dir());
+                // One that stays speaks of a segment that is gone: the next opening removes it.
+                let _ = storage.remove(&key_file_name(segment));
                 Outcome::Removed(removed.map_err(|error| StoreFailure {
                     operation: "remove",
                     file: name,

@@ -41,7 +41,7 @@ pub(crate) struct Row {
 pub(crate) type Rows = Slab<Row>;
 
 impl Row {
-    fn new(key: Box<[u8]>, place: Place) -> Row {
+    pub(crate) fn new(key: Box<[u8]>, place: Place) -> Row {
         Row {
             key,
             segment: place.segment,
@@ -51,6 +51,16 @@ impl Row {
             sequence: place.sequence,
             entries: NO_ENTRY,
         }
+    }
+
+    /// What orders rows with the same key in an index.
+    pub(crate) fn order(&self, index: IndexId) -> (u64, &[u8]) {
+        let sequence = if index.is_by_sequence() {
+            self.sequence
+        } else {
+            0
+        };
+        (sequence, &self.key)
     }
 
     fn place(&self) -> Place {
@@ -92,17 +102,27 @@ pub(crate) struct Found {
 }
 
 impl Directory {
-    pub(crate) fn new(cache_bytes: usize) -> Directory {
-        Directory {
-            keys: Tree::default(),
-            rows: Slab::default(),
-            indexes: Indexes::default(),
+    /// A directory of these rows, whose ids are given in the order of their keys.
+    pub(crate) fn loaded(
+        cache_bytes: usize,
+        rows: Rows,
+        ids: &[u32],
+        indexes: Indexes,
+    ) -> Directory {
+        let mut directory = Directory {
+            keys: Tree::from_sorted(ids, |id| &rows[id].key),
+            rows,
+            indexes,
             cache: Cache::new(cache_bytes),
             live_bytes: 0,
             needed: BTreeMap::new(),
             needed_bytes: 0,
             largest_row: 0,
+        };
+        for id in ids {
+            directory.count(*id);
         }
+        directory
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -191,7 +211,7 @@ impl Directory {
             }
             Err(position) => {
                 let id = self.rows.insert(Row::new(key.into(), place));
-                self.keys.insert(position, id);
+                self.keys.insert(position, id, |id| &self.rows[id].key);
                 id
             }
         };
@@ -225,7 +245,7 @@ impl Directory {
         let Ok(position) = self.search(key) else {
             return;
         };
-        let id = self.keys.remove(position);
+        let id = self.keys.remove(position, |id| &self.rows[id].key);
         self.discount(id);
         self.indexes.take(&self.rows, id, Entries::NONE, true);
         let row = &mut self.rows[id];
@@ -280,9 +300,7 @@ impl Directory {
     }
 
     fn ids(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<u32> {
-        let key = |id| &self.rows[id].key[..];
-        let start = self.keys.first_not(|id| range.begins_behind(key(id)));
-        let end = self.keys.first_not(|id| !range.ends_before(key(id)));
+        let (start, end) = range.within(&self.keys, |id| &self.rows[id].key);
         let ids = self.keys.ids(start, end);
         match order {
             Order::Forward => ids.take(limit).collect(),
@@ -291,7 +309,7 @@ impl Directory {
     }
 
     fn search(&self, key: &[u8]) -> Result<Position, Position> {
-        self.keys.search(|id| self.rows[id].key[..].cmp(key))
+        self.keys.search(key, |id| self.rows[id].key[..].cmp(key))
     }
 
     fn id_of(&self, key: &[u8]) -> Option<u32> {

@@ -106,6 +106,14 @@ pub(crate) enum FrameKind {
 }
 
 impl FrameKind {
+    pub(crate) fn is_batch(self) -> bool {
+        self == FrameKind::Batch
+    }
+
+    pub(crate) fn is_unknown(self) -> bool {
+        matches!(self, FrameKind::Unknown(_))
+    }
+
     fn code(self) -> u8 {
         match self {
             FrameKind::Batch => 1,
@@ -132,6 +140,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) sequence: u64,
     /// The highest sequence that was known to be synced when this frame was written.
     pub(crate) synced: u64,
+    /// Of a frame that was read; one to be written gets it when it is encoded.
+    pub(crate) crc: u32,
     pub(crate) payload: &'a [u8],
 }
 
@@ -163,11 +173,22 @@ impl<'a> Frame<'a> {
             kind: FrameKind::from_code(header[12]),
             sequence: u64_at(header, 16),
             synced: u64_at(header, 24),
+            crc: u32_at(header, 4),
             payload,
         };
-        let whole = u32_at(header, 4) == segment.frame_crc(header, payload)
-            && frame.synced < frame.sequence;
+        let whole =
+            frame.crc == segment.frame_crc(header, payload) && frame.synced < frame.sequence;
         whole.then_some(frame)
+    }
+
+    /// Whether these bytes are the head of a frame of that checksum and sequence.
+    pub(crate) fn is_head(bytes: &[u8], crc: u32, sequence: u64) -> bool {
+        bytes.first_chunk().is_some_and(|header| {
+            let header: &[u8; FRAME_HEADER_BYTES] = header;
+            header[0..4] == FRAME_MAGIC
+                && u32_at(header, 4) == crc
+                && u64_at(header, 16) == sequence
+        })
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -224,6 +245,7 @@ mod tests {
             kind: FrameKind::Batch,
             sequence,
             synced: sequence - 1,
+            crc: 0,
             payload,
         };
         frame.encode(SEGMENT, &mut out);

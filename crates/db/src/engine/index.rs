@@ -23,7 +23,7 @@ impl IndexId {
     /// The last index that is ordered by sequence.
     pub const BY_SEQUENCE_MAX: IndexId = IndexId(15);
 
-    fn is_by_sequence(self) -> bool {
+    pub(crate) fn is_by_sequence(self) -> bool {
         self <= IndexId::BY_SEQUENCE_MAX
     }
 }
@@ -72,6 +72,31 @@ pub(crate) struct IndexHit {
 type Place<'a> = (&'a [u8], u64, &'a [u8]);
 
 impl Indexes {
+    /// The indexes with these entries, which are in order, each of them once.
+    pub(crate) fn loaded(rows: &mut Rows, sorted: &[(IndexId, &[u8], u32)]) -> Indexes {
+        let mut entries = Slab::with_capacity(sorted.len());
+        let mut by_id = BTreeMap::new();
+        for of_one in sorted.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let mut value_bytes = 0;
+            let mut ids = Vec::with_capacity(of_one.len());
+            for &(index, key, row) in of_one {
+                let chain = &mut rows[row];
+                value_bytes += u64::from(chain.length);
+                let id = entries.insert(IndexEntry {
+                    key: key.into(),
+                    row,
+                    next: chain.entries,
+                    index,
+                });
+                chain.entries = id;
+                ids.push(id);
+            }
+            let tree = Tree::from_sorted(&ids, |id| &entries[id].key);
+            by_id.insert(of_one[0].0, OneIndex { tree, value_bytes });
+        }
+        Indexes { entries, by_id }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_id.values().map(|index| index.tree.len()).sum()
     }
@@ -119,10 +144,10 @@ impl Indexes {
         self.by_id.entry(index).or_default();
         let place = place(&self.entries[id], rows);
         let tree = &self.by_id[&index].tree;
-        let found = tree.search(|other| self.compare(rows, other, place));
+        let found = tree.search(place.0, |other| self.compare(rows, other, place));
         let position = found.expect_err("a row has each entry once");
         let index = self.by_id.get_mut(&index).expect("it was made above");
-        index.tree.insert(position, id);
+        index.tree.insert(position, id, |id| &self.entries[id].key);
         index.value_bytes += u64::from(rows[row].length);
         id
     }
@@ -157,10 +182,10 @@ impl Indexes {
         let IndexEntry { index, row, .. } = self.entries[id];
         let place = place(&self.entries[id], rows);
         let tree = &self.by_id[&index].tree;
-        let found = tree.search(|other| self.compare(rows, other, place));
+        let found = tree.search(place.0, |other| self.compare(rows, other, place));
         let position = found.expect("each entry of a row is in the tree of its index");
         let one = self.by_id.get_mut(&index).expect("it was there");
-        one.tree.remove(position);
+        one.tree.remove(position, |id| &self.entries[id].key);
         one.value_bytes -= u64::from(rows[row].length);
         if one.tree.len() == 0 {
             self.by_id.remove(&index);
@@ -213,9 +238,7 @@ impl Indexes {
         tree: &Tree,
         range: &IndexRange,
     ) -> (Position, Position) {
-        let key = |id: u32| &self.entries[id].key[..];
-        let start = tree.first_not(|id| range.keys.begins_behind(key(id)));
-        let end = tree.first_not(|id| !range.keys.ends_before(key(id)));
+        let (start, end) = range.keys.within(tree, |id| &self.entries[id].key);
         let Some((position, order)) = &range.behind else {
             return (start, end);
         };
@@ -223,11 +246,11 @@ impl Indexes {
         let compare = |id| self.compare(rows, id, place);
         match order {
             Order::Forward => {
-                let behind = tree.first_not(|id| compare(id) != Ordering::Greater);
+                let behind = tree.first_not(place.0, |id| compare(id) != Ordering::Greater);
                 (start.max(behind), end)
             }
             Order::Reverse => {
-                let before = tree.first_not(|id| compare(id) == Ordering::Less);
+                let before = tree.first_not(place.0, |id| compare(id) == Ordering::Less);
                 (start, end.min(before))
             }
         }
@@ -244,13 +267,8 @@ impl Indexes {
 }
 
 fn place<'a>(entry: &'a IndexEntry, rows: &'a Rows) -> Place<'a> {
-    let row = &rows[entry.row];
-    let sequence = if entry.index.is_by_sequence() {
-        row.sequence
-    } else {
-        0
-    };
-    (&entry.key, sequence, &row.key)
+    let (sequence, key) = rows[entry.row].order(entry.index);
+    (&entry.key, sequence, key)
 }
 
 impl IndexPosition {

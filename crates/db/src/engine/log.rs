@@ -7,9 +7,10 @@
 //! segment of those who lead out of that: compaction, and writes that take away more than they
 //! bring. Other writes are refused until there is a reserve again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::backup::DurablePart;
 use super::directory::Place;
 use super::flush::{Chunk, Flush};
 use super::frame::{FRAME_HEADER_BYTES, Frame, LOG_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -57,6 +58,8 @@ pub(crate) struct Log {
     /// orderly close.
     outdated: bool,
     spare: Option<Segment>,
+    /// Sealed segments that have no key file.
+    without_keys: BTreeSet<u32>,
     /// How large the reserve is; `None` when it is spent or could not be made.
     reserve: Option<u64>,
     reserve_sizes: Sizes,
@@ -122,6 +125,7 @@ impl Log {
             current,
             used,
             spare: None,
+            without_keys: BTreeSet::new(),
             reserve,
             reserve_sizes,
             reserve_last: reserve.unwrap_or(reserve_sizes.wanted),
@@ -183,6 +187,27 @@ impl Log {
         all - self.current.size + self.used
     }
 
+    /// Whether a segment of the log takes no frame any more.
+    pub(crate) fn is_sealed(&self, segment: u32) -> bool {
+        segment != self.current.id && self.segments.contains_key(&segment)
+    }
+
+    /// Segments that have no key file, as an opening found them.
+    pub(crate) fn want_keys(&mut self, segments: BTreeSet<u32>) {
+        self.without_keys = segments;
+    }
+
+    /// A segment that lacks its key file and whose last frame is on the disk.
+    pub(crate) fn take_segment_without_keys(&mut self) -> Option<Segment> {
+        let id = *self.without_keys.first()?;
+        let mut pending = self.waiting.iter().chain(self.writing.iter());
+        if pending.any(|chunk| chunk.segment == id) {
+            return None;
+        }
+        self.without_keys.remove(&id);
+        self.segments.get(&id).cloned()
+    }
+
     /// The oldest segment, if no frame of it waits for the disk and none will come.
     pub(crate) fn oldest_sealed(&self) -> Option<&Segment> {
         let (_, oldest) = self.segments.first_key_value()?;
@@ -198,8 +223,10 @@ impl Log {
 
     /// The oldest segment is no longer on the disk.
     pub(crate) fn forget_oldest(&mut self) {
-        let oldest = self.segments.pop_first();
-        self.free += oldest.map_or(0, |(_, segment)| segment.size);
+        if let Some((id, oldest)) = self.segments.pop_first() {
+            self.without_keys.remove(&id);
+            self.free += oldest.size;
+        }
         self.reserve_ahead_failed = false;
     }
 
@@ -235,6 +262,27 @@ impl Log {
                 .saturating_sub(SEGMENT_HEADER_BYTES as u64 + frame),
             _ => self.segment_bytes,
         }
+    }
+
+    /// The segments with how much of each is on the disk for certain, in order.
+    pub(crate) fn durable_parts(&self) -> Vec<DurablePart> {
+        let pending = |id: u32| {
+            let chunks = self.waiting.iter().chain(self.writing.iter());
+            let own = chunks.filter(move |chunk| chunk.segment == id);
+            own.map(|chunk| chunk.offset).min()
+        };
+        let parts = self.segments.values().map(|segment| {
+            let filled = match segment.id == self.current.id {
+                true => self.used,
+                false => segment.size,
+            };
+            DurablePart {
+                id: segment.id,
+                file: Arc::clone(&segment.file),
+                bytes: pending(segment.id).unwrap_or(filled),
+            }
+        });
+        parts.collect()
     }
 
     pub(crate) fn header(&self, segment: u32) -> SegmentHeader {
@@ -417,6 +465,7 @@ impl Log {
         if let Some(segment) = self.segments.get_mut(&sealed.id) {
             segment.size = self.used;
         }
+        self.without_keys.insert(sealed.id);
         self.segments.insert(next.id, next);
         self.used = SEGMENT_HEADER_BYTES as u64;
         self.outdated = false;

@@ -15,7 +15,7 @@ use super::log::{Log, RoomWanted, segment_name};
 use super::options::Options;
 use super::range::{IndexPosition, IndexRange, KeyRange, Order};
 use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread};
-use super::recover::{self, OpenReport};
+use super::recover::{self, OpenReport, Opened};
 use super::reserve::{Claim, Reserve, Reserved};
 use super::stats::Stats;
 use super::storage::Storage;
@@ -31,7 +31,8 @@ use super::storage::Storage;
 ///
 /// [`take_reserve`](Engine::take_reserve) and [`reserved`](Engine::reserved) do the same for the
 /// room that later commits need, [`take_compaction`](Engine::take_compaction) and
-/// [`compacted`](Engine::compacted) for giving room back. [`Store`](super::Store) drives all this with one thread.
+/// [`compacted`](Engine::compacted) for giving room back, [`take_key_file`](Engine::take_key_file)
+/// and [`key_file_made`](Engine::key_file_made) for opening faster. [`Store`](super::Store) drives all this with one thread.
 pub struct Engine {
     pub(super) log: Log,
     pub(super) directory: Directory,
@@ -51,6 +52,7 @@ pub struct Engine {
 #[derive(Clone)]
 pub(super) enum State {
     Open,
+    ReadOnly,
     Closed,
     Failed(StoreFailure),
 }
@@ -70,6 +72,9 @@ pub(crate) struct Counters {
     pub(crate) bytes_committed: u64,
     pub(crate) bytes_moved: u64,
     pub(crate) segments_freed: u64,
+    pub(crate) key_files: u64,
+    pub(crate) key_files_failed: u64,
+    pub(crate) bytes_key_files: u64,
 }
 
 /// Why [`Engine::commit`] did nothing.
@@ -100,6 +105,20 @@ impl Engine {
         options: &Options,
     ) -> Result<(Engine, OpenReport), OpenError> {
         let opened = recover::open(storage, options)?;
+        Ok(Engine::begin(opened, options, State::Open))
+    }
+
+    /// Opens the log in `storage` for reading: commits are refused, and no byte of the files is
+    /// changed. The tail of a power cut is passed over.
+    pub fn open_read_only(
+        storage: Arc<dyn Storage>,
+        options: &Options,
+    ) -> Result<(Engine, OpenReport), OpenError> {
+        let opened = recover::open_read_only(storage, options)?;
+        Ok(Engine::begin(opened, options, State::ReadOnly))
+    }
+
+    fn begin(opened: Opened, options: &Options, state: State) -> (Engine, OpenReport) {
         let engine = Engine {
             log: opened.log,
             directory: opened.directory,
@@ -108,13 +127,13 @@ impl Engine {
             unsynced_bytes_max: options.unsynced_bytes_max,
             compact_step_bytes: options.compact_step_bytes,
             compaction: Compaction::default(),
-            state: State::Open,
+            state,
             closed_cleanly: opened.report.clean,
             reserve_attempts: 0,
             full: None,
             counters: opened.counters,
         };
-        Ok((engine, opened.report))
+        (engine, opened.report)
     }
 
     /// Makes a batch visible and gives it the next sequence. An empty batch changes nothing and
@@ -286,6 +305,7 @@ impl Engine {
         match self.state {
             State::Failed(_) => None,
             State::Open | State::Closed => self.log.take_flush(self.sequence),
+            State::ReadOnly => None,
         }
     }
 
@@ -307,7 +327,7 @@ impl Engine {
     pub fn take_reserve(&mut self) -> Option<Reserve> {
         match self.state {
             State::Open => self.log.take_reserve(),
-            State::Closed | State::Failed(_) => None,
+            State::ReadOnly | State::Closed | State::Failed(_) => None,
         }
     }
 
@@ -390,6 +410,7 @@ impl Engine {
             kind: FrameKind::Close,
             sequence: self.sequence,
             synced: self.durable,
+            crc: 0,
             payload: &[],
         });
     }
@@ -413,7 +434,7 @@ impl Engine {
     pub fn failure(&self) -> Option<&StoreFailure> {
         match &self.state {
             State::Failed(failure) => Some(failure),
-            State::Open | State::Closed => None,
+            State::Open | State::ReadOnly | State::Closed => None,
         }
     }
 
@@ -436,12 +457,16 @@ impl Engine {
             bytes_committed: self.counters.bytes_committed,
             bytes_moved: self.counters.bytes_moved,
             segments_freed: self.counters.segments_freed,
+            key_files_made: self.counters.key_files,
+            key_files_failed: self.counters.key_files_failed,
+            bytes_key_files: self.counters.bytes_key_files,
         }
     }
 
     fn check_writable(&self) -> Result<(), CommitError> {
         match &self.state {
             State::Open => Ok(()),
+            State::ReadOnly => Err(CommitError::ReadOnly),
             State::Closed => Err(CommitError::Closed),
             State::Failed(failure) => Err(CommitError::Failed(failure.clone())),
         }
@@ -461,6 +486,7 @@ impl Engine {
             kind: FrameKind::Batch,
             sequence,
             synced: self.durable,
+            crc: 0,
             payload: batch.payload(),
         };
         let bytes = frame.bytes() as u64;

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use super::index::IndexId;
+use super::tree::{Position, Tree};
 
 /// The direction of a scan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,8 +55,29 @@ impl KeyRange {
         !self.begins_behind(key) && !self.ends_before(key)
     }
 
+    /// The part of a list that lies in the range, from and to.
+    pub(crate) fn within<'k>(
+        &self,
+        tree: &Tree,
+        key: impl Fn(u32) -> &'k [u8],
+    ) -> (Position, Position) {
+        let start = match &self.start {
+            Bound::Included(bound) | Bound::Excluded(bound) => {
+                tree.first_not(bound, |id| self.begins_behind(key(id)))
+            }
+            Bound::Unbounded => tree.start(),
+        };
+        let end = match &self.end {
+            Bound::Included(bound) | Bound::Excluded(bound) => {
+                tree.first_not(bound, |id| !self.ends_before(key(id)))
+            }
+            Bound::Unbounded => tree.end(),
+        };
+        (start, end)
+    }
+
     /// Whether `key` is too small for the range.
-    pub(crate) fn begins_behind(&self, key: &[u8]) -> bool {
+    fn begins_behind(&self, key: &[u8]) -> bool {
         match &self.start {
             Bound::Included(start) => key < &start[..],
             Bound::Excluded(start) => key <= &start[..],
@@ -64,7 +86,7 @@ impl KeyRange {
     }
 
     /// Whether `key` is too large for the range.
-    pub(crate) fn ends_before(&self, key: &[u8]) -> bool {
+    fn ends_before(&self, key: &[u8]) -> bool {
         match &self.end {
             Bound::Included(end) => key > &end[..],
             Bound::Excluded(end) => key >= &end[..],

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::flush::is_full;
 use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::key_job::remove_all;
 use super::log::{Segment, segment_name};
 use super::storage::{Storage, StorageFile};
 
@@ -96,15 +97,13 @@ impl Reserve {
 
     fn make(&self, reserve: &mut Option<u64>) -> io::Result<Option<Segment>> {
         if self.claim == Claim::Write && reserve.is_none() {
-            *reserve = Some(ensure(&*self.storage, self.reserve)?);
+            *reserve = Some(self.with_room(|| ensure(&*self.storage, self.reserve))?);
         }
-        if self.beside > 0 && self.storage.free_bytes()? < self.beside {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
+        self.with_room(|| self.check_free())?;
         let Some(sizes) = self.segment else {
             return Ok(None);
         };
-        match self.try_segment(sizes) {
+        match self.with_room(|| self.try_segment(sizes)) {
             Err(error) if is_full(&error) && self.may_spend(*reserve, sizes) => {
                 *reserve = None;
                 self.storage.remove(RESERVE_NAME)?;
@@ -112,6 +111,21 @@ impl Reserve {
                 self.try_segment(sizes).map(Some)
             }
             made => made.map(Some),
+        }
+    }
+
+    fn check_free(&self) -> io::Result<()> {
+        if self.beside > 0 && self.storage.free_bytes()? < self.beside {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    /// Tries again without the key files when there is no room with them: they only save time.
+    fn with_room<T>(&self, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match make() {
+            Err(error) if is_full(&error) && remove_all(&*self.storage)? => make(),
+            made => made,
         }
     }
 
@@ -186,7 +200,7 @@ pub(crate) fn ensure(storage: &dyn Storage, mut sizes: Sizes) -> io::Result<u64>
     )
 }
 
-fn create_anew(storage: &dyn Storage, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+pub(crate) fn create_anew(storage: &dyn Storage, name: &str) -> io::Result<Arc<dyn StorageFile>> {
     match storage.create(name) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             storage.remove(name)?;

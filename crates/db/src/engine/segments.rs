@@ -159,7 +159,10 @@ fn damaged(file: String, what: &str) -> OpenError {
 
 /// Whether nothing was ever written there: reserved bytes read as zero.
 pub(crate) fn is_blank(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
+    // In blocks, so that the compiler can look at many bytes at once.
+    let mut blocks = bytes.chunks_exact(256);
+    blocks.all(|block| block.iter().fold(0, |all, byte| all | byte) == 0)
+        && blocks.remainder().iter().all(|byte| *byte == 0)
 }
 
 fn read_range(file: &dyn StorageFile, start: u64, end: u64) -> io::Result<Vec<u8>> {

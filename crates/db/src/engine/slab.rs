@@ -19,6 +19,13 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
+    pub(crate) fn with_capacity(things: usize) -> Slab<T> {
+        Slab {
+            things: Vec::with_capacity(things),
+            free: Vec::new(),
+        }
+    }
+
     pub(crate) fn insert(&mut self, thing: T) -> u32 {
         if let Some(id) = self.free.pop() {
             self.things[id as usize] = thing;

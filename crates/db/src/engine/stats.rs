@@ -35,6 +35,12 @@ pub struct Stats {
     pub bytes_moved: u64,
     /// Segments that compaction has removed since opening.
     pub segments_freed: u64,
+    /// Key files made since opening.
+    pub key_files_made: u64,
+    /// Key files that could not be made; the next opening is slower for it.
+    pub key_files_failed: u64,
+    /// Bytes of the key files made since opening.
+    pub bytes_key_files: u64,
 }
 
 impl Stats {

@@ -4,13 +4,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use periwinkle_core::limits::DB_COMPACT_CREDIT_BYTES_MAX;
+use periwinkle_core::limits::{DB_COMPACT_CREDIT_BYTES_MAX, DB_KEY_FILES_AT_CLOSE_MAX};
 
+use super::backup::Snapshot;
 use super::batch::Batch;
 use super::compact::Compact;
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
 use super::flush::Flush;
 use super::index::{IndexId, IndexStats};
+use super::key_job::KeyFile;
 use super::listen::{DurableEvent, Listeners, Subscription};
 use super::machine::{Engine, Refusal};
 use super::options::{Durability, Options};
@@ -42,8 +44,26 @@ impl Store {
         storage: Arc<dyn Storage>,
         options: Options,
     ) -> Result<(Store, OpenReport), OpenError> {
-        let (engine, report) = Engine::open(Arc::clone(&storage), &options)?;
+        Store::open_with(Engine::open, storage, options)
+    }
+
+    /// Opens the database in `storage` for reading: commits are refused, and no byte of the files
+    /// is changed.
+    pub fn open_read_only(
+        storage: Arc<dyn Storage>,
+        options: Options,
+    ) -> Result<(Store, OpenReport), OpenError> {
+        Store::open_with(Engine::open_read_only, storage, options)
+    }
+
+    fn open_with(
+        open: OpenEngine,
+        storage: Arc<dyn Storage>,
+        options: Options,
+    ) -> Result<(Store, OpenReport), OpenError> {
+        let (engine, report) = open(Arc::clone(&storage), &options)?;
         let shared = Arc::new(Shared {
+            open,
             storage,
             state: Mutex::new(State {
                 era: Era::new(engine.durable_sequence()),
@@ -53,6 +73,7 @@ impl Store {
                 compaction_credit: 0,
                 working: false,
                 closing: false,
+                key_files_at_close: 0,
             }),
             options,
             work: Condvar::new(),
@@ -198,6 +219,11 @@ impl Store {
         self.shared().listeners.add(Arc::new(listener))
     }
 
+    /// What is durable at this moment, for a copy or a look at every byte of it.
+    pub fn snapshot(&self) -> Snapshot {
+        self.lock().engine.snapshot()
+    }
+
     /// Figures of this moment.
     pub fn stats(&self) -> Stats {
         self.lock().engine.stats()
@@ -219,7 +245,7 @@ impl Store {
         while state.working {
             state = shared.wait_for_progress(state);
         }
-        let (engine, report) = Engine::open(Arc::clone(&shared.storage), &shared.options)?;
+        let (engine, report) = (shared.open)(Arc::clone(&shared.storage), &shared.options)?;
         state.era.abandon();
         state.era = Era::new(engine.durable_sequence());
         state.engine = engine;
@@ -355,7 +381,11 @@ impl Drop for Handle {
     }
 }
 
+/// How the engine is opened, the first time and again.
+type OpenEngine = fn(Arc<dyn Storage>, &Options) -> Result<(Engine, OpenReport), OpenError>;
+
 struct Shared {
+    open: OpenEngine,
     storage: Arc<dyn Storage>,
     options: Options,
     state: Mutex<State>,
@@ -379,6 +409,8 @@ struct State {
     /// The storage thread runs a job of this engine.
     working: bool,
     closing: bool,
+    /// Key files that were made since the closing began.
+    key_files_at_close: usize,
 }
 
 impl State {
@@ -392,6 +424,7 @@ enum Job {
     Flush(Flush),
     Reserve(Reserve),
     Compact(Compact),
+    KeyFile(KeyFile),
     /// Wait for work, at most this long.
     Wait(Option<Duration>),
     Stop,
@@ -418,6 +451,7 @@ impl Shared {
                 Job::Flush(flush) => state = self.flush(state, flush),
                 Job::Reserve(reserve) => state = self.reserve(state, reserve),
                 Job::Compact(step) => state = self.compact(state, step),
+                Job::KeyFile(file) => state = self.make_key_file(state, file),
                 Job::Wait(limit) => state = self.wait_for_work(state, limit),
                 Job::Stop => return,
             }
@@ -448,6 +482,12 @@ impl Shared {
             }
         }
         if state.closing {
+            if state.key_files_at_close < DB_KEY_FILES_AT_CLOSE_MAX
+                && let Some(file) = state.engine.take_key_file()
+            {
+                state.key_files_at_close += 1;
+                return Job::KeyFile(file);
+            }
             state.engine.close();
             return state.engine.take_flush().map_or(Job::Stop, Job::Flush);
         }
@@ -458,6 +498,11 @@ impl Shared {
             && let Some(step) = state.engine.take_compaction()
         {
             return Job::Compact(step);
+        }
+        if state.engine.unsynced_bytes() < self.options.flush_bytes
+            && let Some(file) = state.engine.take_key_file()
+        {
+            return Job::KeyFile(file);
         }
         if state.engine.compaction_wants_flush() {
             return state
@@ -492,6 +537,21 @@ impl Shared {
         if state.engine.unsynced_bytes() > 0 {
             state.relaxed_since.get_or_insert_with(Instant::now);
         }
+        self.progress.notify_all();
+        state
+    }
+
+    fn make_key_file<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        file: KeyFile,
+    ) -> MutexGuard<'a, State> {
+        state.working = true;
+        drop(state);
+        let made = file.run();
+        let mut state = self.lock();
+        state.working = false;
+        state.engine.key_file_made(made);
         self.progress.notify_all();
         state
     }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use periwinkle_core::expr::ExpressionError;
-use periwinkle_core::schema::PropertyError;
+use periwinkle_core::expr::{ExpressionError, UpdateError};
+use periwinkle_core::schema::{ApplyError, Model, PropertyError};
 use periwinkle_core::sync::record::{ItemKey, RecordError};
+use periwinkle_core::value::Map;
+use periwinkle_core::value::typed::TypedError;
 
 use crate::engine::{self, CommitError, Damage, ReadError, StoreFailure};
 
@@ -30,6 +32,16 @@ pub enum DbError {
         model: String,
         /// The values of the key, as in a path.
         key: String,
+    },
+    /// A thing of the program's type and an item do not fit together.
+    #[error("{model}: {source}")]
+    Typed {
+        /// The model.
+        model: String,
+        /// The path of the field.
+        field: String,
+        /// What does not fit.
+        source: TypedError,
     },
     /// The item is too large to be stored.
     #[error("the {model} has {bytes} bytes; the most is {bytes_max}: shorten it or split it")]
@@ -58,6 +70,57 @@ pub enum DbError {
     /// The token of a page does not belong to this call.
     #[error("the token does not belong to this query; start again without \"next\"")]
     BadToken,
+    /// The condition of a write does not hold.
+    #[error("the condition does not hold of this {model} ({key}); nothing was written")]
+    ConditionFailed {
+        /// The model.
+        model: String,
+        /// The values of the key, as in a path.
+        key: String,
+        /// The item as it is, as far as the caller may see it; `None` when there is none.
+        item: Option<Box<Map>>,
+    },
+    /// An update expression does not fit what the item holds.
+    #[error("this {model} cannot be updated: {source}")]
+    Update {
+        /// The model.
+        model: String,
+        /// What does not fit.
+        source: UpdateError,
+    },
+    /// Another item has this value of a field that is unique.
+    #[error("there is another {model} with this {field}; use another one")]
+    NotUnique {
+        /// The model.
+        model: String,
+        /// The field.
+        field: String,
+    },
+    /// A check of the maker's refused the write.
+    #[error("{model} refuses this: {reason}")]
+    Refused {
+        /// The model.
+        model: String,
+        /// The field at fault.
+        field: Option<String>,
+        /// The words of the check.
+        reason: String,
+    },
+    /// One write of several cannot be done, and so none was.
+    #[error("write {} of {of}: {source}", .at + 1)]
+    InTransaction {
+        /// Which one, from 0.
+        at: usize,
+        /// How many there were.
+        of: usize,
+        /// What is wrong with it.
+        source: Box<DbError>,
+    },
+    /// A transaction or a check wrote to the database itself, which waits for its end.
+    #[error(
+        "the database was called from within a transaction or a check; use what that was given"
+    )]
+    Reentrant,
     /// An expression cannot be read.
     #[error("the {role} is wrong at {source}")]
     Expression {
@@ -73,7 +136,10 @@ pub enum DbError {
         reason: String,
     },
     /// What lies on the disk is not what was written.
-    #[error("the database is damaged: {0}; stop the agent and restore a backup")]
+    #[error(
+        "the database is damaged: {0}; stop the agent, then `periwinkle db salvage` saves what is \
+         intact, or restore a backup"
+    )]
     Corrupt(Damage),
     /// A row cannot be understood.
     #[error("the row \"{key}\" cannot be read: {source}")]
@@ -86,6 +152,9 @@ pub enum DbError {
     /// The disk refused.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
+    /// The database was opened for reading only.
+    #[error("the database is open for reading only")]
+    ReadOnly,
     /// The database was closed.
     #[error("the database is closed; the agent is stopping")]
     Closed,
@@ -98,14 +167,22 @@ impl DbError {
             DbError::Property(error) => error.kind(),
             DbError::Exists { .. } => "exists",
             DbError::NotFound { .. } => "not_found",
+            DbError::Typed { .. } => "wrong_type",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
             DbError::Full { .. } => "full",
             DbError::BadToken => "bad_token",
+            DbError::ConditionFailed { .. } => "condition_failed",
+            DbError::Update { .. } => "update_failed",
+            DbError::NotUnique { .. } => "not_unique",
+            DbError::Refused { .. } => "refused",
+            DbError::InTransaction { source, .. } => source.kind(),
+            DbError::Reentrant => "reentrant",
             DbError::Expression { .. } => "bad_expression",
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
+            DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
         }
     }
@@ -114,8 +191,29 @@ impl DbError {
     pub fn field(&self) -> Option<&str> {
         match self {
             DbError::Property(error) => error.field(),
+            DbError::Typed { field, .. } => Some(field)
+                .filter(|field| !field.is_empty())
+                .map(String::as_str),
             DbError::Expression { role, .. } => Some(role),
+            DbError::NotUnique { field, .. } => Some(field),
+            DbError::Refused { field, .. } => field.as_deref(),
+            DbError::InTransaction { source, .. } => source.field(),
             _ => None,
+        }
+    }
+}
+
+impl DbError {
+    pub(super) fn of_apply(model: &Model, error: ApplyError) -> DbError {
+        match error {
+            ApplyError::Property(error) => error.into(),
+            ApplyError::Update(source) => DbError::Update {
+                model: model.name().to_owned(),
+                source,
+            },
+            other => DbError::BadQuery {
+                reason: other.to_string(),
+            },
         }
     }
 }
@@ -134,6 +232,7 @@ impl From<CommitError> for DbError {
                     "no room to reserve {bytes} bytes; free some space, or delete rows ({source})"
                 ),
             },
+            CommitError::ReadOnly => DbError::ReadOnly,
             CommitError::Closed => DbError::Closed,
             other => DbError::Disk(other.to_string().into()),
         }

@@ -81,15 +81,21 @@ impl Database {
         expired: &[ItemKey],
     ) -> Result<u64, DbError> {
         let shared = &*self.shared;
-        let mut state = shared.lock();
+        let mut state = shared.write_lock()?;
         let mut edit = Edit::default();
         for key in expired {
             let record = shared.record(key)?;
             if self.is_over(model, &record, wall) {
-                edit.put(shared, key, &record, &Record::default(), Origin::Local);
+                edit.put(
+                    shared,
+                    key.clone(),
+                    record,
+                    Record::default(),
+                    Origin::Local,
+                );
             }
         }
-        let purged = edit.touched.len() as u64;
+        let purged = edit.rows().len() as u64;
         shared.commit(&mut state, edit, Durability::Relaxed)?;
         Ok(purged)
     }

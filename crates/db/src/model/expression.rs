@@ -1,6 +1,6 @@
 //! Expressions as callers give them: a text, and what its placeholders stand for.
 
-use periwinkle_core::expr::{Condition, ExpressionError, Placeholders, Projection};
+use periwinkle_core::expr::{Condition, ExpressionError, Placeholders, Projection, Update};
 use periwinkle_core::schema::{Hidden, Model};
 use periwinkle_core::value::Value;
 
@@ -56,6 +56,13 @@ impl Expression {
     ) -> Result<Condition, DbError> {
         let condition = self.read(role, Condition::parse)?;
         Ok(model.bind(condition, hidden)?)
+    }
+
+    /// The update that it is.
+    pub(super) fn update(&self, model: &Model, hidden: Hidden) -> Result<Update, DbError> {
+        let update = self.read("update", Update::parse)?;
+        model.check_update(&update, hidden)?;
+        Ok(update)
     }
 
     /// The projection that it is.

@@ -129,9 +129,9 @@ impl Find {
 
 /// Some of the items that were asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
+pub struct Page<T = Map> {
     /// The items in the order of their keys. There may be fewer than asked for before the end.
-    pub items: Vec<Map>,
+    pub items: Vec<T>,
     /// For the next page; `None` at the end.
     pub next: Option<String>,
 }
@@ -185,9 +185,19 @@ pub(super) struct Candidate {
     pub(super) row: Row,
 }
 
-/// A row as it is stored.
+impl Candidate {
+    pub(super) fn stored(entry: Entry) -> Candidate {
+        Candidate {
+            place: entry.key.clone(),
+            row: Row::Stored(entry),
+        }
+    }
+}
+
+/// A row as it is stored, or as a transaction is about to write it.
 pub(super) enum Row {
     Stored(Entry),
+    Written(Record),
 }
 
 /// The rows of the store, by primary key.
@@ -214,11 +224,7 @@ impl Source for Stored<'_> {
             let range = std::mem::replace(&mut self.range, engine::KeyRange::all());
             self.range = range.after(&last.key, self.order);
         }
-        let candidate = |entry: Entry| Candidate {
-            place: entry.key.clone(),
-            row: Row::Stored(entry),
-        };
-        Ok(rows.into_iter().map(candidate).collect())
+        Ok(rows.into_iter().map(Candidate::stored).collect())
     }
 }
 
@@ -308,6 +314,7 @@ impl<'a> Query<'a> {
     fn matching(&self, row: &Row, meet: &mut impl FnMut(&Map)) -> Result<bool, DbError> {
         let decoded;
         let record = match row {
+            Row::Written(record) => record,
             Row::Stored(entry) => {
                 let Some(key) = keys::parse_item(&entry.key) else {
                     return Ok(false);

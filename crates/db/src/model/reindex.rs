@@ -39,7 +39,8 @@ pub(super) struct Completed {
 
 /// Gives every row the index entries that it should have.
 ///
-/// On a full disk the entries are made in memory only, and again at the next opening.
+/// On a full disk, and where only reading is allowed, the entries are made in memory only, and
+/// again at the next opening.
 pub(super) fn complete(store: &Store) -> Result<Completed, DbError> {
     let mut through = match read(store)? {
         Some(Progress::Whole) => return Ok(Completed::default()),
@@ -71,7 +72,9 @@ pub(super) fn complete(store: &Store) -> Result<Completed, DbError> {
         };
         write(&mut batch, &progress);
         match store.commit(&batch, Durability::Relaxed) {
-            Err(CommitError::DiskFull { .. }) => store.index_in_memory(&batch),
+            Err(CommitError::DiskFull { .. } | CommitError::ReadOnly) => {
+                store.index_in_memory(&batch);
+            }
             done => drop(done?),
         }
         if whole {

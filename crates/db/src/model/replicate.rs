@@ -82,7 +82,7 @@ impl Database {
         change: &mut dyn FnMut(&mut Frame),
     ) -> Result<u64, DbError> {
         let shared = &*self.shared;
-        let mut state = shared.lock();
+        let mut state = shared.write_lock()?;
         let before = keys
             .iter()
             .map(|key| shared.record(key))
@@ -92,10 +92,10 @@ impl Database {
         let mut edit = Edit::default();
         // A queue that cannot be sent would keep a full disk full.
         edit.batch.lead_out();
-        for ((key, before), after) in keys.iter().zip(&before).zip(&frame.records) {
+        for ((key, before), after) in keys.iter().zip(before).zip(frame.records) {
             if before != after {
                 debug_assert_eq!(after.check(), Ok(()), "{key}");
-                edit.put(shared, key, before, after, Origin::Cloud);
+                edit.put(shared, key.clone(), before, after, Origin::Cloud);
             }
         }
         for (name, value) in &frame.service {
@@ -129,15 +129,16 @@ impl Database {
         };
         let mut writer = Writer {
             shared,
-            model,
+            context: &shared.context,
+            hidden: self.hidden,
             now: shared.environment.now(),
             state,
             edit,
         };
         for conflict in conflicts {
-            let item = writer.new_item(&properties(conflict))?;
-            let (key, record) = writer.row_of(&item)?;
-            writer.put(&key, &record, Some(item))?;
+            let item = writer.new_item(model, &properties(conflict))?;
+            let (key, record) = writer.row_of(model, &item)?;
+            writer.put(model, key, record, Some(item))?;
         }
         Ok(writer.edit)
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use periwinkle_core::limits::{
     DB_SCAN_ROWS, DROPPED_ROWS_PER_WRITE_MAX, ITEM_BYTES_MAX, ITEM_SYNCED_BYTES_MAX,
 };
-use periwinkle_core::schema::item_bytes;
+use periwinkle_core::schema::{Model, item_bytes};
 use periwinkle_core::sync::config::Direction;
-use periwinkle_core::sync::record::Record;
+use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::value::Map;
 use periwinkle_core::value::binary::{decode_varint, encode_varint};
 
@@ -21,9 +21,9 @@ use crate::engine::{Order, Store};
 
 impl Writer<'_> {
     /// Refuses an item that DynamoDB would refuse, before it is on its way.
-    pub(super) fn check_size(&self, record: &Record) -> Result<(), DbError> {
+    pub(super) fn check_size(&self, model: &Model, record: &Record) -> Result<(), DbError> {
         let bytes = record.item.as_ref().map_or(0, item_bytes);
-        let bytes_max = match self.model.direction() {
+        let bytes_max = match model.direction() {
             Direction::None => ITEM_BYTES_MAX,
             _ => ITEM_SYNCED_BYTES_MAX,
         };
@@ -31,92 +31,111 @@ impl Writer<'_> {
             return Ok(());
         }
         Err(DbError::TooLarge {
-            model: self.model.name().to_owned(),
+            model: model.name().to_owned(),
             bytes,
             bytes_max,
         })
     }
 
-    /// Keeps a model that just got a row within its `rows_max`, in the same frame: the rows that
-    /// are first in the order of keys go.
+    /// What has to go so that a model can get one more row within its `rows_max`: the rows that
+    /// are first in the order of keys.
     ///
     /// In a model that both sides write, a row that vanished here would still be there: it refuses
     /// the new row instead.
-    pub(super) fn make_room(&mut self) -> Result<(), DbError> {
-        let Some(rows_max) = self.model.process().rows_max else {
-            return Ok(());
+    pub(super) fn room(&self, model: &Model) -> Result<Option<Vec<Drop>>, DbError> {
+        let Some(rows_max) = model.process().rows_max else {
+            return Ok(None);
         };
-        let (added, removed) = self.edit.balance(self.model.name());
-        let rows = self.state.counts.of(self.model.name()) + added - removed;
+        let balance = self.edit.balance(model.name()) + 1;
+        let rows = self.state.counts.of(model.name());
+        let rows = rows.saturating_add_signed(balance);
         let excess = rows.saturating_sub(rows_max);
         if excess == 0 {
-            return Ok(());
+            return Ok(None);
         }
-        if self.model.direction() == Direction::Both {
-            return Err(self.full(rows_max, "remove rows, or raise rows_max in the schema"));
+        if model.direction() == Direction::Both {
+            return Err(full(model, "remove rows, or raise rows_max in the schema"));
         }
-        let dropped = self.drop_first(excess.min(DROPPED_ROWS_PER_WRITE_MAX as u64))?;
-        if dropped.rows == 0 {
-            return Err(self.full(rows_max, "all its rows are on their way to the cloud"));
+        let wanted = excess.min(DROPPED_ROWS_PER_WRITE_MAX as u64) as usize;
+        let drops = self.first_rows(model, wanted)?;
+        if drops.is_empty() {
+            return Err(full(model, "all its rows are on their way to the cloud"));
+        }
+        Ok(Some(drops))
+    }
+
+    /// Drops rows in the same frame, and counts them.
+    pub(super) fn drop_rows(&mut self, model: &Model, drops: Vec<Drop>) {
+        let dropped = Dropped {
+            rows: drops.len() as u64,
+            unsent: drops.iter().filter(|drop| drop.is_unsent()).count() as u64,
+        };
+        for Drop { key, record } in drops {
+            let nothing = Record::default();
+            self.edit
+                .put(self.shared, key, record, nothing, Origin::Local);
         }
         let so_far = self.edit.dropped.as_ref().unwrap_or(&self.state.dropped);
         let mut sum = so_far.clone();
-        sum.add(self.model.name(), dropped);
+        sum.add(model.name(), dropped);
         self.edit.batch.put(&keys::note(NOTE), &sum.encode());
         self.edit.dropped = Some(sum);
-        Ok(())
     }
 
-    fn drop_first(&mut self, wanted: u64) -> Result<Dropped, DbError> {
-        let everything = self.model.key_range(&Map::new(), &self.shared.context)?;
+    fn first_rows(&self, model: &Model, wanted: usize) -> Result<Vec<Drop>, DbError> {
+        let everything = model.key_range(&Map::new(), &self.shared.context)?;
         let range = keys::range(&everything, "");
         let rows = self
             .shared
             .store
             .scan(&range, Order::Forward, DB_SCAN_ROWS)?;
-        let mut dropped = Dropped::default();
+        let mut drops = Vec::new();
         for entry in rows {
-            if dropped.rows == wanted {
+            if drops.len() == wanted {
                 break;
             }
             let Some(key) = keys::parse_item(&entry.key) else {
                 continue;
             };
             let record = decode(&key, &entry.value)?;
-            if self.edit.holds(&key) || !self.may_drop(&record) {
-                continue;
+            if !self.edit.holds(&key) && self.may_drop(model, &record) {
+                drops.push(Drop { key, record });
             }
-            dropped.rows += 1;
-            dropped.unsent += u64::from(record.change.is_some());
-            self.edit.put(
-                self.shared,
-                &key,
-                &record,
-                &Record::default(),
-                Origin::Local,
-            );
         }
-        Ok(dropped)
+        Ok(drops)
     }
 
     /// A row whose attempt is on its way must be there when the answer comes.
-    fn may_drop(&self, record: &Record) -> bool {
+    fn may_drop(&self, model: &Model, record: &Record) -> bool {
         let in_flight = record
             .change
             .as_ref()
             .is_some_and(|change| change.frozen.is_some());
         let own = record.item.as_ref().is_some_and(|item| {
-            let model = self.shared.schema.model_of(item);
-            model.is_some_and(|model| model.name() == self.model.name())
+            let own = self.shared.schema.model_of(item);
+            own.is_some_and(|own| own.name() == model.name())
         });
         own && !in_flight
     }
+}
 
-    fn full(&self, rows_max: u64, advice: &str) -> DbError {
-        DbError::Full {
-            what: self.model.name().to_owned(),
-            reason: format!("it keeps {rows_max} rows; {advice}"),
-        }
+/// A row that gives way to a new one.
+pub(super) struct Drop {
+    key: ItemKey,
+    record: Record,
+}
+
+impl Drop {
+    fn is_unsent(&self) -> bool {
+        self.record.change.is_some()
+    }
+}
+
+fn full(model: &Model, advice: &str) -> DbError {
+    let rows_max = model.process().rows_max.unwrap_or_default();
+    DbError::Full {
+        what: model.name().to_owned(),
+        reason: format!("it keeps {rows_max} rows; {advice}"),
     }
 }
 

@@ -8,11 +8,13 @@ use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::Map;
 
+use super::checks::Checks;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
 use super::index::Counts;
 use super::options::Environment;
+use super::reentry::Reentry;
 use super::rows::DroppedRows;
 use super::{keys, reindex};
 use crate::engine::{self, Durability, Store, Subscription};
@@ -25,6 +27,8 @@ pub(super) struct Shared {
     pub(super) environment: Arc<dyn Environment>,
     /// Held by whoever writes, from reading to committing. Never taken on the storage thread.
     pub(super) state: Mutex<State>,
+    pub(super) reentry: Reentry,
+    pub(super) checks: Checks,
     pub(super) feed: Arc<Feed>,
     pub(super) _subscription: Subscription,
 }
@@ -39,9 +43,31 @@ pub(super) struct State {
 }
 
 impl Shared {
+    /// The lock of whoever writes; refused to code that runs under it already.
+    pub(super) fn write_lock(&self) -> Result<MutexGuard<'_, State>, DbError> {
+        self.reentry.check()?;
+        Ok(self.lock())
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        assert!(
+            self.reentry.check().is_ok(),
+            "a transaction or a check asked for what only the end of it can give"
+        );
         // Counts change only after a commit, in calls that cannot panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The model of that name, if programs here may write it.
+    pub(super) fn writable(&self, model: &str) -> Result<&Model, DbError> {
+        let model = self.schema.model(model)?;
+        let direction = model.direction();
+        if direction.is_down() && !direction.is_up() {
+            return Err(DbError::ReadOnlyModel {
+                model: model.name().to_owned(),
+            });
+        }
+        Ok(model)
     }
 
     /// The record of `key`, as committed; an empty one if there is none.
@@ -70,16 +96,19 @@ impl Shared {
     pub(super) fn commit(
         &self,
         state: &mut State,
-        mut edit: Edit,
+        edit: Edit,
         durability: Durability,
     ) -> Result<engine::Committed, DbError> {
-        if state.note_due && !edit.batch.is_empty() {
-            reindex::note(&mut edit.batch);
+        let dropped = edit.dropped.clone();
+        let (mut batch, touched) = edit.seal(self);
+        let noted = state.note_due && !batch.is_empty();
+        if noted {
+            reindex::note(&mut batch);
         }
-        let committed = self.store.commit(&edit.batch, durability)?;
-        state.note_due &= edit.batch.is_empty();
+        let committed = self.store.commit(&batch, durability)?;
+        state.note_due &= !noted;
         let mut told = Vec::new();
-        for touched in edit.touched {
+        for touched in touched {
             let sequence = committed.sequence;
             if let Some(model) = &touched.model {
                 let (was, is) = (touched.was_live, touched.is_live);
@@ -90,7 +119,7 @@ impl Shared {
                 told.push(entry);
             }
         }
-        if let Some(dropped) = edit.dropped {
+        if let Some(dropped) = dropped {
             state.dropped = dropped;
         }
         self.feed.push(told);

@@ -245,7 +245,7 @@ fn a_log_written_by_hand_from_the_description_opens() {
 }
 
 /// Overwrites, cuts, copies and swaps, as no disk would.
-fn mangle(files: &mut BTreeMap<String, Vec<u8>>, rng: &mut Rng) {
+pub(crate) fn mangle(files: &mut BTreeMap<String, Vec<u8>>, rng: &mut Rng) {
     let names: Vec<String> = files.keys().cloned().collect();
     let mut pick = || names[rng.index(names.len())].clone();
     let (one, other) = (pick(), pick());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use periwinkle_db::engine::{
     Batch, CommitError, Engine, IndexId, IndexRange, KeyRange, OpenReport, Options, Order, Refusal,
+    Snapshot,
 };
 use periwinkle_testkit::disk::SimDisk;
 use periwinkle_testkit::rng::Rng;
@@ -129,6 +130,9 @@ pub(crate) struct Life {
     promises: Vec<Promise>,
     /// Steps of compaction after a removal.
     pub(crate) freed: u64,
+    /// Snapshots, one of so many moments of the life.
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) snapshot_every: Option<usize>,
 }
 
 /// How many histories to try: the number in the environment for whoever has an hour.
@@ -242,6 +246,8 @@ impl Life {
             past,
             promises,
             freed: 0,
+            snapshots: Vec::new(),
+            snapshot_every: None,
         }
     }
 
@@ -279,6 +285,11 @@ impl Life {
             }
             for _ in 0..rng.below(4) {
                 self.compact(engine, rng);
+            }
+            if rng.one_in(3)
+                && let Some(file) = engine.take_key_file()
+            {
+                engine.key_file_made(file.run());
             }
         }
         if rng.one_in(2) {
@@ -352,6 +363,10 @@ impl Life {
     }
 
     fn promise(&mut self, engine: &Engine) {
+        let every = self.snapshot_every.unwrap_or(usize::MAX);
+        if self.promises.len() % every == 0 {
+            self.snapshots.push(engine.snapshot());
+        }
         self.promises.push(Promise {
             changes: self.disk.recorded(),
             committed: engine.sequence(),

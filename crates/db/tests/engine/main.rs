@@ -6,15 +6,18 @@
 
 mod life;
 
+mod backup;
 mod compaction;
 mod damage;
 mod faults;
 mod full_disk;
 mod history;
 mod index;
+mod key_files;
 mod killed;
 mod oracle;
 mod power_cut;
+mod read_only;
 mod salvage;
 mod store;
 mod traced;

@@ -9,34 +9,51 @@ use periwinkle_testkit::rng::Rng;
 
 use crate::life::{Life, Past, check, small_options};
 
+/// How often the power was cut, and how often the opening after it used key files.
+#[derive(Clone, Copy, Default)]
+struct Cuts {
+    all: usize,
+    with_key_files: usize,
+}
+
+impl std::ops::AddAssign for Cuts {
+    fn add_assign(&mut self, more: Cuts) {
+        self.all += more.all;
+        self.with_key_files += more.with_key_files;
+    }
+}
+
 /// Cuts `life` before each of its changes, in `fates` ways each, and returns how often.
 /// One in `again` of them is lived on from, and cut again.
-fn cut_everywhere(life: &Life, rng: &mut Rng, fates: usize, again: Option<u64>) -> usize {
-    let mut cuts = 0;
+fn cut_everywhere(life: &Life, rng: &mut Rng, fates: usize, again: Option<u64>) -> Cuts {
+    let mut cuts = Cuts::default();
     for (changes, disk) in life.disk.recording().into_iter().enumerate() {
         let promised = life.promised(changes);
         for _ in 0..fates {
-            cuts += 1;
+            cuts.all += 1;
             let survivor = disk.snapshot();
             survivor.restart(rng.next_u64());
             match again {
                 Some(again) if rng.one_in(again) => {
                     cuts += live_on(survivor, life.past.clone(), promised, rng);
                 }
-                _ => check_survivor(&survivor, promised, &life.past),
+                _ if check_survivor(&survivor, promised, &life.past) => cuts.with_key_files += 1,
+                _ => {}
             }
         }
     }
     cuts
 }
 
-fn check_survivor(disk: &SimDisk, promised: (u64, u64), past: &Past) {
+/// Whether it was opened with the help of key files.
+fn check_survivor(disk: &SimDisk, promised: (u64, u64), past: &Past) -> bool {
     let opened = Engine::open(disk.storage(), &small_options());
-    let (mut engine, _) = opened.unwrap_or_else(|error| panic!("{error}"));
+    let (mut engine, report) = opened.unwrap_or_else(|error| panic!("{error}"));
     check(&mut engine, promised, past);
+    report.key_files_used > 0
 }
 
-fn live_on(disk: SimDisk, past: Past, (durable, committed): (u64, u64), rng: &mut Rng) -> usize {
+fn live_on(disk: SimDisk, past: Past, (durable, committed): (u64, u64), rng: &mut Rng) -> Cuts {
     let mut past = past;
     past.truncate(committed);
     let mut life = Life::begin(disk, past, durable);
@@ -53,7 +70,7 @@ fn seeds() -> u64 {
 
 #[test]
 fn no_power_cut_takes_what_was_durable_or_leaves_half_a_transaction() {
-    let mut cuts = 0;
+    let mut cuts = Cuts::default();
     let mut freed = 0;
     for seed in 0..seeds() {
         let one = || {
@@ -70,7 +87,15 @@ fn no_power_cut_takes_what_was_durable_or_leaves_half_a_transaction() {
         cuts += more;
         freed += u64::from(freed_now > 0);
     }
-    println!("{cuts} cuts, segments freed in {freed} lives");
+    let Cuts {
+        all: cuts,
+        with_key_files,
+    } = cuts;
+    println!("{cuts} cuts, {with_key_files} with key files, segments freed in {freed} lives");
+    assert!(
+        with_key_files > 5_000,
+        "only {with_key_files} with key files"
+    );
     assert!(freed > 20, "only {freed} lives with a compaction");
     assert!(cuts > 20_000, "only {cuts} cuts");
 }

@@ -115,6 +115,19 @@ impl World {
         &self,
         disk: &SimDisk,
     ) -> Result<(Database, engine::OpenReport), DbOpenError> {
+        let (schema, options) = self.given();
+        let environment = Arc::clone(&self.clock);
+        Database::open(disk.storage(), schema, options, environment)
+    }
+
+    pub(crate) fn open_read_only(&self) -> Database {
+        let (schema, options) = self.given();
+        let environment = Arc::clone(&self.clock);
+        let opened = Database::open_read_only(self.disk.storage(), schema, options, environment);
+        opened.unwrap().0
+    }
+
+    fn given(&self) -> (Schema, Options) {
         let schema = Schema::parse(&self.schema).unwrap();
         let options = Options {
             context: Map::from([("deviceId", "d1")]),
@@ -127,8 +140,7 @@ impl World {
                 ..engine::Options::default()
             },
         };
-        let environment = Arc::clone(&self.clock);
-        Database::open(disk.storage(), schema, options, environment)
+        (schema, options)
     }
 }
 
