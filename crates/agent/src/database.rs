@@ -244,6 +244,14 @@ pub fn show(db: &Database) -> serde_json::Value {
                 (model.clone(), json!({"rows": dropped.rows, "unsent": dropped.unsent}))
             })
             .collect::<serde_json::Map<_, _>>(),
+        "parked_models": db.parked_models().iter()
+            .map(|parked| {
+                let versions = json!({
+                    "written": parked.written.to_string(), "known": parked.known.to_string(),
+                });
+                (parked.model.clone(), versions)
+            })
+            .collect::<serde_json::Map<_, _>>(),
         "failure": db.failure().map(|failure| failure.to_string()),
     })
 }
@@ -254,7 +262,7 @@ impl From<DbError> for Problem {
         let kind = error.kind();
         let status = match kind {
             "unknown_model" | "not_found" => StatusCode::NOT_FOUND,
-            "exists" | "not_unique" => StatusCode::CONFLICT,
+            "exists" | "not_unique" | "parked_model" => StatusCode::CONFLICT,
             "condition_failed" => StatusCode::PRECONDITION_FAILED,
             "read_only_model" => StatusCode::FORBIDDEN,
             "too_large" => StatusCode::PAYLOAD_TOO_LARGE,

@@ -121,6 +121,10 @@ pub const SCHEMA_DEPTH_MAX: usize = 40;
 pub const SCHEMA_MODELS_MAX: usize = 500;
 /// Fields in a model, or in one nested object.
 pub const SCHEMA_FIELDS_MAX: usize = 500;
+/// Entries of the list `migrations` of a schema.
+pub const SCHEMA_MIGRATIONS_MAX: usize = 200;
+/// Local indexes of a table: DynamoDB's own bound.
+pub const SCHEMA_LOCAL_INDEXES_MAX: usize = 5;
 /// Letters of a generated uid.
 pub const UID_LETTERS_MAX: usize = 64;
 /// Size of an item (DynamoDB).
@@ -212,12 +216,19 @@ pub const FIND_ROWS_MAX: usize = 10_000;
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
 /// Rows that one call of the model layer reads from the engine at once.
 pub const DB_SCAN_ROWS: usize = 256;
+/// Rows of this many bytes together end a step in which items are brought into the form of a newer
+/// schema.
+pub const MIGRATION_FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Changes that are kept for change streams; a stream that falls behind gets a gap.
 pub const CHANGES_KEPT_MAX: usize = 4_096;
 /// Bytes of the items of these changes.
 pub const CHANGES_KEPT_BYTES_MAX: usize = 1 << 20;
 /// Rows that one write drops to keep a model within its `rows_max`.
 pub const DROPPED_ROWS_PER_WRITE_MAX: usize = 16;
+/// Changes that a stream looks up in the rows when it goes on from before the last start.
+pub const CHANGES_CAUGHT_UP_MAX: usize = 10_000;
+/// Bytes of the rows of these changes.
+pub const CHANGES_CAUGHT_UP_BYTES_MAX: usize = 4 << 20;
 /// Writes of one transaction: all others wait for it.
 pub const TRANSACTION_WRITES_MAX: usize = 1_000;
 /// Items that one call reads by their keys.

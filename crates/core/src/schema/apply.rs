@@ -67,7 +67,7 @@ impl Model {
         for field in update.removed().filter_map(|name| self.field(name)) {
             // A change to null would be kept as a null here.
             if field.nulls && !field.required {
-                item.remove(&field.attribute);
+                field.clear(&mut item);
             }
         }
         Ok(item)

@@ -42,16 +42,16 @@ pub struct Wanted<'a> {
 impl Wanted<'_> {
     /// Whether the item has it.
     pub fn holds(&self, item: &Map) -> bool {
-        let Some(found) = item.get(&self.field.attribute) else {
+        let Some(found) = self.field.stored_in(item) else {
             return match &self.field.default {
                 Some(default) => self.given == *default,
                 None => self.stored.is_none(),
             };
         };
         if self.hidden == Hidden::Omit && self.field.hides_parts() {
-            return seen(self.field, found, self.hidden) == self.given;
+            return seen(self.field, &found, self.hidden) == self.given;
         }
-        self.stored.as_ref() == Some(found)
+        self.stored.as_ref() == Some(&*found)
     }
 }
 
@@ -135,8 +135,8 @@ impl Model {
                 let field = self.field(name);
                 field
                     .and_then(|field| {
-                        let stored = item.get(&field.attribute)?;
-                        text(&convert::property(field, stored))
+                        let stored = field.stored_in(item)?;
+                        text(&convert::property(field, &stored))
                     })
                     .unwrap_or_default()
             })
@@ -170,15 +170,15 @@ impl Model {
             if context.contains_key(name) {
                 continue;
             }
-            let mut stored = Map::new();
-            if *value != Value::Null {
-                self.keep_stored(field, value, &mut stored)?;
-            }
+            let stored = match value {
+                Value::Null => None,
+                value => convert::stored(field, value, &self.place(field))?,
+            };
             wanted.push(Wanted {
                 field,
                 hidden,
                 given: value.clone(),
-                stored: stored.remove(&field.attribute),
+                stored,
             });
         }
         Ok(wanted)
@@ -203,7 +203,7 @@ impl Model {
         match (open.kind, value) {
             // A bound need not be a value that the field may have.
             (FieldType::String, Value::String(text)) => {
-                values.insert(open.attribute.as_str(), text.as_str());
+                open.store(&mut values, text.as_str());
             }
             (FieldType::Number | FieldType::Boolean, Value::String(text)) => {
                 let value = self.value_from_text(&open.name, text)?;
@@ -249,7 +249,7 @@ impl Model {
             .key_variables
             .iter()
             .filter_map(|name| self.field(name));
-        let mut open = parts.filter(|field| !values.contains_key(&field.attribute));
+        let mut open = parts.filter(|field| !field.is_in(values));
         open.next()
     }
 
@@ -274,31 +274,7 @@ impl Model {
 
     /// The text of a computed field from stored values, and the first variable that is missing.
     pub(super) fn expand<'a>(&'a self, at: usize, values: &Map) -> (String, Option<&'a str>) {
-        let field = &self.fields[at];
-        let Some(template) = &field.template else {
-            return match values.get(&field.attribute).and_then(text) {
-                Some(text) => (text, None),
-                None => (String::new(), Some(&field.name)),
-            };
-        };
-        let (text, complete) = template.expand(|name| self.variable_text(field, name, values));
-        let missing = (!complete).then(|| {
-            template
-                .variables()
-                .find(|name| self.variable_text(field, name, values).is_none())
-                .unwrap_or_default()
-        });
-        (text, missing)
-    }
-
-    fn variable_text(&self, target: &Field, name: &str, values: &Map) -> Option<String> {
-        let field = self.field(name)?;
-        let stored = values.get(&field.attribute)?;
-        if field.kind == FieldType::Date {
-            let at = convert::date_millis(field, stored)?;
-            return text(&convert::date_form(target.iso, at));
-        }
-        text(stored)
+        expand_in(&self.fields, &self.fields[at], values)
     }
 
     /// The stored form of what names an item, computed parts of the key included.
@@ -322,7 +298,7 @@ impl Model {
     fn add_computed(&self, values: &mut Map) {
         for at in &self.computed {
             if let (text, None) = self.expand(*at, values) {
-                values.insert(self.fields[*at].attribute.as_str(), text);
+                self.fields[*at].store(values, text);
             }
         }
     }
@@ -333,15 +309,18 @@ impl Model {
         value: &Value,
         values: &mut Map,
     ) -> Result<(), PropertyError> {
-        let site = Site {
+        if let Some(stored) = convert::stored(field, value, &self.place(field))? {
+            field.store(values, stored);
+        }
+        Ok(())
+    }
+
+    fn place<'a>(&'a self, field: &'a Field) -> Site<'a> {
+        Site {
             model: &self.name,
             parent: None,
             name: &field.name,
-        };
-        if let Some(stored) = convert::stored(field, value, &site)? {
-            values.insert(field.attribute.as_str(), stored);
         }
-        Ok(())
     }
 
     pub(super) fn checked_key(&self, hash: String, sort: String) -> Result<ItemKey, PropertyError> {
@@ -391,18 +370,16 @@ impl Model {
     pub fn value_from_text(&self, name: &str, text: &str) -> Result<Value, PropertyError> {
         let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
         let given = Value::from(text);
-        let site = Site {
-            model: &self.name,
-            parent: None,
-            name: &field.name,
-        };
         let value = match field.kind {
             FieldType::Number => text.parse::<Number>().ok().map(Value::Number),
             FieldType::Boolean => text.parse::<bool>().ok().map(Value::Bool),
             FieldType::Array | FieldType::Object | FieldType::Set => json::parse(text).ok(),
             FieldType::String | FieldType::Date | FieldType::Binary => Some(given.clone()),
         };
-        value.ok_or_else(|| site.wrong_type(&given, convert::expected(field.kind)))
+        value.ok_or_else(|| {
+            self.place(field)
+                .wrong_type(&given, convert::expected(field.kind))
+        })
     }
 
     /// The key variables that programs give themselves.
@@ -428,11 +405,57 @@ impl Model {
     }
 }
 
+/// The text of a computed field from the stored values of the fields beside it, and the first
+/// variable that is missing.
+pub(super) fn expand_in<'a>(
+    fields: &'a [Field],
+    field: &'a Field,
+    values: &Map,
+) -> (String, Option<&'a str>) {
+    let Some(template) = &field.template else {
+        return match field.stored_in(values).and_then(|stored| text(&stored)) {
+            Some(text) => (text, None),
+            None => (String::new(), Some(&field.name)),
+        };
+    };
+    let (text, complete) = template.expand(|path| variable_text(fields, field, path, values));
+    let missing = (!complete).then(|| {
+        template
+            .variables()
+            .find(|path| variable_text(fields, field, path, values).is_none())
+            .unwrap_or_default()
+    });
+    (text, missing)
+}
+
+/// The text of a variable: a field, or by a path with points one in nested objects.
+pub(super) fn variable_text(
+    fields: &[Field],
+    target: &Field,
+    path: &str,
+    values: &Map,
+) -> Option<String> {
+    let (name, rest) = match path.split_once('.') {
+        Some((name, rest)) => (name, Some(rest)),
+        None => (path, None),
+    };
+    let field = fields.iter().find(|field| field.name == name)?;
+    let stored = field.stored_in(values)?;
+    if let Some(rest) = rest {
+        return variable_text(&field.nested, target, rest, stored.as_map()?);
+    }
+    if field.kind == FieldType::Date {
+        let at = convert::date_millis(field, &stored)?;
+        return text(&convert::date_form(target.iso, at));
+    }
+    text(&stored)
+}
+
 /// The text of a value in a key; lists, objects and sets have none.
 pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) => Some(number.to_javascript()),
         Value::Bool(flag) => Some(flag.to_string()),
         _ => None,
     }

@@ -68,6 +68,20 @@ impl Template {
         }
     }
 
+    /// Which of the parts between separators is this variable and nothing else, counted from 0.
+    pub(super) fn part_of(&self, variable: &str, separator: &str) -> Option<usize> {
+        let marked: String = self
+            .parts
+            .iter()
+            .map(|part| match part {
+                Part::Literal(literal) => literal.clone(),
+                Part::Variable { name, .. } => format!("\0{name}\0"),
+            })
+            .collect();
+        let wanted = format!("\0{variable}\0");
+        marked.split(separator).position(|part| part == wanted)
+    }
+
     /// The length of the fixed texts if `text` can come from the template.
     ///
     /// Fixed texts are looked for from left to right, each as early as it can be; the last one must
@@ -131,9 +145,9 @@ fn parse_variable(text: &str) -> Result<Part, String> {
     if name.is_empty() {
         return Err("a template variable needs a name: ${name}".to_owned());
     }
-    if name.contains(['.', '[']) {
+    if name.contains('[') || name.split('.').any(str::is_empty) {
         return Err(format!(
-            "the template variable \"{name}\" names a part of a field; only whole fields can be used"
+            "the template variable \"{name}\" must be a field, or one of a nested object: address.street"
         ));
     }
     let width = match pieces.next() {
@@ -191,6 +205,21 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_is_a_part_only_if_it_stands_alone_between_separators() {
+        let table = [
+            ("Order#${shop}#${day:8:0}", "shop", Some(1)),
+            ("Order#${shop}#${day:8:#}", "day", Some(2)),
+            ("${shop}", "shop", Some(0)),
+            ("Order#s${shop}", "shop", None),
+            ("Order#${shop}", "day", None),
+        ];
+        for (text, variable, part) in table {
+            let template = Template::parse(text).unwrap();
+            assert_eq!(template.part_of(variable, "#"), part, "{text} {variable}");
+        }
+    }
+
+    #[test]
     fn an_unresolved_variable_ends_the_prefix() {
         let template = Template::parse("P#${a}#${missing}#${n}").unwrap();
         assert_eq!(template.expand(values), ("P#x#".to_owned(), false));
@@ -231,8 +260,8 @@ mod tests {
             ),
             ("${a:3:ab}", "the padding \"ab\" must be one character"),
             (
-                "${a.b}",
-                "the template variable \"a.b\" names a part of a field; only whole fields can be used",
+                "${a[0]}",
+                "the template variable \"a[0]\" must be a field, or one of a nested object: address.street",
             ),
         ];
         for (text, expected) in table {

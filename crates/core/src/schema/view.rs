@@ -26,14 +26,13 @@ impl Source for Seen<'_> {
         if field.is_kept_from(self.hidden) {
             return None;
         }
-        let stored = match self.item.get(&field.attribute) {
-            Some(stored) => stored,
+        let shown = match field.stored_in(self.item) {
             None => return path.within(field.default.as_ref()?).map(Cow::Borrowed),
+            Some(Cow::Borrowed(stored)) if field.is_shown_as_stored() => {
+                return path.within(stored).map(Cow::Borrowed);
+            }
+            Some(stored) => seen(field, &stored, self.hidden),
         };
-        if field.is_shown_as_stored() {
-            return path.within(stored).map(Cow::Borrowed);
-        }
-        let shown = seen(field, stored, self.hidden);
         if path.steps().is_empty() {
             return Some(Cow::Owned(shown));
         }
@@ -150,7 +149,8 @@ impl Field {
     }
 
     fn is_shown_as_stored(&self) -> bool {
-        self.nested.is_empty() && !matches!(self.kind, FieldType::Date | FieldType::Binary)
+        let is_raw = |kind| !matches!(kind, FieldType::Date | FieldType::Binary);
+        self.nested.is_empty() && is_raw(self.kind) && self.items.is_none_or(is_raw)
     }
 
     /// Whether something in it is hidden.

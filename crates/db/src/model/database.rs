@@ -4,17 +4,20 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use periwinkle_core::schema::{Hidden, Schema};
+use periwinkle_core::sync::config::ModelRule;
 use periwinkle_core::value::{Map, Value};
 
 use super::checks::Checks;
 use super::error::{DbError, DbOpenError};
 use super::feed::{ChangeStream, Feed, Since};
 use super::index;
+use super::migrate;
 use super::options::{Environment, Options};
 use super::reentry::Reentry;
 use super::shared::{Shared, read_state};
 use super::stats::Stats;
 use super::write::Terms;
+use super::written::{self, ParkedModel};
 use crate::engine::{self, Durability, DurableEvent, OpenReport, Storage, Store, Ticket};
 
 /// An open database. Clones share it.
@@ -54,7 +57,8 @@ impl Database {
     ///
     /// # Errors
     /// The files are damaged or of a newer version, and nothing was changed; or a context value
-    /// that the keys need is missing.
+    /// that the keys need is missing; or the disk failed or is full while items were brought into
+    /// the form of the schema, which goes on at the next opening.
     pub fn open(
         storage: Arc<dyn Storage>,
         schema: Schema,
@@ -102,6 +106,7 @@ impl Database {
         feed.advance(store.durable_sequence());
         let shared = Shared {
             store,
+            parked: written::parked(&schema, &state.written),
             schema,
             context,
             environment,
@@ -111,6 +116,7 @@ impl Database {
             feed,
             _subscription: subscription,
         };
+        migrate::complete(&shared)?;
         let database = Database {
             context: Arc::new(shared.context.clone()),
             shared: Arc::new(shared),
@@ -163,6 +169,20 @@ impl Database {
         })
     }
 
+    /// The models that a newer major version of the schema has written to: their items are neither
+    /// shown nor changed nor sent until this program knows that version.
+    pub fn parked_models(&self) -> &[ParkedModel] {
+        &self.shared.parked
+    }
+
+    /// What replication must know of the models that are synced and not parked.
+    pub fn sync_rules(&self) -> Vec<ModelRule> {
+        let mut rules = self.shared.schema.sync_rules(&self.shared.context);
+        let parked = &self.shared.parked;
+        rules.retain(|rule| !parked.iter().any(|parked| parked.model == rule.name));
+        rules
+    }
+
     /// The values that every item gets and that no caller gives.
     pub fn context(&self) -> &Map {
         &self.context
@@ -184,7 +204,7 @@ impl Database {
     /// # Errors
     /// The properties do not name an item of the model.
     pub fn get(&self, model: &str, properties: &Map) -> Result<Option<Map>, DbError> {
-        let model = self.shared.schema.model(model)?;
+        let model = self.shared.model(model)?;
         let key = model.key(properties, &self.context)?;
         let record = self.shared.record(&key)?;
         let now = self.shared.environment.now();
@@ -256,7 +276,7 @@ impl Database {
 
     /// The changes of items, each after it is durable.
     pub fn changes(&self, since: Since) -> ChangeStream {
-        self.shared.feed.stream(since)
+        self.shared.feed.stream(since, Arc::downgrade(&self.shared))
     }
 
     /// Asks for a sync of everything committed so far.

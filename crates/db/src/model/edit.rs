@@ -6,6 +6,7 @@ use periwinkle_core::schema::item_bytes;
 use periwinkle_core::sync::record::{ItemKey, Record, same_content};
 use periwinkle_core::value::Map;
 
+use super::catch_up;
 use super::feed::{Entry, Origin};
 use super::index;
 use super::keys;
@@ -116,6 +117,7 @@ impl Edit {
             }
             touched.push(row.touched(shared));
         }
+        catch_up::note_removals(&mut batch, &touched);
         (batch, touched)
     }
 

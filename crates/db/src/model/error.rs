@@ -8,6 +8,7 @@ use periwinkle_core::sync::record::{ItemKey, RecordError};
 use periwinkle_core::value::Map;
 use periwinkle_core::value::typed::TypedError;
 
+use super::written::ParkedModel;
 use crate::engine::{self, CommitError, Damage, ReadError, StoreFailure};
 
 /// Why a call on items did nothing.
@@ -59,6 +60,12 @@ pub enum DbError {
         /// The model.
         model: String,
     },
+    /// A newer major version of the schema has written to the model.
+    #[error(
+        "{model} was written by version {written} of the schema, and this program knows {known}: update \
+         it, or go back to the newer one", model = .0.model, written = .0.written, known = .0.known
+    )]
+    Parked(ParkedModel),
     /// The model has as many rows as its schema admits, or the disk has no room.
     #[error("{what} is full: {reason}")]
     Full {
@@ -170,6 +177,7 @@ impl DbError {
             DbError::Typed { .. } => "wrong_type",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
+            DbError::Parked(_) => "parked_model",
             DbError::Full { .. } => "full",
             DbError::BadToken => "bad_token",
             DbError::ConditionFailed { .. } => "condition_failed",
@@ -254,7 +262,7 @@ impl From<StoreFailure> for DbError {
     }
 }
 
-/// Why a database did not open. Nothing was changed.
+/// Why a database did not open.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DbOpenError {

@@ -250,7 +250,7 @@ impl<'a> Query<'a> {
         find: &'a Find,
     ) -> Result<Query<'a>, DbError> {
         let (shared, hidden) = (&*db.shared, db.hidden);
-        let model = shared.schema.model(model)?;
+        let model = shared.model(model)?;
         let wanted = model.wanted(properties, db.context(), hidden)?;
         let filters = find.filters.iter();
         let filters: Vec<_> = filters

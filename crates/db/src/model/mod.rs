@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+mod catch_up;
 mod checks;
 mod database;
 mod edit;
@@ -54,6 +55,7 @@ mod find;
 mod import;
 mod index;
 mod keys;
+mod migrate;
 mod options;
 mod reentry;
 mod reindex;
@@ -65,9 +67,11 @@ mod token;
 mod transaction;
 pub mod transfer;
 mod typed;
+mod unique;
 mod window;
 mod write;
 mod writer;
+mod written;
 
 pub use checks::{Proposed, Refusal};
 pub use database::{Committed, Database};
@@ -83,3 +87,4 @@ pub use stats::{Dropped, Stats};
 pub use transaction::{Transacted, Transaction};
 pub use typed::Rows;
 pub use write::Write;
+pub use written::ParkedModel;

@@ -32,11 +32,15 @@ impl store::Store for Database {
     }
 
     fn dirty(&self, after: Option<&Dirty>, limit: usize) -> Result<Vec<Dirty>, StoreError> {
-        Ok(index::dirty(&self.shared.store, after, limit))
+        let shared = &*self.shared;
+        let page = |after: Option<&Dirty>, limit| index::dirty(&shared.store, after, limit);
+        unparked(after, limit, page, |dirty| !shared.is_parked(&dirty.key))
     }
 
     fn parked(&self, after: Option<&ItemKey>, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
-        Ok(index::parked(&self.shared.store, after, limit))
+        let shared = &*self.shared;
+        let page = |after: Option<&ItemKey>, limit| index::parked(&shared.store, after, limit);
+        unparked(after, limit, page, |key| !shared.is_parked(key))
     }
 
     fn rows_after(&self, after: &ItemKey, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
@@ -93,8 +97,9 @@ impl Database {
         // A queue that cannot be sent would keep a full disk full.
         edit.batch.lead_out();
         for ((key, before), after) in keys.iter().zip(before).zip(frame.records) {
-            if before != after {
+            if before != after && !shared.is_parked(key) {
                 debug_assert_eq!(after.check(), Ok(()), "{key}");
+                edit.follow_claims(shared, before.item.as_ref(), after.item.as_ref())?;
                 edit.put(shared, key.clone(), before, after, Origin::Cloud);
             }
         }
@@ -117,12 +122,12 @@ impl Database {
         conflicts: &[Conflict],
     ) -> Result<Edit, DbError> {
         let shared = &*self.shared;
-        let Ok(model) = shared.schema.model(CONFLICTS) else {
+        let Ok(model) = shared.model(CONFLICTS) else {
             for conflict in conflicts {
                 tracing::warn!(
                     target: "db",
                     model = conflict.model, kind = conflict.kind.as_str(),
-                    "a value lost a conflict, and the schema has no model Conflicts to keep it"
+                    "a value lost a conflict, and there is no model Conflicts to keep it in"
                 );
             }
             return Ok(edit);
@@ -141,6 +146,27 @@ impl Database {
             writer.put(model, key, record, Some(item))?;
         }
         Ok(writer.edit)
+    }
+}
+
+/// The next rows of a list that are not left alone: as many as are wanted, or all there are.
+fn unparked<T: Clone>(
+    after: Option<&T>,
+    limit: usize,
+    page: impl Fn(Option<&T>, usize) -> Vec<T>,
+    is_wanted: impl Fn(&T) -> bool,
+) -> Result<Vec<T>, StoreError> {
+    let mut wanted = Vec::new();
+    let mut after = after.cloned();
+    loop {
+        let rows = page(after.as_ref(), limit);
+        let is_last = rows.len() < limit;
+        after = rows.last().cloned().or(after);
+        wanted.extend(rows.into_iter().filter(&is_wanted));
+        if is_last || wanted.len() >= limit {
+            wanted.truncate(limit);
+            return Ok(wanted);
+        }
     }
 }
 

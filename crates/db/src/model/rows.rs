@@ -65,12 +65,14 @@ impl Writer<'_> {
     }
 
     /// Drops rows in the same frame, and counts them.
-    pub(super) fn drop_rows(&mut self, model: &Model, drops: Vec<Drop>) {
+    pub(super) fn drop_rows(&mut self, model: &Model, drops: Vec<Drop>) -> Result<(), DbError> {
         let dropped = Dropped {
             rows: drops.len() as u64,
             unsent: drops.iter().filter(|drop| drop.is_unsent()).count() as u64,
         };
         for Drop { key, record } in drops {
+            self.edit
+                .follow_claims(self.shared, record.item.as_ref(), None)?;
             let nothing = Record::default();
             self.edit
                 .put(self.shared, key, record, nothing, Origin::Local);
@@ -80,6 +82,7 @@ impl Writer<'_> {
         sum.add(model.name(), dropped);
         self.edit.batch.put(&keys::note(NOTE), &sum.encode());
         self.edit.dropped = Some(sum);
+        Ok(())
     }
 
     fn first_rows(&self, model: &Model, wanted: usize) -> Result<Vec<Drop>, DbError> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use periwinkle_core::ids::UlidSource;
-use periwinkle_core::schema::{Model, Schema};
+use periwinkle_core::schema::{Model, Schema, Written};
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::Map;
@@ -16,6 +16,7 @@ use super::index::Counts;
 use super::options::Environment;
 use super::reentry::Reentry;
 use super::rows::DroppedRows;
+use super::written::{self, ParkedModel};
 use super::{keys, reindex};
 use crate::engine::{self, Durability, Store, Subscription};
 
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) schema: Arc<Schema>,
     pub(super) context: Map,
+    /// Models that a newer major version of the schema has written to.
+    pub(super) parked: Vec<ParkedModel>,
     pub(super) environment: Arc<dyn Environment>,
     /// Held by whoever writes, from reading to committing. Never taken on the storage thread.
     pub(super) state: Mutex<State>,
@@ -38,6 +41,8 @@ pub(super) struct State {
     pub(super) counts: Counts,
     pub(super) ulids: UlidSource,
     pub(super) dropped: DroppedRows,
+    /// The versions of the schema that the models were last written in.
+    pub(super) written: Written,
     /// The first frame of the database has to say that rows have their index entries.
     note_due: bool,
 }
@@ -60,7 +65,7 @@ impl Shared {
 
     /// The model of that name, if programs here may write it.
     pub(super) fn writable(&self, model: &str) -> Result<&Model, DbError> {
-        let model = self.schema.model(model)?;
+        let model = self.model(model)?;
         let direction = model.direction();
         if direction.is_down() && !direction.is_up() {
             return Err(DbError::ReadOnlyModel {
@@ -101,6 +106,11 @@ impl Shared {
     ) -> Result<engine::Committed, DbError> {
         let dropped = edit.dropped.clone();
         let (mut batch, touched) = edit.seal(self);
+        let models = touched.iter().filter_map(|row| row.model.as_deref());
+        let written = written::after(&state.written, &self.schema, models);
+        if let Some(written) = &written {
+            written::note(&mut batch, written);
+        }
         let noted = state.note_due && !batch.is_empty();
         if noted {
             reindex::note(&mut batch);
@@ -118,6 +128,9 @@ impl Shared {
                 entry.sequence = sequence;
                 told.push(entry);
             }
+        }
+        if let Some(written) = written {
+            state.written = written;
         }
         if let Some(dropped) = dropped {
             state.dropped = dropped;
@@ -142,6 +155,7 @@ pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, u64),
         counts: Counts::read(store, schema),
         ulids: UlidSource::default(),
         dropped: DroppedRows::read(store)?,
+        written: written::read(store)?.unwrap_or_default(),
         note_due: indexed.note_due,
     };
     Ok((state, indexed.rows))

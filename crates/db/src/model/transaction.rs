@@ -32,7 +32,7 @@ impl Database {
     /// As the plain call of the same name; the condition does not hold, and the error carries the
     /// item; or an expression does not fit.
     pub fn write(&self, write: &Write) -> Result<Committed, DbError> {
-        let model = self.shared.schema.model(&write.model)?;
+        let model = self.shared.model(&write.model)?;
         self.write_one(model, |writer| writer.run(write))
     }
 
@@ -171,7 +171,7 @@ impl<'a> Transaction<'a> {
     /// The properties do not name an item of the model.
     pub fn get(&self, model: &str, properties: &Map) -> Result<Option<Map>, DbError> {
         let writer = &self.writer;
-        let model = writer.shared.schema.model(model)?;
+        let model = writer.shared.model(model)?;
         let record = writer.record(&model.key(properties, writer.context)?)?;
         let item = writer.shared.visible(model, &record, writer.now);
         Ok(item.map(|item| model.properties(item, writer.hidden)))

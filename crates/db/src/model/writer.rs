@@ -27,7 +27,7 @@ impl<'a> Writer<'a> {
     /// Does what a write says, and answers the item after it; before it, if it removes the item.
     pub(super) fn run(&mut self, write: &Write) -> Result<Map, DbError> {
         let model = match write.verb {
-            Verb::Check => self.shared.schema.model(&write.model)?,
+            Verb::Check => self.shared.model(&write.model)?,
             _ => self.writable(&write.model)?,
         };
         let (properties, terms) = (&write.properties, &write.terms);
@@ -249,16 +249,18 @@ impl<'a> Writer<'a> {
         if after.item.is_some() {
             self.check_size(model, &after)?;
         }
+        let claims = self.claims(model, &before, after.item.as_ref())?;
         let seen = self.current(model, &before);
         self.ask_checks(model, seen, after.item.as_ref())?;
         let is_new = before.item.is_none() && after.item.is_some();
         let room = if is_new { self.room(model)? } else { None };
         self.edit
             .put(self.shared, key, before, after, Origin::Local);
-        if let Some(room) = room {
-            self.drop_rows(model, room);
+        self.put_claims(model, claims);
+        match room {
+            Some(room) => self.drop_rows(model, room),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) fn writable(&self, model: &str) -> Result<&'a Model, DbError> {
