@@ -153,11 +153,18 @@ fn a_change_that_has_nothing_to_tell_or_carries_metadata_is_not_read() {
     // Base only, an empty map; found by fuzzing.
     let nothing = [1, 2, 1, 0, 0];
     let read = Record::decode(&nothing);
-    assert_eq!(read, Err(super::super::RecordError::Broken(BrokenRecord::NothingToTell)));
+    assert_eq!(
+        read,
+        Err(super::super::RecordError::Broken(
+            BrokenRecord::NothingToTell
+        ))
+    );
     // Pending: create an item whose only field is `_v`, 1.
     let metadata = [1, 2, 4, 0, 1, 1, 2, b'_', b'v', 0x81];
     let read = Record::decode(&metadata);
-    let expected = Err(super::super::RecordError::Broken(BrokenRecord::MetadataInOperation));
+    let expected = Err(super::super::RecordError::Broken(
+        BrokenRecord::MetadataInOperation,
+    ));
     assert_eq!(read, expected);
 }
 
