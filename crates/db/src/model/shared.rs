@@ -13,7 +13,7 @@ use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
 use super::index::Counts;
-use super::options::Environment;
+use super::options::{Environment, QueueBounds};
 use super::reentry::Reentry;
 use super::rows::DroppedRows;
 use super::written::{self, ParkedModel};
@@ -25,6 +25,7 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) schema: Arc<Schema>,
     pub(super) context: Map,
+    pub(super) queue: QueueBounds,
     /// Models that a newer major version of the schema has written to.
     pub(super) parked: Vec<ParkedModel>,
     pub(super) environment: Arc<dyn Environment>,
@@ -113,7 +114,7 @@ impl Shared {
         }
         let noted = state.note_due && !batch.is_empty();
         if noted {
-            reindex::note(&mut batch);
+            reindex::note(&mut batch, &self.schema);
         }
         let committed = self.store.commit(&batch, durability)?;
         state.note_due &= !noted;
@@ -123,6 +124,9 @@ impl Shared {
             if let Some(model) = &touched.model {
                 let (was, is) = (touched.was_live, touched.is_live);
                 state.counts.count(model, was, is);
+                if touched.bytes != 0 {
+                    state.counts.weigh(model, touched.bytes);
+                }
             }
             if let Some(mut entry) = touched.told {
                 entry.sequence = sequence;
@@ -150,7 +154,7 @@ pub(super) fn decode(key: &ItemKey, bytes: &[u8]) -> Result<Record, DbError> {
 /// What writers share, of a database that was just opened, and how many rows had to get other
 /// index entries. Reads keys and no values, unless rows have to.
 pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, u64), DbError> {
-    let indexed = reindex::complete(store)?;
+    let indexed = reindex::complete(store, schema)?;
     let state = State {
         counts: Counts::read(store, schema),
         ulids: UlidSource::default(),
