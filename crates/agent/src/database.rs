@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,10 @@ use periwinkle_core::limits;
 use periwinkle_core::schema::{Schema, SchemaError};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::{Map, Value};
-use periwinkle_db::engine::{self, FileStorage};
-use periwinkle_db::{Change, Database, DbError, Environment, Event, Options, QueueBounds, Since};
+use periwinkle_db::engine::{self, FileStorage, OpenReport, Storage, StorageError};
+use periwinkle_db::{
+    Change, Database, DbError, DbOpenError, Environment, Event, Options, QueueBounds, Since,
+};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
@@ -52,25 +54,15 @@ impl<S: Sync> FromRequestParts<S> for Db {
 
 /// Reads the schema, configured or built in, and opens the database in `folder`.
 pub async fn open(config: &Config, folder: &Path, device: &str, clock: Clock) -> Result<Database> {
-    let schema = read_schema(config)?;
-    let options = Options {
-        context: Map::from([("deviceId", Value::from(device))]),
-        engine: engine_options(config),
-        queue: QueueBounds {
-            rows_max: config.db.queue_rows_max.map(u64::from),
-            bytes_max: config.db.queue_bytes_max.map(|bytes| bytes.0),
-        },
-    };
-    let folder = folder.to_owned();
-    let path = folder.clone();
-    let opened = spawn_blocking(move || {
-        let storage = FileStorage::open(&folder).map_err(|error| error.to_string())?;
-        let environment = Arc::new(Surroundings(clock));
-        Database::open(Arc::new(storage), schema, options, environment)
-            .map_err(|error| error.to_string())
-    });
-    let opened = opened.await.map_err(|error| error.to_string()).flatten();
-    let (db, report) = opened.map_err(|reason| Error::DatabaseOpen { path, reason })?;
+    let (db, report) = open_as(
+        FileStorage::open,
+        Database::open,
+        config,
+        folder,
+        device,
+        clock,
+    )
+    .await?;
     if let Some(tail) = &report.cut {
         let kept = tail.kept.as_deref().unwrap_or("nowhere, for want of room");
         tracing::warn!(
@@ -82,6 +74,63 @@ pub async fn open(config: &Config, folder: &Path, device: &str, clock: Clock) ->
         );
     }
     Ok(db)
+}
+
+/// The same for reading only: nothing in `folder` is changed.
+pub async fn open_read_only(
+    config: &Config,
+    folder: &Path,
+    device: &str,
+    clock: Clock,
+) -> Result<Database> {
+    let storage = FileStorage::open_read_only;
+    let opened = open_as(
+        storage,
+        Database::open_read_only,
+        config,
+        folder,
+        device,
+        clock,
+    )
+    .await;
+    opened.map(|(db, _)| db)
+}
+
+type OpenStorage = fn(PathBuf) -> std::result::Result<FileStorage, StorageError>;
+type OpenDatabase = fn(
+    Arc<dyn Storage>,
+    Schema,
+    Options,
+    Arc<dyn Environment>,
+) -> std::result::Result<(Database, OpenReport), DbOpenError>;
+
+async fn open_as(
+    open_storage: OpenStorage,
+    open_database: OpenDatabase,
+    config: &Config,
+    folder: &Path,
+    device: &str,
+    clock: Clock,
+) -> Result<(Database, OpenReport)> {
+    let schema = read_schema(config)?;
+    let options = Options {
+        context: Map::from([("deviceId", Value::from(device))]),
+        engine: engine_options(config),
+        queue: QueueBounds {
+            rows_max: config.db.queue_rows_max.map(u64::from),
+            bytes_max: config.db.queue_bytes_max.map(|bytes| bytes.0),
+        },
+    };
+    let path = folder.to_owned();
+    let folder = path.clone();
+    let opened = spawn_blocking(move || {
+        let storage = open_storage(folder).map_err(|error| error.to_string())?;
+        let environment = Arc::new(Surroundings(clock));
+        open_database(Arc::new(storage), schema, options, environment)
+            .map_err(|error| error.to_string())
+    });
+    let opened = opened.await.map_err(|error| error.to_string()).flatten();
+    opened.map_err(|reason| Error::DatabaseOpen { path, reason })
 }
 
 fn read_schema(config: &Config) -> Result<Schema> {
@@ -269,7 +318,7 @@ impl From<DbError> for Problem {
             "unknown_model" | "not_found" => StatusCode::NOT_FOUND,
             "exists" | "not_unique" | "parked_model" => StatusCode::CONFLICT,
             "condition_failed" => StatusCode::PRECONDITION_FAILED,
-            "read_only_model" => StatusCode::FORBIDDEN,
+            "read_only_model" | "read_only" => StatusCode::FORBIDDEN,
             "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
             "full" => StatusCode::INSUFFICIENT_STORAGE,
             "corrupt" | "disk" | "reentrant" => StatusCode::INTERNAL_SERVER_ERROR,

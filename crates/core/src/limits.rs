@@ -197,12 +197,12 @@ pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
-/// What a write that leads out of a full disk may bring more than it takes away, for each row: the
-/// mark of an attempt and the note of a removal.
-pub const DB_LEAD_OUT_BYTES_MAX: u64 = 128;
 /// Key files that a close makes before the log is closed; the next opening reads the segments that
 /// are left, and makes theirs.
 pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
+/// What a write that leads out of a full disk may bring more than it takes away, for each row: the
+/// mark of an attempt and the note of a removal.
+pub const DB_LEAD_OUT_BYTES_MAX: u64 = 128;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
 
@@ -284,6 +284,8 @@ pub const DYNAMODB_IN_VALUES_MAX: usize = 100;
 pub const DYNAMODB_EXPRESSION_VALUES_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Keys in one BatchGetItem.
 pub const DYNAMODB_BATCH_GET_KEYS_MAX: usize = 100;
+/// Writes in one BatchWriteItem.
+pub const DYNAMODB_BATCH_WRITES_MAX: usize = 25;
 /// Statements in one BatchExecuteStatement.
 pub const DYNAMODB_BATCH_STATEMENTS_MAX: usize = 25;
 /// Length of one PartiQL statement.
@@ -370,6 +372,10 @@ pub const EXPRESSION_DEPTH_MAX: usize = 64;
 pub const IMPORT_ITEM_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Rows that an export reads at once.
 pub const EXPORT_SCAN_ROWS: usize = 32;
+/// Bytes of a file that a backup reads at once.
+pub const BACKUP_PIECE_BYTES: usize = 64 * 1024;
+/// The largest file of a backup: segments are far smaller.
+pub const BACKUP_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 // MQTT: the codec.
 
 /// Length of a received packet, fixed header included, unless configured otherwise. It is checked
@@ -505,3 +511,56 @@ pub const EVENT_DATA_BYTES_MAX: usize = 256 * 1024;
 pub const EVENT_RETRY: Duration = Duration::from_secs(3);
 /// The longest such wait that a server may ask for.
 pub const EVENT_RETRY_MAX: Duration = Duration::from_secs(300);
+
+// MQTT: what waits to be sent.
+
+/// Messages that wait or are on their way, unless configured otherwise.
+pub const MQTT_OUTBOX_ROWS_MAX: usize = 200_000;
+/// Their bytes in memory, with what each needs besides its content, unless configured otherwise.
+pub const MQTT_OUTBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What is counted for a message besides topic, properties and payload.
+pub const MQTT_OUTBOX_ROW_BYTES: usize = 256;
+/// One of so many messages is taken from the backlog while newer ones wait too.
+pub const MQTT_BACKLOG_SHARE_MESSAGES: u32 = 4;
+/// Messages whose packet ids are written to flash together before they leave.
+pub const MQTT_MARKS_AHEAD_MAX: usize = 64;
+/// The longest time between two looks for messages that have become too old.
+pub const MQTT_AGE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
+// MQTT: the session.
+
+/// PUBLISH packets with QoS 1 and 2 on their way to the broker, unless it allows fewer.
+pub const MQTT_IN_FLIGHT_MESSAGES_MAX: u16 = 1000;
+/// The same from the broker to us, which we tell it in version 5.
+pub const MQTT_RECEIVE_MESSAGES_MAX: u16 = 1000;
+/// What may lie in the buffer to the socket before nothing more is taken from the outbox.
+pub const MQTT_WRITE_BYTES: usize = 64 * 1024;
+/// What may lie there before nothing more is read.
+pub const MQTT_WRITE_BYTES_MAX: usize = 1024 * 1024;
+/// Topic aliases that we use at most, either way.
+pub const MQTT_TOPIC_ALIASES_MAX: u16 = 32;
+/// Time for the broker's answer to CONNECT.
+pub const MQTT_CONNACK_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Time in which something must be heard after a PINGREQ.
+pub const MQTT_PING_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Time in which a broker that is alive must acknowledge something of what is on its way.
+pub const MQTT_STALL_WAIT_MAX: Duration = Duration::from_secs(60);
+/// The longest time without a packet to the broker, unless configured otherwise.
+pub const MQTT_KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// How late an acknowledgement may be before the message is written to flash.
+pub const MQTT_SPILL_DELAY: Duration = Duration::from_secs(2);
+/// The pause before a refused subscription is asked for again.
+pub const MQTT_RESUBSCRIBE_PAUSE: Duration = Duration::from_secs(60);
+/// Subscriptions of one session.
+pub const MQTT_SUBSCRIPTIONS_MAX: usize = 1024;
+/// Topic filters in one SUBSCRIBE that we send.
+pub const MQTT_FILTERS_PER_SUBSCRIBE_MAX: usize = 64;
+/// The pause before a write to flash that failed is tried again.
+pub const MQTT_STORAGE_PAUSE: Duration = Duration::from_secs(5);
+
+// MQTT: questions and answers.
+
+/// Questions that wait for their answers.
+pub const MQTT_REQUESTS_MAX: usize = 1024;
+/// Length of an answer.
+pub const MQTT_ANSWER_BYTES_MAX: usize = 256 * 1024;

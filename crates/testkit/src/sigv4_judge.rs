@@ -77,16 +77,19 @@ pub fn judge(request: &Received, account: &Account) -> Result<Vec<u8>, Refused> 
         return Err(Refused::Token);
     }
     let params = scope.params(&identity);
-    let payload = request
-        .header("x-amz-content-sha256")
-        .ok_or(Refused::Field("x-amz-content-sha256"))?;
+    let actual = hex(&Sha256::digest(&request.body));
+    let stated = request.header("x-amz-content-sha256");
+    if stated.is_none() && scope.service == "s3" {
+        return Err(Refused::Field("x-amz-content-sha256"));
+    }
+    let payload = stated.unwrap_or(&actual);
     check_request(request, &scope, payload, scope.params(&identity))?;
     match payload {
         "UNSIGNED-PAYLOAD" => Ok(request.body.clone()),
         "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
         | "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
         | "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => check_chunks(request, &scope, payload, &params),
-        hash if hash == hex(&Sha256::digest(&request.body)) => Ok(request.body.clone()),
+        hash if hash == actual => Ok(request.body.clone()),
         _ => Err(Refused::BodyHash),
     }
 }

@@ -22,7 +22,7 @@ use crate::web::rows::is_internal;
 use crate::web::stream::{Out, stream};
 use crate::{Error, spawn};
 
-const JSON_LINES: &str = "application/x-ndjson";
+pub(super) const JSON_LINES: &str = "application/x-ndjson";
 
 pub(super) async fn stats(State(api): State<DataApi>) -> Response {
     json_answer(StatusCode::OK, &database::show_all(&api.db))

@@ -2,6 +2,7 @@
 //!
 //! `docs/guide/api.md` describes it. Who may call what stands in `web::policy`.
 
+mod backup;
 mod body;
 mod data;
 mod database;
@@ -16,6 +17,7 @@ mod status;
 mod sync;
 mod transaction;
 mod users;
+pub(crate) mod verify;
 
 use std::sync::Arc;
 
@@ -103,6 +105,8 @@ fn data_routes(api: DataApi) -> Router {
         .route("/database", get(database::stats))
         .route("/database/export", get(database::export))
         .route("/database/import", post(database::import))
+        .route("/database/backup", get(backup::backup))
+        .route("/database/verify", post(verify::verify))
         .with_state(api)
 }
 

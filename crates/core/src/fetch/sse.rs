@@ -218,6 +218,7 @@ mod tests {
                 "data: a\r\rdata: b\r\n\r\n",
                 &[message("a", ""), message("b", "")],
             ),
+            ("data: a\r\ndata: b\r\n\r\n", &[message("a\nb", "")]),
             ("data:a\ndata:  b\ndata\n\n", &[message("a\n b\n", "")]),
             (
                 "data\n\ndata\ndata\n\n",

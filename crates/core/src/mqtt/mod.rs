@@ -3,4 +3,8 @@
 
 pub mod codec;
 pub mod filters;
+pub mod outbox;
+pub mod policy;
+pub mod request;
+pub mod session;
 pub mod topic;

@@ -295,6 +295,26 @@ impl Model {
         Ok(values)
     }
 
+    /// The stored form of properties and context, computed fields included.
+    pub(super) fn stored_values(
+        &self,
+        properties: &Map,
+        context: &Map,
+    ) -> Result<Map, PropertyError> {
+        let mut values = Map::new();
+        for (name, value) in properties.into_iter().filter(|(_, value)| !value.is_null()) {
+            let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
+            self.keep_stored(field, value, &mut values)?;
+        }
+        for (name, value) in context {
+            if let Some(field) = self.field(name) {
+                self.keep_stored(field, value, &mut values)?;
+            }
+        }
+        self.add_computed(&mut values);
+        Ok(values)
+    }
+
     fn add_computed(&self, values: &mut Map) {
         for at in &self.computed {
             if let (text, None) = self.expand(*at, values) {

@@ -31,6 +31,7 @@ mod convert;
 mod decode;
 mod encode;
 mod error;
+mod index_part;
 mod key;
 mod migration;
 mod model;
@@ -57,6 +58,7 @@ pub use apply::ApplyError;
 pub use decode::Hidden;
 pub use encode::Writing;
 pub use error::{PropertyError, SchemaError};
+pub use index_part::IndexPart;
 pub use key::{KeyRange, Wanted};
 pub use migration::{Migration, Outcome, Plan, Written};
 pub use model::{

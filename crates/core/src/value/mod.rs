@@ -9,6 +9,8 @@
 //! | AttributeValue JSON | [`attribute`] | DynamoDB requests and answers |
 //! | binary | [`binary`] | the log of the database (`docs/formats/value.md`) |
 //!
+//! A fourth one, [`order`], is only compared: keys of indexes (`docs/formats/order.md`).
+//!
 //! ```
 //! use periwinkle_core::value::{Map, Value, attribute, json};
 //!
@@ -28,6 +30,7 @@ mod data;
 pub mod json;
 mod map;
 mod number;
+pub mod order;
 mod set;
 #[cfg(test)]
 pub(crate) mod strategies;

@@ -282,7 +282,7 @@ impl IndexPosition {
     }
 
     /// Whether the position comes before another one of the same index.
-    pub(crate) fn compare(&self, index: IndexId, other: &IndexPosition) -> Ordering {
+    pub fn compare(&self, index: IndexId, other: &IndexPosition) -> Ordering {
         self.place(index).cmp(&other.place(index))
     }
 }

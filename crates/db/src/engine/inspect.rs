@@ -30,7 +30,7 @@ pub struct Inspection {
     pub damage: Vec<Damage>,
     /// Keys of rows that damaged frames wrote, as far as they can be read.
     pub damaged_keys: Vec<DamagedKey>,
-    /// Sequences of frames that are missing between intact ones: first and last of each gap.
+    /// Sequences of frames that are missing: first and last of each gap.
     pub lost: Vec<(u64, u64)>,
     /// The end of the log as a power cut leaves it: bytes that were never reported durable, and
     /// that opening cuts off.
@@ -400,14 +400,25 @@ impl Walk {
                 last_that_counts = end.sequence;
             }
         }
-        let ends = self.seen.values();
-        let starts = self.seen.keys().skip(1);
-        let gaps = ends.zip(starts).map(|(end, start)| (end + 1, start - 1));
-        self.found.lost = gaps
-            .filter(|(first, last)| first <= last && *first <= last_that_counts)
+        let lost = self.lost().into_iter();
+        self.found.lost = lost
+            .filter(|(first, _)| *first <= last_that_counts)
             .collect();
         self.check_front();
         self.found
+    }
+
+    /// The gaps in the sequences: between intact frames, before the first of a log that nothing was
+    /// removed from, and up to what a frame proves to have been synced.
+    fn lost(&self) -> Vec<(u64, u64)> {
+        let before = match self.first_file {
+            Some(1) => 0,
+            _ => self.seen.keys().next().map_or(0, |first| first - 1),
+        };
+        let ends = std::iter::once(before).chain(self.seen.values().copied());
+        let starts = self.seen.keys().copied().chain([self.mark + 1]);
+        let gaps = ends.zip(starts).map(|(end, start)| (end + 1, start - 1));
+        gaps.filter(|(first, last)| first <= last).collect()
     }
 
     /// A segment is removed only after the frame that gives it up was synced.

@@ -223,9 +223,9 @@ impl Log {
 
     /// The oldest segment is no longer on the disk.
     pub(crate) fn forget_oldest(&mut self) {
-        if let Some((id, oldest)) = self.segments.pop_first() {
+        if let Some((id, segment)) = self.segments.pop_first() {
             self.without_keys.remove(&id);
-            self.free += oldest.size;
+            self.free += segment.size;
         }
         self.reserve_ahead_failed = false;
     }
@@ -250,20 +250,6 @@ impl Log {
         self.reserve_last / 6 * 5
     }
 
-    /// The largest payload of compaction's next frame, of which one row takes `first` bytes. What
-    /// is left of a segment is used, and on a full disk no more is asked for than must be.
-    pub(crate) fn moves_bytes_max(&self, first: u64) -> u64 {
-        let frame = FRAME_HEADER_BYTES as u64 + GIVE_UP_BYTES + CLOSE_BYTES;
-        let here = self.room_in_current().saturating_sub(frame);
-        match here {
-            here if first <= here => here,
-            _ if self.reserve.is_none() => self
-                .segment_bytes_min
-                .saturating_sub(SEGMENT_HEADER_BYTES as u64 + frame),
-            _ => self.segment_bytes,
-        }
-    }
-
     /// The segments with how much of each is on the disk for certain, in order.
     pub(crate) fn durable_parts(&self) -> Vec<DurablePart> {
         let pending = |id: u32| {
@@ -283,6 +269,20 @@ impl Log {
             }
         });
         parts.collect()
+    }
+
+    /// The largest payload of compaction's next frame, of which one row takes `first` bytes. What
+    /// is left of a segment is used, and on a full disk no more is asked for than must be.
+    pub(crate) fn moves_bytes_max(&self, first: u64) -> u64 {
+        let frame = FRAME_HEADER_BYTES as u64 + GIVE_UP_BYTES + CLOSE_BYTES;
+        let here = self.room_in_current().saturating_sub(frame);
+        match here {
+            here if first <= here => here,
+            _ if self.reserve.is_none() => self
+                .segment_bytes_min
+                .saturating_sub(SEGMENT_HEADER_BYTES as u64 + frame),
+            _ => self.segment_bytes,
+        }
     }
 
     pub(crate) fn header(&self, segment: u32) -> SegmentHeader {

@@ -135,7 +135,7 @@ impl IndexRange {
     }
 
     /// Whether the range holds a place of that index.
-    pub(crate) fn contains(&self, index: IndexId, position: &IndexPosition) -> bool {
+    pub fn contains(&self, index: IndexId, position: &IndexPosition) -> bool {
         self.keys.contains(&position.index_key)
             && match &self.behind {
                 None => true,

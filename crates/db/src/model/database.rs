@@ -105,8 +105,8 @@ impl Database {
     ) -> Result<(Database, OpenReport), DbOpenError> {
         let schema = Arc::new(schema);
         let feed = Arc::new(Feed::new(Arc::clone(&schema), store.durable_sequence()));
-        let (state, rows_indexed) = read_state(&store, &schema)?;
-        report.rows_indexed = rows_indexed;
+        let (state, indexed) = read_state(&store, &schema)?;
+        report.rows_indexed = indexed.rows;
         let listener = Arc::clone(&feed);
         let subscription = store.on_durable(move |event| match event {
             DurableEvent::Advanced(sequence) => listener.advance(sequence),
@@ -118,6 +118,7 @@ impl Database {
             store,
             parked: written::parked(&schema, &state.written),
             schema,
+            declared: indexed.declared,
             context,
             queue,
             environment,
@@ -336,7 +337,9 @@ impl Database {
         let shared = &self.shared;
         let mut state = shared.lock();
         let mut report = shared.store.reopen()?;
-        (*state, report.rows_indexed) = read_state(&shared.store, &shared.schema)?;
+        let (read, indexed) = read_state(&shared.store, &shared.schema)?;
+        *state = read;
+        report.rows_indexed = indexed.rows;
         shared.feed.restart(shared.store.durable_sequence());
         Ok(report)
     }

@@ -61,9 +61,6 @@ impl Edit {
         after: Record,
         origin: Origin,
     ) {
-        if after.item.is_none() {
-            self.batch.lead_out();
-        }
         let change = i64::from(after.item.is_some()) - i64::from(before.item.is_some());
         let model = match self.place(&key) {
             Some(place) => {
@@ -133,11 +130,14 @@ impl Edit {
             }
             let key = keys::item(&row.key);
             value.clear();
+            if row.after.item.is_none() {
+                batch.lead_out();
+            }
             if row.after.is_empty() {
                 batch.delete(&key);
             } else {
                 row.after.encode(&mut value);
-                let mut entries = index::entries_of(&row.after);
+                let mut entries = index::entries_of(&row.after, &shared.declared);
                 entries.extend(row.age(shared));
                 batch.put_indexed(&key, &value, &index::borrowed(&entries));
             }

@@ -7,9 +7,12 @@ use periwinkle_core::sync::record::Record;
 use periwinkle_core::time::Now;
 use periwinkle_core::value::{Map, Value};
 
+use super::by_index::{self, Indexed};
 use super::database::Database;
+use super::edit::Edit;
 use super::error::DbError;
 use super::expression::Expression;
+use super::index::Declared;
 use super::shared::{Shared, decode};
 use super::window::{Side, Window};
 use super::{keys, token};
@@ -26,6 +29,7 @@ use crate::engine::{self, Entry, Order};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Find {
+    index: Option<String>,
     limit: Option<usize>,
     next: Option<String>,
     reversed: bool,
@@ -39,6 +43,14 @@ impl Find {
     /// A page of the usual size, from the first item on.
     pub fn new() -> Find {
         Find::default()
+    }
+
+    /// By an index of the schema: in the order of its sort key, only items that have the attributes
+    /// of its key, and what is said here of keys holds for those of the index. Items with the same
+    /// index key are in the order of their own keys.
+    pub fn index(mut self, name: impl Into<String>) -> Find {
+        self.index = Some(name.into());
+        self
     }
 
     /// At most so many items.
@@ -108,6 +120,14 @@ impl Find {
         self
     }
 
+    pub(super) fn text_prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(super) fn bounds(&self) -> &[(Side, Value)] {
+        &self.bounds
+    }
+
     fn order(&self) -> Order {
         if self.reversed {
             Order::Reverse
@@ -155,7 +175,7 @@ impl Database {
     /// The properties or an expression do not fit the model, or the token belongs to another query.
     pub fn find(&self, model: &str, properties: &Map, find: &Find) -> Result<Page, DbError> {
         let query = Query::new(self, model, properties, find)?;
-        query.page(&mut Stored::new(&self.shared, &query)?, find)
+        query.page(&mut *stored(&self.shared, &query)?, find)
     }
 
     /// How many items there are of those that [`find`](Database::find) would list. A limit means
@@ -166,7 +186,7 @@ impl Database {
     pub fn count(&self, model: &str, properties: &Map, find: &Find) -> Result<Count, DbError> {
         let query = Query::new(self, model, properties, find)?;
         let mut items = 0;
-        let rows = &mut Stored::new(&self.shared, &query)?;
+        let rows = &mut *stored(&self.shared, &query)?;
         let last = query.walk(rows, usize::MAX, |_| items += 1)?;
         let next = last.map(|place| query.token(&place));
         Ok(Count { items, next })
@@ -198,6 +218,14 @@ impl Candidate {
 pub(super) enum Row {
     Stored(Entry),
     Written(Record),
+}
+
+/// The rows of the store, in the order of the query.
+fn stored<'a>(shared: &'a Shared, query: &Query<'a>) -> Result<Box<dyn Source + 'a>, DbError> {
+    Ok(match query.by_index(None)? {
+        Some(rows) => Box::new(rows),
+        None => Box::new(Stored::new(shared, query)?),
+    })
 }
 
 /// The rows of the store, by primary key.
@@ -235,6 +263,7 @@ pub(super) struct Query<'a> {
     hidden: Hidden,
     now: Now,
     pub(super) order: Order,
+    index: Option<&'a Declared>,
     window: Window,
     next: Option<&'a str>,
     wanted: Vec<Wanted<'a>>,
@@ -257,13 +286,22 @@ impl<'a> Query<'a> {
             .map(|filter| filter.condition("filter", model, hidden))
             .collect::<Result<_, _>>()?;
         let projection = find.projection.as_ref();
+        let index = match &find.index {
+            Some(name) => by_index::named(shared, name)?,
+            None => None,
+        };
+        let window = match index {
+            Some(index) => by_index::window(index, model, properties, db.context(), find)?,
+            None => window(db, model, properties, find, &filters)?,
+        };
         Ok(Query {
             shared,
             model,
             hidden,
             now: shared.environment.now(),
             order: find.order(),
-            window: window(db, model, properties, find, &filters)?,
+            index,
+            window,
             next: find.next.as_deref(),
             wanted,
             filters,
@@ -355,6 +393,18 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// The rows by the index that the query names, if it names one, as a transaction leaves them
+    /// so far.
+    pub(super) fn by_index(&self, edit: Option<&'a Edit>) -> Result<Option<Indexed<'a>>, DbError> {
+        let Some(index) = self.index else {
+            return Ok(None);
+        };
+        let after = self.next.map(|next| token::parse(&self.name(), next));
+        let after = after.transpose()?;
+        let rows = Indexed::new(self.shared, index, edit, &self.window, after, self.order)?;
+        Ok(Some(rows))
+    }
+
     fn token(&self, place: &[u8]) -> String {
         token::make(&self.name(), place)
     }
@@ -362,7 +412,9 @@ impl<'a> Query<'a> {
     /// What a token belongs to.
     fn name(&self) -> Vec<u8> {
         let order = [u8::from(self.order == Order::Reverse)];
-        [self.model.name().as_bytes(), &order, &self.window.name()].concat()
+        let index = self.index.map_or("", |index| &index.name).as_bytes();
+        let model = self.model.name().as_bytes();
+        [model, &order, index, &order, &self.window.name()].concat()
     }
 }
 

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use periwinkle_core::limits::DB_SCAN_ROWS;
+use periwinkle_core::limits::{DB_KEY_BYTES_MAX, DB_SCAN_ROWS};
 use periwinkle_core::schema::Schema;
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::sync::store::{Backlog, Dirty};
+use periwinkle_core::value::{Map, order};
 
 use super::keys;
 use crate::engine::{IndexId, IndexPosition, IndexRange, KeyRange, Order, Store};
@@ -21,18 +22,53 @@ const NEWS: IndexId = IndexId(17);
 /// Items of models with a bound, by model and age.
 const OLDEST: IndexId = IndexId(19);
 
+/// The first index of a schema.
+pub(super) const DECLARED_FIRST: u16 = 32;
+
+/// An index that the schema declares, beside the primary one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Declared {
+    pub(super) id: IndexId,
+    pub(super) name: String,
+    /// The attributes that make its keys.
+    pub(super) hash: String,
+    pub(super) sort: Option<String>,
+}
+
+impl Declared {
+    /// The key under which an item stands in the index; `None` when it is not in it.
+    pub(super) fn key_of(&self, item: &Map) -> Option<Vec<u8>> {
+        let mut key = Vec::new();
+        let mut there = order::append_first(item.get(&self.hash)?, &mut key);
+        if let Some(sort) = &self.sort {
+            there &= order::append_last(item.get(sort)?, &mut key);
+        }
+        (there && key.len() <= DB_KEY_BYTES_MAX).then_some(key)
+    }
+
+    /// Whether it holds the same rows under the same keys.
+    pub(super) fn is_like(&self, other: &Declared) -> bool {
+        (&self.hash, &self.sort) == (&other.hash, &other.sort)
+    }
+}
+
 /// The index entries of a row.
 pub(super) type Entries = Vec<(IndexId, Vec<u8>)>;
 
 /// The index entries that the row of a record has.
-pub(super) fn entries_of(record: &Record) -> Entries {
+pub(super) fn entries_of(record: &Record, declared: &[Declared]) -> Entries {
     let mut entries = Entries::new();
     if record.change.is_some() {
         let parked = record.parked().is_some();
         entries.push((if parked { PARKED } else { SENDABLE }, Vec::new()));
     }
-    if record.item.is_none() {
-        entries.push((NEWS, Vec::new()));
+    match &record.item {
+        None => entries.push((NEWS, Vec::new())),
+        Some(item) => entries.extend(
+            declared
+                .iter()
+                .filter_map(|index| Some((index.id, index.key_of(item)?))),
+        ),
     }
     entries
 }
@@ -250,7 +286,7 @@ mod tests {
         let mut value = Vec::new();
         record.encode(&mut value);
         let mut batch = Batch::new();
-        let entries = entries_of(record);
+        let entries = entries_of(record, &[]);
         batch.put_indexed(&keys::item(&key(name)), &value, &borrowed(&entries));
         store.commit(&batch, Durability::Relaxed).unwrap();
         value.len() as u64

@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+mod by_index;
 mod catch_up;
 mod checks;
 mod database;

@@ -12,9 +12,10 @@ use super::checks::Checks;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
-use super::index::Counts;
+use super::index::{Counts, Declared};
 use super::options::{Environment, QueueBounds};
 use super::reentry::Reentry;
+use super::reindex::Completed;
 use super::rows::DroppedRows;
 use super::written::{self, ParkedModel};
 use super::{keys, reindex};
@@ -24,6 +25,8 @@ use crate::engine::{self, Durability, Store, Subscription};
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) schema: Arc<Schema>,
+    /// The indexes of the schema.
+    pub(super) declared: Vec<Declared>,
     pub(super) context: Map,
     pub(super) queue: QueueBounds,
     /// Models that a newer major version of the schema has written to.
@@ -114,7 +117,7 @@ impl Shared {
         }
         let noted = state.note_due && !batch.is_empty();
         if noted {
-            reindex::note(&mut batch, &self.schema);
+            reindex::note(&mut batch, &self.schema, &self.declared);
         }
         let committed = self.store.commit(&batch, durability)?;
         state.note_due &= !noted;
@@ -151,9 +154,9 @@ pub(super) fn decode(key: &ItemKey, bytes: &[u8]) -> Result<Record, DbError> {
     })
 }
 
-/// What writers share, of a database that was just opened, and how many rows had to get other
-/// index entries. Reads keys and no values, unless rows have to.
-pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, u64), DbError> {
+/// What writers share, of a database that was just opened, and what was done about its indexes.
+/// Reads keys and no values, unless rows have to get other index entries.
+pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, Completed), DbError> {
     let indexed = reindex::complete(store, schema)?;
     let state = State {
         counts: Counts::read(store, schema),
@@ -162,5 +165,5 @@ pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, u64),
         written: written::read(store)?.unwrap_or_default(),
         note_due: indexed.note_due,
     };
-    Ok((state, indexed.rows))
+    Ok((state, indexed))
 }

@@ -183,6 +183,9 @@ impl<'a> Transaction<'a> {
     /// As there.
     pub fn find(&self, model: &str, properties: &Map, find: &Find) -> Result<Page, DbError> {
         let query = Query::new(self.db, model, properties, find)?;
+        if let Some(mut rows) = query.by_index(Some(&self.writer.edit))? {
+            return query.page(&mut rows, find);
+        }
         let mut rows = Overlaid {
             shared: self.writer.shared,
             edit: &self.writer.edit,

@@ -46,6 +46,11 @@ impl Window {
             }
         };
         start.extend_from_slice(prefix.as_bytes());
+        Window::beginning(start)
+    }
+
+    /// All keys that begin with this.
+    pub(super) fn beginning(start: Vec<u8>) -> Window {
         let end = successor(&start);
         Window { start, end }
     }
@@ -75,7 +80,8 @@ impl Window {
         [&self.start, &[0xff][..], end].concat()
     }
 
-    fn one(key: Vec<u8>) -> Window {
+    /// One key.
+    pub(super) fn one(key: Vec<u8>) -> Window {
         let mut end = key.clone();
         end.push(0);
         Window {

@@ -11,7 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use periwinkle_db::engine::{
-    Batch, Engine, KeyRange, LOG_VERSION, OpenError, OpenReport, Options, Order, salvage, verify,
+    Batch, Engine, IndexId, KeyRange, LOG_VERSION, OpenError, OpenReport, Options, Order, salvage,
+    verify,
 };
 use periwinkle_testkit::disk::SimDisk;
 use periwinkle_testkit::rng::Rng;
@@ -19,7 +20,7 @@ use periwinkle_testkit::rng::Rng;
 use crate::life::{commit, compact, flush, rows, small_options};
 
 /// The versions that programs in the field may have written.
-const VERSIONS: [u32; 1] = [1];
+const VERSIONS: [u32; 2] = [1, 2];
 
 /// Names the directory into which this version writes its own.
 const WRITE: &str = "PERIWINKLE_WRITE_FIXTURES";
@@ -66,14 +67,20 @@ fn load(directory: &Path) -> SimDisk {
     disk
 }
 
-/// Every row, a line each: key, sequence, length and checksum of the value.
+/// Every row, a line each: key, sequence, length and checksum of the value, index entries.
 fn describe(engine: &mut Engine) -> String {
     let mut text = String::new();
     let all = engine.scan(&KeyRange::all(), Order::Forward, usize::MAX);
     for row in all.unwrap() {
         let (key, value) = (hex(&row.key), &row.value);
         let (bytes, crc) = (value.len(), crate::damage::crc32c(value));
-        writeln!(text, "{key} {} {bytes} {crc:08x}", row.sequence).unwrap();
+        write!(text, "{key} {} {bytes} {crc:08x}", row.sequence).unwrap();
+        let mut entries = engine.index_entries_of(&row.key);
+        entries.sort();
+        for (IndexId(index), index_key) in entries {
+            write!(text, " {index}:{}", hex(&index_key)).unwrap();
+        }
+        text.push('\n');
     }
     text
 }
@@ -98,7 +105,10 @@ fn written(end: End) -> SimDisk {
             } else {
                 let large = round == 190 || rng.one_in(300);
                 let length = if large { 5000 } else { rng.index(150) };
-                batch.put(&key, &random_value(length, &mut rng));
+                let value = random_value(length, &mut rng);
+                let index_key = random_key(&mut rng);
+                let entries = [(IndexId(3), &b""[..]), (IndexId(40), &index_key)];
+                batch.put_indexed(&key, &value, &entries[..rng.index(3)]);
             }
         }
         commit(&mut engine, &batch).unwrap();
@@ -106,6 +116,11 @@ fn written(end: End) -> SimDisk {
             flush(&mut engine);
         }
         while rng.one_in(2) && compact(&mut engine) {}
+        if rng.one_in(10)
+            && let Some(file) = engine.take_key_file()
+        {
+            engine.key_file_made(file.run());
+        }
     }
     flush(&mut engine);
     assert!(segments(&disk).len() > 3);

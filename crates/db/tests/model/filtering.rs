@@ -307,13 +307,18 @@ fn random_filters_on_keys_find_what_asking_every_item_finds() {
         ]);
         db.upsert("A", &item).unwrap();
         let mut item = item;
-        item.insert("n", rng.below(2000) as i64 - 20);
+        let n = if rng.one_in(4) {
+            rng.below(2000) as i64 - 20
+        } else {
+            rng.below(2) as i64
+        };
+        item.insert("n", n);
         db.upsert("B", &item).unwrap();
     }
     let everything = Find::new().limit(10_000);
-    for case in 0..600 {
+    for case in 0..1200 {
         let model = ["A", "B"][case % 2];
-        let tests: Vec<_> = (0..1 + rng.below(3))
+        let mut tests: Vec<_> = (0..1 + rng.below(3))
             .map(|_| {
                 let name = ["x", "y", "z"][rng.below(3) as usize];
                 let (one, other) = (text(&mut rng), text(&mut rng));
@@ -329,6 +334,9 @@ fn random_filters_on_keys_find_what_asking_every_item_finds() {
                 }
             })
             .collect();
+        if model == "B" && rng.one_in(2) {
+            tests.push(format!("n = {}", rng.below(2)));
+        }
         let filter = tests.join(" and ");
         let found = db.find(
             model,

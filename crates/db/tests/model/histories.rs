@@ -61,7 +61,7 @@ impl Plain {
     }
 
     fn fits(thing: &Map) -> Result<(), &'static str> {
-        let word = thing.get("word").map(|word| word.as_str().unwrap_or(""));
+        let word = thing.text("word");
         match word.is_none_or(|word| WORDS.contains(&word)) {
             true => Ok(()),
             false => Err("not_allowed"),
@@ -179,7 +179,7 @@ impl Dice {
         if self.0.one_in(3) {
             properties.insert("tag", format!("t{}", self.0.below(8)));
         }
-        if self.0.one_in(8) {
+        if self.0.one_in(4) {
             // Whole seconds, as DynamoDB keeps them.
             let seconds = now / 1000 + self.0.below(60) as i64;
             properties.insert("expires", iso(seconds * 1000));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 mod bounds;
+mod by_index;
 mod converge;
 mod crash;
 mod filtering;

@@ -1,9 +1,12 @@
 //! Fields whose values no two items share.
 
+use periwinkle_core::sync::config::Config;
+use periwinkle_core::sync::machine::{Machine, Output, Reply};
 use periwinkle_core::sync::record::{ItemKey, Op, Record};
 use periwinkle_core::sync::store::Store;
 use periwinkle_core::value::{Map, Value, json};
-use periwinkle_db::{Database, DbError, Event, Since, Write};
+use periwinkle_db::{Database, DbError, Environment, Event, Since, Write};
+use periwinkle_testkit::dynamo::Dynamo;
 
 use crate::world::{START, World, props};
 
@@ -134,7 +137,6 @@ fn the_value_of_an_item_that_expired_or_was_dropped_is_free() {
     world.clock.pass(5000);
     badge(&db, r#"{"id":"2","email":"a@b"}"#).unwrap();
     // What purges the old one leaves the claim of the new one alone.
-    use periwinkle_db::Environment;
     assert_eq!(db.purge_expired(world.clock.now()).unwrap(), 1);
     assert!(is_claimed(&db, "a@b"));
     let mut other = expiring.clone();
@@ -150,6 +152,24 @@ fn the_value_of_an_item_that_expired_or_was_dropped_is_free() {
     }
     // The first row had to go, and its claim with it.
     assert!(!is_claimed(&db, "a@b"));
+}
+
+#[test]
+fn an_item_that_comes_back_after_its_end_has_to_claim_its_value_anew() {
+    let (world, db) = open();
+    let old = Map::from([
+        ("id", Value::from("1")),
+        ("email", Value::from("a@b")),
+        ("expires", Value::from(START + 2000)),
+    ]);
+    db.create("Badge", &old).unwrap();
+    world.clock.pass(5000);
+    badge(&db, r#"{"id":"2","email":"a@b"}"#).unwrap();
+    let again = badge(&db, r#"{"id":"1","email":"a@b"}"#).unwrap_err();
+    assert_eq!(again.kind(), "not_unique");
+    // Nor does making it anew take away what another one has claimed since.
+    badge(&db, r#"{"id":"1"}"#).unwrap();
+    assert!(is_claimed(&db, "a@b"));
 }
 
 #[test]
@@ -213,4 +233,120 @@ fn what_the_cloud_writes_is_claimed_here_without_telling_it() {
     from_cloud(None);
     db.create("User", &props(r#"{"id":"2","email":"a@b"}"#))
         .unwrap();
+}
+
+/// Device and table, which always answers.
+struct Line {
+    world: World,
+    db: Database,
+    machine: Machine,
+    dynamo: Dynamo,
+}
+
+impl Line {
+    fn new() -> Line {
+        let (world, db) = open();
+        let mut config = Config::new("t", "d1");
+        config.models = db.sync_rules();
+        config.partitions = db.schema().partitions_down(db.context());
+        let mut dynamo = Dynamo::new();
+        dynamo.create_table("t");
+        Line {
+            machine: Machine::new(config, 1),
+            world,
+            db,
+            dynamo,
+        }
+    }
+
+    /// Runs replication until nothing more happens.
+    fn settle(&mut self) {
+        for _ in 0..100 {
+            self.world.clock.pass(2_000);
+            let now = self.world.clock.now();
+            self.machine.handle_change(now, &self.db).unwrap();
+            self.machine.handle_timeout(now, &self.db).unwrap();
+            while let Some(output) = self.machine.poll_output() {
+                match output {
+                    Output::Flush(_) => {
+                        self.db.flush().wait().unwrap();
+                        let durable = self.db.durable_sequence();
+                        self.machine.handle_durable(durable, now, &self.db).unwrap();
+                    }
+                    Output::Send(id, request) => {
+                        let answer = self.dynamo.handle(&request.target, &request.body);
+                        let reply = Reply::Answer {
+                            status: answer.status,
+                            error_type: None,
+                            body: answer.body.into_bytes(),
+                        };
+                        let reply = self
+                            .machine
+                            .handle_reply(id, reply, now.wall, now, &self.db);
+                        reply.unwrap();
+                    }
+                    Output::ClockOffset(_) | Output::Alarm(_) => {}
+                }
+            }
+        }
+        assert_eq!(self.db.backlog().rows, 0);
+    }
+
+    fn claims(&mut self) -> Vec<String> {
+        let table = self.dynamo.table("t");
+        let claims = table
+            .iter()
+            .filter(|(key, _)| key.0.starts_with("_unique#"));
+        claims
+            .map(|(key, item)| {
+                assert_eq!(
+                    (key.1.as_str(), item.text("_type")),
+                    ("_unique#", Some("_Unique"))
+                );
+                key.0
+                    .strip_prefix("_unique#dev#d1#User#email#")
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn both_sides_see_the_claims_of_each_other() {
+    let mut line = Line::new();
+    let user = |id: &str, email: &str| Map::from([("id", id), ("email", email)]);
+    line.db.create("User", &user("1", "a@b")).unwrap();
+    line.settle();
+    assert_eq!(line.claims(), ["a@b"]);
+    line.db.update("User", &user("1", "c@d")).unwrap();
+    line.settle();
+    assert_eq!(line.claims(), ["c@d"]);
+    // A cloud application with the library: the item and its claim.
+    let own = props(
+        r#"{"pk":"dev#d1#rw","sk":"User#2","_type":"User","deviceId":"d1","id":"2","email":"e@f"}"#,
+    );
+    let claim =
+        props(r#"{"pk":"_unique#dev#d1#User#email#e@f","sk":"_unique#","_type":"_Unique"}"#);
+    let table = line.dynamo.table("t");
+    table.insert(("dev#d1#rw".to_owned(), "User#2".to_owned()), own);
+    table.insert(
+        (
+            "_unique#dev#d1#User#email#e@f".to_owned(),
+            "_unique#".to_owned(),
+        ),
+        claim,
+    );
+    line.settle();
+    assert_eq!(line.claims(), ["c@d", "e@f"]);
+    let taken = line.db.create("User", &user("3", "e@f")).unwrap_err();
+    assert_eq!(taken.kind(), "not_unique");
+    // The device removes what the cloud has made, and what it has made itself.
+    line.db.remove("User", &Map::from([("id", "2")])).unwrap();
+    line.db.remove("User", &Map::from([("id", "1")])).unwrap();
+    line.settle();
+    assert_eq!(line.claims(), Vec::<String>::new());
+    line.db.create("User", &user("3", "e@f")).unwrap();
+    line.settle();
+    assert_eq!(line.claims(), ["e@f"]);
 }

@@ -379,6 +379,28 @@ fn names(tx: &Transaction<'_>, find: Find) -> String {
 }
 
 #[test]
+fn what_a_transaction_has_removed_hides_nothing_behind_it() {
+    let db = world().open();
+    for n in 0..9 {
+        db.create("Room", &Map::from([("name", format!("{n}"))]))
+            .unwrap();
+    }
+    let done = db.transaction(|tx| {
+        for n in [0, 1, 2, 5, 7, 8] {
+            tx.remove("Room", &Map::from([("name", format!("{n}"))]))?;
+        }
+        tx.create("Room", &Map::from([("name", "45")]))?;
+        let pages = [
+            Find::new().limit(2),
+            Find::new().limit(2).reverse(),
+            Find::new(),
+        ];
+        Ok::<_, DbError>(pages.map(|find| names(tx, find)))
+    });
+    assert_eq!(done.unwrap().value, ["3 4|45 6", "6 45|4 3", "3 4 45 6"]);
+}
+
+#[test]
 fn a_transaction_that_gives_an_error_did_nothing() {
     let db = filled();
     let before = db.sequence();

@@ -11,6 +11,9 @@ use super::super::args::Json;
 /// A running agent does the work; with none running, the files are opened directly.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Db {
+    /// Change nothing: refuse verbs that write
+    #[arg(long, global = true)]
+    pub(in crate::cli::db) read_only: bool,
     #[command(subcommand)]
     pub(in crate::cli::db) command: DbCommand,
 }
@@ -41,6 +44,8 @@ pub(super) enum DbCommand {
     Put {
         #[command(flatten)]
         item: Item,
+        #[command(flatten)]
+        terms: Terms,
         /// Fail if there is such an item
         #[arg(long)]
         new: bool,
@@ -52,12 +57,17 @@ pub(super) enum DbCommand {
         #[command(flatten)]
         item: Item,
         #[command(flatten)]
+        terms: Terms,
+        #[command(flatten)]
         json: Json,
     },
     /// Remove an item
     Remove {
         #[command(flatten)]
         item: Item,
+        /// Only if this condition holds of the item
+        #[arg(long = "if", value_name = "EXPR")]
+        condition: Option<String>,
         #[command(flatten)]
         json: Json,
     },
@@ -67,6 +77,33 @@ pub(super) enum DbCommand {
     Export(Export),
     /// Show sizes and counts
     Stats(Json),
+    /// Read every byte and name all damage
+    Verify {
+        /// A backup or another state directory [default: the agent's]
+        directory: Option<PathBuf>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Save what is intact of a damaged database into a new directory
+    Salvage {
+        /// The state directory of the damaged database, which is not changed
+        source: PathBuf,
+        /// The state directory to be made
+        destination: PathBuf,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Copy the database as it is now into a new directory, while the agent runs
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup {
+        /// The directory to be made, or - for a tar archive on standard output
+        directory: PathBuf,
+        /// The most bytes a second, such as 5MB [default: as fast as it goes]
+        #[arg(long, value_name = "SIZE")]
+        rate: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
     /// Type these verbs one after the other
     Shell,
 }
@@ -81,7 +118,16 @@ const FIND_EXAMPLES: &str = "\
 Examples:
   periwinkle db find Setting
   periwinkle db find Metric month=2026-11 --prefix 2026-11-22 --reverse --limit 5
+  periwinkle db find Metric month=2026-11 --filter 'cpu_max > 90' --project at,cpu_max
   periwinkle db find Metric --all --json | jq .cpu_max";
+
+const BACKUP_EXAMPLES: &str = "\
+The copy is verified before it gets its name. It is a state directory: `periwinkle run --state DIR`
+runs on it, and restoring means putting its folder db in place of the agent's while none runs.
+
+Examples:
+  periwinkle db backup /mnt/usb/monday
+  periwinkle db backup - | ssh host 'cat > monday.tar'";
 
 const PUT_EXAMPLES: &str = "\
 VALUE is read as the type that the schema gives to the field.
@@ -100,6 +146,17 @@ pub(super) struct Item {
     pub(super) words: Vec<String>,
 }
 
+/// On which terms an item is written.
+#[derive(Args, Debug, Default)]
+pub(super) struct Terms {
+    /// Only if this condition holds of the item as it is
+    #[arg(long = "if", value_name = "EXPR")]
+    pub(super) condition: Option<String>,
+    /// Also apply an update expression, such as 'SET count = count + 1'
+    #[arg(long, value_name = "EXPR")]
+    pub(super) apply: Option<String>,
+}
+
 /// `db find`.
 #[derive(Args, Debug)]
 pub(super) struct Find {
@@ -111,6 +168,27 @@ pub(super) struct Find {
     /// Only items whose first part of the key that is not given begins so
     #[arg(long, value_name = "TEXT")]
     pub(super) prefix: Option<String>,
+    /// Only items whose first part of the key that is not given is this or comes behind it
+    #[arg(long, value_name = "VALUE")]
+    pub(super) from: Option<String>,
+    /// As --from, without the value itself
+    #[arg(long, value_name = "VALUE")]
+    pub(super) above: Option<String>,
+    /// Only items whose first part of the key that is not given is this or comes before it
+    #[arg(long, value_name = "VALUE")]
+    pub(super) to: Option<String>,
+    /// As --to, without the value itself
+    #[arg(long, value_name = "VALUE")]
+    pub(super) below: Option<String>,
+    /// Only items of which this condition holds, such as 'temp > 20'
+    #[arg(long, value_name = "EXPR")]
+    pub(super) filter: Option<String>,
+    /// Only these parts of the items: a list of paths
+    #[arg(long, value_name = "PATHS")]
+    pub(super) project: Option<String>,
+    /// Show how many there are instead
+    #[arg(long, conflicts_with_all = ["limit", "all", "reverse", "next", "project"])]
+    pub(super) count: bool,
     /// The most items to show [default: 50]
     #[arg(long, value_name = "COUNT", conflicts_with = "all")]
     pub(super) limit: Option<u64>,

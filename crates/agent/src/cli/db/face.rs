@@ -34,6 +34,7 @@ pub(super) enum Use {
 pub(super) struct Face {
     runtime: Runtime,
     way: Way,
+    wanted: Use,
     /// The longest body of a request that is taken.
     body_bytes_max: usize,
 }
@@ -88,8 +89,24 @@ impl Face {
         Ok(Face {
             runtime,
             way,
+            wanted,
             body_bytes_max,
         })
+    }
+
+    /// Whether an agent runs on this configuration.
+    pub(super) fn is_served(inputs: &Inputs) -> Result<bool, Failure> {
+        let socket = inputs.load()?.config.control_socket();
+        match Probe::connect(&socket) {
+            Ok(_) => Ok(true),
+            Err(error) if is_silence(error.kind()) => Ok(false),
+            Err(error) => Err(control::no_connection(&socket, &error)),
+        }
+    }
+
+    /// What it was opened for.
+    pub(super) fn wanted(&self) -> Use {
+        self.wanted
     }
 
     /// What the commands work on.

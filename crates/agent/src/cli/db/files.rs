@@ -26,19 +26,23 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Opens the database of this configuration. Commands that only read make none.
+    /// Opens the database of this configuration. For reading, nothing is made or changed.
     pub(super) async fn open(config: &Config, wanted: Use) -> Result<Files, Failure> {
         let folder = &config.runtime.state;
-        if wanted == Use::Read {
-            check_there(folder)?;
-        }
-        let state = StateDir::open(folder)?;
-        let device = match &config.device.id {
-            Some(id) => id.to_string(),
-            None => state.device_id()?.to_string(),
+        let state = match wanted {
+            Use::Read => {
+                check_there(folder)?;
+                StateDir::look(folder)?
+            }
+            Use::Write => StateDir::open(folder)?,
         };
+        let device = device(config, &state, wanted)?;
         let clock = Clock::new(state.path());
-        let db = database::open(config, &state.database(), &device, clock).await?;
+        let path = state.database();
+        let db = match wanted {
+            Use::Read => database::open_read_only(config, &path, &device, clock).await?,
+            Use::Write => database::open(config, &path, &device, clock).await?,
+        };
         Ok(Files {
             router: data_router(DataApi { db: db.clone() }),
             db,
@@ -78,4 +82,19 @@ fn check_there(folder: &Path) -> Result<(), Failure> {
                 .hint("name the agent's directory with --state or its configuration with --config"),
         ),
     }
+}
+
+fn device(config: &Config, state: &StateDir, wanted: Use) -> Result<String, Failure> {
+    if let Some(id) = &config.device.id {
+        return Ok(id.to_string());
+    }
+    let known = match wanted {
+        Use::Read => state.known_device_id()?,
+        Use::Write => Some(state.device_id()?),
+    };
+    known.map(|id| id.to_string()).ok_or_else(|| {
+        let path = state.path().join("device-id");
+        Failure::input(format!("{} is missing", path.display()))
+            .hint("say whose rows these are with --set device.id=...")
+    })
 }

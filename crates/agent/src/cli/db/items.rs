@@ -6,9 +6,9 @@ use periwinkle_core::value::{Map, Value};
 
 use super::super::args::Json;
 use super::super::failure::Failure;
-use super::super::output;
 use super::super::table::{self, Table};
-use super::args::{Find, Item};
+use super::super::{human, output};
+use super::args::{Find, Item, Terms};
 use super::face::{Call, Face};
 use super::words::{self, Given, Model, Words, encoded};
 
@@ -30,7 +30,13 @@ pub(super) fn get(face: &Face, item: &Item, json: Json) -> Result<(), Failure> {
     show(&model, &found, json)
 }
 
-pub(super) fn put(face: &Face, item: &Item, new: bool, json: Json) -> Result<(), Failure> {
+pub(super) fn put(
+    face: &Face,
+    item: &Item,
+    terms: &Terms,
+    new: bool,
+    json: Json,
+) -> Result<(), Failure> {
     let (model, words) = named(face, item)?;
     // An item whose key is generated cannot be there.
     let call = match model.path(&words)?.filter(|_| !new) {
@@ -41,27 +47,33 @@ pub(super) fn put(face: &Face, item: &Item, new: bool, json: Json) -> Result<(),
         }
     };
     let (method, path, properties) = call;
+    let path = on_terms(&path, terms.condition.as_deref(), terms.apply.as_deref());
     let made = face.value(Call::json(method, &path, &properties))?;
     show(&model, &made, json)
 }
 
-pub(super) fn update(face: &Face, item: &Item, json: Json) -> Result<(), Failure> {
+pub(super) fn update(face: &Face, item: &Item, terms: &Terms, json: Json) -> Result<(), Failure> {
     let (model, words) = named(face, item)?;
     let (path, properties) = model.item(&words)?;
-    if properties
-        .keys()
-        .all(|name| model.keys.iter().any(|key| key == name))
-    {
+    let is_key = |name: &str| model.keys.iter().any(|key| key == name);
+    if terms.apply.is_none() && properties.keys().all(is_key) {
         return Err(Failure::usage("there is nothing to change")
-            .hint("give NAME=VALUE, or NAME:=null to remove a property"));
+            .hint("give NAME=VALUE, NAME:=null to remove a property, or --apply"));
     }
+    let path = on_terms(&path, terms.condition.as_deref(), terms.apply.as_deref());
     let changed = face.value(Call::json(Method::PATCH, &path, &properties))?;
     show(&model, &changed, json)
 }
 
-pub(super) fn remove(face: &Face, item: &Item, json: Json) -> Result<(), Failure> {
+pub(super) fn remove(
+    face: &Face,
+    item: &Item,
+    condition: Option<&str>,
+    json: Json,
+) -> Result<(), Failure> {
     let (model, words) = named(face, item)?;
     let (path, _) = model.item(&words)?;
+    let path = on_terms(&path, condition, None);
     face.bytes(Call {
         method: Method::DELETE,
         path: &path,
@@ -73,11 +85,27 @@ pub(super) fn remove(face: &Face, item: &Item, json: Json) -> Result<(), Failure
     }
 }
 
+/// The path with the terms of a write.
+fn on_terms(path: &str, condition: Option<&str>, apply: Option<&str>) -> String {
+    let terms = [("if", condition), ("apply", apply)];
+    let terms = terms
+        .into_iter()
+        .filter_map(|(name, text)| Some(format!("{name}={}", encoded(text?))));
+    let terms: Vec<String> = terms.collect();
+    match terms.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", terms.join("&")),
+    }
+}
+
 pub(super) fn find(face: &Face, find: &Find) -> Result<(), Failure> {
     let model = words::model(face, &find.model)?;
     let words = Words::parse(&find.words)?;
     words.only_named(&model)?;
     let query = query(&words, find)?;
+    if find.count {
+        return count(face, &model, &query, find.json);
+    }
     let mut wanted = find.limit.map(usize_of);
     let mut next = find.next.clone();
     let mut listed = Listed::default();
@@ -116,6 +144,31 @@ pub(super) fn find(face: &Face, find: &Find) -> Result<(), Failure> {
         }
     }
     listed.end(&model, next.as_deref(), find.json)
+}
+
+/// How many there are; one request looks at a bounded number of rows.
+fn count(face: &Face, model: &Model, query: &str, json: bool) -> Result<(), Failure> {
+    let mut items = 0;
+    let mut next: Option<String> = None;
+    loop {
+        let mut path = format!("/api/v1/data/{}?count=true&{query}", encoded(&model.name));
+        if let Some(next) = &next {
+            path.push_str(&format!("&next={}", encoded(next)));
+        }
+        let answer = face.value(Call::get(&path))?;
+        let page = answer.as_map();
+        items += page
+            .and_then(|page| page.get("count")?.as_i64())
+            .unwrap_or(0);
+        next = page.and_then(|page| page.text("next")).map(str::to_owned);
+        if next.is_none() {
+            break;
+        }
+    }
+    match json {
+        true => output::print(&format!("{{\"count\":{items}}}")),
+        false => output::print(&human::count(u64::try_from(items).unwrap_or(0))),
+    }
 }
 
 /// What was listed so far: printed at once as JSON, kept for a table.
@@ -187,8 +240,19 @@ fn query(words: &Words, find: &Find) -> Result<String, Failure> {
         };
         query.push(format!("{}={}", encoded(name), encoded(&text)));
     }
-    if let Some(prefix) = &find.prefix {
-        query.push(format!("prefix={}", encoded(prefix)));
+    let options = [
+        ("prefix", &find.prefix),
+        ("from", &find.from),
+        ("above", &find.above),
+        ("to", &find.to),
+        ("below", &find.below),
+        ("filter", &find.filter),
+        ("project", &find.project),
+    ];
+    for (name, value) in options {
+        if let Some(value) = value {
+            query.push(format!("{name}={}", encoded(value)));
+        }
     }
     if find.reverse {
         query.push("reverse=true".to_owned());

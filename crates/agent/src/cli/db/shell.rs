@@ -16,7 +16,8 @@ use super::face::Face;
     name = "",
     no_binary_name = true,
     disable_help_flag = false,
-    help_template = "{subcommands}\n\nVERB --help says more; Ctrl-D or `exit` ends.",
+    help_template = "{subcommands}\n\nVERB --help says more; after `find MODEL ... where` stands a \
+                     condition without quotes. Ctrl-D or `exit` ends.",
     override_usage = "VERB ..."
 )]
 struct Line {
@@ -113,7 +114,13 @@ fn split(line: &str) -> Result<Vec<String>, Failure> {
     while let Some(letter) = letters.next() {
         match letter {
             '#' if word.is_none() => break,
-            letter if letter.is_whitespace() => words.extend(word.take()),
+            letter if letter.is_whitespace() => {
+                words.extend(word.take());
+                if let Some(condition) = where_clause(&words, letters.as_str()) {
+                    words.extend(["--filter".to_owned(), condition.to_owned()]);
+                    return Ok(words);
+                }
+            }
             '\\' => word.get_or_insert_default().extend(letters.next()),
             quote @ ('\'' | '"') => {
                 let word = word.get_or_insert_default();
@@ -124,6 +131,12 @@ fn split(line: &str) -> Result<Vec<String>, Failure> {
     }
     words.extend(word);
     Ok(words)
+}
+
+/// The condition after `find ... where`, which needs no quotes.
+fn where_clause<'a>(words: &[String], rest: &'a str) -> Option<&'a str> {
+    let rest = rest.trim().strip_prefix("where ")?;
+    (words.len() > 1 && words[0] == "find").then(|| rest.trim())
 }
 
 fn quoted(
@@ -165,6 +178,12 @@ mod tests {
             ),
             ("a\\ b c#d ''", &["a b", "c#d", ""]),
             ("x:='{\"a\":[1,2]}'", &["x:={\"a\":[1,2]}"]),
+            (
+                "find S --limit 2 where a = 'x  y' # z",
+                &["find", "S", "--limit", "2", "--filter", "a = 'x  y' # z"],
+            ),
+            ("find S 'a=x where y'", &["find", "S", "a=x where y"]),
+            ("put where where", &["put", "where", "where"]),
         ] {
             assert_eq!(split(line).unwrap(), words, "{line}");
         }

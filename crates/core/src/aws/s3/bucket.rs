@@ -1,9 +1,12 @@
 //! Where a bucket answers.
 
 use super::ObjectKey;
+use crate::aws::Credentials;
+use crate::aws::sigv4::{ChunkedBody, ChunkedForm, OwnHeaders, Payload, PresignedLife, Signers};
 use crate::aws::wire::{Endpoint, EndpointError, EndpointOptions, HttpRequest, Service};
 use crate::fetch::{Host, Scheme};
 use crate::limits;
+use crate::time::UnixMillis;
 
 /// A bucket at its endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +105,64 @@ impl Bucket {
         )
     }
 
+    /// Signs a request in its headers; `payload` says what is signed of the body. One whose body
+    /// comes in chunks is signed by [`Bucket::sign_chunked`].
+    pub fn sign(
+        &self,
+        request: &HttpRequest,
+        payload: Payload<'_>,
+        signers: &mut Signers,
+        credentials: &Credentials,
+        at: UnixMillis,
+    ) -> OwnHeaders {
+        let signer = signers.signer(self.region(), "s3");
+        request.signed(&self.host(), &request.path, payload, |request| {
+            signer.sign(request, credentials, at)
+        })
+    }
+
+    /// Signs a request whose body follows in chunks, as [`HttpRequest::with_chunks`] announced
+    /// them: gives the headers to add, and what makes the chunks.
+    pub fn sign_chunked(
+        &self,
+        request: &HttpRequest,
+        (form, length): (ChunkedForm, u64),
+        signers: &mut Signers,
+        credentials: &Credentials,
+        at: UnixMillis,
+    ) -> (OwnHeaders, ChunkedBody) {
+        let signer = signers.signer(self.region(), "s3");
+        let (headers, chunks) =
+            request.signed(&self.host(), &request.path, form.payload(), |request| {
+                signer.sign_chunked(request, credentials, at)
+            });
+        let body = match form {
+            ChunkedForm::Unsigned(algorithm) => ChunkedBody::unsigned(algorithm, length),
+            form => ChunkedBody::signed(chunks, form.checksum(), length),
+        };
+        (headers, body)
+    }
+
+    /// The address that lets whoever holds it do this request, with any body, while it lives. The
+    /// headers of the request must be sent with it.
+    pub fn presign(
+        &self,
+        request: &HttpRequest,
+        signers: &mut Signers,
+        credentials: &Credentials,
+        at: UnixMillis,
+        life: PresignedLife,
+    ) -> String {
+        let signer = signers.signer(self.region(), "s3");
+        let query = request.signed(&self.host(), &request.path, Payload::Unsigned, |request| {
+            signer.presign(request, credentials, at, life)
+        });
+        self.url(&HttpRequest {
+            query,
+            ..request.clone()
+        })
+    }
+
     /// A request to the bucket itself.
     pub(super) fn request(&self, method: &'static str) -> HttpRequest {
         HttpRequest::new(method, self.path(""))
@@ -195,6 +256,133 @@ mod tests {
         assert_eq!(bucket.request("GET").path, "/a.b");
         let bucket = Bucket::new("abc", "eu-west-1", EndpointOptions::default()).unwrap();
         assert_eq!(bucket.request("GET").path, "/");
+    }
+
+    /// "Authenticating Requests: Using Query Parameters" in the S3 API reference.
+    #[test]
+    fn the_presigned_example_of_the_reference_is_met() {
+        let url = Url::parse("https://s3.amazonaws.com").unwrap();
+        let options = EndpointOptions {
+            custom: Some(&url),
+            ..EndpointOptions::default()
+        };
+        let bucket = Bucket::new("examplebucket", "us-east-1", options).unwrap();
+        let key = ObjectKey::new("test.txt").unwrap();
+        let request = bucket.object("GET", &key);
+        let keys = Credentials::new(
+            "AKIAIOSFODNN7EXAMPLE",
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        );
+        let life = PresignedLife::new(std::time::Duration::from_secs(86_400)).unwrap();
+        let at = UnixMillis(1_369_353_600_000);
+        assert_eq!(
+            bucket.presign(&request, &mut Signers::new(), &keys, at, life),
+            "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
+             &X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
+             &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+        );
+    }
+
+    /// "Authenticating Requests: Using the Authorization Header" there: get, put and list.
+    #[test]
+    fn the_signed_examples_of_the_reference_are_met() {
+        let url = Url::parse("https://s3.amazonaws.com").unwrap();
+        let options = EndpointOptions {
+            custom: Some(&url),
+            ..EndpointOptions::default()
+        };
+        let bucket = Bucket::new("examplebucket", "us-east-1", options).unwrap();
+        let keys = Credentials::new(
+            "AKIAIOSFODNN7EXAMPLE",
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        );
+        let signature = |request: &HttpRequest, body: &[u8]| {
+            let at = UnixMillis(1_369_353_600_000);
+            let payload = Payload::Bytes(body);
+            let own = bucket.sign(request, payload, &mut Signers::new(), &keys, at);
+            own.last().unwrap().1.rsplit('=').next().unwrap().to_owned()
+        };
+        let object = |method, key| bucket.object(method, &ObjectKey::new(key).unwrap());
+        let get = object("GET", "test.txt").with_header("range", "bytes=0-9");
+        assert_eq!(
+            signature(&get, b""),
+            "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
+        );
+        let put = object("PUT", "test$file.text")
+            .with_header("date", "Fri, 24 May 2013 00:00:00 GMT")
+            .with_header("x-amz-storage-class", "REDUCED_REDUNDANCY");
+        assert_eq!(
+            signature(&put, b"Welcome to Amazon S3."),
+            "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"
+        );
+        let mut lifecycle = bucket.request("GET");
+        lifecycle.query = "lifecycle".to_owned();
+        assert_eq!(
+            signature(&lifecycle, b""),
+            "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"
+        );
+        let list = bucket
+            .request("GET")
+            .with_parameter("max-keys", "2")
+            .with_parameter("prefix", "J");
+        assert_eq!(
+            signature(&list, b""),
+            "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"
+        );
+    }
+
+    #[test]
+    fn the_other_side_accepts_a_put_in_chunks() {
+        use crate::aws::checksum::{Algorithm, Checksum};
+        use crate::aws::s3::PutObject;
+        use periwinkle_testkit::sigv4_judge::{Account, Received, Refused, judge};
+        let bucket = Bucket::new("abc", "eu-west-1", EndpointOptions::default()).unwrap();
+        let keys = Credentials::new("AKIDEXAMPLE", "secret");
+        let account = Account {
+            secret: "secret".into(),
+            token: None,
+        };
+        let data = vec![7; 70_000];
+        let put = PutObject {
+            checksum: Some(Checksum::of(Algorithm::Crc32, &data)),
+            ..PutObject::new(ObjectKey::new("a/ b").unwrap(), 70_000)
+        };
+        for form in [
+            ChunkedForm::Signed,
+            ChunkedForm::SignedWithTrailer(Algorithm::Crc32),
+            ChunkedForm::Unsigned(Algorithm::Crc32),
+        ] {
+            let (request, _) = put.request(&bucket).unwrap();
+            let request = request.with_chunks(form, 70_000);
+            let announced = (form, 70_000);
+            let at = UnixMillis(1_440_938_160_000);
+            let mut signers = Signers::new();
+            let (own, mut chunks) =
+                bucket.sign_chunked(&request, announced, &mut signers, &keys, at);
+            let mut body = Vec::new();
+            chunks.push(&data, &mut body).unwrap();
+            chunks.finish(&mut body).unwrap();
+            assert_eq!(
+                request.header("content-length"),
+                Some(body.len().to_string().as_str())
+            );
+            let headers = request.headers.iter().chain(&own);
+            let mut received = Received {
+                method: "PUT".into(),
+                uri: bucket.url(&request),
+                headers: headers
+                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                    .collect(),
+                body,
+            };
+            assert_eq!(judge(&received, &account), Ok(data.clone()), "{form:?}");
+            received.body.truncate(100);
+            assert!(
+                matches!(judge(&received, &account), Err(Refused::Framing(_))),
+                "{form:?}"
+            );
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn object(element: &Element, encoded: bool) -> Result<ListedObject, S3CallError>
 }
 
 /// A key as it is; in this encoding a plus sign is a space.
-fn decoded(key: &str, encoded: bool) -> Result<String, S3CallError> {
+pub(super) fn decoded(key: &str, encoded: bool) -> Result<String, S3CallError> {
     if !encoded {
         return Ok(key.to_owned());
     }

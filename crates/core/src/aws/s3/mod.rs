@@ -24,6 +24,7 @@ mod list;
 mod multipart;
 mod object;
 pub mod upload;
+mod uploads;
 
 pub use bucket::{Bucket, BucketError};
 pub use key::{KeyError, ObjectKey};
@@ -35,6 +36,8 @@ pub use multipart::{
 pub use object::{
     Condition, DeleteObject, GetObject, HeadObject, ObjectFields, PutObject, Written,
 };
+
+pub use uploads::{ListUploads, ListedUpload, UploadsPage};
 
 use super::ServiceError;
 use super::wire::HttpAnswer;

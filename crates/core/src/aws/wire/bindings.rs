@@ -278,7 +278,7 @@ const BINDINGS: &[Binding] = &[
         "lambda",
         "ListFunctions",
         "GET",
-        "/2015-03-31/functions/",
+        "/2015-03-31/functions",
         &[
             ("FunctionVersion", Query("FunctionVersion")),
             ("Marker", Query("Marker")),

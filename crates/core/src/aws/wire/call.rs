@@ -92,6 +92,13 @@ impl Call {
         })
     }
 
+    /// The same call with one more parameter, or another value for it.
+    #[must_use]
+    pub fn with_parameter(mut self, name: &str, value: impl Into<Value>) -> Call {
+        self.parameters.insert(name, value);
+        self
+    }
+
     /// The service.
     pub const fn service(&self) -> &'static Service {
         self.service
@@ -164,9 +171,7 @@ impl Call {
         if self.parameters.get(input) == Some(&token) {
             return None;
         }
-        let mut next = self.clone();
-        next.parameters.insert(input, token);
-        Some(next)
+        Some(self.clone().with_parameter(input, token))
     }
 }
 
@@ -179,6 +184,7 @@ const PAGE_TOKENS: &[(&str, &str)] = &[
     ("LastEvaluatedShardId", "ExclusiveStartShardId"),
     ("LastEvaluatedStreamArn", "ExclusiveStartStreamArn"),
     ("NextContinuationToken", "ContinuationToken"),
+    ("ContinuationToken", "ContinuationToken"),
     ("nextForwardToken", "nextToken"),
     ("nextMarker", "marker"),
     ("NextMarker", "Marker"),

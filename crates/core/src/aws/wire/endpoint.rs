@@ -1,7 +1,11 @@
 //! Where a service answers ("AWS service endpoints" in the AWS General Reference).
 
+use super::request::HttpRequest;
 use super::service::{Reach, Service};
+use crate::aws::Credentials;
+use crate::aws::sigv4::{OwnHeaders, Payload, Signers};
 use crate::fetch::Url;
+use crate::time::UnixMillis;
 
 /// What is asked of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +81,42 @@ impl Endpoint {
         Ok(Endpoint {
             url,
             region: signing_region,
+        })
+    }
+}
+
+impl Endpoint {
+    /// The path of a request here: behind that of an address of the owner.
+    pub fn path(&self, request: &HttpRequest) -> String {
+        format!("{}{}", self.url.path().trim_end_matches('/'), request.path)
+    }
+
+    /// The whole address of a request.
+    pub fn address(&self, request: &HttpRequest) -> String {
+        let separator = if request.query.is_empty() { "" } else { "?" };
+        format!(
+            "{}://{}{}{separator}{}",
+            self.url.scheme().name(),
+            self.url.authority(),
+            self.path(request),
+            request.query
+        )
+    }
+
+    /// Signs a request whose body it holds: gives the headers to add.
+    pub fn sign(
+        &self,
+        service: &Service,
+        request: &HttpRequest,
+        signers: &mut Signers,
+        credentials: &Credentials,
+        at: UnixMillis,
+    ) -> OwnHeaders {
+        let (host, path) = (self.url.authority(), self.path(request));
+        let payload = Payload::Bytes(&request.body);
+        let signer = signers.signer(&self.region, service.signing_name);
+        request.signed(&host, &path, payload, |request| {
+            signer.sign(request, credentials, at)
         })
     }
 }
@@ -280,6 +320,52 @@ mod tests {
             of("iot-data", "eu-west-1", plain),
             Err(EndpointError::Account("iot-data"))
         );
+    }
+
+    #[test]
+    fn the_other_side_accepts_what_is_signed_here() {
+        use periwinkle_testkit::sigv4_judge::{Account, Received, Refused, judge};
+        let custom = Url::parse("http://127.0.0.1:4566/prefix/").unwrap();
+        let keys = Credentials::new("AKIDEXAMPLE", "secret").with_token("t");
+        let account = Account {
+            secret: "secret".into(),
+            token: Some("t".into()),
+        };
+        let mut signers = Signers::new();
+        for name in ["dynamodb", "sts", "iot-data", "s3"] {
+            let service = Service::find(name).unwrap();
+            let options = EndpointOptions {
+                custom: Some(&custom),
+                ..EndpointOptions::default()
+            };
+            let endpoint = Endpoint::of(service, "eu-west-1", options).unwrap();
+            let mut request = HttpRequest::new("POST", "/a%2Fb")
+                .with_parameter("x y", "1/2")
+                .with_header("content-type", "text/plain");
+            request.body = b"body".to_vec();
+            let at = UnixMillis(1_440_938_160_000);
+            let own = endpoint.sign(service, &request, &mut signers, &keys, at);
+            let headers = request.headers.iter().chain(&own);
+            let mut received = Received {
+                method: "POST".into(),
+                uri: endpoint.address(&request),
+                headers: headers
+                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                    .collect(),
+                body: request.body.clone(),
+            };
+            assert_eq!(
+                received.uri,
+                "http://127.0.0.1:4566/prefix/a%2Fb?x%20y=1%2F2"
+            );
+            assert_eq!(judge(&received, &account), Ok(b"body".to_vec()), "{name}");
+            received.body = b"bodY".to_vec();
+            let refused = match name {
+                "s3" => Refused::BodyHash,
+                _ => Refused::Signature,
+            };
+            assert_eq!(judge(&received, &account), Err(refused), "{name}");
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Requests and answers, without a connection.
 
+use crate::aws::checksum::Algorithm;
+use crate::aws::sigv4::{ChunkedForm, Payload, Request};
+
 /// A request, relative to an endpoint and without its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRequest {
@@ -44,11 +47,45 @@ impl HttpRequest {
         self
     }
 
+    /// For a body of `length` bytes in chunks of this form: with the fields that announce it, and
+    /// without those that do not hold for it.
+    #[must_use]
+    pub fn with_chunks(mut self, form: ChunkedForm, length: u64) -> HttpRequest {
+        let behind = form.checksum().map(Algorithm::header);
+        self.headers
+            .retain(|(name, _)| *name != "content-length" && Some(*name) != behind);
+        self.headers.extend(form.headers(length));
+        self
+    }
+
     /// The value of a field.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let found = headers.find(|(given, _)| given.eq_ignore_ascii_case(name))?;
         Some(&found.1)
+    }
+
+    /// Gives the request to `sign` as a signer wants it, on its way to a host and a path there.
+    pub(in crate::aws) fn signed<T>(
+        &self,
+        host: &str,
+        path: &str,
+        payload: Payload<'_>,
+        sign: impl FnOnce(&Request<'_>) -> T,
+    ) -> T {
+        let headers: Vec<(&str, &str)> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        sign(&Request {
+            method: self.method,
+            host,
+            path,
+            query: &self.query,
+            headers: &headers,
+            payload,
+        })
     }
 }
 

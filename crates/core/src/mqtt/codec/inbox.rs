@@ -6,6 +6,7 @@ use super::packet::flags_of;
 use super::reason::Reason;
 use super::wire::varint;
 use crate::limits::MQTT_READ_BYTES;
+use std::ops::Range;
 
 /// One packet's bytes: the first one, and what follows the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,7 @@ pub struct Inbox {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    last_body: Range<usize>,
     packet_bytes_max: usize,
 }
 
@@ -45,6 +47,7 @@ impl Inbox {
             buffer: Vec::new(),
             start: 0,
             end: 0,
+            last_body: 0..0,
             packet_bytes_max,
         }
     }
@@ -115,6 +118,7 @@ impl Inbox {
         }
         let first = self.buffer[self.start];
         self.start = body_end;
+        self.last_body = body_start..body_end;
         Ok(Some(Frame {
             first,
             head_bytes,
@@ -122,11 +126,17 @@ impl Inbox {
         }))
     }
 
+    /// The body of the frame that was taken last, until bytes are added.
+    pub(crate) fn last_body(&self) -> &[u8] {
+        &self.buffer[self.last_body.clone()]
+    }
+
     /// Gives memory back that a large packet needed.
     pub fn give_back(&mut self) {
         if self.is_empty() && self.buffer.len() > MQTT_READ_BYTES {
             self.start = 0;
             self.end = 0;
+            self.last_body = 0..0;
             self.buffer.truncate(MQTT_READ_BYTES);
             self.buffer.shrink_to_fit();
         }

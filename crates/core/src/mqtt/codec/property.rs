@@ -6,7 +6,7 @@
 use super::error::{Malformed, TooLong};
 use super::kind::PacketKind;
 use super::reason::Reason;
-use super::wire::{Reader, put_binary, put_four_bytes, put_two_bytes, put_varint, varint_bytes};
+use super::wire::{Reader, put_binary, put_four_bytes, put_two_bytes, put_varint};
 use crate::limits::{
     MQTT_PROPERTIES_BYTES_MAX, MQTT_REMAINING_BYTES_MAX, MQTT_USER_PROPERTIES_MAX,
 };

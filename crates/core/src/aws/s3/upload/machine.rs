@@ -580,3 +580,48 @@ impl Upload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::ServiceError;
+
+    #[test]
+    fn an_error_of_s3_means_something_for_the_upload() {
+        let retry = |throttled| Failure::Retry {
+            throttled,
+            after: None,
+        };
+        let cases = [
+            (404, "NoSuchUpload", Failure::NoSuchUpload),
+            (400, "InvalidPart", Failure::InvalidPart),
+            (412, "PreconditionFailed", Failure::Taken),
+            (503, "SlowDown", retry(true)),
+            (500, "InternalError", retry(false)),
+            (400, "BadDigest", retry(false)),
+            (400, "ExpiredToken", retry(false)),
+            (403, "RequestTimeTooSkewed", retry(false)),
+            (
+                403,
+                "AccessDenied",
+                Failure::Refused("AccessDenied: words".into()),
+            ),
+            (
+                404,
+                "NoSuchBucket",
+                Failure::Refused("NoSuchBucket: words".into()),
+            ),
+            (
+                400,
+                "EntityTooSmall",
+                Failure::Refused("EntityTooSmall: words".into()),
+            ),
+        ];
+        for (status, code, expected) in cases {
+            let body = format!("<Error><Code>{code}</Code><Message>words</Message></Error>");
+            let error = ServiceError::read_xml(status, None, body.as_bytes());
+            assert_eq!(Failure::of(&error.into()), expected, "{code}");
+        }
+        assert_eq!(Failure::of(&S3CallError::Missing("ETag")), retry(false));
+    }
+}

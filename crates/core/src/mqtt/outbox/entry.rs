@@ -1,0 +1,258 @@
+//! One message on its way out.
+
+use super::slab::{Links, Slot};
+use crate::mqtt::codec::{PacketId, Properties, QoS, checked_properties};
+use crate::time::Mono;
+use std::time::Duration;
+
+/// A message to be published.
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    /// Where to; checked when it is taken.
+    pub topic: &'a str,
+    /// What.
+    pub payload: &'a [u8],
+    /// How hard.
+    pub qos: QoS,
+    /// Whether the broker keeps it.
+    pub retain: bool,
+    /// Version 5 only; without topic alias and message expiry, which the session writes.
+    pub properties: Properties<'a>,
+    /// How long it is of use, from now on: while it waits here, and with version 5 at the broker.
+    pub expiry: Option<Duration>,
+    /// What goes first.
+    pub class: Class,
+    /// When it is written to flash.
+    pub mode: Mode,
+    /// What the one who waits for it is called; without a name, nothing is told.
+    pub tag: Option<u64>,
+}
+
+impl<'a> Publication<'a> {
+    /// A message with nothing special about it.
+    pub const fn new(topic: &'a str, payload: &'a [u8], qos: QoS) -> Publication<'a> {
+        Publication {
+            topic,
+            payload,
+            qos,
+            retain: false,
+            properties: Properties::EMPTY,
+            expiry: None,
+            class: Class::Normal,
+            mode: Mode::Spill,
+            tag: None,
+        }
+    }
+}
+
+/// What goes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Before everything else.
+    High,
+    /// As most messages.
+    #[default]
+    Normal,
+    /// When nothing else waits.
+    Low,
+}
+
+impl Class {
+    /// From the first to the last.
+    pub const ALL: [Class; 3] = [Class::High, Class::Normal, Class::Low];
+}
+
+/// When a message is written to flash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// When its acknowledgement is late, and at an orderly stop. QoS 0 never.
+    #[default]
+    Spill,
+    /// Before it is accepted.
+    Durable,
+}
+
+/// How far the exchange of a message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It waits for its turn.
+    Queued,
+    /// PUBLISH was sent under its packet id, or may have been.
+    Sent,
+    /// PUBREC came: from now on only PUBREL is sent.
+    Released,
+}
+
+/// How its copy on flash stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flash {
+    /// There is none.
+    None,
+    /// It is being written.
+    Writing,
+    /// It is there.
+    There,
+    /// It is there, and says of the exchange what is not true any more.
+    Stale,
+    /// It is there, and its packet id is being written.
+    Marking,
+    /// It is there with its packet id.
+    Marked,
+}
+
+/// The name of an entry, for as long as it is in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EntryId {
+    pub(crate) sequence: u64,
+    pub(crate) slot: Slot,
+}
+
+impl EntryId {
+    /// Its number: never given twice, and in the order in which messages were taken.
+    pub const fn sequence(self) -> u64 {
+        self.sequence
+    }
+}
+
+/// One message, with everything that is known about it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub(super) sequence: u64,
+    /// Topic, properties, payload.
+    bytes: Box<[u8]>,
+    properties_at: usize,
+    payload_at: usize,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) class: Class,
+    pub(crate) mode: Mode,
+    pub(crate) stage: Stage,
+    pub(crate) flash: Flash,
+    /// It has left before, in this session of the broker.
+    pub(crate) dup: bool,
+    /// Its PUBLISH takes a place of the window of this connection.
+    pub(crate) counted: bool,
+    /// In the backlog, while it is queued.
+    pub(super) backlog: bool,
+    pub(crate) packet_id: Option<PacketId>,
+    pub(crate) tag: Option<u64>,
+    pub(super) accepted: Mono,
+    pub(crate) expires: Option<Mono>,
+    pub(super) lane: Links,
+    pub(super) age: Links,
+}
+
+impl Entry {
+    pub(super) fn new(sequence: u64, publication: &Publication<'_>, now: Mono) -> Entry {
+        let properties = publication.properties.as_bytes();
+        let properties_at = publication.topic.len();
+        let payload_at = properties_at + properties.len();
+        let mut bytes = Vec::with_capacity(payload_at + publication.payload.len());
+        bytes.extend_from_slice(publication.topic.as_bytes());
+        bytes.extend_from_slice(properties);
+        bytes.extend_from_slice(publication.payload);
+        Entry {
+            sequence,
+            bytes: bytes.into_boxed_slice(),
+            properties_at,
+            payload_at,
+            qos: publication.qos,
+            retain: publication.retain,
+            class: publication.class,
+            mode: publication.mode,
+            stage: Stage::Queued,
+            flash: Flash::None,
+            dup: false,
+            counted: false,
+            backlog: false,
+            packet_id: None,
+            tag: publication.tag,
+            accepted: now,
+            expires: publication.expiry.map(|expiry| now + expiry),
+            lane: Links::NONE,
+            age: Links::NONE,
+        }
+    }
+
+    /// Its number: never given twice, and in the order in which messages were taken.
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Where to.
+    pub fn topic(&self) -> &str {
+        // It was a `&str` when it came.
+        std::str::from_utf8(self.topic_bytes()).unwrap_or_default()
+    }
+
+    pub(crate) fn topic_bytes(&self) -> &[u8] {
+        &self.bytes[..self.properties_at]
+    }
+
+    /// Its properties.
+    pub fn properties(&self) -> Properties<'_> {
+        checked_properties(self.properties_bytes())
+    }
+
+    pub(crate) fn properties_bytes(&self) -> &[u8] {
+        &self.bytes[self.properties_at..self.payload_at]
+    }
+
+    /// What.
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[self.payload_at..]
+    }
+
+    /// How hard.
+    pub const fn qos(&self) -> QoS {
+        self.qos
+    }
+
+    /// Whether the broker keeps it.
+    pub const fn retain(&self) -> bool {
+        self.retain
+    }
+
+    /// What goes first.
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// When it is written to flash.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// How far its exchange has come.
+    pub const fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The name of its exchange, if one has begun.
+    pub const fn packet_id(&self) -> Option<PacketId> {
+        self.packet_id
+    }
+
+    /// How long it is still of use; zero when that time is over.
+    pub fn expires_in(&self, now: Mono) -> Option<Duration> {
+        self.expires.map(|expires| expires.since(now))
+    }
+
+    /// Content in memory.
+    pub(super) fn content_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// An entry as it was found on flash at the start.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredEntry<'a> {
+    /// Its number.
+    pub sequence: u64,
+    /// The message; `expiry` is what is left of it.
+    pub publication: Publication<'a>,
+    /// How far its exchange had come.
+    pub stage: Stage,
+    /// Under which name.
+    pub packet_id: Option<PacketId>,
+}

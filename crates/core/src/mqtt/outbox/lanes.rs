@@ -1,0 +1,119 @@
+//! The lanes in which messages wait: live and backlog, for each class.
+
+use super::entry::{Class, Entry};
+use super::slab::{List, Slab, Slot, Through};
+use crate::limits::MQTT_BACKLOG_SHARE_MESSAGES;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug)]
+pub(super) struct Lanes {
+    live: [List; Class::ALL.len()],
+    backlog: [List; Class::ALL.len()],
+    /// How many messages of a topic are in the backlog. Two topics that share a hash only wait for
+    /// each other.
+    topics: BTreeMap<u64, u32>,
+    turn: u32,
+    /// Off only in a test that shows what it is for.
+    pub(super) behind_backlog: bool,
+}
+
+impl Lanes {
+    pub(super) const fn new() -> Lanes {
+        Lanes {
+            live: [List::new(Through::Lane); Class::ALL.len()],
+            backlog: [List::new(Through::Lane); Class::ALL.len()],
+            topics: BTreeMap::new(),
+            turn: 0,
+            behind_backlog: true,
+        }
+    }
+
+    /// A new message, at the end of its lane.
+    pub(super) fn push(&mut self, slab: &mut Slab, slot: Slot, connected: bool) {
+        let entry = slab.at(slot);
+        let waits_behind = self.behind_backlog && !self.topics.is_empty();
+        let backlog = !connected || (waits_behind && self.topics.contains_key(&topic_hash(entry)));
+        match backlog {
+            true => self.push_backlog(slab, slot),
+            false => self.live[entry.class as usize].push_back(slab, slot),
+        }
+    }
+
+    fn push_backlog(&mut self, slab: &mut Slab, slot: Slot) {
+        self.enter_backlog(slab, slot);
+        let class = slab.at(slot).class as usize;
+        self.backlog[class].push_back(slab, slot);
+    }
+
+    /// A message that was on its way and has to begin again: before all others.
+    pub(super) fn push_again(&mut self, slab: &mut Slab, slot: Slot) {
+        self.enter_backlog(slab, slot);
+        let class = slab.at(slot).class as usize;
+        self.backlog[class].push_front(slab, slot);
+    }
+
+    fn enter_backlog(&mut self, slab: &mut Slab, slot: Slot) {
+        let entry = slab.at_mut(slot);
+        entry.backlog = true;
+        *self.topics.entry(topic_hash(entry)).or_default() += 1;
+    }
+
+    /// The connection is gone: what was live is backlog, behind what was backlog before.
+    pub(super) fn end_live(&mut self, slab: &mut Slab) {
+        for class in 0..Class::ALL.len() {
+            while let Some(slot) = self.live[class].first() {
+                self.live[class].remove(slab, slot);
+                self.push_backlog(slab, slot);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, slab: &mut Slab, slot: Slot) {
+        let entry = slab.at_mut(slot);
+        let class = entry.class as usize;
+        if !entry.backlog {
+            return self.live[class].remove(slab, slot);
+        }
+        entry.backlog = false;
+        let hash = topic_hash(entry);
+        if let Some(count) = self.topics.get_mut(&hash) {
+            *count -= 1;
+            if *count == 0 {
+                self.topics.remove(&hash);
+            }
+        }
+        self.backlog[class].remove(slab, slot);
+    }
+
+    /// The first one of each lane, in the order in which the lanes have their turn now.
+    pub(super) fn heads(&self) -> impl Iterator<Item = Slot> {
+        let (one, two) = match self.turn % MQTT_BACKLOG_SHARE_MESSAGES {
+            0 => (&self.backlog, &self.live),
+            _ => (&self.live, &self.backlog),
+        };
+        one.iter().chain(two).filter_map(List::first)
+    }
+
+    /// A message was taken.
+    pub(super) const fn next_turn(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+    }
+
+    /// The oldest one that may make room for a message of this class.
+    pub(super) fn oldest_up_to(&self, slab: &Slab, class: Class) -> Option<Slot> {
+        (class as usize..Class::ALL.len()).rev().find_map(|class| {
+            let heads = [self.backlog[class].first(), self.live[class].first()];
+            heads
+                .into_iter()
+                .flatten()
+                .min_by_key(|slot| slab.at(*slot).sequence)
+        })
+    }
+}
+
+/// FNV-1a over class and topic: short, and topics are short.
+fn topic_hash(entry: &Entry) -> u64 {
+    let seed = 0xCBF2_9CE4_8422_2325 ^ entry.class as u64;
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
+    entry.topic_bytes().iter().fold(seed, step)
+}

@@ -1,0 +1,497 @@
+//! The outbox itself.
+
+use super::budget::{Budget, Counts, DropCause, Overflow, Refused};
+use super::entry::{Entry, EntryId, Flash, Mode, Publication, Stage, StoredEntry};
+use super::lanes::Lanes;
+use super::slab::{List, Slab, Slot, Through};
+use crate::limits::{MQTT_AGE_LOOK_INTERVAL, MQTT_OUTBOX_ROW_BYTES};
+use crate::mqtt::codec::{PacketId, QoS};
+use crate::time::Mono;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Everything that waits to be sent or is on its way.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    budget: Budget,
+    slab: Slab,
+    lanes: Lanes,
+    /// What was sent and is not complete, in the order in which it was sent.
+    flight: List,
+    /// All entries, in the order in which they were taken.
+    age: List,
+    /// The first entry in that order that may have to be written to flash.
+    unspilled: Option<Slot>,
+    /// Queued entries whose time of use ends.
+    expiring: BTreeSet<(Mono, Slot)>,
+    next_sequence: u64,
+    rows: usize,
+    bytes: usize,
+    in_flight: usize,
+    /// Durable messages with QoS 2 that have no packet id yet.
+    unmarked: usize,
+    connected: bool,
+    age_look: Option<Mono>,
+    counts: Counts,
+}
+
+impl Outbox {
+    /// An empty one.
+    pub const fn new(budget: Budget) -> Outbox {
+        Outbox {
+            budget,
+            slab: Slab::new(),
+            lanes: Lanes::new(),
+            flight: List::new(Through::Lane),
+            age: List::new(Through::Age),
+            unspilled: None,
+            expiring: BTreeSet::new(),
+            next_sequence: 1,
+            rows: 0,
+            bytes: 0,
+            in_flight: 0,
+            unmarked: 0,
+            connected: false,
+            age_look: None,
+            counts: Counts {
+                accepted: 0,
+                refused: 0,
+                completed: 0,
+                rejected: 0,
+                overflowed: [0; 3],
+                expired: 0,
+                too_old: 0,
+                unsendable: 0,
+                storage: 0,
+                spilled: 0,
+            },
+        }
+    }
+
+    /// Messages that wait or are on their way.
+    pub const fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// What they take in memory, as the budget counts it.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Messages that were sent and are not complete.
+    pub const fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// What has become of messages.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The entry of this name, while it is here.
+    pub fn entry(&self, id: EntryId) -> Option<&Entry> {
+        self.slab.get(id)
+    }
+
+    /// All entries, in the order in which they were taken.
+    pub fn iter(&self) -> impl Iterator<Item = (EntryId, &Entry)> {
+        let mut next = self.age.first();
+        std::iter::from_fn(move || {
+            let slot = next?;
+            let entry = self.slab.at(slot);
+            next = entry.age.after();
+            Some((self.id(slot), entry))
+        })
+    }
+
+    /// Takes an entry that was found on flash. They come in the order of their numbers, before
+    /// anything else, and are taken whatever the budget says.
+    pub fn restore(&mut self, stored: &StoredEntry<'_>, now: Mono) -> EntryId {
+        self.next_sequence = self.next_sequence.max(stored.sequence + 1);
+        let mut entry = Entry::new(stored.sequence, &stored.publication, now);
+        // An id was written before the message left, so it may have left.
+        let began = stored.packet_id.is_some();
+        entry.flash = match began {
+            true => Flash::Marked,
+            false => Flash::There,
+        };
+        entry.tag = None;
+        if began {
+            entry.stage = match stored.stage {
+                Stage::Released => Stage::Released,
+                Stage::Queued | Stage::Sent => Stage::Sent,
+            };
+            entry.packet_id = stored.packet_id;
+            entry.dup = true;
+        }
+        let slot = self.insert(entry);
+        match began {
+            true => self.enter_flight(slot),
+            false => self.enqueue(slot),
+        }
+        self.id(slot)
+    }
+
+    /// Takes a message, or says why there is no room. `dropped` is told what made room for it.
+    pub(crate) fn push(
+        &mut self,
+        publication: &Publication<'_>,
+        now: Mono,
+        mut dropped: impl FnMut(EntryId, Entry, DropCause),
+    ) -> Result<Slot, Refused> {
+        let entry = Entry::new(self.next_sequence, publication, now);
+        while let Err(refused) = self.fits(entry.content_bytes()) {
+            let oldest = match self.budget.overflow {
+                Overflow::Refuse => None,
+                Overflow::DropOldest => self.lanes.oldest_up_to(&self.slab, entry.class),
+            };
+            let Some(oldest) = oldest.filter(|_| self.fits_alone(entry.content_bytes())) else {
+                self.counts.refused += 1;
+                return Err(refused);
+            };
+            let id = self.id(oldest);
+            dropped(
+                id,
+                self.drop_queued(oldest, DropCause::Overflow),
+                DropCause::Overflow,
+            );
+        }
+        self.next_sequence += 1;
+        self.counts.accepted += 1;
+        let slot = self.insert(entry);
+        self.enqueue(slot);
+        if self.age_look.is_none() {
+            self.age_look = self.look_interval().map(|interval| now + interval);
+        }
+        Ok(slot)
+    }
+
+    fn fits(&self, content: usize) -> Result<(), Refused> {
+        let Budget {
+            rows_max,
+            bytes_max,
+            ..
+        } = self.budget;
+        if self.rows >= rows_max {
+            return Err(Refused::Rows { rows_max });
+        }
+        let bytes = content + MQTT_OUTBOX_ROW_BYTES;
+        match self.bytes + bytes <= bytes_max {
+            true => Ok(()),
+            false => Err(Refused::Bytes { bytes, bytes_max }),
+        }
+    }
+
+    const fn fits_alone(&self, content: usize) -> bool {
+        content + MQTT_OUTBOX_ROW_BYTES <= self.budget.bytes_max && self.budget.rows_max > 0
+    }
+
+    fn insert(&mut self, entry: Entry) -> Slot {
+        self.rows += 1;
+        self.bytes += entry.content_bytes() + MQTT_OUTBOX_ROW_BYTES;
+        self.unmarked += usize::from(wants_mark(&entry));
+        let slot = self.slab.insert(entry);
+        self.age.push_back(&mut self.slab, slot);
+        if self.unspilled.is_none() {
+            self.unspilled = Some(slot);
+        }
+        slot
+    }
+
+    fn enqueue(&mut self, slot: Slot) {
+        if let Some(expires) = self.slab.at(slot).expires {
+            self.expiring.insert((expires, slot));
+        }
+        self.lanes.push(&mut self.slab, slot, self.connected);
+    }
+
+    fn dequeue(&mut self, slot: Slot) {
+        if let Some(expires) = self.slab.at(slot).expires {
+            self.expiring.remove(&(expires, slot));
+        }
+        self.lanes.remove(&mut self.slab, slot);
+    }
+
+    fn enter_flight(&mut self, slot: Slot) {
+        self.flight.push_back(&mut self.slab, slot);
+        self.in_flight += 1;
+    }
+
+    fn leave_flight(&mut self, slot: Slot) {
+        self.flight.remove(&mut self.slab, slot);
+        self.in_flight -= 1;
+    }
+
+    pub(crate) fn id(&self, slot: Slot) -> EntryId {
+        EntryId {
+            sequence: self.slab.at(slot).sequence,
+            slot,
+        }
+    }
+
+    pub(crate) fn at(&self, slot: Slot) -> &Entry {
+        self.slab.at(slot)
+    }
+
+    pub(crate) fn at_mut(&mut self, slot: Slot) -> &mut Entry {
+        self.slab.at_mut(slot)
+    }
+
+    /// The slot of an entry that may be gone.
+    pub(crate) fn slot(&self, id: EntryId) -> Option<Slot> {
+        self.slab.get(id).map(|_| id.slot)
+    }
+
+    /// What may leave next. An entry that has to be on flash first holds up its lane.
+    pub(crate) fn next(&self, ready: impl Fn(&Entry) -> bool) -> Option<Slot> {
+        self.lanes.heads().find(|slot| ready(self.slab.at(*slot)))
+    }
+
+    /// The first entries of each lane, up to `count` of each.
+    pub(crate) fn ahead(&self, count: usize) -> Vec<Slot> {
+        let mut ahead = Vec::new();
+        for head in self.lanes.heads() {
+            let mut next = Some(head);
+            for _ in 0..count {
+                let Some(slot) = next else { break };
+                ahead.push(slot);
+                next = self.slab.at(slot).lane.after();
+            }
+        }
+        ahead
+    }
+
+    /// Durable messages with QoS 2 that have no packet id yet.
+    pub(crate) const fn unmarked(&self) -> usize {
+        self.unmarked
+    }
+
+    /// It has a packet id, which is being written to flash.
+    pub(crate) fn mark(&mut self, slot: Slot, id: PacketId) {
+        self.name(slot, id);
+        self.slab.at_mut(slot).flash = Flash::Marking;
+    }
+
+    /// It has a packet id.
+    pub(crate) fn name(&mut self, slot: Slot, id: PacketId) {
+        let entry = self.slab.at_mut(slot);
+        self.unmarked -= usize::from(wants_mark(entry));
+        entry.packet_id = Some(id);
+    }
+
+    /// It has no packet id after all, and begins anew.
+    pub(crate) fn unname(&mut self, slot: Slot) {
+        let entry = self.slab.at_mut(slot);
+        entry.packet_id = None;
+        entry.flash = Flash::There;
+        self.unmarked += usize::from(wants_mark(entry));
+        self.put_back(slot);
+    }
+
+    /// It is being sent.
+    pub(crate) fn depart(&mut self, slot: Slot) {
+        self.dequeue(slot);
+        self.lanes.next_turn();
+        self.enter_flight(slot);
+        self.slab.at_mut(slot).stage = Stage::Sent;
+    }
+
+    /// The first entry on its way, and the one behind another.
+    pub(crate) const fn first_in_flight(&self) -> Option<Slot> {
+        self.flight.first()
+    }
+
+    /// The last entry on its way, and the one before another.
+    pub(crate) const fn last_in_flight(&self) -> Option<Slot> {
+        self.flight.last()
+    }
+
+    pub(crate) fn before_in_flight(&self, slot: Slot) -> Option<Slot> {
+        self.slab.at(slot).lane.before()
+    }
+
+    /// It has not left after all: it is queued again, before all others.
+    pub(crate) fn put_back(&mut self, slot: Slot) {
+        self.leave_flight(slot);
+        let entry = self.slab.at_mut(slot);
+        entry.stage = Stage::Queued;
+        entry.dup = false;
+        entry.counted = false;
+        if let Some(expires) = entry.expires {
+            self.expiring.insert((expires, slot));
+        }
+        self.lanes.push_again(&mut self.slab, slot);
+    }
+
+    pub(crate) fn next_in_flight(&self, slot: Slot) -> Option<Slot> {
+        self.slab.at(slot).lane.after()
+    }
+
+    /// The exchange is over.
+    pub(crate) fn complete(&mut self, slot: Slot, accepted: bool) -> Entry {
+        match accepted {
+            true => self.counts.completed += 1,
+            false => self.counts.rejected += 1,
+        }
+        self.leave_flight(slot);
+        self.take(slot)
+    }
+
+    /// It cannot be sent again as it is, though it is on its way.
+    pub(crate) fn drop_in_flight(&mut self, slot: Slot, cause: DropCause) -> Entry {
+        self.leave_flight(slot);
+        self.take_dropped(slot, cause)
+    }
+
+    pub(crate) fn drop_queued(&mut self, slot: Slot, cause: DropCause) -> Entry {
+        self.dequeue(slot);
+        self.take_dropped(slot, cause)
+    }
+
+    fn take_dropped(&mut self, slot: Slot, cause: DropCause) -> Entry {
+        let entry = self.take(slot);
+        self.counts.note_drop(cause, entry.class);
+        entry
+    }
+
+    fn take(&mut self, slot: Slot) -> Entry {
+        if self.unspilled == Some(slot) {
+            self.unspilled = self.slab.at(slot).age.after();
+        }
+        self.age.remove(&mut self.slab, slot);
+        let entry = self.slab.remove(slot);
+        self.rows -= 1;
+        self.unmarked -= usize::from(wants_mark(&entry));
+        self.bytes -= entry.content_bytes() + MQTT_OUTBOX_ROW_BYTES;
+        if self.rows == 0 {
+            self.age_look = None;
+        }
+        entry
+    }
+
+    /// There is a connection: what comes from now on is live.
+    pub(crate) const fn connect(&mut self) {
+        self.connected = true;
+    }
+
+    /// The connection is gone.
+    pub(crate) fn disconnect(&mut self) {
+        self.connected = false;
+        self.lanes.end_live(&mut self.slab);
+        if self.rows == 0 {
+            self.slab.give_back();
+        }
+    }
+
+    /// The broker knows nothing of what was on its way: it begins again, in its order, before all
+    /// others. `prepare` sees each entry before that.
+    pub(crate) fn begin_again(&mut self, mut prepare: impl FnMut(EntryId, &mut Entry)) {
+        while let Some(slot) = self.flight.last() {
+            let id = self.id(slot);
+            let entry = self.slab.at_mut(slot);
+            let wanted = wants_mark(entry);
+            prepare(id, entry);
+            self.unmarked += usize::from(wants_mark(entry));
+            self.unmarked -= usize::from(wanted);
+            self.put_back(slot);
+        }
+    }
+
+    /// The next entry whose time of use is over.
+    pub(crate) fn next_expired(&self, now: Mono) -> Option<Slot> {
+        let (expires, slot) = *self.expiring.first()?;
+        (expires <= now).then_some(slot)
+    }
+
+    /// Entries that wait for too long, to be dropped; called when [`deadline`](Outbox::deadline)
+    /// has come.
+    pub(crate) fn too_old(&mut self, now: Mono) -> Vec<Slot> {
+        let Some(age_max) = self.budget.age_max else {
+            return Vec::new();
+        };
+        if self.age_look.is_none_or(|look| look > now) {
+            return Vec::new();
+        }
+        self.age_look = self.look_interval().map(|interval| now + interval);
+        let mut old = Vec::new();
+        let mut next = self.age.first();
+        while let Some(slot) = next {
+            let entry = self.slab.at(slot);
+            if entry.accepted + age_max > now {
+                break;
+            }
+            if entry.stage == Stage::Queued {
+                old.push(slot);
+            }
+            next = entry.age.after();
+        }
+        old
+    }
+
+    fn look_interval(&self) -> Option<Duration> {
+        let age_max = self.budget.age_max?;
+        Some((age_max / 16).clamp(Duration::from_millis(100), MQTT_AGE_LOOK_INTERVAL))
+    }
+
+    /// When something has to be dropped for its age or expiry.
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        let expiry = self.expiring.first().map(|(expires, _)| *expires);
+        [expiry, self.age_look].into_iter().flatten().min()
+    }
+
+    /// When the first message that is not on flash has waited for `delay`.
+    pub(crate) fn spill_at(&mut self, delay: Duration) -> Option<Mono> {
+        let slot = self.first_unspilled()?;
+        Some(self.slab.at(slot).accepted + delay)
+    }
+
+    /// The next message that has to be written to flash because it was taken at `before` or
+    /// earlier.
+    pub(crate) fn next_spill(&mut self, before: Mono) -> Option<Slot> {
+        let slot = self.first_unspilled()?;
+        let entry = self.slab.at_mut(slot);
+        if entry.accepted > before {
+            return None;
+        }
+        entry.flash = Flash::Writing;
+        self.counts.spilled += 1;
+        Some(slot)
+    }
+
+    fn first_unspilled(&mut self) -> Option<Slot> {
+        while let Some(slot) = self.unspilled {
+            let entry = self.slab.at(slot);
+            if entry.flash == Flash::None && spills(entry) {
+                return Some(slot);
+            }
+            self.unspilled = entry.age.after();
+        }
+        None
+    }
+
+    /// A write failed: it will be tried again with those that come later.
+    pub(crate) fn unspill(&mut self, slot: Slot) {
+        self.slab.at_mut(slot).flash = Flash::None;
+        self.unspilled = self.age.first();
+    }
+
+    /// For a test that shows what the order is for.
+    pub(crate) const fn set_behind_backlog(&mut self, is_on: bool) {
+        self.lanes.behind_backlog = is_on;
+    }
+}
+
+/// A durable message with QoS 2 leaves under an id that flash knows.
+fn wants_mark(entry: &Entry) -> bool {
+    entry.mode == Mode::Durable && entry.qos == QoS::ExactlyOnce && entry.packet_id.is_none()
+}
+
+/// QoS 0 promises nothing that flash could keep.
+fn spills(entry: &Entry) -> bool {
+    entry.mode == Mode::Spill && entry.qos != QoS::AtMostOnce
+}

@@ -1,0 +1,88 @@
+//! Acknowledgements of what we sent.
+
+use super::Session;
+use super::ids::Owner;
+use super::output::{Outcome, Persist};
+use super::persist::Then;
+use crate::mqtt::codec::{Ack, Packet, PacketId, QoS, Reason, Version};
+use crate::mqtt::outbox::{Flash, Mode, Slot, Stage};
+
+impl Session {
+    pub(super) fn puback(&mut self, ack: Ack<'_>) {
+        // One that nobody waits for is late, and says nothing.
+        let Some(slot) = self.published(ack.id, QoS::AtLeastOnce) else {
+            return;
+        };
+        if self.outbox.at(slot).stage == Stage::Sent {
+            self.complete(slot, outcome(ack.reason));
+        }
+    }
+
+    pub(super) fn pubrec(&mut self, ack: Ack<'_>) {
+        let Some(slot) = self.published(ack.id, QoS::ExactlyOnce) else {
+            if !ack.reason.is_error() {
+                self.release_unknown(ack.id);
+            }
+            return;
+        };
+        if ack.reason.is_error() {
+            return self.complete(slot, Outcome::Rejected(ack.reason));
+        }
+        self.alive.note_progress(self.now);
+        let durable = self.config.rules.durable_release;
+        let entry = self.outbox.at_mut(slot);
+        match entry.stage {
+            Stage::Queued => {}
+            Stage::Released if self.releases.is_empty() => self.release(slot),
+            // It is on its way already, or waits for flash.
+            Stage::Released => {}
+            Stage::Sent => {
+                entry.stage = Stage::Released;
+                if durable && entry.mode == Mode::Durable && entry.flash == Flash::Marked {
+                    entry.flash = Flash::Marking;
+                    let id = self.outbox.id(slot);
+                    self.persist(Persist::Entry(id), Some(Then::Release(id)));
+                }
+                self.release(slot);
+            }
+        }
+    }
+
+    pub(super) fn pubcomp(&mut self, ack: Ack<'_>) {
+        if self.ids.released(ack.id) {
+            self.alive.note_progress(self.now);
+            return;
+        }
+        let Some(slot) = self.published(ack.id, QoS::ExactlyOnce) else {
+            return;
+        };
+        let entry = self.outbox.at(slot);
+        if entry.stage == Stage::Released && entry.flash != Flash::Marking {
+            self.complete(slot, Outcome::Done(Reason::Success));
+        }
+    }
+
+    /// The message under this id, if it is one with this quality of service that was sent.
+    fn published(&self, id: PacketId, qos: QoS) -> Option<Slot> {
+        match self.ids.owner(id) {
+            Some(Owner::Publish(slot)) if self.outbox.at(slot).qos == qos => Some(slot),
+            _ => None,
+        }
+    }
+
+    /// The broker holds an id that we know nothing of: let it go.
+    fn release_unknown(&mut self, id: PacketId) {
+        let reason = match self.config.version {
+            Version::V311 => Reason::Success,
+            Version::V5 => Reason::PacketIdentifierNotFound,
+        };
+        self.write(&Packet::Pubrel(Ack::because(id, reason)));
+    }
+}
+
+const fn outcome(reason: Reason) -> Outcome {
+    match reason.is_error() {
+        true => Outcome::Rejected(reason),
+        false => Outcome::Done(reason),
+    }
+}

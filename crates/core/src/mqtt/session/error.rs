@@ -1,0 +1,56 @@
+//! Why a command is refused at once.
+
+use crate::mqtt::outbox::Refused;
+use crate::mqtt::policy::ProfileError;
+use crate::mqtt::topic::TopicError;
+
+/// Why a message was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// It cannot be published to this topic.
+    #[error("the topic cannot be published to: {0}")]
+    Topic(#[from] TopicError),
+    /// This kind of broker would not take it.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The broker of this connection would not take it.
+    #[error("the broker does not take the message: {0}")]
+    Limits(crate::mqtt::outbox::DropCause),
+    /// There is no room for it.
+    #[error(transparent)]
+    Full(#[from] Refused),
+    /// The session is being stopped.
+    #[error("the session is being stopped")]
+    Stopping,
+    /// QoS 0 promises nothing that flash could keep.
+    #[error("a durable message needs QoS 1 or 2")]
+    DurableWithoutQos,
+    /// Properties that the session writes itself.
+    #[error("topic alias, message expiry and subscription identifier are not the caller's to set")]
+    Properties,
+}
+
+/// Why a subscription was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// It is no filter.
+    #[error("this is no topic filter: {0}")]
+    Filter(#[from] TopicError),
+    /// This kind of broker would not take it.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The broker offers no filters with wildcards.
+    #[error("the broker offers no wildcards in topic filters")]
+    Wildcards,
+    /// The broker offers no shared subscriptions.
+    #[error("the broker offers no shared subscriptions")]
+    Shared,
+    /// There are as many as there may be.
+    #[error("there are {subscriptions_max} subscriptions, and no more are possible")]
+    TooMany {
+        /// The bound.
+        subscriptions_max: usize,
+    },
+}

@@ -1,0 +1,296 @@
+//! The session of a client: it outlives connections, and knows at any time what is still owed.
+//!
+//! The contract: the shell calls one `handle_*` or plain verb for each event with the time, then
+//! [`poll_output`](Session::poll_output) until it is empty, writes what
+//! [`pending`](Session::pending) shows and says how much of it went with
+//! [`handle_written`](Session::handle_written), and waits for the next event or for
+//! [`poll_timeout`](Session::poll_timeout).
+//!
+//! One connection: [`handle_connected`](Session::handle_connected) when the transport stands, then
+//! bytes both ways, then [`handle_disconnected`](Session::handle_disconnected), whoever ended it.
+//! After [`Output::Close`] the shell closes the transport and calls it too.
+//!
+//! *What is promised.* A message that was taken is in the [outbox](super::outbox) until the broker
+//! has answered for it. QoS 1 arrives at least once. QoS 2 arrives exactly once across lost
+//! connections and orderly stops, and across a kill or a power cut for messages that are `Durable`;
+//! when the broker itself forgets the session, what was on its way is sent anew, and may arrive
+//! twice. A message received with QoS 2 is told once as long as the broker keeps the session.
+
+mod acks;
+mod alive;
+mod config;
+mod connect;
+mod error;
+mod ids;
+mod outgoing;
+mod output;
+mod persist;
+mod receive;
+mod received;
+mod send;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Rules, WillMessage};
+pub use error::{PublishError, SubscribeError};
+pub use output::{
+    AckToken, CloseReason, Connected, Ending, Limits, Message, Outcome, Output, Persist,
+    SubscriptionId, Ticket, Wake,
+};
+pub use receive::Kept;
+
+use super::codec::{Disconnect, Inbox, Packet, PacketId, QoS, Reason, Version};
+use super::outbox::{EntryId, Flash, Mode, Outbox, Publication, Slot, Stage, StoredEntry};
+use crate::limits::MQTT_WRITE_BYTES_MAX;
+use crate::time::Mono;
+use alive::Alive;
+use ids::{Owner, PacketIds};
+use outgoing::Outgoing;
+use persist::Flushing;
+use receive::Taken;
+use received::Received;
+use std::collections::VecDeque;
+use subscribe::Subscriptions;
+
+/// One client and one broker.
+#[derive(Debug)]
+pub struct Session {
+    config: Config,
+    link: Link,
+    inbox: Inbox,
+    outgoing: Outgoing,
+    outbox: Outbox,
+    ids: PacketIds,
+    limits: Limits,
+    /// Messages with QoS 1 and 2 that may still be sent before one is acknowledged.
+    quota: u16,
+    /// The next message that was sent on an earlier connection and has to be sent again.
+    resend: Option<Slot>,
+    /// Topics by the alias that we gave them.
+    aliases_out: Vec<Option<Box<[u8]>>>,
+    /// Topics by the alias that the broker gave them.
+    aliases_in: Vec<Option<Box<str>>>,
+    /// Messages of which somebody wants to know when the socket has them, with the position of
+    /// their last byte.
+    leaving: VecDeque<(u64, EntryId)>,
+    /// Messages whose PUBREL waits for flash, and those behind them.
+    releases: VecDeque<EntryId>,
+    subscriptions: Subscriptions,
+    received: Received,
+    alive: Alive,
+    flushing: Flushing,
+    outputs: VecDeque<Output<'static>>,
+    /// The client id, which the broker may have given.
+    client_id: String,
+    ended_badly: bool,
+    /// A CONNECT was sent and its answer has not come: the broker may have begun a new session
+    /// without our knowing.
+    unanswered: bool,
+    /// Properties that the session adds to a message, kept to save the allocation.
+    scratch: Vec<u8>,
+    now: Mono,
+}
+
+/// How the connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Down,
+    /// CONNECT was sent at this time.
+    Connecting(Mono),
+    Up,
+    /// It has to be closed.
+    Closing,
+    /// The session ends.
+    Stopping,
+}
+
+impl Session {
+    /// A session with nothing but what waits in `outbox`.
+    ///
+    /// `ending` says how its earlier life ended, as [`Persist::Stopped`] put it: after one that did
+    /// not end with [`stop`](Session::stop) the broker may know packet ids that we do not.
+    pub fn new(config: Config, mut outbox: Outbox, ending: Ending) -> Session {
+        outbox.set_behind_backlog(config.rules.behind_backlog);
+        let doubtful = ending != Ending::Orderly && config.rules.release_doubtful;
+        Session {
+            link: Link::Down,
+            inbox: Inbox::new(config.packet_bytes_max),
+            outgoing: Outgoing::default(),
+            ids: PacketIds::new(doubtful),
+            limits: Limits::of_protocol(),
+            quota: 0,
+            resend: None,
+            aliases_out: Vec::new(),
+            aliases_in: Vec::new(),
+            leaving: VecDeque::new(),
+            releases: VecDeque::new(),
+            subscriptions: Subscriptions::default(),
+            received: Received::default(),
+            alive: Alive::default(),
+            flushing: Flushing::default(),
+            outputs: VecDeque::new(),
+            client_id: config.client_id.clone(),
+            ended_badly: ending == Ending::Badly,
+            unanswered: false,
+            scratch: Vec::new(),
+            now: Mono::ZERO,
+            outbox,
+            config,
+        }
+    }
+
+    /// Takes a message that was found on flash, before anything else happens.
+    ///
+    /// After a life that ended badly, only of durable messages with QoS 2 is it known how far their
+    /// exchange came; that of the others begins anew.
+    pub fn restore(&mut self, stored: &StoredEntry<'_>, now: Mono) {
+        let mut stored = *stored;
+        let Publication { mode, qos, .. } = stored.publication;
+        let marked = mode == Mode::Durable && qos == QoS::ExactlyOnce;
+        let begins_anew = self.ended_badly && !marked && stored.packet_id.is_some();
+        if begins_anew {
+            stored.stage = Stage::Queued;
+            stored.packet_id = None;
+        }
+        let EntryId { slot, .. } = self.outbox.restore(&stored, now);
+        if begins_anew {
+            self.outbox.at_mut(slot).flash = Flash::Stale;
+        }
+        if let Some(packet_id) = stored.packet_id
+            && !self.ids.claim(packet_id, Owner::Publish(slot))
+        {
+            // Two under one id: flash was changed by other hands.
+            self.outbox.unname(slot);
+        }
+        self.note_exactly_once(qos);
+    }
+
+    /// Takes the ids of messages received with QoS 2, as they were kept on flash.
+    ///
+    /// `durable` are those that came with messages of durable subscriptions, which hold after any
+    /// end; the others were written by [`stop`](Session::stop), and hold for one start only.
+    pub fn restore_received(&mut self, ids: &[PacketId], durable: Kept) {
+        for id in ids {
+            self.received.restore(*id, durable == Kept::OnFlash);
+        }
+    }
+
+    /// What waits and what is on its way.
+    pub const fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// What the broker allows on this connection, or allowed on the last one.
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Whether the broker has accepted the connection.
+    pub const fn is_connected(&self) -> bool {
+        matches!(self.link, Link::Up)
+    }
+
+    /// The client id, which is the broker's if it gave one.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Bytes for the socket. Those of a connection that is to be closed are its farewell.
+    pub fn pending(&self) -> &[u8] {
+        self.outgoing.pending()
+    }
+
+    /// The socket has taken so many bytes of [`pending`](Session::pending).
+    pub fn handle_written(&mut self, bytes: usize, now: Mono) {
+        self.now = now;
+        self.outgoing.take(bytes);
+        self.alive.note_sent(now);
+        self.note_left();
+        self.pump();
+    }
+
+    /// Room to read into from the socket; never empty. Say how much came with
+    /// [`handle_read`](Session::handle_read).
+    pub fn read_space(&mut self) -> &mut [u8] {
+        self.inbox.space()
+    }
+
+    /// So many bytes were read into [`read_space`](Session::read_space).
+    pub fn handle_read(&mut self, bytes: usize, now: Mono) {
+        self.now = now;
+        self.alive.note_heard(now);
+        self.inbox.filled(bytes);
+    }
+
+    /// These bytes came from the socket.
+    pub fn handle_bytes(&mut self, bytes: &[u8], now: Mono) {
+        self.now = now;
+        self.alive.note_heard(now);
+        self.inbox.extend(bytes);
+    }
+
+    /// Whether more may be read from the socket now: not while the broker does not take what we
+    /// send, and not while what it sent before has to reach flash.
+    pub fn wants_read(&self) -> bool {
+        self.outgoing.len() < MQTT_WRITE_BYTES_MAX && !self.flushing.holds_reading()
+    }
+
+    /// What the shell has to do next. Packets are taken one by one from what was read, so that a
+    /// message can be borrowed from where it lies.
+    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            match self.take_packet() {
+                Taken::Message(place) => return Some(Output::Message(self.message(place))),
+                Taken::Other => {}
+                Taken::Nothing => {
+                    self.inbox.give_back();
+                    self.pump();
+                    return self.outputs.pop_front();
+                }
+            }
+        }
+    }
+
+    /// Ends the connection on purpose; the session stays.
+    pub fn disconnect(&mut self, now: Mono) {
+        self.now = now;
+        if self.link == Link::Up {
+            self.write(&Packet::Disconnect(Disconnect::because(Reason::Success)));
+        }
+        if self.link != Link::Down {
+            self.close(CloseReason::Asked);
+        }
+    }
+
+    /// The connection has to end, for this reason.
+    fn close(&mut self, reason: CloseReason) {
+        if matches!(self.link, Link::Closing | Link::Stopping) {
+            return;
+        }
+        let farewell = match &reason {
+            CloseReason::Malformed(malformed) => Some(malformed.reason),
+            CloseReason::Protocol { reason, .. } => Some(*reason),
+            _ => None,
+        };
+        if let Some(farewell) = farewell
+            && self.link == Link::Up
+            && self.config.version == Version::V5
+            && farewell.belongs_to(super::codec::PacketKind::Disconnect)
+        {
+            self.write(&Packet::Disconnect(Disconnect::because(farewell)));
+        }
+        self.link = Link::Closing;
+        self.outputs.push_back(Output::Close(reason));
+    }
+
+    /// Puts a packet behind those that wait for the socket.
+    fn write(&mut self, packet: &Packet<'_>) {
+        packet
+            .encode(self.config.version, self.outgoing.end())
+            .expect("what we write is short, or was measured when it was taken");
+    }
+}

@@ -1,0 +1,278 @@
+//! From what was read to packets, and what comes with them.
+
+use super::output::{AckToken, CloseReason, Message, Persist};
+use super::persist::Then;
+use super::received::Step;
+use super::{Link, Session};
+use crate::mqtt::codec::{
+    Ack, Malformed, Packet, PacketId, Properties, Property, Publish, QoS, Reason, Version,
+    checked_properties,
+};
+use crate::time::Mono;
+use std::ops::Range;
+
+/// Where a received message is kept by whom it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Nowhere, or in memory.
+    InMemory,
+    /// On flash, together with its packet id. When the broker has released the id,
+    /// [`Persist::Forget`] says so.
+    OnFlash,
+}
+
+/// What a turn of reading brought.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Message(Place),
+    Other,
+    Nothing,
+}
+
+/// Where a message lies in the frame that was taken last.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    topic: Topic,
+    properties: Range<usize>,
+    payload: Range<usize>,
+    qos: QoS,
+    retain: bool,
+    dup: bool,
+    token: Option<AckToken>,
+}
+
+#[derive(Clone, Debug)]
+enum Topic {
+    InFrame(Range<usize>),
+    Alias(usize),
+}
+
+impl Session {
+    /// Takes one packet from what was read.
+    pub(super) fn take_packet(&mut self) -> Taken {
+        let reads = match self.link {
+            Link::Up => self.wants_read(),
+            Link::Connecting(_) => true,
+            _ => false,
+        };
+        if !reads {
+            return Taken::Nothing;
+        }
+        // While the packet borrows from the inbox, the rest of the session is not to be had.
+        let mut inbox = std::mem::replace(&mut self.inbox, crate::mqtt::codec::Inbox::new(0));
+        let taken = match inbox.take() {
+            Ok(None) => Taken::Nothing,
+            Ok(Some(frame)) => match Packet::decode(self.config.version, frame) {
+                Ok(packet) => self.handle_packet(packet, frame.body),
+                Err(malformed) => self.refuse_packet(malformed),
+            },
+            Err(malformed) => self.refuse_packet(malformed),
+        };
+        self.inbox = inbox;
+        taken
+    }
+
+    fn refuse_packet(&mut self, malformed: Malformed) -> Taken {
+        self.close(CloseReason::Malformed(malformed));
+        Taken::Other
+    }
+
+    fn handle_packet(&mut self, packet: Packet<'_>, body: &[u8]) -> Taken {
+        if let Link::Connecting(_) = self.link {
+            match packet {
+                Packet::Connack(connack) => self.connack(connack),
+                Packet::Auth(auth) => self.auth(auth),
+                _ => self.breach("it sent something else before CONNACK"),
+            }
+            return Taken::Other;
+        }
+        match packet {
+            Packet::Publish(publish) => return self.published_to_us(&publish, body),
+            Packet::Puback(ack) => self.puback(ack),
+            Packet::Pubrec(ack) => self.pubrec(ack),
+            Packet::Pubrel(ack) => self.pubrel(ack.id),
+            Packet::Pubcomp(ack) => self.pubcomp(ack),
+            Packet::Suback(suback) => self.suback(&suback),
+            Packet::Unsuback(unsuback) => self.unsuback(&unsuback),
+            Packet::Pingresp => self.alive.note_pong(),
+            Packet::Disconnect(disconnect) if self.config.version == Version::V5 => {
+                self.disconnected_by_broker(disconnect);
+            }
+            Packet::Auth(auth) => self.auth(auth),
+            Packet::Connack(_) => self.breach("it sent a second CONNACK"),
+            _ => self.breach("it sent a packet that only clients send"),
+        }
+        Taken::Other
+    }
+
+    /// The broker did what it must not.
+    fn breach(&mut self, what: &'static str) {
+        self.close(CloseReason::Protocol {
+            reason: Reason::ProtocolError,
+            what,
+        });
+    }
+
+    fn published_to_us(&mut self, publish: &Publish<'_>, body: &[u8]) -> Taken {
+        let Some(topic) = self.resolve(publish) else {
+            return Taken::Other;
+        };
+        let token = match publish.id {
+            None => None,
+            Some(id) => match self.admit(id, publish) {
+                Some(token) => Some(token),
+                None => return Taken::Other,
+            },
+        };
+        let payload = body.len() - publish.payload.len()..body.len();
+        let properties_bytes = publish.properties.as_bytes().len();
+        Taken::Message(Place {
+            topic,
+            properties: payload.start - properties_bytes..payload.start,
+            payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup,
+            token,
+        })
+    }
+
+    /// The topic of a message, or that of its alias.
+    fn resolve(&mut self, publish: &Publish<'_>) -> Option<Topic> {
+        let in_frame = Topic::InFrame(2..2 + publish.topic.len());
+        let alias = publish.properties.find(|property| match property {
+            Property::TopicAlias(alias) => Some(usize::from(alias)),
+            _ => None,
+        });
+        let Some(alias) = alias else {
+            return Some(in_frame);
+        };
+        let Some(place) = self.aliases_in.get_mut(alias - 1) else {
+            self.close(CloseReason::Protocol {
+                reason: Reason::TopicAliasInvalid,
+                what: "it uses a topic alias above our maximum",
+            });
+            return None;
+        };
+        if !publish.topic.is_empty() {
+            *place = Some(publish.topic.into());
+            return Some(in_frame);
+        }
+        if place.is_none() {
+            self.breach("it uses a topic alias that it has not given to a topic");
+            return None;
+        }
+        Some(Topic::Alias(alias - 1))
+    }
+
+    /// Whether a message with QoS 1 or 2 is to be told, and what acknowledges it.
+    ///
+    /// With QoS 2, an id that is in use names a message that was told. One that is not marked as
+    /// sent again cannot be that message: then the broker has begun anew without our knowing.
+    fn admit(&mut self, id: PacketId, publish: &Publish<'_>) -> Option<AckToken> {
+        let qos = publish.qos;
+        let step = match qos {
+            QoS::ExactlyOnce if publish.dup => self.received.step(id),
+            _ => Step::None,
+        };
+        if step == Step::None || !self.config.rules.dedup {
+            self.received.open += 1;
+            let open_max = match self.config.version {
+                Version::V311 => u16::MAX,
+                Version::V5 => self.config.receive_max.max(1),
+            };
+            if self.received.open > usize::from(open_max) {
+                self.close(CloseReason::Protocol {
+                    reason: Reason::ReceiveMaximumExceeded,
+                    what: "it sent more messages at once than it may",
+                });
+                return None;
+            }
+            if qos == QoS::ExactlyOnce {
+                self.received.set_step(id, Step::Told);
+            }
+            return Some(self.received.push(id, qos, false));
+        }
+        // It was told before. Its acknowledgement is sent again, or still to come.
+        self.received.push(id, qos, step != Step::Told);
+        self.send_acks();
+        None
+    }
+
+    /// The message that [`take_packet`](Session::take_packet) found.
+    pub(super) fn message(&self, place: Place) -> Message<'_> {
+        let body = self.inbox.last_body();
+        let topic = match place.topic {
+            // Both were checked when they came.
+            Topic::InFrame(range) => std::str::from_utf8(&body[range]).unwrap_or_default(),
+            Topic::Alias(alias) => self.aliases_in[alias].as_deref().unwrap_or_default(),
+        };
+        Message {
+            topic,
+            payload: &body[place.payload],
+            qos: place.qos,
+            retain: place.retain,
+            dup: place.dup,
+            properties: match self.config.version {
+                Version::V311 => Properties::EMPTY,
+                Version::V5 => checked_properties(&body[place.properties]),
+            },
+            token: place.token,
+        }
+    }
+
+    /// The message has been dealt with: the broker need not keep it. Acknowledgements leave in the
+    /// order in which the messages came.
+    pub fn acknowledge(&mut self, token: AckToken, kept: Kept, now: Mono) {
+        self.now = now;
+        self.received.acknowledge(token, kept == Kept::OnFlash);
+        if self.link == Link::Up {
+            self.send_acks();
+        }
+    }
+
+    fn send_acks(&mut self) {
+        while let Some((id, qos)) = self.received.pop_acknowledged() {
+            match qos {
+                QoS::ExactlyOnce => self.write(&Packet::Pubrec(Ack::new(id))),
+                _ => {
+                    self.received.open = self.received.open.saturating_sub(1);
+                    self.write(&Packet::Puback(Ack::new(id)));
+                }
+            }
+        }
+    }
+
+    fn pubrel(&mut self, id: PacketId) {
+        match self.received.step(id) {
+            Step::OnFlash if self.received.forgetting.contains(&id) => {}
+            Step::OnFlash if self.config.rules.durable_forget => {
+                self.received.forgetting.push(id);
+                self.persist(Persist::Forget(id), Some(Then::Complete(id)));
+            }
+            Step::OnFlash => {
+                self.persist(Persist::Forget(id), None);
+                self.complete_received(id, Reason::Success);
+            }
+            Step::Acknowledged => self.complete_received(id, Reason::Success),
+            Step::None => {
+                let reason = match self.config.version {
+                    Version::V311 => Reason::Success,
+                    Version::V5 => Reason::PacketIdentifierNotFound,
+                };
+                self.write(&Packet::Pubcomp(Ack::because(id, reason)));
+            }
+            Step::Told => self.breach("it released a message that we have not acknowledged"),
+        }
+    }
+
+    /// The id of a received message is free again.
+    pub(super) fn complete_received(&mut self, id: PacketId, reason: Reason) {
+        self.received.forgetting.retain(|other| *other != id);
+        self.received.set_step(id, Step::None);
+        self.received.open = self.received.open.saturating_sub(1);
+        if self.link == Link::Up {
+            self.write(&Packet::Pubcomp(Ack::because(id, reason)));
+        }
+    }
+}

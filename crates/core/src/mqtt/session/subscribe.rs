@@ -1,0 +1,467 @@
+//! Subscriptions: what is wanted here, what the broker knows of it, and what is still to be asked.
+//!
+//! Several subscriptions share one filter at the broker if they ask for the same filter, or if a
+//! master subscription covers them. The filter is given up when the last of them goes.
+
+use super::error::SubscribeError;
+use super::ids::Owner;
+use super::output::{Output, SubscriptionId};
+use super::{Link, Session};
+use crate::limits::{MQTT_FILTERS_PER_SUBSCRIBE_MAX, MQTT_SUBSCRIPTIONS_MAX};
+use crate::mqtt::codec::{
+    FilterRequest, Packet, PacketId, Properties, QoS, Reason, Suback, Subscribe, SubscribeOptions,
+    Unsuback, Unsubscribe,
+};
+use crate::mqtt::topic::Filter;
+use crate::time::Mono;
+use std::collections::BTreeMap;
+
+/// Filters at the broker, by a number of our own, and who they are for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Subscriptions {
+    at_broker: BTreeMap<u64, AtBroker>,
+    /// The filter that serves a subscription, and the QoS that it asks for.
+    served_by: BTreeMap<SubscriptionId, (u64, QoS)>,
+    /// Requests that are not answered.
+    asked: Vec<(PacketId, Vec<u64>)>,
+    last: u64,
+    /// Something may have to be asked.
+    due: bool,
+}
+
+#[derive(Clone, Debug)]
+struct AtBroker {
+    filter: String,
+    options: SubscribeOptions,
+    is_master: bool,
+    /// The broker may know of it.
+    is_known: bool,
+    state: State,
+    /// Who wants it; nobody when it is to be given up. The one that left last hears of that.
+    users: Vec<SubscriptionId>,
+    last_user: SubscriptionId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Wanted,
+    Asked,
+    Granted(QoS),
+    Refused { retry: Mono },
+}
+
+impl Session {
+    /// Asks for messages. The answer comes as [`Output::Subscribed`] once there is a connection.
+    pub fn subscribe(
+        &mut self,
+        filter: &str,
+        options: SubscribeOptions,
+        now: Mono,
+    ) -> Result<SubscriptionId, SubscribeError> {
+        self.subscribe_as(filter, options, false, now)
+    }
+
+    /// The same, and later subscriptions that this filter covers are served by it: the broker is
+    /// asked once, and finer filters are matched here.
+    pub fn subscribe_master(
+        &mut self,
+        filter: &str,
+        options: SubscribeOptions,
+        now: Mono,
+    ) -> Result<SubscriptionId, SubscribeError> {
+        self.subscribe_as(filter, options, true, now)
+    }
+
+    fn subscribe_as(
+        &mut self,
+        filter: &str,
+        options: SubscribeOptions,
+        is_master: bool,
+        now: Mono,
+    ) -> Result<SubscriptionId, SubscribeError> {
+        self.now = now;
+        let parsed = Filter::parse(filter)?;
+        self.config.profile.check_filter(parsed, options.qos)?;
+        if self.link == Link::Up {
+            if parsed.has_wildcard() && !self.limits.wildcards {
+                return Err(SubscribeError::Wildcards);
+            }
+            if parsed.share_name().is_some() && !self.limits.shared {
+                return Err(SubscribeError::Shared);
+            }
+        }
+        let (id, granted) = self.subscriptions.add(parsed, options, is_master)?;
+        if let Some(granted) = granted {
+            let granted = Ok(granted.min(options.qos));
+            self.outputs.push_back(Output::Subscribed(id, granted));
+        }
+        self.pump();
+        Ok(id)
+    }
+
+    /// Asks for no more messages; other subscriptions stay. [`Output::Unsubscribed`] follows.
+    pub fn unsubscribe(&mut self, id: SubscriptionId, now: Mono) {
+        self.now = now;
+        if self.subscriptions.leave(id) {
+            self.outputs.push_back(Output::Unsubscribed(id));
+        }
+        self.pump();
+    }
+
+    pub(super) fn send_subscriptions(&mut self) {
+        if !self.subscriptions.due {
+            return;
+        }
+        let profile = self.config.profile.filters_per_subscribe_max;
+        let filters_max = profile.unwrap_or(MQTT_FILTERS_PER_SUBSCRIBE_MAX);
+        while self.send_unsubscribe(filters_max) || self.send_subscribe(filters_max) {}
+        let packet_bytes_max = self.limits.packet_bytes_max;
+        self.subscriptions.due = !self.subscriptions.to_ask(1, packet_bytes_max).is_empty()
+            || !self.subscriptions.to_leave(1, packet_bytes_max).is_empty();
+    }
+
+    fn send_subscribe(&mut self, filters_max: usize) -> bool {
+        let numbers = self
+            .subscriptions
+            .to_ask(filters_max, self.limits.packet_bytes_max);
+        if numbers.is_empty() {
+            return false;
+        }
+        let Some(id) = self.give_id(Owner::Subscribe) else {
+            return false;
+        };
+        let packet = Packet::Subscribe(Subscribe {
+            id,
+            properties: Properties::EMPTY,
+            filters: self.subscriptions.requests(&numbers),
+        });
+        packet
+            .encode(self.config.version, self.outgoing.end())
+            .expect("filters were measured when they were parsed");
+        self.subscriptions.note_asked(id, numbers);
+        true
+    }
+
+    fn send_unsubscribe(&mut self, filters_max: usize) -> bool {
+        let numbers = self
+            .subscriptions
+            .to_leave(filters_max, self.limits.packet_bytes_max);
+        if numbers.is_empty() {
+            return false;
+        }
+        let Some(id) = self.give_id(Owner::Unsubscribe) else {
+            return false;
+        };
+        let requests = self.subscriptions.requests(&numbers);
+        let packet = Packet::Unsubscribe(Unsubscribe {
+            id,
+            properties: Properties::EMPTY,
+            filters: requests.iter().map(|request| request.filter).collect(),
+        });
+        packet
+            .encode(self.config.version, self.outgoing.end())
+            .expect("filters were measured when they were parsed");
+        self.subscriptions.note_asked(id, numbers);
+        true
+    }
+
+    pub(super) fn suback(&mut self, suback: &Suback<'_>) {
+        if self.ids.owner(suback.id) != Some(Owner::Subscribe) {
+            return;
+        }
+        self.ids.free(suback.id);
+        let retry = self.now + self.config.resubscribe_pause;
+        let numbers = self.subscriptions.take_asked(suback.id);
+        for (index, number) in numbers.into_iter().enumerate() {
+            // Too few codes are as good as a refusal.
+            let reason = suback.reasons.get(index).copied();
+            let result = granted(reason.unwrap_or(Reason::UnspecifiedError));
+            let told = self.subscriptions.answered(number, result, retry);
+            self.outputs.extend(
+                told.into_iter()
+                    .map(|(id, result)| Output::Subscribed(id, result)),
+            );
+        }
+        self.pump();
+    }
+
+    pub(super) fn unsuback(&mut self, unsuback: &Unsuback<'_>) {
+        if self.ids.owner(unsuback.id) != Some(Owner::Unsubscribe) {
+            return;
+        }
+        self.ids.free(unsuback.id);
+        for number in self.subscriptions.take_asked(unsuback.id) {
+            let gone = self.subscriptions.left(number);
+            self.outputs.extend(gone.map(Output::Unsubscribed));
+        }
+        self.pump();
+    }
+}
+
+const fn granted(reason: Reason) -> Result<QoS, Reason> {
+    match reason {
+        Reason::Success => Ok(QoS::AtMostOnce),
+        Reason::GrantedQos1 => Ok(QoS::AtLeastOnce),
+        Reason::GrantedQos2 => Ok(QoS::ExactlyOnce),
+        refusal => Err(refusal),
+    }
+}
+
+impl Subscriptions {
+    /// Adds one; if the broker has granted its filter already, that is told.
+    fn add(
+        &mut self,
+        filter: Filter<'_>,
+        options: SubscribeOptions,
+        is_master: bool,
+    ) -> Result<(SubscriptionId, Option<QoS>), SubscribeError> {
+        if self.served_by.len() >= MQTT_SUBSCRIPTIONS_MAX {
+            return Err(SubscribeError::TooMany {
+                subscriptions_max: MQTT_SUBSCRIPTIONS_MAX,
+            });
+        }
+        self.last += 1;
+        let id = SubscriptionId(self.last);
+        let number = match self.serving(filter) {
+            Some(number) => number,
+            None => self.insert(filter, options, id),
+        };
+        self.due = true;
+        self.served_by.insert(id, (number, options.qos));
+        let there = self.at_broker.get_mut(&number).expect("just found");
+        there.users.push(id);
+        there.last_user = id;
+        there.is_master |= is_master;
+        if options.qos > there.options.qos {
+            there.options.qos = options.qos;
+            there.state = State::Wanted;
+        }
+        let granted = match there.state {
+            State::Granted(qos) => Some(qos),
+            _ => None,
+        };
+        Ok((id, granted))
+    }
+
+    /// The filter at the broker that brings what this one asks for.
+    fn serving(&self, filter: Filter<'_>) -> Option<u64> {
+        let same = |there: &AtBroker| there.filter == filter.as_str();
+        let covers = |there: &AtBroker| {
+            there.is_master
+                && !there.users.is_empty()
+                && filter.share_name().is_none()
+                && Filter::parse(&there.filter).is_ok_and(|master| master.covers(filter))
+        };
+        let find = |wanted: &dyn Fn(&AtBroker) -> bool| {
+            let mut found = self.at_broker.iter().filter(|(_, there)| wanted(there));
+            found.next().map(|(number, _)| *number)
+        };
+        find(&same).or_else(|| find(&covers))
+    }
+
+    fn insert(&mut self, filter: Filter<'_>, options: SubscribeOptions, id: SubscriptionId) -> u64 {
+        let number = id.0;
+        self.at_broker.insert(
+            number,
+            AtBroker {
+                filter: filter.as_str().to_owned(),
+                options,
+                is_master: false,
+                is_known: false,
+                state: State::Wanted,
+                users: Vec::new(),
+                last_user: id,
+            },
+        );
+        number
+    }
+
+    /// Takes one away; says whether that is all, so that the broker need not be asked.
+    fn leave(&mut self, id: SubscriptionId) -> bool {
+        let Some((number, _)) = self.served_by.remove(&id) else {
+            return false;
+        };
+        let Some(there) = self.at_broker.get_mut(&number) else {
+            return true;
+        };
+        there.users.retain(|user| *user != id);
+        if !there.users.is_empty() {
+            return true;
+        }
+        there.last_user = id;
+        there.is_master = false;
+        if there.is_known {
+            self.due = true;
+            // A request that is on its way is answered first.
+            if there.state != State::Asked {
+                there.state = State::Wanted;
+            }
+            return false;
+        }
+        self.at_broker.remove(&number);
+        true
+    }
+
+    /// Filters to subscribe to, as many as one packet may hold.
+    fn to_ask(&self, filters_max: usize, bytes_max: usize) -> Vec<u64> {
+        self.first_of(filters_max, bytes_max, |there| {
+            there.state == State::Wanted && !there.users.is_empty()
+        })
+    }
+
+    /// Filters to be given up.
+    fn to_leave(&self, filters_max: usize, bytes_max: usize) -> Vec<u64> {
+        self.first_of(filters_max, bytes_max, |there| {
+            there.state == State::Wanted && there.users.is_empty()
+        })
+    }
+
+    fn first_of(
+        &self,
+        filters_max: usize,
+        bytes_max: usize,
+        wanted: impl Fn(&AtBroker) -> bool,
+    ) -> Vec<u64> {
+        // Fixed header, packet id and an empty set of properties.
+        let mut bytes = 5 + 2 + 1;
+        let mut numbers = Vec::new();
+        for (number, there) in self.at_broker.iter().filter(|(_, there)| wanted(there)) {
+            bytes += there.filter.len() + 3;
+            if numbers.len() == filters_max || (bytes > bytes_max && !numbers.is_empty()) {
+                break;
+            }
+            numbers.push(*number);
+        }
+        numbers
+    }
+
+    fn requests(&self, numbers: &[u64]) -> Vec<FilterRequest<'_>> {
+        let there = numbers
+            .iter()
+            .filter_map(|number| self.at_broker.get(number));
+        there
+            .map(|there| FilterRequest {
+                filter: &there.filter,
+                options: there.options,
+            })
+            .collect()
+    }
+
+    fn note_asked(&mut self, id: PacketId, numbers: Vec<u64>) {
+        for number in &numbers {
+            if let Some(there) = self.at_broker.get_mut(number) {
+                there.state = State::Asked;
+                there.is_known = true;
+            }
+        }
+        self.asked.push((id, numbers));
+    }
+
+    fn take_asked(&mut self, id: PacketId) -> Vec<u64> {
+        match self.asked.iter().position(|(asked, _)| *asked == id) {
+            Some(place) => self.asked.swap_remove(place).1,
+            None => Vec::new(),
+        }
+    }
+
+    /// The broker's answer, for everyone who wants this filter.
+    fn answered(
+        &mut self,
+        number: u64,
+        result: Result<QoS, Reason>,
+        retry: Mono,
+    ) -> Vec<(SubscriptionId, Result<QoS, Reason>)> {
+        let Some(there) = self.at_broker.get_mut(&number) else {
+            return Vec::new();
+        };
+        self.due = true;
+        // In the meantime it was given up, or more is asked for.
+        if there.state != State::Asked || there.users.is_empty() {
+            there.state = State::Wanted;
+        } else {
+            there.state = match result {
+                Ok(qos) => State::Granted(qos),
+                Err(_) => State::Refused { retry },
+            };
+        }
+        let users = there.users.iter();
+        users
+            .map(|user| {
+                let asked = self.served_by.get(user).map_or(QoS::AtMostOnce, |it| it.1);
+                (*user, result.map(|granted| granted.min(asked)))
+            })
+            .collect()
+    }
+
+    /// The broker has given it up; unless it is wanted again, it is gone.
+    fn left(&mut self, number: u64) -> Option<SubscriptionId> {
+        let there = self.at_broker.get_mut(&number)?;
+        there.is_known = false;
+        if !there.users.is_empty() {
+            there.state = State::Wanted;
+            self.due = true;
+            return None;
+        }
+        let gone = there.last_user;
+        self.at_broker.remove(&number);
+        Some(gone)
+    }
+
+    /// The connection is gone: what was not answered has to be asked again.
+    pub(super) fn end_connection(&mut self) {
+        self.asked.clear();
+        for there in self.at_broker.values_mut() {
+            if !matches!(there.state, State::Granted(_)) {
+                there.state = State::Wanted;
+            }
+        }
+    }
+
+    /// A connection stands. When the broker knows nothing of us, or we are not sure of that,
+    /// everything has to be asked again; what was to be given up is gone already, and told.
+    pub(super) fn begin_connection(
+        &mut self,
+        session_present: bool,
+        unsure: bool,
+    ) -> Vec<SubscriptionId> {
+        self.due = true;
+        if session_present {
+            if unsure {
+                let all = self.at_broker.values_mut();
+                all.for_each(|there| there.state = State::Wanted);
+            }
+            return Vec::new();
+        }
+        let mut gone = Vec::new();
+        self.at_broker.retain(|_, there| {
+            there.state = State::Wanted;
+            there.is_known = false;
+            if there.users.is_empty() {
+                gone.push(there.last_user);
+            }
+            !there.users.is_empty()
+        });
+        gone
+    }
+
+    /// When a refused subscription is asked for again.
+    pub(super) fn retry_at(&self) -> Option<Mono> {
+        let retries = self
+            .at_broker
+            .values()
+            .filter_map(|there| match there.state {
+                State::Refused { retry } => Some(retry),
+                _ => None,
+            });
+        retries.min()
+    }
+
+    pub(super) fn retry(&mut self, now: Mono) {
+        for there in self.at_broker.values_mut() {
+            if matches!(there.state, State::Refused { retry } if retry <= now) {
+                there.state = State::Wanted;
+                self.due = true;
+            }
+        }
+    }
+}
