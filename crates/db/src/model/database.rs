@@ -128,10 +128,7 @@ impl Database {
             feed,
             _subscription: subscription,
         };
-        migrate::complete(&shared).map_err(|error| match error {
-            DbError::ReadOnly => DbOpenError::OldForm,
-            other => other.into(),
-        })?;
+        migrate::complete(&shared)?;
         let database = Database {
             context: Arc::new(shared.context.clone()),
             shared: Arc::new(shared),
