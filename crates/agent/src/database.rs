@@ -14,7 +14,9 @@ use periwinkle_core::schema::{Schema, SchemaError};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::engine::{self, FileStorage, OpenReport, Storage, StorageError};
-use periwinkle_db::{Change, Database, DbError, DbOpenError, Environment, Event, Options, Since};
+use periwinkle_db::{
+    Change, Database, DbError, DbOpenError, Environment, Event, Options, QueueBounds, Since,
+};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
@@ -114,6 +116,10 @@ async fn open_as(
     let options = Options {
         context: Map::from([("deviceId", Value::from(device))]),
         engine: engine_options(config),
+        queue: QueueBounds {
+            rows_max: config.db.queue_rows_max.map(u64::from),
+            bytes_max: config.db.queue_bytes_max.map(|bytes| bytes.0),
+        },
     };
     let path = folder.to_owned();
     let folder = path.clone();
@@ -286,6 +292,7 @@ pub fn show(db: &Database) -> serde_json::Value {
         "syncs": engine.syncs,
         "cut_tails": engine.cut_tails,
         "queue": {"rows": stats.queue.rows, "bytes": stats.queue.bytes},
+        "bytes_by_model": stats.bytes,
         "dropped": stats.dropped.iter()
             .map(|(model, dropped)| {
                 (model.clone(), json!({"rows": dropped.rows, "unsent": dropped.unsent}))

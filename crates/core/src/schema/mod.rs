@@ -61,7 +61,9 @@ pub use error::{PropertyError, SchemaError};
 pub use index_part::IndexPart;
 pub use key::{KeyRange, Wanted};
 pub use migration::{Migration, Outcome, Plan, Written};
-pub use model::{Class, Durability, Field, FieldType, Generate, Model, Pattern, Process, Role};
+pub use model::{
+    Class, Durability, Field, FieldType, Generate, Model, Overflow, Pattern, Process, Role,
+};
 pub use place::Encoded;
 pub use schema::{Index, IndexKind, Params, Projection, Schema, Timestamps};
 pub use template::Template;

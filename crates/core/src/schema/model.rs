@@ -382,6 +382,11 @@ pub struct Process {
     pub durability: Durability,
     /// The most rows that are kept.
     pub rows_max: Option<u64>,
+    /// The most bytes that its rows may have in the database, keys and what waits for the cloud
+    /// included.
+    pub bytes_max: Option<u64>,
+    /// What happens to a row for which there is no room.
+    pub overflow: Overflow,
     /// Who wins when both sides changed a field.
     pub conflict: Policy,
     /// Who wins when one side deleted what the other changed.
@@ -394,10 +399,28 @@ impl Default for Process {
             sync: Direction::None,
             durability: Durability::Immediate,
             rows_max: None,
+            bytes_max: None,
+            overflow: Overflow::DropOldest,
             conflict: Policy::Cloud,
             deletes: DeletePolicy::EditWins,
         }
     }
+}
+
+impl Process {
+    /// Whether rows or bytes are bounded.
+    pub fn is_bounded(&self) -> bool {
+        self.rows_max.is_some() || self.bytes_max.is_some()
+    }
+}
+
+/// What a full model, or a full queue to the cloud, does with a new row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The write is refused.
+    Refuse,
+    /// The rows whose last change is the longest ago go, and are counted.
+    DropOldest,
 }
 
 /// When a write counts as done.

@@ -1,7 +1,7 @@
 //! From the tree of a schema text to a [`Schema`]: everything but the models' fields.
 
 use super::error::SchemaError;
-use super::model::{Durability, Process};
+use super::model::{Durability, Overflow, Process};
 use super::schema::{Index, IndexKind, Params, Projection, Schema, Timestamps};
 use super::section::Section;
 use super::source::Node;
@@ -284,7 +284,15 @@ fn process(processes: &Section<'_>, model: &str) -> Result<Process, SchemaError>
     let Some(section) = processes.section(model)? else {
         return Ok(defaults);
     };
-    section.allow(&["sync", "durability", "rows_max", "conflict", "deletes"])?;
+    section.allow(&[
+        "sync",
+        "durability",
+        "rows_max",
+        "bytes_max",
+        "overflow",
+        "conflict",
+        "deletes",
+    ])?;
     let sync = section.choice(
         "sync",
         &[
@@ -316,6 +324,13 @@ fn process(processes: &Section<'_>, model: &str) -> Result<Process, SchemaError>
             ("delete_wins", DeletePolicy::DeleteWins),
         ],
     )?;
+    let overflow = section.choice(
+        "overflow",
+        &[
+            ("refuse", Overflow::Refuse),
+            ("drop_oldest", Overflow::DropOldest),
+        ],
+    )?;
     let sync = sync.unwrap_or(defaults.sync);
     let conflict_default = match sync {
         Direction::Up => Policy::Device,
@@ -325,14 +340,37 @@ fn process(processes: &Section<'_>, model: &str) -> Result<Process, SchemaError>
         sync,
         durability: durability.unwrap_or(defaults.durability),
         rows_max: section.count("rows_max")?,
+        bytes_max: section.count("bytes_max")?,
+        overflow: overflow.unwrap_or(match sync {
+            Direction::Both => Overflow::Refuse,
+            _ => defaults.overflow,
+        }),
         conflict: conflict.unwrap_or(conflict_default),
         deletes: deletes.unwrap_or(defaults.deletes),
     };
-    if process.sync == Direction::Down && process.rows_max.is_some() {
-        return Err(section.fail(
-            "rows_max",
-            "the cloud decides how many rows a model has that is synced down",
-        ));
-    }
+    check_bounds(&section, &process, overflow)?;
     Ok(process)
+}
+
+fn check_bounds(
+    section: &Section<'_>,
+    process: &Process,
+    overflow: Option<Overflow>,
+) -> Result<(), SchemaError> {
+    if process.sync == Direction::Down {
+        let bounds = [
+            ("rows_max", process.rows_max.is_some()),
+            ("bytes_max", process.bytes_max.is_some()),
+            ("overflow", overflow.is_some()),
+        ];
+        if let Some((key, _)) = bounds.into_iter().find(|(_, given)| *given) {
+            let message = "the cloud decides how many rows a model has that is synced down";
+            return Err(section.fail(key, message));
+        }
+    }
+    if process.sync == Direction::Both && overflow == Some(Overflow::DropOldest) {
+        let message = "a row that is dropped here would come back from the cloud: use \"refuse\"";
+        return Err(section.fail("overflow", message));
+    }
+    Ok(())
 }

@@ -7,10 +7,12 @@
     reason = "a test takes its seed from the environment"
 )]
 #![expect(clippy::print_stdout, reason = "a test tells its story")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod broker;
 mod flash;
 mod ledger;
+mod outage;
 mod weather;
 mod world;
 

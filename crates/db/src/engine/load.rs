@@ -40,6 +40,8 @@ pub(crate) fn directory(runs: &[Run], cache_bytes: usize) -> Result<Directory, C
         }
     }
     drop(heads);
+    // There was room for every word, and some were about the same key.
+    rows.shrink();
     let indexes = indexes(runs, &indexed_by, &mut rows);
     Ok(Directory::loaded(cache_bytes, rows, &ids, indexes))
 }

@@ -99,9 +99,7 @@ impl Reserve {
         if self.claim == Claim::Write && reserve.is_none() {
             *reserve = Some(self.with_room(|| ensure(&*self.storage, self.reserve))?);
         }
-        if self.beside > 0 && self.storage.free_bytes()? < self.beside {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
+        self.with_room(|| self.check_free())?;
         let Some(sizes) = self.segment else {
             return Ok(None);
         };
@@ -114,6 +112,13 @@ impl Reserve {
             }
             made => made.map(Some),
         }
+    }
+
+    fn check_free(&self) -> io::Result<()> {
+        if self.beside > 0 && self.storage.free_bytes()? < self.beside {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
     }
 
     /// Tries again without the key files when there is no room with them: they only save time.

@@ -118,9 +118,8 @@ const NOT_THE_YOUNGEST: &str = "a moved row that was not the youngest of its key
 /// segments before it were synced before its first byte was written.
 fn sealed(files: &[SegmentFile]) -> Result<(usize, Option<Vec<u8>>), OpenError> {
     for (index, file) in files.iter().enumerate().rev() {
-        let bytes = file.read()?;
-        if !is_blank(&bytes[SEGMENT_HEADER_BYTES..]) {
-            return Ok((index, Some(bytes)));
+        if !file.is_blank()? {
+            return Ok((index, Some(file.read()?)));
         }
     }
     Ok((0, None))

@@ -26,6 +26,11 @@ impl<T> Slab<T> {
         }
     }
 
+    /// Gives back the room that was taken ahead.
+    pub(crate) fn shrink(&mut self) {
+        self.things.shrink_to_fit();
+    }
+
     pub(crate) fn insert(&mut self, thing: T) -> u32 {
         if let Some(id) = self.free.pop() {
             self.things[id as usize] = thing;

@@ -12,7 +12,7 @@ use super::error::{DbError, DbOpenError};
 use super::feed::{ChangeStream, Feed, Since};
 use super::index;
 use super::migrate;
-use super::options::{Environment, Options};
+use super::options::{Environment, Options, QueueBounds};
 use super::reentry::Reentry;
 use super::shared::{Shared, read_state};
 use super::stats::Stats;
@@ -67,7 +67,12 @@ impl Database {
     ) -> Result<(Database, OpenReport), DbOpenError> {
         check_context(&schema, &options.context)?;
         let opened = Store::open(storage, options.engine)?;
-        Database::begin(opened, schema, options.context, environment)
+        Database::begin(
+            opened,
+            schema,
+            (options.context, options.queue),
+            environment,
+        )
     }
 
     /// Opens the database in `storage` for reading: writes are refused, and no byte of the files is
@@ -84,13 +89,18 @@ impl Database {
     ) -> Result<(Database, OpenReport), DbOpenError> {
         check_context(&schema, &options.context)?;
         let opened = Store::open_read_only(storage, options.engine)?;
-        Database::begin(opened, schema, options.context, environment)
+        Database::begin(
+            opened,
+            schema,
+            (options.context, options.queue),
+            environment,
+        )
     }
 
     fn begin(
         (store, mut report): (Store, OpenReport),
         schema: Schema,
-        context: Map,
+        (context, queue): (Map, QueueBounds),
         environment: Arc<dyn Environment>,
     ) -> Result<(Database, OpenReport), DbOpenError> {
         let schema = Arc::new(schema);
@@ -110,6 +120,7 @@ impl Database {
             schema,
             declared: indexed.declared,
             context,
+            queue,
             environment,
             state: Mutex::new(state),
             reentry: Reentry::default(),
@@ -294,6 +305,24 @@ impl Database {
     }
 
     /// What is durable at this moment: for a backup while others write, or to look at every byte.
+    ///
+    /// ```no_run
+    /// use periwinkle_core::value::Map;
+    /// use periwinkle_db::engine::FileStorage;
+    /// use periwinkle_db::{Database, Find};
+    ///
+    /// fn copy(db: &Database) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let made = db.create("Room", &Map::from([("name", "kitchen")]))?;
+    ///     made.ticket.wait()?; // on the disk
+    ///     let rooms = db.find("Room", &Map::new(), &Find::new().filter("begins_with(name, 'k')"))?;
+    ///     assert_eq!(rooms.items.len(), 1);
+    ///
+    ///     // A copy as of now, while others write.
+    ///     let snapshot = db.snapshot();
+    ///     snapshot.copy_to(&FileStorage::open("/mnt/usb/monday/db")?)?;
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn snapshot(&self) -> engine::Snapshot {
         self.shared.store.snapshot()
     }
@@ -304,6 +333,7 @@ impl Database {
         Stats {
             engine: self.shared.store.stats(),
             rows: state.counts.by_model(),
+            bytes: state.counts.bytes_by_model(),
             queue: index::backlog(&self.shared.store),
             dropped: state.dropped.by_model(),
         }

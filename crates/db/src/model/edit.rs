@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use periwinkle_core::schema::Model;
 use periwinkle_core::sync::record::{ItemKey, Record, same_content};
 use periwinkle_core::value::Map;
 use periwinkle_core::value::attribute::item_bytes;
@@ -12,7 +13,7 @@ use super::index;
 use super::keys;
 use super::rows::DroppedRows;
 use super::shared::Shared;
-use crate::engine::Batch;
+use crate::engine::{Batch, IndexId};
 
 /// The writes of one frame. Nothing of it is visible to others before it is committed.
 #[derive(Default)]
@@ -45,6 +46,8 @@ pub(super) struct Touched {
     pub(super) model: Option<String>,
     pub(super) was_live: bool,
     pub(super) is_live: bool,
+    /// How many bytes more the model has, if it has a bound.
+    pub(super) bytes: i64,
     /// What streams tell of it; `None` when programs see no difference.
     pub(super) told: Option<Entry>,
 }
@@ -94,6 +97,29 @@ impl Edit {
         self.balance.get(model).copied().unwrap_or(0)
     }
 
+    /// How many bytes the frame adds to a model with a bound, less those it takes away.
+    pub(super) fn weight(&self, shared: &Shared, model: &str) -> i64 {
+        let rows = self.rows.iter();
+        let own = rows.filter(|row| row.model.as_deref() == Some(model));
+        own.map(|row| {
+            let (before, after) = row.bytes(shared);
+            after as i64 - before as i64
+        })
+        .sum()
+    }
+
+    /// How many rows and bytes more wait for the cloud when the frame is committed.
+    pub(super) fn queued(&self) -> (i64, i64) {
+        let waits = |record: &Record| match &record.change {
+            Some(_) => (1, index::value_bytes(record) as i64),
+            None => (0, 0),
+        };
+        self.rows.iter().fold((0, 0), |(rows, bytes), row| {
+            let (was, is) = (waits(&row.before), waits(&row.after));
+            (rows + is.0 - was.0, bytes + is.1 - was.1)
+        })
+    }
+
     /// The writes as they go to the log, and what they mean.
     pub(super) fn seal(self, shared: &Shared) -> (Batch, Vec<Touched>) {
         let mut batch = self.batch;
@@ -112,7 +138,8 @@ impl Edit {
                 batch.delete(&key);
             } else {
                 row.after.encode(&mut value);
-                let entries = index::entries_of(&row.after, &shared.declared);
+                let mut entries = index::entries_of(&row.after, &shared.declared);
+                entries.extend(row.age(shared));
                 batch.put_indexed(&key, &value, &index::borrowed(&entries));
             }
             touched.push(row.touched(shared));
@@ -156,9 +183,39 @@ impl Edit {
 }
 
 impl Row {
+    /// The model, if it has a bound.
+    fn bounded<'s>(&self, shared: &'s Shared) -> Option<&'s Model> {
+        let model = shared.schema.model(self.model.as_deref()?).ok()?;
+        model.process().is_bounded().then_some(model)
+    }
+
+    /// When the item changed last: now, or as it is known if only replication has written.
+    fn age(&self, shared: &Shared) -> Option<(IndexId, Vec<u8>)> {
+        let model = self.bounded(shared)?;
+        self.after.item.as_ref()?;
+        let same = same_content(self.before.item.as_ref(), self.after.item.as_ref());
+        let known = same.then(|| index::known_age(&shared.store, &self.key, model.name()));
+        let now = || index::age_entry(model.name(), shared.store.sequence() + 1);
+        Some(known.flatten().unwrap_or_else(now))
+    }
+
+    /// Bytes of the row before and after, for models with a bound. The news of a removal belong
+    /// to the queue.
+    fn bytes(&self, shared: &Shared) -> (u64, u64) {
+        if self.bounded(shared).is_none() {
+            return (0, 0);
+        }
+        let bytes = |record: &Record| match &record.item {
+            Some(_) => index::row_bytes(&self.key, record),
+            None => 0,
+        };
+        (bytes(&self.before), bytes(&self.after))
+    }
+
     fn touched(self, shared: &Shared) -> Touched {
         let is_live = self.after.item.is_some();
         let was_live = self.before.item.is_some();
+        let (bytes_before, bytes_after) = self.bytes(shared);
         let told = if same_content(self.before.item.as_ref(), self.after.item.as_ref()) {
             None
         } else {
@@ -168,6 +225,7 @@ impl Row {
             model: self.model,
             was_live,
             is_live,
+            bytes: bytes_after as i64 - bytes_before as i64,
             told,
         }
     }

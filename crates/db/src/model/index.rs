@@ -10,7 +10,7 @@ use periwinkle_core::sync::store::{Backlog, Dirty};
 use periwinkle_core::value::{Map, order};
 
 use super::keys;
-use crate::engine::{IndexId, IndexPosition, IndexRange, Order, Store};
+use crate::engine::{IndexId, IndexPosition, IndexRange, KeyRange, Order, Store};
 
 /// Rows that can be sent, in the order of the frames that wrote them.
 const SENDABLE: IndexId = IndexId(0);
@@ -18,6 +18,9 @@ const SENDABLE: IndexId = IndexId(0);
 const PARKED: IndexId = IndexId(16);
 /// Rows that are only the news of a removal.
 const NEWS: IndexId = IndexId(17);
+
+/// Items of models with a bound, by model and age.
+const OLDEST: IndexId = IndexId(19);
 
 /// The first index of a schema.
 pub(super) const DECLARED_FIRST: u16 = 32;
@@ -70,6 +73,46 @@ pub(super) fn entries_of(record: &Record, declared: &[Declared]) -> Entries {
     entries
 }
 
+/// The index entry of an item that changed last at this point in the order of commits.
+pub(super) fn age_entry(model: &str, age: u64) -> (IndexId, Vec<u8>) {
+    let mut key = ages_of(model);
+    key.extend_from_slice(&age.to_be_bytes());
+    (OLDEST, key)
+}
+
+/// The index entry that says how old a row is, as it is in the database.
+pub(super) fn known_age(store: &Store, key: &ItemKey, model: &str) -> Option<(IndexId, Vec<u8>)> {
+    let entries = store.index_entries_of(&keys::item(key)).into_iter();
+    let mut ages = entries.filter(|(index, _)| *index == OLDEST);
+    let age = ages.find(|(_, age)| age.starts_with(&ages_of(model)));
+    age.map(|(index, age)| (index, age.into()))
+}
+
+/// The rows of a model that has a bound, the oldest first.
+pub(super) fn oldest(store: &Store, model: &str, limit: usize) -> Vec<ItemKey> {
+    let range = IndexRange::new(KeyRange::prefix(&ages_of(model)));
+    let rows = store.index_rows(OLDEST, &range, Order::Forward, limit);
+    rows.iter()
+        .filter_map(|row| keys::parse_item(&row.position.key))
+        .collect()
+}
+
+fn ages_of(model: &str) -> Vec<u8> {
+    [model.as_bytes(), &[0]].concat()
+}
+
+/// Bytes of a row in the database.
+pub(super) fn row_bytes(key: &ItemKey, record: &Record) -> u64 {
+    keys::item(key).len() as u64 + value_bytes(record)
+}
+
+/// Bytes of its value, as the queue counts.
+pub(super) fn value_bytes(record: &Record) -> u64 {
+    let mut value = Vec::new();
+    record.encode(&mut value);
+    value.len() as u64
+}
+
 /// The same, as the engine wants them.
 pub(super) fn borrowed(entries: &Entries) -> Vec<(IndexId, &[u8])> {
     let entries = entries.iter();
@@ -120,10 +163,11 @@ fn range_after(after: Option<(u64, &ItemKey)>) -> IndexRange {
     all.after(position, Order::Forward)
 }
 
-/// How many items each model has.
+/// How many items each model has, and how many bytes those with a bound.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     rows: BTreeMap<String, u64>,
+    bytes: BTreeMap<String, u64>,
 }
 
 impl Counts {
@@ -146,7 +190,27 @@ impl Counts {
         for news in store.index_rows(NEWS, &IndexRange::all(), Order::Forward, usize::MAX) {
             counts.note(schema, &news.position.key, true, false);
         }
+        for row in store.index_rows(OLDEST, &IndexRange::all(), Order::Forward, usize::MAX) {
+            let bytes = row.position.key.len() as u64 + row.value_bytes;
+            let name = row.position.index_key.split(|byte| *byte == 0).next();
+            let name = String::from_utf8_lossy(name.unwrap_or_default());
+            counts.weigh(&name, bytes as i64);
+        }
         counts
+    }
+
+    /// The rows of a model with a bound have so many bytes more.
+    pub(super) fn weigh(&mut self, model: &str, change: i64) {
+        let bytes = self.bytes.entry(model.to_owned()).or_default();
+        *bytes = bytes.saturating_add_signed(change);
+    }
+
+    pub(super) fn bytes_of(&self, model: &str) -> u64 {
+        self.bytes.get(model).copied().unwrap_or(0)
+    }
+
+    pub(super) fn bytes_by_model(&self) -> BTreeMap<String, u64> {
+        self.bytes.clone()
     }
 
     fn note(&mut self, schema: &Schema, key: &[u8], was_live: bool, is_live: bool) {

@@ -83,7 +83,7 @@ pub use feed::{Change, ChangeKind, ChangeStream, Event, Next, Origin, Since};
 pub use find::{Count, Find, Page};
 pub use import::{ImportOptions, Imported, OnConflict};
 pub use keys::describe_key;
-pub use options::{Environment, Options};
+pub use options::{Environment, Options, QueueBounds};
 pub use stats::{Dropped, Stats};
 pub use transaction::{Transacted, Transaction};
 pub use typed::Rows;

@@ -20,7 +20,7 @@ use crate::engine::{Batch, CommitError, Durability, Entry, IndexId, IndexRange, 
 /// The index that the note is in, alone.
 const NOTE_INDEX: IndexId = IndexId(18);
 const NOTE: &str = "indexes";
-const NOTE_VERSION: u8 = 1;
+const NOTE_VERSION: u8 = 2;
 
 /// What [`complete`] did and left to do.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,8 @@ pub(super) struct Completed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Note {
     declared: Vec<Declared>,
+    /// The models with a bound, whose items have their age.
+    bounded: String,
     /// Up to this engine key; `None` for all rows.
     through: Option<Vec<u8>>,
 }
@@ -56,7 +58,9 @@ pub(super) fn complete(store: &Store, schema: &Schema) -> Result<Completed, DbEr
         declared.iter().map(|index| index.id).collect()
     };
     let is_same = ids(known) == ids(&completed.declared);
-    let through = match found.filter(|_| is_same) {
+    let bounded = bounded(schema);
+    let found = found.filter(|note| is_same && note.bounded == bounded);
+    let through = match found {
         Some(Note { through: None, .. }) => return Ok(completed),
         Some(Note { through, .. }) => through.unwrap_or_default(),
         None => Vec::new(),
@@ -64,26 +68,31 @@ pub(super) fn complete(store: &Store, schema: &Schema) -> Result<Completed, DbEr
     if store.keys(&keys::items(), Order::Forward, 1).is_empty() {
         completed.note_due = true;
     } else {
-        completed.rows = go_through(store, &completed.declared, through)?;
+        completed.rows = go_through(store, schema, &completed.declared, through)?;
     }
     Ok(completed)
 }
 
 /// Gives the rows behind `through` their entries, and answers how many had others.
-fn go_through(store: &Store, declared: &[Declared], through: Vec<u8>) -> Result<u64, DbError> {
+fn go_through(
+    store: &Store,
+    schema: &Schema,
+    declared: &[Declared],
+    through: Vec<u8>,
+) -> Result<u64, DbError> {
     let (mut through, mut changed) = (through, 0);
     loop {
         let range = keys::items().after(&through, Order::Forward);
         let rows = store.scan(&range, Order::Forward, DB_SCAN_ROWS)?;
         let mut batch = Batch::new();
         for entry in &rows {
-            changed += u64::from(index_row(store, declared, entry, &mut batch)?);
+            changed += u64::from(index_row(store, schema, declared, entry, &mut batch)?);
         }
         let whole = rows.len() < DB_SCAN_ROWS;
         if let Some(last) = rows.last() {
             through = last.key.to_vec();
         }
-        write(&mut batch, declared, (!whole).then_some(&through));
+        write(&mut batch, schema, declared, (!whole).then_some(&through));
         match store.commit(&batch, Durability::Relaxed) {
             Err(CommitError::DiskFull { .. } | CommitError::ReadOnly) => {
                 store.index_in_memory(&batch);
@@ -124,13 +133,22 @@ fn numbered(schema: &Schema, known: &[Declared]) -> Vec<Declared> {
 }
 
 /// Adds the note that all rows have their entries.
-pub(super) fn note(batch: &mut Batch, declared: &[Declared]) {
-    write(batch, declared, None);
+pub(super) fn note(batch: &mut Batch, schema: &Schema, declared: &[Declared]) {
+    write(batch, schema, declared, None);
+}
+
+/// The names of the models with a bound, in order.
+fn bounded(schema: &Schema) -> String {
+    let bounded = schema.models().iter().filter(|m| m.process().is_bounded());
+    let mut names: Vec<&str> = bounded.map(|model| model.name()).collect();
+    names.sort_unstable();
+    names.join(",")
 }
 
 /// Writes the entries of a row if they are not what they should be.
 fn index_row(
     store: &Store,
+    schema: &Schema,
     declared: &[Declared],
     entry: &Entry,
     batch: &mut Batch,
@@ -138,7 +156,15 @@ fn index_row(
     let Some(key) = keys::parse_item(&entry.key) else {
         return Ok(false);
     };
-    let mut wanted = index::entries_of(&decode(&key, &entry.value)?, declared);
+    let record = decode(&key, &entry.value)?;
+    let mut wanted = index::entries_of(&record, declared);
+    let model = schema.model_of_key(&key);
+    if let Some(model) = model.filter(|model| model.process().is_bounded())
+        && record.item.is_some()
+    {
+        let known = index::known_age(store, &key, model.name());
+        wanted.push(known.unwrap_or_else(|| index::age_entry(model.name(), entry.sequence)));
+    }
     let found = store.index_entries_of(&entry.key).into_iter();
     let mut found: Entries = found.map(|(index, key)| (index, key.into())).collect();
     wanted.sort();
@@ -156,11 +182,12 @@ fn read(store: &Store) -> Result<Option<Note>, DbError> {
     Ok(note.first().and_then(|note| parse(&note.entry.value)))
 }
 
-fn write(batch: &mut Batch, declared: &[Declared], through: Option<&Vec<u8>>) {
+fn write(batch: &mut Batch, schema: &Schema, declared: &[Declared], through: Option<&Vec<u8>>) {
     let mut value = vec![NOTE_VERSION, u8::from(through.is_none())];
     if let Some(key) = through {
         write_bytes(&mut value, key);
     }
+    write_bytes(&mut value, bounded(schema).as_bytes());
     for index in declared {
         encode_varint(u64::from(index.id.0), &mut value);
         write_bytes(&mut value, index.name.as_bytes());
@@ -179,6 +206,7 @@ fn parse(bytes: &[u8]) -> Option<Note> {
         1 => None,
         _ => Some(read_bytes(&mut rest)?.to_vec()),
     };
+    let bounded = String::from_utf8(read_bytes(&mut rest)?.to_vec()).ok()?;
     let mut declared = Vec::new();
     while !rest.is_empty() {
         let (id, used) = decode_varint(rest)?;
@@ -191,7 +219,11 @@ fn parse(bytes: &[u8]) -> Option<Note> {
             sort: text().map(|sort| (!sort.is_empty()).then_some(sort))?,
         });
     }
-    Some(Note { declared, through })
+    Some(Note {
+        declared,
+        bounded,
+        through,
+    })
 }
 
 fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

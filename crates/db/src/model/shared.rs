@@ -13,7 +13,7 @@ use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
 use super::index::{Counts, Declared};
-use super::options::Environment;
+use super::options::{Environment, QueueBounds};
 use super::reentry::Reentry;
 use super::reindex::Completed;
 use super::rows::DroppedRows;
@@ -28,6 +28,7 @@ pub(super) struct Shared {
     /// The indexes of the schema.
     pub(super) declared: Vec<Declared>,
     pub(super) context: Map,
+    pub(super) queue: QueueBounds,
     /// Models that a newer major version of the schema has written to.
     pub(super) parked: Vec<ParkedModel>,
     pub(super) environment: Arc<dyn Environment>,
@@ -133,7 +134,7 @@ impl Shared {
         }
         let noted = state.note_due && !batch.is_empty();
         if noted {
-            reindex::note(&mut batch, &self.declared);
+            reindex::note(&mut batch, &self.schema, &self.declared);
         }
         let committed = self.store.commit(&batch, durability)?;
         state.note_due &= !noted;
@@ -143,6 +144,9 @@ impl Shared {
             if let Some(model) = &touched.model {
                 let (was, is) = (touched.was_live, touched.is_live);
                 state.counts.count(model, was, is);
+                if touched.bytes != 0 {
+                    state.counts.weigh(model, touched.bytes);
+                }
             }
             if let Some(mut entry) = touched.told {
                 entry.sequence = sequence;

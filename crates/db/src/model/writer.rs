@@ -252,15 +252,15 @@ impl<'a> Writer<'a> {
         let claims = self.claims(model, &before, after.item.as_ref())?;
         let seen = self.current(model, &before);
         self.ask_checks(model, seen, after.item.as_ref())?;
-        let is_new = before.item.is_none() && after.item.is_some();
-        let room = if is_new { self.room(model)? } else { None };
+        let removes = after.item.is_none();
         self.edit
             .put(self.shared, key, before, after, Origin::Local);
         self.put_claims(model, claims);
-        match room {
-            Some(room) => self.drop_rows(model, room),
-            None => Ok(()),
+        if removes {
+            return Ok(());
         }
+        self.make_room(model)?;
+        self.make_room_in_queue(model)
     }
 
     pub(super) fn writable(&self, model: &str) -> Result<&'a Model, DbError> {

@@ -88,11 +88,8 @@ fn rows_without_index_entries_get_them_once() {
     let world = World::new(1);
     let bytes = write_without_entries(&world.disk);
     let (db, report) = world.open_reporting(&world.disk).unwrap();
-    let touched = (0..ROWS).filter(|number| {
-        let record = record(*number);
-        record.change.is_some() || record.item.is_none()
-    });
-    assert_eq!(report.rows_indexed, touched.count() as u64);
+    // Each: the model has a bound, so that the age of every item counts.
+    assert_eq!(report.rows_indexed, u64::from(ROWS));
     check(&db, bytes);
     db.close().unwrap();
     drop(db);

@@ -41,6 +41,7 @@ fn open(disk: &SimDisk, schema: &str) -> Database {
             salt: 1,
             ..engine::Options::default()
         },
+        ..Options::default()
     };
     let schema = Schema::parse(schema).unwrap();
     let environment = World::new(1).clock;

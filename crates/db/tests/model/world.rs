@@ -6,7 +6,7 @@ use std::time::Duration;
 use periwinkle_core::schema::Schema;
 use periwinkle_core::time::{Mono, Now, UnixMillis};
 use periwinkle_core::value::{Map, json};
-use periwinkle_db::{Database, DbOpenError, Environment, Options, engine};
+use periwinkle_db::{Database, DbOpenError, Environment, Options, QueueBounds, engine};
 use periwinkle_testkit::disk::SimDisk;
 use periwinkle_testkit::rng::Rng;
 
@@ -81,6 +81,7 @@ pub(crate) struct World {
     pub(crate) disk: SimDisk,
     pub(crate) clock: Arc<Clock>,
     pub(crate) schema: String,
+    pub(crate) queue: QueueBounds,
 }
 
 impl World {
@@ -96,6 +97,7 @@ impl World {
                 rng: Mutex::new(Rng::new(seed)),
             }),
             schema: SCHEMA.to_owned(),
+            queue: QueueBounds::default(),
         }
     }
 
@@ -139,6 +141,7 @@ impl World {
                 salt: 1,
                 ..engine::Options::default()
             },
+            queue: self.queue,
         };
         (schema, options)
     }

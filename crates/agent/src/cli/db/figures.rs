@@ -34,7 +34,7 @@ fn page(figures: &Value) -> String {
         ("sequence", sequence(figures)),
         ("written", written(figures)),
         ("waiting for the cloud", queue(&figures["queue"])),
-        ("dropped by rows_max", dropped(&figures["dropped"])),
+        ("dropped at a bound", dropped(&figures["dropped"])),
         (
             "cut tails kept",
             count("cut_tails").filter(|count| count != "0"),
@@ -140,7 +140,7 @@ in memory              90.0 kB of values
 sequence               90,210, on the disk up to 90,200
 written                3.0 MB in 12 syncs since it was opened, 1.04 for each byte of a change
 waiting for the cloud  3 items, 900 bytes
-dropped by rows_max    Metric 7 (2 unsent)
+dropped at a bound     Metric 7 (2 unsent)
 
 MODEL    ITEMS
 Metric   1,200

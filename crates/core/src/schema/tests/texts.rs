@@ -196,6 +196,26 @@ fn a_broken_schema_is_refused_with_its_place() {
         ),
         (
             "version: '1.0.0',",
+            "version: '1.0.0', process: { M: { bytes_max: -1 } },",
+            "process.M.bytes_max (line 2, column 37): -1 is not a whole number from 1",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', process: { M: { overflow: 'wrap' } },",
+            "process.M.overflow (line 2, column 37): \"wrap\" is not one of refuse, drop_oldest",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', process: { M: { sync: 'both', overflow: 'drop_oldest' } },",
+            "process.M.overflow (line 2, column 51): a row that is dropped here would come back from the cloud: use \"refuse\"",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', process: { M: { sync: 'down', bytes_max: 5 } },",
+            "process.M.bytes_max (line 2, column 51): the cloud decides how many rows a model has that is synced down",
+        ),
+        (
+            "version: '1.0.0',",
             "version: '1.0.0', params: { timestamps: 'always' },",
             "params.timestamps (line 2, column 31): a text stands here; expected true, false, \"create\" or \"update\"",
         ),

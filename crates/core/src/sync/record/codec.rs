@@ -1,6 +1,6 @@
 //! The bytes of a record in the log, described in `docs/formats/record.md`.
 
-use super::{Change, Frozen, Mark, Op, ParkKind, Parked, Record};
+use super::{BrokenRecord, Change, Frozen, Mark, Op, ParkKind, Parked, Record};
 use crate::time::UnixMillis;
 use crate::value::Map;
 use crate::value::binary::{
@@ -52,6 +52,9 @@ pub enum RecordError {
     /// An item in it cannot be read.
     #[error("the record has an item that cannot be read: {0}")]
     Item(#[from] BinaryError),
+    /// What was read breaks the invariant of records.
+    #[error("the record is not sound: {0}")]
+    Broken(#[from] BrokenRecord),
 }
 
 impl Record {
@@ -196,6 +199,7 @@ impl<'a> Reader<'a> {
                 .transpose()?
                 .map(UnixMillis),
         };
+        change.check_operations()?;
         let predicted = change.predicted();
         let item = match &change.pending {
             Some(op) => op.apply(predicted),
