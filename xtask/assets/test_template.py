@@ -58,6 +58,7 @@ def fits(condition, keys):
     ("dynamodb:UpdateItem", ["dev#pump#sys"]),
     ("dynamodb:PutItem", ["dev#pump#up#2026-11"]),
     ("dynamodb:Query", ["dev#pump#dn"]),
+    ("dynamodb:UpdateItem", ["_unique#dev#pump#User#email#a@b"]),
 ])
 def test_a_device_reaches_its_own_partitions(action, keys):
     assert allowed("pump", action, keys)
@@ -70,6 +71,8 @@ def test_a_device_reaches_its_own_partitions(action, keys):
     ("dynamodb:GetItem", ["dev#pum#rw"]),
     ("dynamodb:UpdateItem", ["dev#pump#rw", "dev#pump2#rw"]),
     ("dynamodb:UpdateItem", ["dev#pump#rw#more"]),
+    ("dynamodb:UpdateItem", ["_unique#dev#pump2#User#email#a@b"]),
+    ("dynamodb:UpdateItem", ["_unique#User#email#a@b"]),
 ])
 def test_a_device_does_not_reach_the_partitions_of_another(action, keys):
     assert not allowed("pump", action, keys)

@@ -6,6 +6,7 @@ mod console;
 mod demo;
 mod docs;
 mod emulator;
+mod fuzz;
 mod lint;
 mod paths;
 mod setup;
@@ -57,6 +58,8 @@ enum Verb {
         #[command(subcommand)]
         what: bench::What,
     },
+    /// Parsers against changed inputs; for hours with `--seconds`, under libFuzzer with `--deep`
+    Fuzz(fuzz::Options),
     /// A live device and a cloud on this machine, until Ctrl-C
     Demo,
 }
@@ -82,6 +85,7 @@ fn carry_out(verb: Verb) -> anyhow::Result<()> {
         Verb::Console { check: false } => console::build(),
         Verb::Size => size::run(),
         Verb::Bench { what } => bench::run(what),
+        Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Demo => demo::run(),
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::command::{cargo, output, program, show};
 use crate::emulator::Emulator;
-use crate::{console, docs, lint, paths, setup, tidy};
+use crate::{console, docs, fuzz, lint, paths, setup, tidy};
 
 /// All of it, or only the tests that a filter names.
 pub(crate) fn run(filter: &[String]) -> Result<()> {
@@ -21,6 +21,7 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
     docs::run()?;
     console::check()?;
     console::test()?;
+    fuzz::check()?;
     show(&mut cargo(&["test", "--workspace", "--doc"]))?;
     let emulator = Emulator::start(&paths::tools().join("test"))?;
     show(with_counterparts(&mut template(), &emulator))?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,10 @@ use periwinkle_core::limits;
 use periwinkle_core::schema::{Schema, SchemaError};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::{Map, Value};
-use periwinkle_db::engine::{self, FileStorage};
-use periwinkle_db::{Change, Database, DbError, Environment, Event, Options, Since};
+use periwinkle_db::engine::{self, FileStorage, OpenReport, Storage, StorageError};
+use periwinkle_db::{
+    Change, Database, DbError, DbOpenError, Environment, Event, Options, QueueBounds, Since,
+};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
@@ -52,21 +54,15 @@ impl<S: Sync> FromRequestParts<S> for Db {
 
 /// Reads the schema, configured or built in, and opens the database in `folder`.
 pub async fn open(config: &Config, folder: &Path, device: &str, clock: Clock) -> Result<Database> {
-    let schema = read_schema(config)?;
-    let options = Options {
-        context: Map::from([("deviceId", Value::from(device))]),
-        engine: engine_options(config),
-    };
-    let folder = folder.to_owned();
-    let path = folder.clone();
-    let opened = spawn_blocking(move || {
-        let storage = FileStorage::open(&folder).map_err(|error| error.to_string())?;
-        let environment = Arc::new(Surroundings(clock));
-        Database::open(Arc::new(storage), schema, options, environment)
-            .map_err(|error| error.to_string())
-    });
-    let opened = opened.await.map_err(|error| error.to_string()).flatten();
-    let (db, report) = opened.map_err(|reason| Error::DatabaseOpen { path, reason })?;
+    let (db, report) = open_as(
+        FileStorage::open,
+        Database::open,
+        config,
+        folder,
+        device,
+        clock,
+    )
+    .await?;
     if let Some(tail) = &report.cut {
         let kept = tail.kept.as_deref().unwrap_or("nowhere, for want of room");
         tracing::warn!(
@@ -78,6 +74,63 @@ pub async fn open(config: &Config, folder: &Path, device: &str, clock: Clock) ->
         );
     }
     Ok(db)
+}
+
+/// The same for reading only: nothing in `folder` is changed.
+pub async fn open_read_only(
+    config: &Config,
+    folder: &Path,
+    device: &str,
+    clock: Clock,
+) -> Result<Database> {
+    let storage = FileStorage::open_read_only;
+    let opened = open_as(
+        storage,
+        Database::open_read_only,
+        config,
+        folder,
+        device,
+        clock,
+    )
+    .await;
+    opened.map(|(db, _)| db)
+}
+
+type OpenStorage = fn(PathBuf) -> std::result::Result<FileStorage, StorageError>;
+type OpenDatabase = fn(
+    Arc<dyn Storage>,
+    Schema,
+    Options,
+    Arc<dyn Environment>,
+) -> std::result::Result<(Database, OpenReport), DbOpenError>;
+
+async fn open_as(
+    open_storage: OpenStorage,
+    open_database: OpenDatabase,
+    config: &Config,
+    folder: &Path,
+    device: &str,
+    clock: Clock,
+) -> Result<(Database, OpenReport)> {
+    let schema = read_schema(config)?;
+    let options = Options {
+        context: Map::from([("deviceId", Value::from(device))]),
+        engine: engine_options(config),
+        queue: QueueBounds {
+            rows_max: config.db.queue_rows_max.map(u64::from),
+            bytes_max: config.db.queue_bytes_max.map(|bytes| bytes.0),
+        },
+    };
+    let path = folder.to_owned();
+    let folder = path.clone();
+    let opened = spawn_blocking(move || {
+        let storage = open_storage(folder).map_err(|error| error.to_string())?;
+        let environment = Arc::new(Surroundings(clock));
+        open_database(Arc::new(storage), schema, options, environment)
+            .map_err(|error| error.to_string())
+    });
+    let opened = opened.await.map_err(|error| error.to_string()).flatten();
+    opened.map_err(|reason| Error::DatabaseOpen { path, reason })
 }
 
 fn read_schema(config: &Config) -> Result<Schema> {
@@ -208,6 +261,19 @@ fn change_json(change: &Change) -> String {
     )
 }
 
+/// The section `db` of the status, with what each model has.
+pub fn show_all(db: &Database) -> serde_json::Value {
+    let stats = db.stats();
+    let mut shown = show(db);
+    let fields = shown.as_object_mut().expect("it was made as an object");
+    fields.insert("bytes_cached".to_owned(), json!(stats.engine.bytes_cached));
+    let committed = json!(stats.engine.bytes_committed);
+    fields.insert("bytes_committed".to_owned(), committed);
+    fields.insert("bytes_moved".to_owned(), json!(stats.engine.bytes_moved));
+    fields.insert("models".to_owned(), json!(stats.rows));
+    shown
+}
+
 /// The section `db` of the status.
 pub fn show(db: &Database) -> serde_json::Value {
     let stats = db.stats();
@@ -226,9 +292,18 @@ pub fn show(db: &Database) -> serde_json::Value {
         "syncs": engine.syncs,
         "cut_tails": engine.cut_tails,
         "queue": {"rows": stats.queue.rows, "bytes": stats.queue.bytes},
+        "bytes_by_model": stats.bytes,
         "dropped": stats.dropped.iter()
             .map(|(model, dropped)| {
                 (model.clone(), json!({"rows": dropped.rows, "unsent": dropped.unsent}))
+            })
+            .collect::<serde_json::Map<_, _>>(),
+        "parked_models": db.parked_models().iter()
+            .map(|parked| {
+                let versions = json!({
+                    "written": parked.written.to_string(), "known": parked.known.to_string(),
+                });
+                (parked.model.clone(), versions)
             })
             .collect::<serde_json::Map<_, _>>(),
         "failure": db.failure().map(|failure| failure.to_string()),
@@ -241,28 +316,45 @@ impl From<DbError> for Problem {
         let kind = error.kind();
         let status = match kind {
             "unknown_model" | "not_found" => StatusCode::NOT_FOUND,
-            "exists" => StatusCode::CONFLICT,
-            "read_only_model" => StatusCode::FORBIDDEN,
+            "exists" | "not_unique" | "parked_model" => StatusCode::CONFLICT,
+            "condition_failed" => StatusCode::PRECONDITION_FAILED,
+            "read_only_model" | "read_only" => StatusCode::FORBIDDEN,
             "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
             "full" => StatusCode::INSUFFICIENT_STORAGE,
-            "corrupt" | "disk" => StatusCode::INTERNAL_SERVER_ERROR,
+            "corrupt" | "disk" | "reentrant" => StatusCode::INTERNAL_SERVER_ERROR,
             "closed" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
-        let problem = Problem::new(status, kind, sentence(&error.to_string()));
-        match error.field() {
-            Some(field) => problem.field(field),
-            None => problem,
+        let mut problem = Problem::new(status, kind, sentence(&error.to_string()));
+        if let Some(field) = error.field() {
+            problem = problem.field(field);
+        }
+        let (at, cause) = match &error {
+            DbError::InTransaction { at, source, .. } => (Some(*at), &**source),
+            error => (None, error),
+        };
+        if let Some(at) = at {
+            problem = problem.write(at);
+        }
+        match cause {
+            DbError::ConditionFailed { item, .. } => problem.item(
+                item.as_ref()
+                    .map_or_else(|| "null".to_owned(), |item| item.to_json()),
+            ),
+            _ => problem,
         }
     }
 }
 
+/// How errors begin, if not with a name.
+const SMALL: [&str; 7] = ["there ", "the ", "this ", "write ", "limit ", "a ", "no "];
+
 /// Words of an error as a sentence of their own.
-fn sentence(words: &str) -> String {
+pub(crate) fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     match letters.next() {
         // A name in front keeps its letters.
-        Some(first) if words.starts_with("there ") || words.starts_with("the ") => {
+        Some(first) if SMALL.iter().any(|small| words.starts_with(small)) => {
             format!("{}{}.", first.to_uppercase(), letters.as_str())
         }
         _ => format!("{words}."),

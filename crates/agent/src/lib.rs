@@ -50,6 +50,7 @@ mod state;
 mod status;
 mod stop;
 mod supervise;
+mod tar;
 mod task;
 mod web;
 

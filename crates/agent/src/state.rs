@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use periwinkle_core::config::DeviceId;
+use periwinkle_db::engine::give_to_owner_of;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
@@ -16,7 +17,7 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl StateDir {
@@ -42,21 +43,38 @@ impl StateDir {
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path.join("lock"))
             .map_err(failed)?;
+        let folder = File::open(path).map_err(failed)?;
+        give_to_owner_of(&folder, &lock).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => write_pid(&mut lock).map_err(failed)?,
-            Err(TryLockError::WouldBlock) => {
-                let pid = read_text(&mut lock).unwrap_or_default();
-                let pid = if pid.is_empty() {
-                    "of unknown number".to_owned()
-                } else {
-                    pid
-                };
-                return Err(Error::StateInUse {
-                    path: path.to_owned(),
-                    pid,
-                });
-            }
+            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        Ok(StateDir {
+            path: path.to_owned(),
+            _lock: Some(lock),
+        })
+    }
+
+    /// The directory as it is, for reading: nothing is made in it, and no agent can start on it
+    /// meanwhile. Without a lock file nothing is locked: the medium may be read-only.
+    ///
+    /// Fails with [`Error::StateInUse`], naming the holder, when an agent has it.
+    pub fn look(path: &Path) -> Result<StateDir> {
+        let failed = |source| Error::State {
+            path: path.to_owned(),
+            source,
+        };
+        let mut lock = match File::open(path.join("lock")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            lock => Some(lock.map_err(failed)?),
+        };
+        if let Some(lock) = &mut lock {
+            match lock.try_lock_shared() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(in_use(path, lock)),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
         }
         Ok(StateDir {
             path: path.to_owned(),
@@ -81,21 +99,39 @@ impl StateDir {
 
     /// The device's own id: made once, from the machine's, and kept.
     pub fn device_id(&self) -> Result<DeviceId> {
-        let path = self.path.join("device-id");
-        let failed = |source| Error::State {
-            path: path.clone(),
-            source,
-        };
-        match fs::read_to_string(&path) {
-            Ok(text) => DeviceId::new(text.trim())
-                .map_err(|why| failed(io::Error::new(io::ErrorKind::InvalidData, why))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let id = new_device_id().map_err(failed)?;
-                write_private(&path, id.as_str()).map_err(failed)?;
-                Ok(id)
-            }
-            Err(error) => Err(failed(error)),
+        if let Some(id) = self.known_device_id()? {
+            return Ok(id);
         }
+        let path = self.path.join("device-id");
+        let made = new_device_id().and_then(|id| {
+            write_private(&path, id.as_str())?;
+            Ok(id)
+        });
+        made.map_err(|source| Error::State { path, source })
+    }
+
+    /// The device's own id, if it has one by now.
+    pub fn known_device_id(&self) -> Result<Option<DeviceId>> {
+        let path = self.path.join("device-id");
+        let read = match fs::read_to_string(&path) {
+            Ok(text) => DeviceId::new(text.trim())
+                .map(Some)
+                .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+        read.map_err(|source| Error::State { path, source })
+    }
+}
+
+fn in_use(path: &Path, lock: &mut File) -> Error {
+    let pid = read_text(lock).unwrap_or_default();
+    Error::StateInUse {
+        path: path.to_owned(),
+        pid: match pid.is_empty() {
+            true => "of unknown number".to_owned(),
+            false => pid,
+        },
     }
 }
 
@@ -112,10 +148,12 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(&fresh)?;
+    let folder = File::open(path.parent().unwrap_or(Path::new(".")))?;
+    give_to_owner_of(&folder, &file)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    folder.sync_all()
 }
 
 fn write_pid(lock: &mut File) -> io::Result<()> {

@@ -5,6 +5,7 @@ pub mod auth;
 pub mod aws;
 pub mod config;
 pub mod expr;
+pub mod fetch;
 pub mod ids;
 pub mod limits;
 pub mod mqtt;

@@ -121,6 +121,10 @@ pub const SCHEMA_DEPTH_MAX: usize = 40;
 pub const SCHEMA_MODELS_MAX: usize = 500;
 /// Fields in a model, or in one nested object.
 pub const SCHEMA_FIELDS_MAX: usize = 500;
+/// Entries of the list `migrations` of a schema.
+pub const SCHEMA_MIGRATIONS_MAX: usize = 200;
+/// Local indexes of a table: DynamoDB's own bound.
+pub const SCHEMA_LOCAL_INDEXES_MAX: usize = 5;
 /// Letters of a generated uid.
 pub const UID_LETTERS_MAX: usize = 64;
 /// Size of an item (DynamoDB).
@@ -177,6 +181,8 @@ pub const DB_SEGMENT_BYTES_MIN: u64 = 64 << 10;
 pub const DB_TRANSACTION_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one key of the engine.
 pub const DB_KEY_BYTES_MAX: usize = 4096;
+/// Entries of one row in all indexes of the engine.
+pub const DB_INDEX_ENTRIES_MAX: usize = 64;
 /// `db.cache`: bytes of values kept in memory beside the directory.
 pub const DB_CACHE_BYTES: usize = 16_000_000;
 /// Bytes that may wait for the disk; a commit beyond it waits until the disk has caught up.
@@ -191,6 +197,16 @@ pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of values that one read of a scan fetches at once, unless one value is larger.
+pub const DB_READ_BYTES_MAX: usize = 256 << 10;
+/// Bytes between two values that a scan reads along rather than read twice.
+pub const DB_READ_GAP_BYTES_MAX: usize = 1 << 10;
+/// Key files that a close makes before the log is closed; the next opening reads the segments that
+/// are left, and makes theirs.
+pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
+/// What a write that leads out of a full disk may bring more than it takes away, for each row: the
+/// mark of an attempt and the note of a removal.
+pub const DB_LEAD_OUT_BYTES_MAX: u64 = 128;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
 
@@ -202,14 +218,26 @@ pub const FIND_ROWS_DEFAULT: usize = 100;
 pub const FIND_ROWS_MAX: usize = 10_000;
 /// Rows that one call of `find` looks at; what is left is behind its token.
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
-/// Rows that one call of the model layer reads from the engine at once.
+/// Rows that one call of the model layer reads from the engine at once: so many values at most are
+/// missing from memory when a scan runs on the caller's thread.
 pub const DB_SCAN_ROWS: usize = 256;
+/// Rows of this many bytes together end a step in which items are brought into the form of a newer
+/// schema.
+pub const MIGRATION_FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Changes that are kept for change streams; a stream that falls behind gets a gap.
 pub const CHANGES_KEPT_MAX: usize = 4_096;
 /// Bytes of the items of these changes.
 pub const CHANGES_KEPT_BYTES_MAX: usize = 1 << 20;
 /// Rows that one write drops to keep a model within its `rows_max`.
 pub const DROPPED_ROWS_PER_WRITE_MAX: usize = 16;
+/// Changes that a stream looks up in the rows when it goes on from before the last start.
+pub const CHANGES_CAUGHT_UP_MAX: usize = 10_000;
+/// Bytes of the rows of these changes.
+pub const CHANGES_CAUGHT_UP_BYTES_MAX: usize = 4 << 20;
+/// Writes of one transaction: all others wait for it.
+pub const TRANSACTION_WRITES_MAX: usize = 1_000;
+/// Items that one call reads by their keys.
+pub const BATCH_GET_ITEMS_MAX: usize = 1_000;
 // Users, logins and sessions.
 
 /// The longest name of a user.
@@ -261,6 +289,8 @@ pub const DYNAMODB_IN_VALUES_MAX: usize = 100;
 pub const DYNAMODB_EXPRESSION_VALUES_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Keys in one BatchGetItem.
 pub const DYNAMODB_BATCH_GET_KEYS_MAX: usize = 100;
+/// Writes in one BatchWriteItem.
+pub const DYNAMODB_BATCH_WRITES_MAX: usize = 25;
 /// Statements in one BatchExecuteStatement.
 pub const DYNAMODB_BATCH_STATEMENTS_MAX: usize = 25;
 /// Length of one PartiQL statement.
@@ -325,6 +355,12 @@ pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub const CONTROL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 /// The largest answer of the agent that a command reads.
 pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest answer about items that a command of the database reads at once.
+pub const DB_COMMAND_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of items that an import sends to the agent at once, unless one item is longer.
+pub const IMPORT_REQUEST_BYTES: usize = 256 * 1024;
+/// Faults of an import that are shown one by one; the others are counted.
+pub const IMPORT_FAULTS_SHOWN_MAX: usize = 100;
 /// Threads for what cannot wait without holding a thread up: password hashing, name resolution.
 pub const BLOCKING_THREADS_MAX: usize = 4;
 /// How long threads may take to end after the agent has stopped.
@@ -335,6 +371,16 @@ pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Nesting of parentheses, functions and `NOT` in an expression, so that none can exhaust the stack.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
 
+// Export, import and backup of the database.
+
+/// The longest JSON text of one item of an import: the largest item, each character escaped.
+pub const IMPORT_ITEM_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows that an export reads at once.
+pub const EXPORT_SCAN_ROWS: usize = 32;
+/// Bytes of a file that a backup reads at once.
+pub const BACKUP_PIECE_BYTES: usize = 64 * 1024;
+/// The largest file of a backup: segments are far smaller.
+pub const BACKUP_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 // MQTT: the codec.
 
 /// Length of a received packet, fixed header included, unless configured otherwise. It is checked
@@ -354,6 +400,122 @@ pub const MQTT_FILTERS_MAX: usize = 1024;
 pub const MQTT_TOPIC_LEVELS_MAX: usize = 128;
 /// Room that a connection always keeps for reading.
 pub const MQTT_READ_BYTES: usize = 16 * 1024;
+// AWS: signatures.
+
+/// Signing keys that are kept, one for each service and region in use.
+pub const SIGNERS_MAX: usize = 16;
+/// Data in one chunk of a body that is signed chunk by chunk, but for the last (S3: at least 8 KiB).
+pub const SIGNED_CHUNK_BYTES: usize = 64 * 1024;
+/// The smallest such chunk that S3 takes.
+pub const SIGNED_CHUNK_BYTES_MIN: usize = 8 * 1024;
+/// A body of unknown hash that is read into memory in order to be hashed, where a service wants that.
+pub const SIGNED_BODY_HELD_BYTES_MAX: u64 = 1024 * 1024;
+/// How long a presigned address may be used (SigV4: seven days).
+pub const PRESIGNED_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How far AWS lets a signature's time be from its own; what is nearer needs no correction.
+pub const SIGNING_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+// HTTP client: addresses and policies.
+
+/// The longest address that is sent or followed.
+pub const URL_BYTES_MAX: usize = 8 * 1024;
+
+// AWS: answers and calls.
+
+/// Length of an XML answer: a page of S3 holds 1,000 keys of 1,024 bytes, encoded.
+pub const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Nesting of an XML answer.
+pub const XML_DEPTH_MAX: usize = 32;
+/// Elements of an XML answer.
+pub const XML_ELEMENTS_MAX: usize = 100_000;
+
+// S3 ("Amazon S3 multipart upload limits"), checked before a request leaves.
+
+/// Length of an object's key.
+pub const S3_KEY_BYTES_MAX: usize = 1024;
+/// Length of a bucket's name.
+pub const S3_BUCKET_BYTES_MAX: usize = 63;
+/// Names and values of an object's metadata together.
+pub const S3_METADATA_BYTES_MAX: usize = 2048;
+/// An object that is written in one request.
+pub const S3_PUT_BYTES_MAX: u64 = 5 << 30;
+/// An object in parts: as many as there may be, as large as they may be.
+pub const S3_OBJECT_BYTES_MAX: u64 = 10_000 * (5 << 30);
+/// A part, but for the last one, which may be smaller.
+pub const S3_PART_BYTES_MIN: u64 = 5 << 20;
+/// A part.
+pub const S3_PART_BYTES_MAX: u64 = 5 << 30;
+/// Parts of an object.
+pub const S3_PARTS_MAX: u32 = 10_000;
+/// The length from which an object is uploaded in parts, and of a part as long as few are enough.
+pub const UPLOAD_PART_BYTES: u64 = 8 << 20;
+/// Parts of one upload on their way at once.
+pub const UPLOAD_PARALLEL_PARTS_MAX: u32 = 4;
+/// Bytes of parts on their way at once, unless one part alone is larger.
+pub const UPLOAD_FLIGHT_BYTES_MAX: u64 = 32 << 20;
+/// Failures in a row after which an upload pauses and leaves its place to others.
+pub const UPLOAD_FAILURES_MAX: u32 = 12;
+/// How often an upload that S3 lost is begun anew.
+pub const UPLOAD_RESTARTS_MAX: u32 = 3;
+/// Limit of the first pause after a failure; it doubles with each one that follows.
+pub const UPLOAD_BACKOFF_MIN: Duration = Duration::from_millis(500);
+/// Limit of the longest pause after a failure.
+pub const UPLOAD_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Failures within this time shrink the number of parts on their way once.
+pub const UPLOAD_THROTTLE_COOLDOWN: Duration = Duration::from_secs(2);
+
+// STS ("AssumeRole" in the STS API reference), checked before a request leaves.
+
+/// Length of a role's full name.
+pub const STS_ARN_CHARS_MAX: usize = 2048;
+/// Length of a session's name.
+pub const STS_SESSION_NAME_CHARS_MAX: usize = 64;
+/// Length of an external id.
+pub const STS_EXTERNAL_ID_CHARS_MAX: usize = 1224;
+/// Length of a policy of a session.
+pub const STS_POLICY_CHARS_MAX: usize = 2048;
+/// The shortest life of temporary keys.
+pub const STS_LIFE_MIN: Duration = Duration::from_secs(900);
+/// The longest life of temporary keys.
+pub const STS_LIFE_MAX: Duration = Duration::from_secs(12 * 3600);
+/// Redirects followed in one exchange.
+pub const FETCH_REDIRECTS_MAX: u32 = 10;
+/// Retries of one exchange.
+pub const FETCH_RETRIES_MAX: u32 = 3;
+/// Limit of the pause before the first retry; it doubles with each one that follows.
+pub const FETCH_BACKOFF_MIN: Duration = Duration::from_millis(250);
+/// Limit of the longest pause before a retry.
+pub const FETCH_BACKOFF_MAX: Duration = Duration::from_secs(20);
+/// The longest pause that a server may ask for; beyond it, its answer is the result.
+pub const FETCH_RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
+/// What retries may cost before successes refill the budget: ten of them.
+pub const FETCH_RETRY_TOKENS: u32 = 100;
+/// What one retry costs; a success gives one back.
+pub const FETCH_RETRY_COST_TOKENS: u32 = 10;
+/// Length of one `Set-Cookie` that is kept (RFC 6265, section 6.1).
+pub const COOKIE_BYTES_MAX: usize = 4096;
+/// Cookies of one host; the one unused for the longest time gives way.
+pub const COOKIES_PER_HOST_MAX: usize = 50;
+/// Cookies of a client.
+pub const COOKIES_MAX: usize = 300;
+/// Length of all challenges of one answer.
+pub const CHALLENGE_BYTES_MAX: usize = 8 * 1024;
+/// Parts of one form.
+pub const FORM_PARTS_MAX: usize = 1000;
+/// Encodings of one answer, one over the other.
+pub const CODINGS_MAX: usize = 2;
+/// How many times longer than what was received a decoded answer may be.
+pub const EXPANSION_TIMES_MAX: u64 = 200;
+/// What a decoded answer may be long before the bound above counts.
+pub const EXPANSION_FREE_BYTES: u64 = 1024 * 1024;
+/// Length of one line of an event stream.
+pub const EVENT_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Length of the data of one event of an event stream.
+pub const EVENT_DATA_BYTES_MAX: usize = 256 * 1024;
+/// How long to wait before an event stream is opened again, unless the server says.
+pub const EVENT_RETRY: Duration = Duration::from_secs(3);
+/// The longest such wait that a server may ask for.
+pub const EVENT_RETRY_MAX: Duration = Duration::from_secs(300);
 
 // MQTT: what waits to be sent.
 

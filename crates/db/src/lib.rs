@@ -7,6 +7,8 @@ pub mod engine;
 pub mod model;
 
 pub use model::{
-    Change, ChangeKind, ChangeStream, Committed, Database, DbError, DbOpenError, Dropped,
-    Environment, Event, Find, Next, Options, Origin, Page, Since, Stats,
+    Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError, Dropped,
+    Environment, Event, Export, ExportForm, Expression, Find, ImportOptions, Imported, Next,
+    OnConflict, Options, Origin, Page, ParkedModel, Proposed, QueueBounds, Refusal, Rows, Since,
+    Stats, Transacted, Transaction, Write, describe_key,
 };

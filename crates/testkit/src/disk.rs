@@ -10,7 +10,7 @@
 //! - A sync that fails has written some of it and forgets the rest, while reads still show all of
 //!   it: what Linux does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -63,6 +63,8 @@ struct Disk {
     last_inode: u64,
     counts: Counts,
     faults: BTreeMap<u64, Fault>,
+    /// The calls that met a fault.
+    struck: BTreeSet<&'static str>,
     recording: Option<Vec<Disk>>,
 }
 
@@ -81,12 +83,14 @@ enum Unsynced {
 
 /// What a power cut does to everything that was not synced.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+pub enum Fate {
+    /// None of it survived.
     LoseAll,
+    /// All of it did.
     KeepAll,
-    /// The calls took effect in order up to some point.
+    /// The calls took effect in order up to some point, at which a write was torn.
     InOrder,
-    /// Each sector and each name had its own luck.
+    /// Each sector and each name had its own luck: there, not there, torn, or garbage.
     Shuffled,
     /// The same for data; sizes are kept, as the system has them in its memory.
     Failed,
@@ -109,6 +113,7 @@ impl SimDisk {
             last_inode: 0,
             counts: Counts::default(),
             faults: BTreeMap::new(),
+            struck: BTreeSet::new(),
             recording: None,
         })
     }
@@ -131,7 +136,12 @@ impl SimDisk {
     /// Cuts the power if it is on, lets `seed` decide what survived, and switches on again.
     /// Files that were open are dead; faults that were planned are forgotten.
     pub fn restart(&self, seed: u64) {
-        self.lock().restart(seed);
+        self.lock().restart(seed, None);
+    }
+
+    /// The same, but what happens to all that was not synced is given.
+    pub fn restart_with(&self, seed: u64, fate: Fate) {
+        self.lock().restart(seed, Some(fate));
     }
 
     /// Lets the `nth` call from now on fail, counted from 0.
@@ -139,6 +149,11 @@ impl SimDisk {
         let mut disk = self.lock();
         let call = disk.counts.calls + nth;
         disk.faults.insert(call, fault);
+    }
+
+    /// Which calls of the traits have met a fault so far, by their names.
+    pub fn struck(&self) -> BTreeSet<&'static str> {
+        self.lock().struck.clone()
     }
 
     /// Forgets the faults that were planned.
@@ -223,13 +238,13 @@ impl SimDisk {
 impl Storage for SimDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut disk = self.lock();
-        disk.call()?;
+        disk.call("list")?;
         Ok(disk.names.keys().cloned().collect())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let mut disk = self.lock();
-        disk.change()?;
+        disk.change("create")?;
         if disk.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -242,14 +257,14 @@ impl Storage for SimDisk {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let mut disk = self.lock();
-        disk.call()?;
+        disk.call("open")?;
         let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(self.handle(disk.life, inode))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut disk = self.lock();
-        disk.change()?;
+        disk.change("remove")?;
         disk.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(())
     }
@@ -257,14 +272,14 @@ impl Storage for SimDisk {
     fn sync_dir(&self) -> io::Result<()> {
         let mut disk = self.lock();
         disk.counts.syncs += 1;
-        disk.change()?;
+        disk.change("sync_dir")?;
         disk.names_synced = disk.names.clone();
         Ok(())
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
         let mut disk = self.lock();
-        disk.call()?;
+        disk.call("free_bytes")?;
         Ok(disk.capacity.saturating_sub(disk.used()))
     }
 }
@@ -289,14 +304,14 @@ impl Handle {
 impl StorageFile for Handle {
     fn size(&self) -> io::Result<u64> {
         let mut disk = self.lock()?;
-        disk.call()?;
+        disk.call("size")?;
         Ok(disk.file(self.inode).seen.len() as u64)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let mut disk = self.lock()?;
         disk.counts.reads += 1;
-        disk.call()?;
+        disk.call("read")?;
         let seen = &disk.file(self.inode).seen;
         let bytes = seen.get(offset as usize..).unwrap_or_default();
         let bytes = bytes
@@ -310,7 +325,7 @@ impl StorageFile for Handle {
         let mut disk = self.lock()?;
         disk.counts.writes += 1;
         disk.counts.bytes_written += bytes.len() as u64;
-        let done = disk.change();
+        let done = disk.change("write");
         // A write that fails may have got some way.
         let length = match done {
             Ok(()) => bytes.len(),
@@ -326,7 +341,7 @@ impl StorageFile for Handle {
 
     fn reserve(&self, size: u64) -> io::Result<()> {
         let mut disk = self.lock()?;
-        disk.change()?;
+        disk.change("reserve")?;
         disk.check_growth(self.inode, size as usize)?;
         let size = (size as usize).max(disk.file(self.inode).seen.len());
         disk.file(self.inode).resize(size);
@@ -335,7 +350,7 @@ impl StorageFile for Handle {
 
     fn truncate(&self, size: u64) -> io::Result<()> {
         let mut disk = self.lock()?;
-        disk.change()?;
+        disk.change("truncate")?;
         disk.file(self.inode).resize(size as usize);
         Ok(())
     }
@@ -343,7 +358,7 @@ impl StorageFile for Handle {
     fn sync(&self) -> io::Result<()> {
         let mut disk = self.lock()?;
         disk.counts.syncs += 1;
-        let done = disk.change();
+        let done = disk.change("sync");
         let fate = match &done {
             Ok(()) => Fate::KeepAll,
             Err(_) if disk.powered => Fate::Failed,
@@ -369,26 +384,29 @@ impl StorageFile for Handle {
 
 impl Disk {
     /// Counts a call and answers with its fault, if one was planned.
-    fn call(&mut self) -> io::Result<()> {
+    fn call(&mut self, name: &'static str) -> io::Result<()> {
         if !self.powered {
             return Err(io::Error::other("the power is off"));
         }
         let call = self.counts.calls;
         self.counts.calls += 1;
-        match self.faults.remove(&call) {
-            None => Ok(()),
-            Some(Fault::Full) => Err(io::ErrorKind::StorageFull.into()),
-            Some(Fault::Io) => Err(io::Error::other("simulated fault of the disk")),
-        }
+        let Some(fault) = self.faults.remove(&call) else {
+            return Ok(());
+        };
+        self.struck.insert(name);
+        Err(match fault {
+            Fault::Full => io::ErrorKind::StorageFull.into(),
+            Fault::Io => io::Error::other("simulated fault of the disk"),
+        })
     }
 
     /// The same for a call that changes something.
-    fn change(&mut self) -> io::Result<()> {
+    fn change(&mut self, name: &'static str) -> io::Result<()> {
         if self.recording.is_some() {
             let copy = self.bare_copy();
             self.recording.get_or_insert_default().push(copy);
         }
-        self.call()
+        self.call(name)
     }
 
     fn bare_copy(&self) -> Disk {
@@ -400,6 +418,7 @@ impl Disk {
             names: self.names.clone(),
             names_synced: self.names_synced.clone(),
             faults: self.faults.clone(),
+            struck: self.struck.clone(),
             ..*self
         }
     }
@@ -433,7 +452,7 @@ impl Disk {
         file.unsynced.clear();
     }
 
-    fn restart(&mut self, seed: u64) {
+    fn restart(&mut self, seed: u64, fate: Option<Fate>) {
         let mut rng = Rng::new(seed);
         let fates = [
             Fate::LoseAll,
@@ -442,7 +461,8 @@ impl Disk {
             Fate::Shuffled,
             Fate::Shuffled,
         ];
-        let fate = fates[rng.index(fates.len())];
+        let drawn = fates[rng.index(fates.len())];
+        let fate = fate.unwrap_or(drawn);
         let total: usize = self.files.values().map(|file| file.unsynced.len()).sum();
         let mut in_order = rng.index(total + 1);
         for file in self.files.values_mut() {

@@ -3,3 +3,4 @@
 pub mod disk;
 pub mod dynamo;
 pub mod rng;
+pub mod sigv4_judge;

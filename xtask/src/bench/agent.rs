@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::command::tied;
+use crate::command::{output, program, tied};
 use crate::{emulator, paths};
 
 const START_SECONDS_MAX: u64 = 20;
@@ -23,17 +23,27 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// `core` pins it to one core.
+    /// With a new state directory. `core` pins it to one core.
     pub(super) fn start(binary: &Path, name: &str, core: Option<&str>) -> Result<Self> {
         let folder = fresh_folder(name)?;
+        Self::start_in(&folder, "", binary, core)
+    }
+
+    /// With the state directory that the folder has, or a new one. `more` is configuration.
+    pub(super) fn start_in(
+        folder: &Path,
+        more: &str,
+        binary: &Path,
+        core: Option<&str>,
+    ) -> Result<Self> {
         let port = emulator::free_port()?;
         let config = folder.join("periwinkle.toml");
-        fs::write(&config, configuration(&folder, port))?;
+        fs::write(&config, configuration(folder, port) + more)?;
         let mut command = pinned(binary, core);
         command.arg("run").arg("--config").arg(&config);
         let log = fs::File::create(folder.join("agent.log"))?;
         command
-            .current_dir(&folder)
+            .current_dir(folder)
             .stdout(log.try_clone()?)
             .stderr(log);
         let started = Instant::now();
@@ -43,12 +53,21 @@ impl Agent {
             port,
             until_answer: Duration::ZERO,
         };
-        agent.wait_for_answer(started, &folder)?;
+        agent.wait_for_answer(started, folder)?;
         Ok(agent)
     }
 
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(super) fn stop(mut self) -> Result<()> {
+        let pid = self.pid().to_string();
+        output(program("kill").args(["-TERM", &pid]))?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the agent ended with {status}");
+        Ok(())
     }
 
     fn wait_for_answer(&mut self, started: Instant, folder: &Path) -> Result<()> {

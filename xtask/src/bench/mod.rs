@@ -2,6 +2,8 @@
 //! each other.
 
 mod agent;
+mod database;
+mod flash;
 mod instructions;
 mod memory;
 mod start;
@@ -16,11 +18,23 @@ pub(crate) enum What {
     Web,
     /// User instructions per request, under callgrind
     Instructions,
-    /// From the start of the process to the first answer, with an empty database
-    Start,
+    /// From the start of the process to the first answer
+    Start {
+        /// Rows in the database
+        #[arg(long, default_value_t = 0)]
+        rows: u32,
+    },
     /// Resident memory of an idle agent
     Memory,
-    /// All of these, and the sizes
+    /// The database beside redb, SQLite and fjall
+    Db(database::What),
+    /// Bytes that an idle agent writes to the flash
+    Flash {
+        /// How long to look
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+    },
+    /// All of these but the last two, and the sizes
     All,
 }
 
@@ -28,12 +42,14 @@ pub(crate) fn run(what: What) -> Result<()> {
     match what {
         What::Web => web::run(),
         What::Instructions => instructions::run(),
-        What::Start => start::run(),
+        What::Start { rows } => start::run(rows),
         What::Memory => memory::run(),
+        What::Db(what) => database::run(&what),
+        What::Flash { minutes } => flash::run(minutes),
         What::All => {
             web::run()?;
             instructions::run()?;
-            start::run()?;
+            start::run(0)?;
             memory::run()?;
             crate::size::run()
         }

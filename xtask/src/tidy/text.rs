@@ -63,7 +63,7 @@ pub(crate) fn no_host_of_a_registry(sources: &[Source]) -> Vec<Finding> {
         "deb.debian.org",
         "proxy.golang.org",
     ];
-    let files = handwritten(sources).filter(|source| source.path != "Cargo.lock");
+    let files = handwritten(sources).filter(|source| !source.path.ends_with("Cargo.lock"));
     containing(
         files,
         |line| HOSTS.iter().copied().find(|host| line.contains(host)),
@@ -200,5 +200,9 @@ mod tests {
         let text = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
         assert_eq!(check(no_host_of_a_registry, "deny.toml", text), [1]);
         assert_eq!(check(no_host_of_a_registry, "Cargo.lock", text), []);
+        assert_eq!(
+            check(no_host_of_a_registry, "benches/db/Cargo.lock", text),
+            []
+        );
     }
 }

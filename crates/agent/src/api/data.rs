@@ -12,11 +12,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use periwinkle_core::limits;
 use periwinkle_core::schema::{Durability, Model};
 use periwinkle_core::value::{Map, Value};
-use periwinkle_db::{Committed, Database, DbError, Find};
+use periwinkle_db::{Committed, Database, DbError, Find, Write};
 
-use super::Api;
+use super::DataApi as Api;
 use super::body::Properties;
 use super::models::json_text;
+use crate::database::sentence;
 use crate::web::problem::Problem;
 use crate::web::rows::is_internal;
 
@@ -48,38 +49,73 @@ impl<S: Sync> FromRequestParts<S> for Named {
     }
 }
 
-/// `?limit=&next=&reverse=&prefix=`; everything else is a property that the items must have.
+/// A page of items, or with `count` how many there are. What the parameters do not name is a
+/// property that the items must have.
 pub(super) async fn list(
     State(api): State<Api>,
     named: Named,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &named.model)?;
-    let (properties, find) = parse_find(model, query)?;
-    let page = api.db.find(model.name(), &properties, &find)?;
-    let items = page.items.into_iter().map(Value::Map).collect();
-    let next = page.next.map_or(Value::Null, Value::from);
-    let body = Map::from([("items", Value::List(items)), ("next", next)]);
+    let asked = parse_find(model, query)?;
+    let body = if asked.counts {
+        let count = api.db.count(model.name(), &asked.properties, &asked.find)?;
+        Map::from([
+            ("count", Value::from(count.items)),
+            ("next", next(count.next)),
+        ])
+    } else {
+        let page = api.db.find(model.name(), &asked.properties, &asked.find)?;
+        let items = page.items.into_iter().map(Value::Map).collect();
+        Map::from([("items", Value::List(items)), ("next", next(page.next))])
+    };
     Ok(value_answer(StatusCode::OK, &Value::Map(body)))
 }
 
-fn parse_find(model: &Model, query: Vec<(String, String)>) -> Result<(Map, Find), Problem> {
+fn next(token: Option<String>) -> Value {
+    token.map_or(Value::Null, Value::from)
+}
+
+/// What the parameters of a list ask for.
+struct Asked {
+    properties: Map,
+    find: Find,
+    counts: bool,
+}
+
+fn parse_find(model: &Model, query: Vec<(String, String)>) -> Result<Asked, Problem> {
     let mut properties = Map::new();
     let mut find = Find::new().limit(limits::API_PAGE_ROWS);
+    let mut counts = false;
     for (name, value) in query {
-        match name.as_str() {
-            "limit" => find = find.limit(parse_limit(&value)?),
-            "next" => find = find.next(value),
-            "reverse" if parse_switch(&name, &value)? => find = find.reverse(),
-            "reverse" => {}
-            "prefix" => find = find.prefix(value),
+        find = match name.as_str() {
+            "limit" => find.limit(parse_limit(&value)?),
+            "next" => find.next(value),
+            "reverse" if parse_switch(&name, &value)? => find.reverse(),
+            "reverse" => find,
+            "prefix" => find.prefix(value),
+            "from" => find.from(value),
+            "above" => find.above(value),
+            "to" => find.to(value),
+            "below" => find.below(value),
+            "filter" => find.filter(value),
+            "project" => find.project(value),
+            "count" => {
+                counts = parse_switch(&name, &value)?;
+                find
+            }
             _ => {
                 let value = model.value_from_text(&name, &value);
                 properties.insert(name, value.map_err(DbError::from)?);
+                find
             }
-        }
+        };
     }
-    Ok((properties, find))
+    Ok(Asked {
+        properties,
+        find,
+        counts,
+    })
 }
 
 fn parse_limit(text: &str) -> Result<usize, Problem> {
@@ -122,10 +158,12 @@ pub(super) async fn show(State(api): State<Api>, named: Named) -> Result<Respons
 pub(super) async fn create(
     State(api): State<Api>,
     named: Named,
+    terms: Terms,
     Properties(properties): Properties,
 ) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &named.model)?;
-    let made = kept(model, api.db.create(model.name(), &properties)?).await?;
+    let write = terms.of(Write::create(model.name(), properties));
+    let made = kept(model, api.db.write(&write)?).await?;
     let place = path_of(model, &api.db.segments(model.name(), &made.item)?);
     let mut response = value_answer(StatusCode::CREATED, &Value::Map(made.item));
     if let Ok(place) = HeaderValue::from_str(&place) {
@@ -137,34 +175,84 @@ pub(super) async fn create(
 pub(super) async fn update(
     State(api): State<Api>,
     named: Named,
+    terms: Terms,
     Properties(properties): Properties,
 ) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &named.model)?;
     let properties = with_key(&api.db, model, &named.key, properties)?;
-    let changed = kept(model, api.db.update(model.name(), &properties)?).await?;
+    let write = terms.of(Write::update(model.name(), properties));
+    let changed = kept(model, api.db.write(&write)?).await?;
     Ok(value_answer(StatusCode::OK, &Value::Map(changed.item)))
 }
 
 pub(super) async fn upsert(
     State(api): State<Api>,
     named: Named,
+    terms: Terms,
     Properties(properties): Properties,
 ) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &named.model)?;
     let properties = with_key(&api.db, model, &named.key, properties)?;
-    let made = kept(model, api.db.upsert(model.name(), &properties)?).await?;
+    let write = terms.of(Write::upsert(model.name(), properties));
+    let made = kept(model, api.db.write(&write)?).await?;
     Ok(value_answer(StatusCode::OK, &Value::Map(made.item)))
 }
 
-pub(super) async fn remove(State(api): State<Api>, named: Named) -> Result<StatusCode, Problem> {
+pub(super) async fn remove(
+    State(api): State<Api>,
+    named: Named,
+    terms: Terms,
+) -> Result<StatusCode, Problem> {
     let model = shown_model(&api.db, &named.model)?;
     let keys = parse_key(&api.db, model, &named.key)?;
-    kept(model, api.db.remove(model.name(), &keys)?).await?;
+    let write = terms.of(Write::remove(model.name(), keys));
+    kept(model, api.db.write(&write)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What a write has beside its body: `?if=` a condition, `?apply=` an update expression.
+#[derive(Default)]
+pub(super) struct Terms {
+    condition: Option<String>,
+    changes: Option<String>,
+}
+
+impl Terms {
+    fn of(self, mut write: Write) -> Write {
+        if let Some(changes) = self.changes {
+            write = write.apply(changes);
+        }
+        match self.condition {
+            Some(condition) => write.when(condition),
+            None => write,
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Terms {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Terms, Problem> {
+        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+        let Query(query) = query
+            .map_err(|error| Problem::bad_request("query_invalid", sentence(&error.to_string())))?;
+        let mut terms = Terms::default();
+        for (name, value) in query {
+            match name.as_str() {
+                "if" => terms.condition = Some(value),
+                "apply" => terms.changes = Some(value),
+                _ => {
+                    let detail = format!("A write takes the parameters if and apply, not {name}.");
+                    return Err(Problem::bad_request("query_invalid", detail).field(name));
+                }
+            }
+        }
+        Ok(terms)
+    }
+}
+
 /// A model, unless it is the agent's own.
-fn shown_model<'a>(db: &'a Database, name: &str) -> Result<&'a Model, Problem> {
+pub(super) fn shown_model<'a>(db: &'a Database, name: &str) -> Result<&'a Model, Problem> {
     if is_internal(name) {
         return Err(Problem::new(
             StatusCode::NOT_FOUND,

@@ -2,8 +2,10 @@
 //!
 //! `docs/guide/api.md` describes it. Who may call what stands in `web::policy`.
 
+mod backup;
 mod body;
 mod data;
+mod database;
 pub mod events;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -13,7 +15,9 @@ mod setup;
 mod status;
 #[cfg(feature = "sync")]
 mod sync;
+mod transaction;
 mod users;
+pub(crate) mod verify;
 
 use std::sync::Arc;
 
@@ -46,9 +50,16 @@ pub struct Api {
     pub feed: Feed,
 }
 
+/// What the handlers of items and of the database itself work with.
+#[derive(Clone, Debug)]
+pub struct DataApi {
+    /// The database, which may be away for a moment.
+    pub db: Database,
+}
+
 /// The routes that every agent has; `more` are those of its optional services.
 pub fn router(api: Api, more: Router) -> Router {
-    let data = "/data/{model}/{*key}";
+    let data = DataApi { db: api.db.clone() };
     let v1 = Router::new()
         .route("/setup", get(setup::show).post(setup::set_up))
         .route(
@@ -62,22 +73,44 @@ pub fn router(api: Api, more: Router) -> Router {
         .route("/users/{name}", delete(users::remove).patch(users::change))
         .route("/agent/setup-code", post(setup::renew_code))
         .route("/status", get(status::show))
-        .route("/models", get(models::list))
-        .route("/data/{model}", get(data::list).post(data::create))
-        .route(
-            data,
-            get(data::show)
-                .patch(data::update)
-                .put(data::upsert)
-                .delete(data::remove),
-        )
         .with_state(api.clone())
+        .merge(data_routes(data))
         .merge(
             Router::new()
                 .route("/events", get(events::listen))
                 .with_state(api.feed),
         )
         .merge(more);
+    whole(v1)
+}
+
+/// The routes of items and of the database alone: what the command line calls on the files when
+/// no agent runs.
+pub fn data_router(api: DataApi) -> Router {
+    whole(data_routes(api))
+}
+
+fn data_routes(api: DataApi) -> Router {
+    Router::new()
+        .route("/models", get(models::list))
+        .route("/data/{model}", get(data::list).post(data::create))
+        .route(
+            "/data/{model}/{*key}",
+            get(data::show)
+                .patch(data::update)
+                .put(data::upsert)
+                .delete(data::remove),
+        )
+        .route("/transaction", post(transaction::run))
+        .route("/database", get(database::stats))
+        .route("/database/export", get(database::export))
+        .route("/database/import", post(database::import))
+        .route("/database/backup", get(backup::backup))
+        .route("/database/verify", post(verify::verify))
+        .with_state(api)
+}
+
+fn whole(v1: Router) -> Router {
     Router::new()
         .nest("/api/v1", v1)
         .fallback(no_such_path)

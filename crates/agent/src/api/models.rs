@@ -6,8 +6,9 @@ use http::StatusCode;
 use periwinkle_core::schema::{Field, Model, Role};
 use periwinkle_core::value::json::write_json;
 use periwinkle_core::value::{Map, Value};
+use periwinkle_db::ParkedModel;
 
-use super::Api;
+use super::DataApi as Api;
 use super::data::value_answer;
 use crate::web::rows::is_internal;
 
@@ -20,7 +21,11 @@ pub(super) async fn list(State(api): State<Api>) -> Response {
         .filter(|model| !is_internal(model.name()));
     let context = api.db.context();
     let models: Vec<Value> = shown
-        .map(|model| Value::Map(describe(model, context)))
+        .map(|model| {
+            let mut parked = api.db.parked_models().iter();
+            let parked = parked.find(|parked| parked.model == model.name());
+            Value::Map(describe(model, context, parked))
+        })
         .collect();
     value_answer(
         StatusCode::OK,
@@ -28,14 +33,14 @@ pub(super) async fn list(State(api): State<Api>) -> Response {
     )
 }
 
-fn describe(model: &Model, context: &Map) -> Map {
+fn describe(model: &Model, context: &Map, parked: Option<&ParkedModel>) -> Map {
     let texts = |texts: Vec<&str>| Value::List(texts.into_iter().map(Value::from).collect());
     let keys = texts(model.asked_names(context).collect());
     let fields = model
         .fields()
         .iter()
         .filter(|field| is_shown(field, context));
-    Map::from([
+    let mut shown = Map::from([
         ("name", Value::from(model.name())),
         ("sync", Value::from(model.direction().as_str())),
         ("keys", keys),
@@ -47,7 +52,15 @@ fn describe(model: &Model, context: &Map) -> Map {
                     .collect(),
             ),
         ),
-    ])
+    ]);
+    if let Some(parked) = parked {
+        let versions = Map::from([
+            ("written", parked.written.to_string()),
+            ("known", parked.known.to_string()),
+        ]);
+        shown.insert("parked", versions);
+    }
+    shown
 }
 
 /// What a person fills in: not the keys that templates make, and nothing hidden.
@@ -67,6 +80,23 @@ fn describe_field(field: &Field) -> Map {
     }
     if let Some(default) = field.default() {
         shown.insert("default", default.clone());
+    }
+    if let Some(generate) = field.generate() {
+        shown.insert("generate", generate.to_string());
+    }
+    if let Some(pattern) = field.pattern() {
+        shown.insert("validate", pattern.as_str());
+    }
+    if field.ttl() {
+        shown.insert("ttl", true);
+    }
+    if let Some(items) = field.items() {
+        shown.insert("items", items.name());
+    }
+    if !field.nested().is_empty() {
+        let nested = field.nested().iter().filter(|field| !field.hidden());
+        let nested = nested.map(|field| Value::Map(describe_field(field)));
+        shown.insert("fields", Value::List(nested.collect()));
     }
     shown
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use super::db::Db;
+
 /// Device agent: web server, database that replicates with DynamoDB, and the device's metrics.
 ///
 /// Without a command the agent runs.
@@ -20,6 +22,7 @@ pub(super) struct Arguments {
 
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Options of every command")]
 pub(super) struct Global {
     /// The configuration [default: $PERIWINKLE_CONFIG, ./periwinkle.toml,
     /// /etc/periwinkle/periwinkle.toml, or none]
@@ -49,6 +52,8 @@ pub(super) enum Command {
     User(User),
     /// Make a new code for setting up the owner
     Setup(Json),
+    /// Read, change, check and back up the database
+    Db(Db),
 }
 
 /// Options of `check`.

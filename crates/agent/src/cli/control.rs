@@ -107,7 +107,7 @@ async fn send(socket: &Path, request: Request<Full<Bytes>>) -> Result<Answer, Fa
     Ok(Answer { status, body })
 }
 
-fn no_connection(socket: &Path, error: &io::Error) -> Failure {
+pub(super) fn no_connection(socket: &Path, error: &io::Error) -> Failure {
     let socket = socket.display();
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {

@@ -51,6 +51,12 @@ impl Failure {
         Failure::new(130, "interrupted; nothing was changed")
     }
 
+    /// Says where it happened.
+    pub(super) fn at(mut self, place: &str) -> Failure {
+        self.words = format!("{place}: {}", self.words);
+        self
+    }
+
     /// Says what to do next.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());

@@ -44,6 +44,12 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
+/// `1 item`, `1,234 items`.
+pub(super) fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +85,7 @@ mod tests {
         ] {
             assert_eq!(count(number), text);
         }
+        assert_eq!(counted(1, "item"), "1 item");
+        assert_eq!(counted(0, "item"), "0 items");
     }
 }

@@ -2,11 +2,13 @@
 //! do next.
 //!
 //! `run` and `check` work on the configuration; `status`, `user` and `setup` speak to the running
-//! agent over its control socket, which serves the same API as the web server.
+//! agent over its control socket, which serves the same API as the web server; `db` does so, too,
+//! and works on the files itself when no agent runs.
 
 mod args;
 mod check;
 mod control;
+mod db;
 mod failure;
 mod human;
 mod inputs;
@@ -16,6 +18,7 @@ mod prompt;
 mod run;
 mod setup;
 mod status;
+mod table;
 mod user;
 
 use std::process::ExitCode;
@@ -43,6 +46,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Status(status)) => status::status(&inputs, &status),
         Some(Command::User(user)) => user::user(&inputs, &user.command),
         Some(Command::Setup(setup)) => setup::setup(&inputs, &setup),
+        Some(Command::Db(db)) => db::run(&inputs, &db),
     }
 }
 

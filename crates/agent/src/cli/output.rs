@@ -7,19 +7,20 @@ use super::failure::Failure;
 /// Writes to standard output, ending in a newline. A reader that has seen enough (`| head`) is no
 /// failure.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    write(text.as_bytes())?;
+    write(end.as_bytes()).map(drop)
+}
+
+/// Writes bytes to standard output as they are; whether somebody still reads them.
+pub(super) fn write(bytes: &[u8]) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
-    let written = out
-        .write_all(text.as_bytes())
-        .and_then(|()| match text.ends_with('\n') {
-            true => Ok(()),
-            false => out.write_all(b"\n"),
-        })
-        .and_then(|()| out.flush());
-    match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::internal(format!(
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::internal(format!(
             "standard output cannot be written: {error}"
         ))),
-        _ => Ok(()),
     }
 }
 
@@ -27,28 +28,6 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 /// tell, and the exit code speaks.
 pub(super) fn complain(words: &str) {
     let _ = writeln!(io::stderr().lock(), "{words}");
-}
-
-/// Columns as wide as their widest cell, two spaces between them.
-pub(super) fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let padding = width.saturating_sub(cell.chars().count()) + 2;
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', padding));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 /// Text from the agent with control characters replaced: names and errors come from outside and
@@ -61,17 +40,6 @@ pub(super) fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_stand_below_each_other() {
-        let rows = [
-            vec!["NAME".to_owned(), "ROLE".to_owned()],
-            vec!["ada".to_owned(), "owner".to_owned()],
-            vec!["große".to_owned(), String::new()],
-        ];
-        assert_eq!(table(&rows), "NAME   ROLE\nada    owner\ngroße\n");
-        assert_eq!(table(&[]), "");
-    }
 
     #[test]
     fn nothing_from_outside_steers_the_terminal() {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::args::Json;
 use super::failure::Failure;
 use super::inputs::Inputs;
-use super::{control, human, output};
+use super::{control, human, output, table};
 
 pub(super) fn status(inputs: &Inputs, json: &Json) -> Result<(), Failure> {
     let answer = control::ask(inputs, *json, (Method::GET, "/api/v1/status", None))?;
@@ -41,14 +41,14 @@ fn page(status: &Value, now_ms: i64) -> String {
         .into_iter()
         .filter_map(|(name, fact)| Some(vec![format!("  {name}"), fact?]))
         .collect();
-    let mut text = format!("{}\n{}", headline(status), output::table(&rows));
+    let mut text = format!("{}\n{}", headline(status), table::columns(&rows));
     for line in sync_trouble(&status["sync"]) {
         text.push_str(&format!("    {line}\n"));
     }
     let services = services(&status["services"], status["uptime_ms"].as_u64());
     if !services.is_empty() {
         text.push('\n');
-        text.push_str(&output::table(&services));
+        text.push_str(&table::columns(&services));
     }
     text
 }
@@ -103,10 +103,10 @@ fn clock(time: &Value) -> Option<String> {
 }
 
 fn database(db: &Value) -> Option<String> {
-    let rows = counted(db["rows"].as_u64()?, "row");
+    let rows = human::counted(db["rows"].as_u64()?, "row");
     let mut words = format!("{rows}, {}", human::size(db["bytes"].as_u64()?));
     if let Some(segments) = db["segments"].as_u64() {
-        words.push_str(&format!(" in {}", counted(segments, "segment")));
+        words.push_str(&format!(" in {}", human::counted(segments, "segment")));
     }
     Some(words)
 }
@@ -121,7 +121,10 @@ fn sync(sync: &Value, now_ms: i64) -> Option<String> {
     }
     if let Some(rows) = sync["queued_rows"].as_u64().filter(|rows| *rows > 0) {
         let bytes = human::size(sync["queued_bytes"].as_u64().unwrap_or(0));
-        words.push_str(&format!(", {} ({bytes}) waiting", counted(rows, "change")));
+        words.push_str(&format!(
+            ", {} ({bytes}) waiting",
+            human::counted(rows, "change")
+        ));
     }
     if let Some(last) = sync["last_exchange_ms"].as_i64() {
         words.push_str(&format!(", last exchange {} ago", ago(last, now_ms)));
@@ -179,11 +182,6 @@ fn services(services: &Value, uptime_ms: Option<u64>) -> Vec<Vec<String>> {
 
 fn ago(then_ms: i64, now_ms: i64) -> String {
     human::duration(u64::try_from(now_ms.saturating_sub(then_ms)).unwrap_or(0))
-}
-
-fn counted(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", human::count(number))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::args::{Json, UserCommand};
 use super::failure::Failure;
 use super::inputs::Inputs;
-use super::{control, output, prompt};
+use super::{control, output, prompt, table};
 
 const USERS: &str = "/api/v1/users";
 
@@ -83,7 +83,7 @@ fn listing(answer: &Value) -> String {
         let cell = |field: &str| output::plain(user[field].as_str().unwrap_or("-"));
         rows.push(vec![cell("name"), cell("role"), cell("created")]);
     }
-    output::table(&rows)
+    table::columns(&rows)
 }
 
 /// With JSON the agent's answer was printed already.

@@ -326,7 +326,7 @@ fn machine_config(parts: &Parts) -> SyncConfig {
     let mut config = SyncConfig::new(table, device);
     config.region = region(parts);
     config.schema = u32::try_from(schema.major_version()).unwrap_or(u32::MAX);
-    config.models = schema.sync_rules(parts.db.context());
+    config.models = parts.db.sync_rules();
     config.partitions = ["rw", "dn"]
         .map(|class| format!("dev#{device}#{class}"))
         .into_iter()

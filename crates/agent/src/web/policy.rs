@@ -18,7 +18,7 @@ enum Verbs {
     Reads,
 }
 
-const TABLE: [(&str, Verbs, Needs); 8] = [
+const TABLE: [(&str, Verbs, Needs); 9] = [
     ("/api/v1/setup", Verbs::All, Needs::Nothing),
     (
         "/api/v1/session/password",
@@ -29,6 +29,8 @@ const TABLE: [(&str, Verbs, Needs); 8] = [
     ("/api/v1/status", Verbs::Reads, Needs::Nothing),
     ("/api/v1/users", Verbs::All, Needs::Role(Role::Owner)),
     ("/api/v1/agent", Verbs::All, Needs::Role(Role::Owner)),
+    // The whole database at once, hidden fields included.
+    ("/api/v1/database/", Verbs::All, Needs::Role(Role::Owner)),
     ("/api/", Verbs::Reads, Needs::Role(Role::Viewer)),
     ("/api/", Verbs::All, Needs::Role(Role::Editor)),
 ];
@@ -71,6 +73,9 @@ mod tests {
             (Method::DELETE, "/api/v1/users/ann", role(Role::Owner)),
             (Method::GET, "/api/v1/data/Setting", role(Role::Viewer)),
             (Method::PATCH, "/api/v1/data/Setting/x", role(Role::Editor)),
+            (Method::GET, "/api/v1/database", role(Role::Viewer)),
+            (Method::GET, "/api/v1/database/export", role(Role::Owner)),
+            (Method::POST, "/api/v1/database/import", role(Role::Owner)),
             (Method::GET, "/api/v1/setups", role(Role::Viewer)),
             (Method::GET, "/api/v2/anything", role(Role::Viewer)),
         ];

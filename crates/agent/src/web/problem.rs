@@ -17,6 +17,18 @@ pub struct Problem {
     field: Option<String>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
+    /// Further members, as JSON: numbers of an item keep their digits.
+    #[serde(skip)]
+    members: Option<Box<Members>>,
+}
+
+/// What only writes of the database tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Members {
+    /// Which write of several.
+    write: Option<usize>,
+    /// The item that stood in the way.
+    item: Option<String>,
 }
 
 fn status_number<S: serde::Serializer>(
@@ -36,6 +48,7 @@ impl Problem {
             kind,
             field: None,
             retry_after_s: None,
+            members: None,
         }
     }
 
@@ -43,6 +56,20 @@ impl Problem {
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Problem {
         self.field = Some(field.into());
+        self
+    }
+
+    /// Names the write of several that is at fault, from 0.
+    #[must_use]
+    pub fn write(mut self, at: usize) -> Problem {
+        self.members.get_or_insert_default().write = Some(at);
+        self
+    }
+
+    /// Shows the item that stood in the way, as JSON.
+    #[must_use]
+    pub fn item(mut self, json: String) -> Problem {
+        self.members.get_or_insert_default().item = Some(json);
         self
     }
 
@@ -83,7 +110,17 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self).expect("a problem has only text keys");
+        let mut body = serde_json::to_string(&self).expect("a problem has only text keys");
+        if let Some(members) = self.members {
+            body.truncate(body.len() - 1);
+            if let Some(at) = members.write {
+                body.push_str(&format!(",\"write\":{at}"));
+            }
+            if let Some(item) = members.item {
+                body.push_str(&format!(",\"item\":{item}"));
+            }
+            body.push('}');
+        }
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(

@@ -5,6 +5,9 @@ mod agent;
 mod client;
 #[cfg(feature = "sync")]
 mod counterparts;
+mod data;
+#[cfg(feature = "sync")]
+mod dialect;
 mod eventually;
 #[cfg(feature = "sync")]
 mod expressions;
@@ -13,6 +16,7 @@ mod fault_proxy;
 
 #[cfg(feature = "console")]
 mod browser;
+mod database_cli;
 mod first_start;
 mod full_disk;
 mod hostile;

@@ -52,6 +52,17 @@ pub enum ServiceErrorKind {
     Unavailable,
     /// All items of one partition key together are too large (10 GB with a local index).
     ItemCollectionLimit,
+    /// There is no such object, bucket, upload or entity.
+    NoSuchResource,
+    /// What the request was conditional on is not so: the object is another, or there is one.
+    PreconditionFailed,
+    /// The bucket is in another region.
+    WrongRegion {
+        /// Which one, if the service said so.
+        region: Option<String>,
+    },
+    /// The body did not arrive as it was sent.
+    Damaged,
     /// Anything else.
     Other,
 }
@@ -103,6 +114,7 @@ impl ServiceError {
         let code = fields
             .text("__type")
             .or(type_header)
+            .or_else(|| fields.text("code"))
             .map(short_code)
             .filter(|code| !code.is_empty());
         let message = ["message", "Message"]
@@ -135,6 +147,36 @@ impl ServiceError {
         }
     }
 
+    /// An error whose parts were read from XML.
+    pub(super) fn of_code(
+        status: u16,
+        code: Option<&str>,
+        message: String,
+        region: Option<&str>,
+    ) -> ServiceError {
+        let code = code.map_or_else(|| format!("HTTP {status}"), str::to_owned);
+        let kind = match kind_of_code(&code, &message) {
+            Some(kind) => kind,
+            None => match status {
+                301 | 307 => ServiceErrorKind::WrongRegion { region: None },
+                404 => ServiceErrorKind::NoSuchResource,
+                412 => ServiceErrorKind::PreconditionFailed,
+                _ => kind_of_status(status),
+            },
+        };
+        let kind = match kind {
+            ServiceErrorKind::WrongRegion { .. } => ServiceErrorKind::WrongRegion {
+                region: region.map(str::to_owned),
+            },
+            kind => kind,
+        };
+        ServiceError {
+            kind,
+            code,
+            message,
+        }
+    }
+
     /// What a caller should do about it.
     pub fn remedy(&self) -> Remedy {
         self.kind.remedy()
@@ -157,8 +199,12 @@ impl ServiceErrorKind {
     /// What a caller should do about it.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Throttled | Self::TransactionConflict | Self::Unavailable => Remedy::Repeat,
-            Self::ClockSkew | Self::ExpiredToken => Remedy::SignAnew,
+            Self::Throttled | Self::TransactionConflict | Self::Unavailable | Self::Damaged => {
+                Remedy::Repeat
+            }
+            Self::ClockSkew | Self::ExpiredToken | Self::WrongRegion { region: Some(_) } => {
+                Remedy::SignAnew
+            }
             Self::TransactionCancelled { reasons } => reasons
                 .iter()
                 .filter_map(|reason| reason.kind.as_ref())
@@ -186,6 +232,10 @@ impl ServiceErrorKind {
             Self::TransactionCancelled { .. } => "transaction_cancelled",
             Self::Unavailable => "unavailable",
             Self::ItemCollectionLimit => "item_collection_limit",
+            Self::NoSuchResource => "no_such_resource",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::WrongRegion { .. } => "wrong_region",
+            Self::Damaged => "damaged",
             Self::Other => "other",
         }
     }
@@ -209,6 +259,9 @@ impl ServiceErrorKind {
             Self::ItemCollectionLimit => {
                 "this partition has reached 10 GB; remove rows or start another partition"
             }
+            Self::NoSuchResource => "check the name, the region and the account of the keys",
+            Self::WrongRegion { .. } => "configure the region in which the bucket is",
+            Self::Damaged => "the body was damaged on its way; it is sent again",
             _ => return None,
         })
     }
@@ -233,13 +286,25 @@ fn kind_of_code(code: &str, message: &str) -> Option<ServiceErrorKind> {
         | "LimitExceeded"
         | "TooManyRequests"
         | "SlowDown"
-        | "PriorRequestNotComplete" => Kind::Throttled,
+        | "PriorRequestNotComplete"
+        | "BandwidthLimitExceeded"
+        | "EC2Throttled"
+        | "RequestThrottled" => Kind::Throttled,
         "Validation"
         | "ValidationError"
         | "Serialization"
         | "UnknownOperation"
         | "InvalidParameterValue"
-        | "MissingParameter" => Kind::Validation,
+        | "MissingParameter"
+        | "EntityTooLarge"
+        | "EntityTooSmall"
+        | "InvalidPart"
+        | "InvalidPartOrder"
+        | "InvalidRange"
+        | "InvalidRequest"
+        | "InvalidArgument"
+        | "KeyTooLongError"
+        | "MalformedXML" => Kind::Validation,
         "AccessDenied"
         | "UnauthorizedOperation"
         | "NotAuthorized"
@@ -265,11 +330,24 @@ fn kind_of_code(code: &str, message: &str) -> Option<ServiceErrorKind> {
         "TransactionCanceled" => Kind::TransactionCancelled {
             reasons: Vec::new(),
         },
+        "NoSuchKey" | "NoSuchBucket" | "NoSuchUpload" | "NoSuchVersion" | "NoSuchEntity" => {
+            Kind::NoSuchResource
+        }
+        "PreconditionFailed" => Kind::PreconditionFailed,
+        "ConditionalRequestConflict" | "OperationAborted" => Kind::TransactionConflict,
+        "PermanentRedirect"
+        | "TemporaryRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraint" => Kind::WrongRegion { region: None },
+        "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch" | "RequestIncomplete" => {
+            Kind::Damaged
+        }
         "ItemCollectionSizeLimitExceeded" => Kind::ItemCollectionLimit,
         "InternalServerError"
         | "InternalServer"
         | "InternalFailure"
         | "InternalError"
+        | "RequestTimeout"
         | "ServiceUnavailable" => Kind::Unavailable,
         _ => return None,
     })

@@ -274,6 +274,10 @@ settings! {
         cache: Bytes = Bytes(limits::DB_CACHE_BYTES as u64), in Bytes(64 * KIB)..=Bytes(64 * GIB);
         /// A schema (OneTable, JSON or JSON5) to use in place of the built-in one.
         schema: Option<PathBuf> = None;
+        /// The most rows that may wait for the cloud. Unset: no bound but the disk's.
+        queue_rows_max: Option<u32> = None;
+        /// The most bytes of rows that may wait for the cloud. Unset: no bound but the disk's.
+        queue_bytes_max: Option<Bytes> = None;
     }
 
     /// The device's own measurements.

@@ -26,6 +26,15 @@ impl fmt::Display for Bytes {
     }
 }
 
+impl std::str::FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Bytes, String> {
+        let size = units::parse_size(text).map(Bytes);
+        size.ok_or_else(|| format!("{text:?} is not {}", <Bytes as Setting>::KIND))
+    }
+}
+
 impl Setting for Bytes {
     const KIND: &'static str = "a size with its unit, such as \"20 MB\" or \"64 KiB\"";
 

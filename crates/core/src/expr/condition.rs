@@ -2,8 +2,9 @@
 
 use super::Path;
 use super::error::ExpressionError;
+use super::evaluate::Source;
 use super::placeholders::Placeholders;
-use crate::value::{Map, Set, Value};
+use crate::value::{Set, Value};
 use std::str::FromStr;
 
 /// What must hold of an item: a condition of a write, a filter, or a key condition.
@@ -23,7 +24,7 @@ impl Condition {
     }
 
     /// Whether it holds of the item; where there is none, ask of an empty one.
-    pub fn holds(&self, item: &Map) -> bool {
+    pub fn holds(&self, item: &impl Source) -> bool {
         self.0.holds(item)
     }
 }

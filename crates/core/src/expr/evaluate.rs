@@ -4,12 +4,25 @@
 //! attributes, paths that lead nowhere. Only `<>` is true then.
 
 use super::condition::{Comparator, Operand, Test, Type};
+use super::path::Path;
 use crate::value::{Map, Number, Set, Value};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+/// What conditions are asked of: something that holds values at paths.
+pub trait Source {
+    /// The value there, if there is one.
+    fn at(&self, path: &Path) -> Option<Cow<'_, Value>>;
+}
+
+impl Source for Map {
+    fn at(&self, path: &Path) -> Option<Cow<'_, Value>> {
+        path.get(self).map(Cow::Borrowed)
+    }
+}
+
 impl Test {
-    pub(super) fn holds(&self, item: &Map) -> bool {
+    pub(super) fn holds(&self, item: &impl Source) -> bool {
         match self {
             Test::All(tests) => tests.iter().all(|test| test.holds(item)),
             Test::Any(tests) => tests.iter().any(|test| test.holds(item)),
@@ -24,10 +37,10 @@ impl Test {
             Test::OneOf(of, choices) => choices
                 .iter()
                 .any(|choice| compare(of.of(item), Comparator::Equal, choice.of(item))),
-            Test::Exists(path) => path.get(item).is_some(),
-            Test::Absent(path) => path.get(item).is_none(),
+            Test::Exists(path) => item.at(path).is_some(),
+            Test::Absent(path) => item.at(path).is_none(),
             Test::IsType(path, kind) => {
-                path.get(item).is_some_and(|value| Type::of(value) == *kind)
+                item.at(path).is_some_and(|value| Type::of(&value) == *kind)
             }
             Test::BeginsWith(of, prefix) => both(of.of(item), prefix.of(item), begins_with),
             Test::Contains(of, part) => both(of.of(item), part.of(item), contains),
@@ -36,13 +49,13 @@ impl Test {
 }
 
 impl Operand {
-    fn of<'a>(&'a self, item: &'a Map) -> Option<Cow<'a, Value>> {
+    fn of<'a>(&'a self, item: &'a impl Source) -> Option<Cow<'a, Value>> {
         match self {
-            Operand::Path(path) => path.get(item).map(Cow::Borrowed),
+            Operand::Path(path) => item.at(path),
             Operand::Value(value) => Some(Cow::Borrowed(value)),
-            Operand::Size(path) => path
-                .get(item)
-                .and_then(size)
+            Operand::Size(path) => item
+                .at(path)
+                .and_then(|value| size(&value))
                 .map(|size| Cow::Owned(Value::Number(size))),
         }
     }

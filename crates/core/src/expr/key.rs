@@ -109,7 +109,7 @@ fn equals(test: &Test, name: &str) -> Option<Value> {
     }
 }
 
-fn range(test: &Test, name: &str) -> Option<SortCondition> {
+pub(super) fn range(test: &Test, name: &str) -> Option<SortCondition> {
     if let Some((comparator, value)) = compared(test, name) {
         return match comparator {
             Comparator::Equal => Some(SortCondition::Equals(value)),
@@ -132,7 +132,7 @@ fn range(test: &Test, name: &str) -> Option<SortCondition> {
 }
 
 /// A comparison of the attribute with a value, whichever side they stand on.
-fn compared(test: &Test, name: &str) -> Option<(Comparator, Value)> {
+pub(super) fn compared(test: &Test, name: &str) -> Option<(Comparator, Value)> {
     let Test::Compare(left, comparator, right) = test else {
         return None;
     };

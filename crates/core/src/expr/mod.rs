@@ -29,6 +29,8 @@
 //! ```
 
 mod apply;
+mod bind;
+mod build;
 mod check;
 mod condition;
 mod error;
@@ -46,6 +48,7 @@ mod update;
 
 pub use condition::Condition;
 pub use error::{ExpressionError, Place, PrintError, Reason, UnusedPlaceholders, UpdateError};
+pub use evaluate::Source;
 pub use key::{KeyCondition, KeySplit, SortCondition};
 pub use path::{Path, Step};
 pub use placeholders::Placeholders;

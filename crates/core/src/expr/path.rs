@@ -46,9 +46,13 @@ impl Path {
 
     /// What the item holds there.
     pub fn get<'a>(&self, item: &'a Map) -> Option<&'a Value> {
-        self.steps
-            .iter()
-            .try_fold(item.get(&self.root)?, |value, step| child(value, step))
+        self.within(item.get(&self.root)?)
+    }
+
+    /// What lies at the end of the way into the attribute, given what that holds.
+    pub fn within<'a>(&self, attribute: &'a Value) -> Option<&'a Value> {
+        let mut steps = self.steps.iter();
+        steps.try_fold(attribute, |value, step| child(value, step))
     }
 }
 

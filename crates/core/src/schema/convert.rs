@@ -27,6 +27,37 @@ impl Site<'_> {
         }
     }
 
+    /// The place of a field in the object that stands here.
+    pub(super) fn of<'a>(&'a self, field: &'a Field) -> Site<'a> {
+        Site {
+            model: self.model,
+            parent: Some(self),
+            name: &field.name,
+        }
+    }
+
+    pub(super) fn missing(&self) -> PropertyError {
+        PropertyError::MissingRequired {
+            model: self.model.to_owned(),
+            field: self.path(),
+        }
+    }
+
+    pub(super) fn read_only(&self, reason: String) -> PropertyError {
+        PropertyError::ReadOnlyField {
+            model: self.model.to_owned(),
+            field: self.path(),
+            reason,
+        }
+    }
+
+    /// A value was given for a field that is made from others.
+    pub(super) fn computed(&self, field: &Field) -> PropertyError {
+        let template = field.template.as_ref().map(ToString::to_string);
+        let template = template.unwrap_or_default();
+        self.read_only(format!("it is made from \"{template}\"; leave it out"))
+    }
+
     pub(super) fn wrong_type(&self, found: &Value, expected: &str) -> PropertyError {
         PropertyError::WrongType {
             model: self.model.to_owned(),
@@ -60,17 +91,38 @@ pub(super) fn stored(
             check_pattern(field, text, site)?;
             Ok(Some(value.clone()))
         }
-        (FieldType::Number, Value::Number(_)) | (FieldType::Boolean, Value::Bool(_)) => {
+        (FieldType::Number, Value::Number(number)) => {
+            check_pattern(field, &number.to_javascript(), site)?;
             Ok(Some(value.clone()))
         }
+        (FieldType::Boolean, Value::Bool(_)) => Ok(Some(value.clone())),
         (FieldType::Date, _) => stored_date(field, value, site).map(Some),
         (FieldType::Binary, _) => stored_binary(value, site).map(Some),
-        (FieldType::Set, _) => stored_set(value, site),
+        (FieldType::Set, _) => stored_set(field, value, site),
         (FieldType::Array, Value::List(_)) | (FieldType::Object, Value::Map(_)) => {
             plain(value, site, 1).map(Some)
         }
         (kind, _) => Err(site.wrong_type(value, expected(kind))),
     }
+}
+
+/// The stored form of an entry of an array: bytes stay bytes there, as in every list and object of
+/// which the schema does not know the fields.
+pub(super) fn stored_entry(
+    entry: &Field,
+    value: &Value,
+    site: &Site<'_>,
+) -> Result<Value, PropertyError> {
+    if entry.kind == FieldType::Binary {
+        return bytes_of(value, site).map(Value::Binary);
+    }
+    stored(entry, value, site)?.ok_or_else(|| site.wrong_type(value, expected(entry.kind)))
+}
+
+/// Whether a stored date is the text that programs see.
+pub(super) fn is_shown_date(stored: &Value) -> bool {
+    let text = stored.as_str().and_then(UnixMillis::parse_iso);
+    text.is_some_and(|at| in_range(&at))
 }
 
 /// What programs see of a stored value that is not nested; a value of a foreign type as it is.
@@ -84,7 +136,34 @@ pub(super) fn property(field: &Field, stored: &Value) -> Value {
             Some(Ok(bytes)) => Value::Binary(bytes),
             _ => stored.clone(),
         },
+        FieldType::Array => match (stored, field.items) {
+            (Value::List(items), Some(FieldType::Date)) => {
+                let entry = field.entry();
+                Value::List(items.iter().map(|item| property(&entry, item)).collect())
+            }
+            _ => stored.clone(),
+        },
         _ => stored.clone(),
+    }
+}
+
+/// Brings a value into the form that a property of the field has, where it is compared with one.
+pub(super) fn compare_as(field: &Field, value: &mut Value) {
+    let shown = match (field.kind, &*value) {
+        (FieldType::Date, _) => parse_date(value).map(|at| Value::String(at.iso())),
+        (FieldType::Binary, Value::String(text)) => STANDARD.decode(text).ok().map(Value::Binary),
+        (FieldType::Set, Value::List(_)) => {
+            let site = Site {
+                model: "",
+                parent: None,
+                name: &field.name,
+            };
+            stored_set(field, value, &site).ok().flatten()
+        }
+        _ => None,
+    };
+    if let Some(shown) = shown {
+        *value = shown;
     }
 }
 
@@ -159,7 +238,11 @@ pub(super) fn describe(value: &Value) -> String {
     }
 }
 
-fn check_choices(field: &Field, value: &Value, site: &Site<'_>) -> Result<(), PropertyError> {
+pub(super) fn check_choices(
+    field: &Field,
+    value: &Value,
+    site: &Site<'_>,
+) -> Result<(), PropertyError> {
     if field.choices.is_empty() || field.choices.contains(value) {
         return Ok(());
     }
@@ -203,18 +286,26 @@ fn parse_date(value: &Value) -> Option<UnixMillis> {
             // JavaScript dates drop fractions of a millisecond.
             None => number.to_f64().trunc() as i64,
         },
-        Value::String(text) => match text.parse::<jiff::Timestamp>() {
-            Ok(stamp) => stamp.as_millisecond(),
-            Err(_) if text.len() == 10 => {
-                let day: jiff::civil::Date = text.parse().ok()?;
-                let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-                zoned.timestamp().as_millisecond()
-            }
-            Err(_) => return None,
+        Value::String(text) => match UnixMillis::parse_iso(text) {
+            Some(at) => at.0,
+            None => other_time(text)?,
         },
         _ => return None,
     };
     Some(UnixMillis(millis)).filter(in_range)
+}
+
+/// A time in another form than ours, or a day.
+fn other_time(text: &str) -> Option<i64> {
+    match text.parse::<jiff::Timestamp>() {
+        Ok(stamp) => Some(stamp.as_millisecond()),
+        Err(_) if text.len() == 10 => {
+            let day: jiff::civil::Date = text.parse().ok()?;
+            let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+            Some(zoned.timestamp().as_millisecond())
+        }
+        Err(_) => None,
+    }
 }
 
 /// The years 1 to 9999, which have one text form.
@@ -224,42 +315,82 @@ fn in_range(at: &UnixMillis) -> bool {
 
 fn stored_binary(value: &Value, site: &Site<'_>) -> Result<Value, PropertyError> {
     match value {
-        Value::Binary(bytes) => Ok(Value::String(STANDARD.encode(bytes))),
         Value::String(text) if STANDARD.decode(text).is_ok() => Ok(value.clone()),
-        other => Err(site.wrong_type(other, expected(FieldType::Binary))),
+        other => bytes_of(other, site).map(|bytes| Value::String(STANDARD.encode(bytes))),
     }
 }
 
-fn stored_set(value: &Value, site: &Site<'_>) -> Result<Option<Value>, PropertyError> {
-    let wrong = || site.wrong_type(value, expected(FieldType::Set));
-    let items = match value {
-        Value::Set(Set::Binaries(items)) => {
-            let texts: BTreeSet<_> = items.iter().map(|bytes| STANDARD.encode(bytes)).collect();
-            return Ok(if texts.is_empty() {
-                None
-            } else {
-                Some(Value::Set(Set::Strings(texts)))
-            });
-        }
-        Value::Set(set) if set.is_empty() => return Ok(None),
-        Value::Set(_) => return Ok(Some(value.clone())),
-        Value::List(items) => items,
-        _ => return Err(wrong()),
+fn bytes_of(value: &Value, site: &Site<'_>) -> Result<Vec<u8>, PropertyError> {
+    let bytes = match value {
+        Value::Binary(bytes) => Some(bytes.clone()),
+        Value::String(text) => STANDARD.decode(text).ok(),
+        _ => None,
     };
-    match items.first() {
-        None => Ok(None),
-        Some(Value::Number(_)) => items
-            .iter()
-            .map(|item| item.as_number().copied())
-            .collect::<Option<BTreeSet<Number>>>()
-            .map(|numbers| Some(Value::Set(Set::Numbers(numbers))))
-            .ok_or_else(wrong),
-        Some(_) => items
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect::<Option<BTreeSet<String>>>()
-            .map(|texts| Some(Value::Set(Set::Strings(texts))))
-            .ok_or_else(wrong),
+    bytes.ok_or_else(|| site.wrong_type(value, expected(FieldType::Binary)))
+}
+
+/// A set has members of one type: that of its items if the schema says it, else that of the first.
+fn stored_set(
+    field: &Field,
+    value: &Value,
+    site: &Site<'_>,
+) -> Result<Option<Value>, PropertyError> {
+    let set = match value {
+        Value::Set(set) => Some(set.clone()),
+        Value::List(items) => set_of(field.items, items),
+        _ => None,
+    };
+    let fits = |set: &Set| match (field.items, set) {
+        (None, _) => true,
+        (Some(kind), Set::Strings(_)) => kind == FieldType::String,
+        (Some(kind), Set::Numbers(_)) => kind == FieldType::Number,
+        (Some(kind), Set::Binaries(_)) => kind == FieldType::Binary,
+    };
+    match set {
+        Some(set) if set.is_empty() => Ok(None),
+        Some(set) if fits(&set) => Ok(Some(Value::Set(set))),
+        _ => Err(site.wrong_type(value, expected_set(field.items))),
+    }
+}
+
+fn set_of(kind: Option<FieldType>, items: &[Value]) -> Option<Set> {
+    match (kind, items.first()) {
+        (Some(FieldType::Binary), _) => {
+            let bytes = items.iter().map(|item| match item {
+                Value::Binary(bytes) => Some(bytes.clone()),
+                other => STANDARD.decode(other.as_str()?).ok(),
+            });
+            bytes
+                .collect::<Option<BTreeSet<Vec<u8>>>>()
+                .map(Set::Binaries)
+        }
+        (Some(FieldType::Number), _) | (None, Some(Value::Number(_))) => {
+            let numbers = items.iter().map(|item| item.as_number().copied());
+            numbers
+                .collect::<Option<BTreeSet<Number>>>()
+                .map(Set::Numbers)
+        }
+        (None, Some(Value::Binary(_))) => {
+            let bytes = items.iter().map(|item| item.as_bytes().map(<[u8]>::to_vec));
+            bytes
+                .collect::<Option<BTreeSet<Vec<u8>>>>()
+                .map(Set::Binaries)
+        }
+        _ => {
+            let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
+            texts
+                .collect::<Option<BTreeSet<String>>>()
+                .map(Set::Strings)
+        }
+    }
+}
+
+fn expected_set(kind: Option<FieldType>) -> &'static str {
+    match kind {
+        Some(FieldType::String) => "a list of texts",
+        Some(FieldType::Number) => "a list of numbers",
+        Some(FieldType::Binary) => "a list of bytes in base64",
+        _ => expected(FieldType::Set),
     }
 }
 

@@ -23,7 +23,7 @@ impl Model {
     /// When the item expires: milliseconds since 1970.
     pub fn expires(&self, item: &Map) -> Option<crate::time::UnixMillis> {
         let field = self.fields.iter().find(|field| field.ttl)?;
-        convert::date_millis(field, item.get(&field.attribute)?)
+        convert::date_millis(field, &*field.stored_in(item)?)
     }
 }
 
@@ -33,8 +33,8 @@ fn block(fields: &[Field], item: &Map, hidden: Hidden) -> Map {
         if field.hidden && hidden == Hidden::Omit {
             continue;
         }
-        let value = match item.get(&field.attribute) {
-            Some(stored) => seen(field, stored, hidden),
+        let value = match field.stored_in(item) {
+            Some(stored) => seen(field, &stored, hidden),
             None => match &field.default {
                 Some(default) => default.clone(),
                 None => continue,
@@ -45,7 +45,8 @@ fn block(fields: &[Field], item: &Map, hidden: Hidden) -> Map {
     properties
 }
 
-fn seen(field: &Field, stored: &Value, hidden: Hidden) -> Value {
+/// What programs see of a stored value.
+pub(super) fn seen(field: &Field, stored: &Value, hidden: Hidden) -> Value {
     match (field.kind, stored) {
         (FieldType::Object, Value::Map(map)) if !field.nested.is_empty() => {
             Value::Map(block(&field.nested, map, hidden))

@@ -1,10 +1,11 @@
 //! From the properties that a program gives to the item that is stored, byte for byte as
-//! `dynamodb-onetable` would store it.
+//! `dynamodb-onetable` would store it. Values and nested objects are in `block`.
 
+use super::block::{self, Fill};
 use super::convert::{self, Site};
 use super::error::PropertyError;
-use super::model::{Field, FieldType, Generate, Model, Role};
-use crate::ids::{self, Entropy, UlidSource};
+use super::model::{Field, Model, Role};
+use crate::ids::{Entropy, UlidSource};
 use crate::nearest::nearest;
 use crate::time::UnixMillis;
 use crate::value::{Map, Value};
@@ -43,10 +44,12 @@ impl Model {
                 _ => self.new_value(field, given, writing)?,
             };
             if let Some(value) = value {
-                item.insert(field.attribute.as_str(), value);
+                field.store(&mut item, value);
             }
         }
         self.compute(properties, &mut item)?;
+        self.check_key_parts(&item)?;
+        self.fold_encoded(&mut item)?;
         Ok(item)
     }
 
@@ -67,30 +70,50 @@ impl Model {
         self.check_names(changes)?;
         let mut item = current.clone();
         self.add_context(&mut item, writing)?;
+        self.unfold_encoded(&mut item);
         for field in &self.fields {
             let given = changes.get(&field.name);
             match (field.role, given) {
                 (Role::Type, given) => {
                     if let Some(name) = self.type_value(field, given)? {
-                        item.insert(field.attribute.as_str(), name);
+                        field.store(&mut item, name);
                     }
                 }
                 (Role::Updated, _) => {
                     if let Some(at) = timestamp(field, writing) {
-                        item.insert(field.attribute.as_str(), at);
+                        field.store(&mut item, at);
                     }
                 }
                 (Role::Created, _) | (_, None) => {}
                 (_, Some(_)) if field.template.is_some() => {}
                 (_, Some(value)) => {
-                    let site = self.site(field);
-                    change(field, value, &mut item, &site, writing)?;
+                    block::change(field, value, &mut item, &self.site(field), writing)?;
                     self.check_kept(field, current, &item)?;
                 }
             }
         }
         self.compute(changes, &mut item)?;
+        self.fold_encoded(&mut item)?;
         Ok(item)
+    }
+
+    /// Makes the attributes that have a value template anew, as far as the item has what they are
+    /// made from. Its key stays.
+    pub(super) fn recompute(&self, item: &mut Map) {
+        self.unfold_encoded(item);
+        for at in &self.computed {
+            let field = &self.fields[*at];
+            if matches!(field.role, Role::Hash | Role::Sort) {
+                continue;
+            }
+            match self.expand(*at, item) {
+                (text, None) => field.store(item, text),
+                (_, Some(_)) => field.clear(item),
+            }
+        }
+        for field in self.fields.iter().filter(|field| field.encoded.is_some()) {
+            item.remove(&field.attribute);
+        }
     }
 
     fn check_names(&self, properties: &Map) -> Result<(), PropertyError> {
@@ -135,9 +158,9 @@ impl Model {
                 return Err(self.read_only(field, format!("it is {} here", fixed.to_json())));
             }
             let fixed = fixed.clone();
-            return create_value(field, Some(&fixed), &site, writing);
+            return block::new_value(field, Some(&fixed), &site, Fill::All, writing);
         }
-        create_value(field, given, &site, writing)
+        block::new_value(field, given, &site, Fill::All, writing)
     }
 
     /// What a foreign writer left out of an item although its key is made from it.
@@ -146,10 +169,10 @@ impl Model {
             let (Some(field), Some(value)) = (self.field(name), writing.context.get(name)) else {
                 continue;
             };
-            if !item.contains_key(&field.attribute)
+            if !field.is_in(item)
                 && let Some(stored) = convert::stored(field, value, &self.site(field))?
             {
-                item.insert(field.attribute.as_str(), stored);
+                field.store(item, stored);
             }
         }
         Ok(())
@@ -160,14 +183,12 @@ impl Model {
         for at in &self.computed {
             let field = &self.fields[*at];
             let (text, missing) = self.expand(*at, item);
+            let told = given.get(&field.name).filter(|told| **told != Value::Null);
+            if told.is_some_and(|told| missing.is_some() || told.as_str() != Some(&text)) {
+                return Err(self.site(field).computed(field));
+            }
             match missing {
-                None => {
-                    let told = given.get(&field.name).filter(|told| **told != Value::Null);
-                    if told.is_some_and(|told| told.as_str() != Some(&text)) {
-                        return Err(self.computed_error(field));
-                    }
-                    item.insert(field.attribute.as_str(), text);
-                }
+                None => field.store(item, text),
                 Some(variable) if matches!(field.role, Role::Hash | Role::Sort) => {
                     // A foreign writer may have left out what the key is made from.
                     if item.contains_key(&field.attribute) {
@@ -179,7 +200,7 @@ impl Model {
                     });
                 }
                 Some(_) => {
-                    item.remove(&field.attribute);
+                    field.clear(item);
                     if field.required {
                         return Err(self.site(field).missing());
                     }
@@ -192,9 +213,42 @@ impl Model {
         }
     }
 
+    /// Gives encoded fields attributes of their own while an item is in the making.
+    fn unfold_encoded(&self, item: &mut Map) {
+        for field in self.fields.iter().filter(|field| field.encoded.is_some()) {
+            if let Some(value) = field.stored_in(item).map(std::borrow::Cow::into_owned) {
+                field.store(item, value);
+            }
+        }
+    }
+
+    /// Takes the attributes of encoded fields away again: each must be readable from the text that
+    /// it is kept in.
+    fn fold_encoded(&self, item: &mut Map) -> Result<(), PropertyError> {
+        for field in &self.fields {
+            let Some(encoded) = &field.encoded else {
+                continue;
+            };
+            let Some(value) = item.remove(&field.attribute) else {
+                continue;
+            };
+            let seen = convert::property(field, &value);
+            let read = field.stored_in(item);
+            if read.is_none_or(|read| convert::property(field, &read) != seen) {
+                let expected = format!(
+                    "a value that can be read back from \"{}\": without \"{}\", and with all the \
+                     other fields that it is made from",
+                    encoded.attribute, encoded.separator
+                );
+                return Err(self.site(field).not_allowed(&value, expected));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses changes of what names the item and of fields that keep their first value.
     fn check_kept(&self, field: &Field, before: &Map, after: &Map) -> Result<(), PropertyError> {
-        let (old, new) = (before.get(&field.attribute), after.get(&field.attribute));
+        let (old, new) = (field.stored_in(before), field.stored_in(after));
         if old == new {
             return Ok(());
         }
@@ -208,30 +262,8 @@ impl Model {
         Ok(())
     }
 
-    fn computed_error(&self, field: &Field) -> PropertyError {
-        let template = field.template.as_ref().map(ToString::to_string);
-        let template = template.unwrap_or_default();
-        self.read_only(
-            field,
-            format!("it is made from \"{template}\"; leave it out"),
-        )
-    }
-
     fn read_only(&self, field: &Field, reason: String) -> PropertyError {
-        PropertyError::ReadOnlyField {
-            model: self.name.clone(),
-            field: field.name.clone(),
-            reason,
-        }
-    }
-}
-
-impl Site<'_> {
-    fn missing(&self) -> PropertyError {
-        PropertyError::MissingRequired {
-            model: self.model.to_owned(),
-            field: self.path(),
-        }
+        self.site(field).read_only(reason)
     }
 }
 
@@ -243,171 +275,6 @@ pub(super) fn unknown_field(model: &Model, name: &str) -> PropertyError {
         field: name.to_owned(),
         nearest: nearest(name, visible.map(Field::name)).map(str::to_owned),
     }
-}
-
-/// The stored form of a value of a new item: given, or by default, or generated.
-fn create_value(
-    field: &Field,
-    given: Option<&Value>,
-    site: &Site<'_>,
-    writing: &mut Writing<'_>,
-) -> Result<Option<Value>, PropertyError> {
-    let made;
-    let value = match given {
-        Some(value) => Some(value),
-        None => {
-            made = missing_value(field, writing);
-            made.as_ref()
-        }
-    };
-    match value {
-        None if field.required => Err(site.missing()),
-        None => Ok(None),
-        Some(Value::Null) if field.required => Err(site.missing()),
-        Some(Value::Null) => Ok(field.nulls.then_some(Value::Null)),
-        Some(value) => whole_value(field, value, site, writing),
-    }
-}
-
-fn missing_value(field: &Field, writing: &mut Writing<'_>) -> Option<Value> {
-    if let Some(default) = &field.default {
-        return Some(default.clone());
-    }
-    match field.generate {
-        Some(Generate::Ulid) => {
-            let id = writing.ulids.next(writing.wall, writing.entropy);
-            Some(Value::String(id))
-        }
-        Some(Generate::Uid(letters)) => Some(Value::String(ids::uid(letters, writing.entropy))),
-        Some(Generate::Uuid) => Some(Value::String(ids::uuid(writing.entropy))),
-        // An object that must be there is made of the defaults of its fields.
-        None if field.required && !field.nested.is_empty() => Some(match field.kind {
-            FieldType::Array => Value::List(Vec::new()),
-            _ => Value::Map(Map::new()),
-        }),
-        None => None,
-    }
-}
-
-/// The stored form of a value that replaces whatever was there.
-fn whole_value(
-    field: &Field,
-    value: &Value,
-    site: &Site<'_>,
-    writing: &mut Writing<'_>,
-) -> Result<Option<Value>, PropertyError> {
-    match (field.kind, value) {
-        (FieldType::Object, Value::Map(map)) if !field.nested.is_empty() => {
-            create_block(&field.nested, map, site, writing).map(|map| Some(Value::Map(map)))
-        }
-        (FieldType::Array, Value::List(items)) if field.items.is_some() => items
-            .iter()
-            .map(|item| array_entry(field, item, site, writing))
-            .collect::<Result<_, _>>()
-            .map(|items| Some(Value::List(items))),
-        _ => convert::stored(field, value, site),
-    }
-}
-
-fn array_entry(
-    field: &Field,
-    item: &Value,
-    site: &Site<'_>,
-    writing: &mut Writing<'_>,
-) -> Result<Value, PropertyError> {
-    match item {
-        Value::Map(map) if !field.nested.is_empty() => {
-            create_block(&field.nested, map, site, writing).map(Value::Map)
-        }
-        other => {
-            let entry = field.entry();
-            convert::stored(&entry, other, site)?
-                .ok_or_else(|| site.wrong_type(other, convert::expected(entry.kind)))
-        }
-    }
-}
-
-fn create_block(
-    fields: &[Field],
-    given: &Map,
-    site: &Site<'_>,
-    writing: &mut Writing<'_>,
-) -> Result<Map, PropertyError> {
-    check_nested_names(fields, given, site)?;
-    let mut block = Map::with_capacity(fields.len());
-    for field in fields {
-        let site = Site {
-            model: site.model,
-            parent: Some(site),
-            name: &field.name,
-        };
-        if let Some(value) = create_value(field, given.get(&field.name), &site, writing)? {
-            block.insert(field.attribute.as_str(), value);
-        }
-    }
-    Ok(block)
-}
-
-fn check_nested_names(fields: &[Field], given: &Map, site: &Site<'_>) -> Result<(), PropertyError> {
-    for name in given.keys() {
-        if !fields.iter().any(|field| field.name == name) {
-            return Err(PropertyError::UnknownField {
-                model: site.model.to_owned(),
-                field: format!("{}.{name}", site.path()),
-                nearest: nearest(name, fields.iter().map(Field::name)).map(str::to_owned),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Puts a changed value in its place in an item, or in a nested object.
-fn change(
-    field: &Field,
-    value: &Value,
-    item: &mut Map,
-    site: &Site<'_>,
-    writing: &mut Writing<'_>,
-) -> Result<(), PropertyError> {
-    if let (FieldType::Object, true, Value::Map(changes), Some(Value::Map(block))) = (
-        field.kind,
-        field.partial && !field.nested.is_empty(),
-        value,
-        item.get_mut(&field.attribute),
-    ) {
-        return change_block(&field.nested, changes, block, site, writing);
-    }
-    let stored = match value {
-        Value::Null if field.required => return Err(site.missing()),
-        Value::Null => field.nulls.then_some(Value::Null),
-        value => whole_value(field, value, site, writing)?,
-    };
-    match stored {
-        Some(stored) => item.insert(field.attribute.as_str(), stored),
-        None => item.remove(&field.attribute),
-    };
-    Ok(())
-}
-
-fn change_block(
-    fields: &[Field],
-    changes: &Map,
-    block: &mut Map,
-    site: &Site<'_>,
-    writing: &mut Writing<'_>,
-) -> Result<(), PropertyError> {
-    check_nested_names(fields, changes, site)?;
-    for field in fields {
-        if let Some(value) = changes.get(&field.name) {
-            let site = Site {
-                model: site.model,
-                parent: Some(site),
-                name: &field.name,
-            };
-            change(field, value, block, &site, writing)?;
-        }
-    }
-    Ok(())
 }
 
 fn timestamp(field: &Field, writing: &Writing<'_>) -> Option<Value> {

@@ -1,6 +1,7 @@
 //! Keys: from properties to partition and sort key, to ranges for `find`, and from URL segments.
 
 use super::convert::{self, Site};
+use super::decode::{Hidden, seen};
 use super::encode::unknown_field;
 use super::error::PropertyError;
 use super::model::{Field, FieldType, Model};
@@ -25,6 +26,33 @@ pub enum KeyRange {
         /// How the partition keys begin.
         hash_prefix: String,
     },
+}
+
+/// A property that items must have.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    field: &'a Field,
+    hidden: Hidden,
+    /// As the program gave it.
+    given: Value,
+    /// As it is stored; `None` when it must be absent.
+    stored: Option<Value>,
+}
+
+impl Wanted<'_> {
+    /// Whether the item has it.
+    pub fn holds(&self, item: &Map) -> bool {
+        let Some(found) = self.field.stored_in(item) else {
+            return match &self.field.default {
+                Some(default) => self.given == *default,
+                None => self.stored.is_none(),
+            };
+        };
+        if self.hidden == Hidden::Omit && self.field.hides_parts() {
+            return seen(self.field, &found, self.hidden) == self.given;
+        }
+        self.stored.as_ref() == Some(&*found)
+    }
 }
 
 impl Model {
@@ -53,18 +81,22 @@ impl Model {
     /// A given key property has a wrong value, or the key is too long.
     pub fn key_range(&self, properties: &Map, context: &Map) -> Result<KeyRange, PropertyError> {
         let values = self.key_values(properties, context)?;
-        let (hash, missing) = self.expand(self.hash, &values);
-        if missing.is_some() {
-            return Ok(KeyRange::Partitions { hash_prefix: hash });
+        match self.range_of(&values) {
+            KeyRange::One(key) => self.checked_key(key.pk, key.sk).map(KeyRange::One),
+            range => Ok(range),
         }
-        let (sort, missing) = self.expand(self.sort, &values);
+    }
+
+    /// As much of the key as the values make.
+    fn range_of(&self, values: &Map) -> KeyRange {
+        let (hash, missing) = self.expand(self.hash, values);
         if missing.is_some() {
-            return Ok(KeyRange::Partition {
-                hash,
-                sort_prefix: sort,
-            });
+            return KeyRange::Partitions { hash_prefix: hash };
         }
-        self.checked_key(hash, sort).map(KeyRange::One)
+        match self.expand(self.sort, values) {
+            (sort, None) => KeyRange::One(ItemKey::new(hash, sort)),
+            (sort_prefix, Some(_)) => KeyRange::Partition { hash, sort_prefix },
+        }
     }
 
     /// The key properties that the segments of a path name, in the order of
@@ -103,8 +135,8 @@ impl Model {
                 let field = self.field(name);
                 field
                     .and_then(|field| {
-                        let stored = item.get(&field.attribute)?;
-                        text(&convert::property(field, stored))
+                        let stored = field.stored_in(item)?;
+                        text(&convert::property(field, &stored))
                     })
                     .unwrap_or_default()
             })
@@ -118,29 +150,107 @@ impl Model {
             .collect()
     }
 
-    /// What stored items must hold to have these properties: attributes with their values, `None`
-    /// for those that must be absent. Values of the context are left out.
+    /// What stored items must hold to have these properties. Values of the context are left out.
     ///
     /// # Errors
-    /// A property is no field of the model, or has a wrong value.
-    pub fn conditions(
+    /// A property is no field of the model that the caller may see, or has a wrong value. What
+    /// names the item may be given by everybody.
+    pub fn wanted(
         &self,
         properties: &Map,
         context: &Map,
-    ) -> Result<Vec<(String, Option<Value>)>, PropertyError> {
-        let mut conditions = Vec::new();
+        hidden: Hidden,
+    ) -> Result<Vec<Wanted<'_>>, PropertyError> {
+        let mut wanted = Vec::new();
         for (name, value) in properties {
-            let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
+            let field = self.field(name).filter(|field| {
+                !field.is_kept_from(hidden) || self.key_variables.contains(&field.name)
+            });
+            let field = field.ok_or_else(|| self.not_shown(name, hidden))?;
             if context.contains_key(name) {
                 continue;
             }
-            let mut stored = Map::new();
-            if *value != Value::Null {
-                self.keep_stored(field, value, &mut stored)?;
-            }
-            conditions.push((field.attribute.clone(), stored.remove(&field.attribute)));
+            let stored = match value {
+                Value::Null => None,
+                value => convert::stored(field, value, &self.place(field))?,
+            };
+            wanted.push(Wanted {
+                field,
+                hidden,
+                given: value.clone(),
+                stored,
+            });
         }
-        Ok(conditions)
+        Ok(wanted)
+    }
+
+    /// The part of [`key_range`](Model::key_range) in which the first part of the key that the
+    /// properties leave open has this value, or its text.
+    ///
+    /// # Errors
+    /// As `key_range`; or the properties leave nothing open.
+    pub fn key_range_at(
+        &self,
+        properties: &Map,
+        context: &Map,
+        value: &Value,
+    ) -> Result<KeyRange, PropertyError> {
+        let mut values = self.key_values(properties, context)?;
+        let Some(open) = self.open_part(&values) else {
+            let reason = "is given as a whole: a range needs a part of it that is not given";
+            return Err(self.bad_key(None, reason.to_owned()));
+        };
+        match (open.kind, value) {
+            // A bound need not be a value that the field may have.
+            (FieldType::String, Value::String(text)) => {
+                open.store(&mut values, text.as_str());
+            }
+            (FieldType::Number | FieldType::Boolean, Value::String(text)) => {
+                let value = self.value_from_text(&open.name, text)?;
+                self.keep_stored(open, &value, &mut values)?;
+            }
+            _ => self.keep_stored(open, value, &mut values)?,
+        }
+        self.add_computed(&mut values);
+        Ok(self.range_of(&values))
+    }
+
+    /// The name of the first part of the key that the properties leave open.
+    ///
+    /// # Errors
+    /// A given key property has a wrong value.
+    pub fn open_key_part(
+        &self,
+        properties: &Map,
+        context: &Map,
+    ) -> Result<Option<&str>, PropertyError> {
+        let values = self.key_values(properties, context)?;
+        Ok(self.open_part(&values).map(Field::name))
+    }
+
+    /// Whether the values of a key variable stand in keys in their own order, so that the key of a
+    /// larger one comes later if all parts before it are the same.
+    pub fn orders_keys(&self, name: &str) -> bool {
+        let mut computed = self.computed.iter().map(|at| &self.fields[*at]);
+        match self.field(name).map(|field| field.kind) {
+            // A text that is filled up in front is in the order of its length first.
+            Some(FieldType::String) => computed.all(|field| {
+                let template = field.template.as_ref();
+                template.is_none_or(|template| !template.pads(name))
+            }),
+            // Times have one width as texts, but not as numbers.
+            Some(FieldType::Date) => computed.all(|field| field.iso),
+            _ => false,
+        }
+    }
+
+    fn open_part(&self, values: &Map) -> Option<&Field> {
+        let parts = self
+            .key_variables
+            .iter()
+            .filter_map(|name| self.field(name));
+        let mut open = parts.filter(|field| !field.is_in(values));
+        open.next()
     }
 
     /// The key of a stored item.
@@ -164,31 +274,7 @@ impl Model {
 
     /// The text of a computed field from stored values, and the first variable that is missing.
     pub(super) fn expand<'a>(&'a self, at: usize, values: &Map) -> (String, Option<&'a str>) {
-        let field = &self.fields[at];
-        let Some(template) = &field.template else {
-            return match values.get(&field.attribute).and_then(text) {
-                Some(text) => (text, None),
-                None => (String::new(), Some(&field.name)),
-            };
-        };
-        let (text, complete) = template.expand(|name| self.variable_text(field, name, values));
-        let missing = (!complete).then(|| {
-            template
-                .variables()
-                .find(|name| self.variable_text(field, name, values).is_none())
-                .unwrap_or_default()
-        });
-        (text, missing)
-    }
-
-    fn variable_text(&self, target: &Field, name: &str, values: &Map) -> Option<String> {
-        let field = self.field(name)?;
-        let stored = values.get(&field.attribute)?;
-        if field.kind == FieldType::Date {
-            let at = convert::date_millis(field, stored)?;
-            return text(&convert::date_form(target.iso, at));
-        }
-        text(stored)
+        expand_in(&self.fields, &self.fields[at], values)
     }
 
     /// The stored form of what names an item, computed parts of the key included.
@@ -205,12 +291,36 @@ impl Model {
                 self.keep_stored(field, value, &mut values)?;
             }
         }
-        for at in &self.computed {
-            if let (text, None) = self.expand(*at, &values) {
-                values.insert(self.fields[*at].attribute.as_str(), text);
+        self.add_computed(&mut values);
+        Ok(values)
+    }
+
+    /// The stored form of properties and context, computed fields included.
+    pub(super) fn stored_values(
+        &self,
+        properties: &Map,
+        context: &Map,
+    ) -> Result<Map, PropertyError> {
+        let mut values = Map::new();
+        for (name, value) in properties.into_iter().filter(|(_, value)| !value.is_null()) {
+            let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
+            self.keep_stored(field, value, &mut values)?;
+        }
+        for (name, value) in context {
+            if let Some(field) = self.field(name) {
+                self.keep_stored(field, value, &mut values)?;
             }
         }
+        self.add_computed(&mut values);
         Ok(values)
+    }
+
+    fn add_computed(&self, values: &mut Map) {
+        for at in &self.key_sources {
+            if let (text, None) = self.expand(*at, values) {
+                self.fields[*at].store(values, text);
+            }
+        }
     }
 
     fn keep_stored(
@@ -219,15 +329,18 @@ impl Model {
         value: &Value,
         values: &mut Map,
     ) -> Result<(), PropertyError> {
-        let site = Site {
+        if let Some(stored) = convert::stored(field, value, &self.place(field))? {
+            field.store(values, stored);
+        }
+        Ok(())
+    }
+
+    fn place<'a>(&'a self, field: &'a Field) -> Site<'a> {
+        Site {
             model: &self.name,
             parent: None,
             name: &field.name,
-        };
-        if let Some(stored) = convert::stored(field, value, &site)? {
-            values.insert(field.attribute.as_str(), stored);
         }
-        Ok(())
     }
 
     pub(super) fn checked_key(&self, hash: String, sort: String) -> Result<ItemKey, PropertyError> {
@@ -255,6 +368,21 @@ impl Model {
         Ok(ItemKey::new(hash, sort))
     }
 
+    /// Refuses a new item of which a part of the key is an empty text: no path could name it.
+    pub(super) fn check_key_parts(&self, item: &Map) -> Result<(), PropertyError> {
+        let mut parts = self
+            .key_variables
+            .iter()
+            .filter_map(|name| self.field(name));
+        match parts.find(|part| item.text(&part.attribute) == Some("")) {
+            None => Ok(()),
+            Some(part) => {
+                let reason = format!("has an empty \"{}\"; give it a value", part.name);
+                Err(self.bad_key(Some(&part.name), reason))
+            }
+        }
+    }
+
     /// The value that a text in a URL or on a command line means for a property.
     ///
     /// # Errors
@@ -262,18 +390,16 @@ impl Model {
     pub fn value_from_text(&self, name: &str, text: &str) -> Result<Value, PropertyError> {
         let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
         let given = Value::from(text);
-        let site = Site {
-            model: &self.name,
-            parent: None,
-            name: &field.name,
-        };
         let value = match field.kind {
             FieldType::Number => text.parse::<Number>().ok().map(Value::Number),
             FieldType::Boolean => text.parse::<bool>().ok().map(Value::Bool),
             FieldType::Array | FieldType::Object | FieldType::Set => json::parse(text).ok(),
             FieldType::String | FieldType::Date | FieldType::Binary => Some(given.clone()),
         };
-        value.ok_or_else(|| site.wrong_type(&given, convert::expected(field.kind)))
+        value.ok_or_else(|| {
+            self.place(field)
+                .wrong_type(&given, convert::expected(field.kind))
+        })
     }
 
     /// The key variables that programs give themselves.
@@ -299,11 +425,57 @@ impl Model {
     }
 }
 
+/// The text of a computed field from the stored values of the fields beside it, and the first
+/// variable that is missing.
+pub(super) fn expand_in<'a>(
+    fields: &'a [Field],
+    field: &'a Field,
+    values: &Map,
+) -> (String, Option<&'a str>) {
+    let Some(template) = &field.template else {
+        return match field.stored_in(values).and_then(|stored| text(&stored)) {
+            Some(text) => (text, None),
+            None => (String::new(), Some(&field.name)),
+        };
+    };
+    let (text, complete) = template.expand(|path| variable_text(fields, field, path, values));
+    let missing = (!complete).then(|| {
+        template
+            .variables()
+            .find(|path| variable_text(fields, field, path, values).is_none())
+            .unwrap_or_default()
+    });
+    (text, missing)
+}
+
+/// The text of a variable: a field, or by a path with points one in nested objects.
+pub(super) fn variable_text(
+    fields: &[Field],
+    target: &Field,
+    path: &str,
+    values: &Map,
+) -> Option<String> {
+    let (name, rest) = match path.split_once('.') {
+        Some((name, rest)) => (name, Some(rest)),
+        None => (path, None),
+    };
+    let field = fields.iter().find(|field| field.name == name)?;
+    let stored = field.stored_in(values)?;
+    if let Some(rest) = rest {
+        return variable_text(&field.nested, target, rest, stored.as_map()?);
+    }
+    if field.kind == FieldType::Date {
+        let at = convert::date_millis(field, &stored)?;
+        return text(&convert::date_form(target.iso, at));
+    }
+    text(&stored)
+}
+
 /// The text of a value in a key; lists, objects and sets have none.
 pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) => Some(number.to_javascript()),
         Value::Bool(flag) => Some(flag.to_string()),
         _ => None,
     }

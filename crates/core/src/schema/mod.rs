@@ -25,30 +25,48 @@
 //! # Ok::<(), periwinkle_core::schema::SchemaError>(())
 //! ```
 
+mod apply;
+mod block;
 mod convert;
 mod decode;
 mod encode;
 mod error;
+mod index_part;
 mod key;
+mod migration;
 mod model;
+mod place;
 mod read;
+mod read_migration;
 mod read_model;
 mod rules;
 #[expect(clippy::module_inception, reason = "the file of the type `Schema`")]
 mod schema;
 mod section;
-mod size;
+mod shown;
 mod source;
 mod template;
 #[cfg(test)]
 mod tests;
+mod times;
+mod unique;
+mod version;
+mod view;
 
 pub use crate::nearest::nearest;
+pub use apply::ApplyError;
 pub use decode::Hidden;
 pub use encode::Writing;
 pub use error::{PropertyError, SchemaError};
-pub use key::KeyRange;
-pub use model::{Class, Durability, Field, FieldType, Generate, Model, Pattern, Process, Role};
-pub use schema::{Index, Params, Schema, Timestamps};
-pub use size::item_bytes;
+pub use index_part::IndexPart;
+pub use key::{KeyRange, Wanted};
+pub use migration::{Migration, Outcome, Plan, Written};
+pub use model::{
+    Class, Durability, Field, FieldType, Generate, Model, Overflow, Pattern, Process, Role,
+};
+pub use place::Encoded;
+pub use schema::{Index, IndexKind, Params, Projection, Schema, Timestamps};
 pub use template::Template;
+pub use unique::Claim;
+pub use version::{Version, VersionError};
+pub use view::Seen;

@@ -4,7 +4,10 @@ use std::fmt;
 
 use regex_lite::Regex;
 
+use super::place::Encoded;
+use super::shown::Shown;
 use super::template::Template;
+use super::version::Version;
 use crate::sync::config::{DeletePolicy, Direction, ModelRule, Policy};
 use crate::value::{Map, Value};
 
@@ -18,9 +21,14 @@ pub struct Model {
     pub(super) hash: usize,
     pub(super) sort: usize,
     pub(super) computed: Vec<usize>,
+    /// Those of them that the keys are made from, in that order.
+    pub(super) key_sources: Vec<usize>,
     pub(super) key_variables: Vec<String>,
     pub(super) process: Process,
     pub(super) class: Option<Class>,
+    pub(super) shown: Shown,
+    /// That of the schema which the model comes from.
+    pub(super) version: Version,
 }
 
 impl Model {
@@ -52,6 +60,12 @@ impl Model {
     /// The field that holds the sort key.
     pub fn sort_field(&self) -> &Field {
         &self.fields[self.sort]
+    }
+
+    /// The version of the schema that the model comes from. Models that an agent brings along have
+    /// another one than those of its owner.
+    pub fn version(&self) -> &Version {
+        &self.version
     }
 
     /// How the model is stored and synced.
@@ -104,6 +118,10 @@ impl Model {
 pub struct Field {
     pub(super) name: String,
     pub(super) attribute: String,
+    /// The entry of the attribute that it is packed into (`map: 'attribute.entry'`).
+    pub(super) packed: Option<String>,
+    /// The part of another attribute that it is read from (`encode`); then it has none of its own.
+    pub(super) encoded: Option<Encoded>,
     pub(super) kind: FieldType,
     pub(super) role: Role,
     pub(super) required: bool,
@@ -118,10 +136,15 @@ pub struct Field {
     pub(super) generate: Option<Generate>,
     pub(super) pattern: Option<Pattern>,
     pub(super) template: Option<Template>,
-    /// The type of the entries of an array, when the schema says it.
+    /// Whether no two items have the same value, and within what.
+    pub(super) unique: bool,
+    pub(super) scope: Option<Template>,
+    /// The type of the entries of an array or a set, when the schema says it.
     pub(super) items: Option<FieldType>,
     /// The fields of a nested object, or of each entry of an array.
     pub(super) nested: Vec<Field>,
+    /// Positions in `nested` of fields with a template, in the order in which they can be computed.
+    pub(super) nested_computed: Vec<usize>,
 }
 
 impl Field {
@@ -130,9 +153,20 @@ impl Field {
         &self.name
     }
 
-    /// The name of the attribute in the stored item.
+    /// The name of the attribute in the stored item. An [encoded](Field::encoded) field has none;
+    /// then this is its own name.
     pub fn attribute(&self) -> &str {
         &self.attribute
+    }
+
+    /// The entry of the attribute that holds it, when the schema packs fields into one.
+    pub fn packed(&self) -> Option<&str> {
+        self.packed.as_deref()
+    }
+
+    /// Where it is read from, when it is kept as a part of another attribute.
+    pub fn encoded(&self) -> Option<&Encoded> {
+        self.encoded.as_ref()
     }
 
     /// The type.
@@ -180,9 +214,24 @@ impl Field {
         self.template.as_ref()
     }
 
+    /// Whether no two items have the same value.
+    pub fn unique(&self) -> bool {
+        self.unique
+    }
+
     /// How a new item gets a value, when it gives none.
     pub fn generate(&self) -> Option<Generate> {
         self.generate
+    }
+
+    /// The pattern that its text must match.
+    pub fn pattern(&self) -> Option<&Pattern> {
+        self.pattern.as_ref()
+    }
+
+    /// The type of the entries of an array or a set, when the schema says it.
+    pub fn items(&self) -> Option<FieldType> {
+        self.items
     }
 
     /// The fields of a nested object, or of each entry of an array.
@@ -193,8 +242,8 @@ impl Field {
     /// An array as a field for one of its entries.
     pub(super) fn entry(&self) -> Field {
         Field {
-            kind: self.items.unwrap_or(FieldType::Object),
-            ..Field::plain(&self.name, FieldType::Object)
+            iso: self.iso,
+            ..Field::plain(&self.name, self.items.unwrap_or(FieldType::Object))
         }
     }
 
@@ -203,6 +252,8 @@ impl Field {
         Field {
             name: name.to_owned(),
             attribute: name.to_owned(),
+            packed: None,
+            encoded: None,
             kind,
             role: Role::Plain,
             required: false,
@@ -217,8 +268,11 @@ impl Field {
             generate: None,
             pattern: None,
             template: None,
+            unique: false,
+            scope: None,
             items: None,
             nested: Vec::new(),
+            nested_computed: Vec::new(),
         }
     }
 }
@@ -241,7 +295,7 @@ pub enum FieldType {
     Object,
     /// Bytes; base64 text in the cloud.
     Binary,
-    /// A set of texts or of numbers.
+    /// A set of texts, of numbers or of bytes.
     Set,
 }
 
@@ -284,6 +338,16 @@ pub enum Role {
     Updated,
 }
 
+impl fmt::Display for Generate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Generate::Ulid => f.write_str("ulid"),
+            Generate::Uid(letters) => write!(f, "uid({letters})"),
+            Generate::Uuid => f.write_str("uuid"),
+        }
+    }
+}
+
 /// How a value comes to be that nobody gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Generate {
@@ -302,6 +366,13 @@ pub struct Pattern {
     pub(super) regex: Regex,
 }
 
+impl Pattern {
+    /// The pattern as the schema writes it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
 /// How a model is stored and synced: the `process` part of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -311,6 +382,11 @@ pub struct Process {
     pub durability: Durability,
     /// The most rows that are kept.
     pub rows_max: Option<u64>,
+    /// The most bytes that its rows may have in the database, keys and what waits for the cloud
+    /// included.
+    pub bytes_max: Option<u64>,
+    /// What happens to a row for which there is no room.
+    pub overflow: Overflow,
     /// Who wins when both sides changed a field.
     pub conflict: Policy,
     /// Who wins when one side deleted what the other changed.
@@ -323,10 +399,28 @@ impl Default for Process {
             sync: Direction::None,
             durability: Durability::Immediate,
             rows_max: None,
+            bytes_max: None,
+            overflow: Overflow::DropOldest,
             conflict: Policy::Cloud,
             deletes: DeletePolicy::EditWins,
         }
     }
+}
+
+impl Process {
+    /// Whether rows or bytes are bounded.
+    pub fn is_bounded(&self) -> bool {
+        self.rows_max.is_some() || self.bytes_max.is_some()
+    }
+}
+
+/// What a full model, or a full queue to the cloud, does with a new row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The write is refused.
+    Refuse,
+    /// The rows whose last change is the longest ago go, and are counted.
+    DropOldest,
 }
 
 /// When a write counts as done.

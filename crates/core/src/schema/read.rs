@@ -1,12 +1,13 @@
 //! From the tree of a schema text to a [`Schema`]: everything but the models' fields.
 
 use super::error::SchemaError;
-use super::model::{Durability, Process};
-use super::read_model;
-use super::schema::{Index, Params, Schema, Timestamps};
+use super::model::{Durability, Overflow, Process};
+use super::schema::{Index, IndexKind, Params, Projection, Schema, Timestamps};
 use super::section::Section;
 use super::source::Node;
-use crate::limits::SCHEMA_MODELS_MAX;
+use super::version::Version;
+use super::{read_migration, read_model};
+use crate::limits::{SCHEMA_LOCAL_INDEXES_MAX, SCHEMA_MODELS_MAX};
 use crate::nearest::nearest;
 use crate::sync::config::{DeletePolicy, Direction, Policy};
 
@@ -30,19 +31,27 @@ pub(super) fn schema(node: &Node) -> Result<Schema, SchemaError> {
             "the schema needs a version, such as version: '1.0.0'",
         )
     })?;
+    let number: Version = version
+        .parse()
+        .map_err(|error| root.fail("version", format!("\"{version}\": {error}")))?;
     let params = params(&root)?;
     let indexes = indexes(&root)?;
     let models = root
         .section("models")?
         .ok_or_else(|| root.fail("models", "the schema needs models"))?;
     let processes = root.section("process")?;
-    let models = read_models(&models, processes.as_ref(), &params, &indexes[0])?;
+    let models = read_models(&models, processes.as_ref(), &params, &indexes, number)?;
+    let migrations = match &processes {
+        Some(processes) => read_migration::migrations(processes, &models, number)?,
+        None => Vec::new(),
+    };
     Ok(Schema {
         name: root.text("name")?.map(str::to_owned),
         version: version.to_owned(),
         params,
         indexes,
         models,
+        migrations,
     })
 }
 
@@ -136,37 +145,77 @@ fn indexes(root: &Section<'_>) -> Result<Vec<Index>, SchemaError> {
     let section = root
         .section("indexes")?
         .ok_or_else(|| root.fail("indexes", needs))?;
+    let primary = section
+        .section("primary")?
+        .ok_or_else(|| section.fail("primary", needs))?;
+    let hash = primary.text("hash")?.unwrap_or_default();
+    if hash.is_empty() || primary.text("sort")?.is_none() {
+        return Err(section.fail("primary", needs));
+    }
     let mut indexes = Vec::new();
     for entry in section.sections() {
         let (name, entry) = entry?;
-        entry.allow(&["hash", "sort", "project", "type", "follow", "description"])?;
-        let index = Index {
-            name: name.to_owned(),
-            hash: entry.text("hash")?.unwrap_or_default().to_owned(),
-            sort: entry.text("sort")?.map(str::to_owned),
-        };
+        let index = index(name, &entry, hash)?;
         if name == "primary" {
             indexes.insert(0, index);
         } else {
             indexes.push(index);
         }
     }
-    match indexes.first() {
-        Some(Index {
-            name,
-            hash,
-            sort: Some(_),
-        }) if name == "primary" && !hash.is_empty() => {
-            let hash = hash.clone();
-            // A local index lives in the partitions of the primary one.
-            for index in &mut indexes {
-                if index.hash.is_empty() {
-                    index.hash.clone_from(&hash);
-                }
-            }
-            Ok(indexes)
+    let local = indexes.iter().filter(|index| index.is_local()).count();
+    if local > SCHEMA_LOCAL_INDEXES_MAX {
+        let message = format!("a table has at most {SCHEMA_LOCAL_INDEXES_MAX} local indexes");
+        return Err(root.fail("indexes", message));
+    }
+    Ok(indexes)
+}
+
+/// An index without a partition key of its own, or of `type: 'local'`, lives in the partitions of
+/// the primary one.
+fn index(name: &str, section: &Section<'_>, primary: &str) -> Result<Index, SchemaError> {
+    section.allow(&["hash", "sort", "project", "type", "follow", "description"])?;
+    let kinds = [("local", IndexKind::Local), ("global", IndexKind::Global)];
+    let told = section.choice("type", &kinds)?;
+    let hash = section.text("hash")?;
+    let sort = section.text("sort")?;
+    let kind = match (name, told, hash) {
+        ("primary", Some(_), _) => {
+            return Err(section.fail("type", "the primary index has no type"));
         }
-        _ => Err(section.fail("primary", needs)),
+        ("primary", None, _) => IndexKind::Primary,
+        (_, Some(IndexKind::Local), Some(own)) if own != primary => {
+            let message = format!("a local index has the partition key \"{primary}\"");
+            return Err(section.fail("hash", message));
+        }
+        (_, Some(IndexKind::Global), None) => {
+            return Err(section.fail("hash", "a global index needs a partition key"));
+        }
+        (_, Some(kind), _) => kind,
+        (_, None, None) => IndexKind::Local,
+        (_, None, Some(_)) => IndexKind::Global,
+    };
+    if kind == IndexKind::Local && sort.is_none() {
+        return Err(section.fail("sort", "a local index needs a sort key"));
+    }
+    Ok(Index {
+        name: name.to_owned(),
+        hash: hash.unwrap_or(primary).to_owned(),
+        sort: sort.map(str::to_owned),
+        kind,
+        project: projection(section)?,
+    })
+}
+
+fn projection(section: &Section<'_>) -> Result<Projection, SchemaError> {
+    match section.node("project") {
+        None => Ok(Projection::All),
+        Some(Node::Text(text)) if text == "all" => Ok(Projection::All),
+        Some(Node::Text(text)) if text == "keys" => Ok(Projection::Keys),
+        Some(Node::List(_)) => section.texts("project").map(Projection::Attributes),
+        Some(other) => {
+            let expected = "\"all\", \"keys\" or a list of attributes";
+            Err(section.wrong("project", other, expected))
+        }
     }
 }
 
@@ -174,7 +223,8 @@ fn read_models(
     section: &Section<'_>,
     processes: Option<&Section<'_>>,
     params: &Params,
-    primary: &Index,
+    indexes: &[Index],
+    version: Version,
 ) -> Result<Vec<super::Model>, SchemaError> {
     let mut models = Vec::new();
     for entry in section.sections() {
@@ -184,7 +234,12 @@ fn read_models(
             Some(processes) => process(processes, name)?,
             None => Process::default(),
         };
-        models.push(read_model::model(name, &fields, params, primary, process)?);
+        let around = read_model::Around {
+            params,
+            indexes,
+            version,
+        };
+        models.push(read_model::model(name, &fields, &around, process)?);
         if models.len() > SCHEMA_MODELS_MAX {
             return Err(
                 section.fail_here(format!("there are more than {SCHEMA_MODELS_MAX} models"))
@@ -192,8 +247,7 @@ fn read_models(
         }
     }
     if let Some(processes) = processes {
-        for entry in processes.sections() {
-            let (name, _) = entry?;
+        for name in processes.keys().filter(|name| *name != read_migration::KEY) {
             if !models.iter().any(|model| model.name == name) {
                 let names = models.iter().map(|model| model.name.as_str());
                 let hint = nearest(name, names)
@@ -208,6 +262,10 @@ fn read_models(
 
 /// Names travel in URLs, topics and file names.
 fn check_name(section: &Section<'_>, name: &str) -> Result<(), SchemaError> {
+    if name == read_migration::KEY {
+        let message = "\"migrations\" stands for the list in \"process\": use another name";
+        return Err(section.fail_here(message));
+    }
     let good = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.len() <= 64
         && name
@@ -226,7 +284,15 @@ fn process(processes: &Section<'_>, model: &str) -> Result<Process, SchemaError>
     let Some(section) = processes.section(model)? else {
         return Ok(defaults);
     };
-    section.allow(&["sync", "durability", "rows_max", "conflict", "deletes"])?;
+    section.allow(&[
+        "sync",
+        "durability",
+        "rows_max",
+        "bytes_max",
+        "overflow",
+        "conflict",
+        "deletes",
+    ])?;
     let sync = section.choice(
         "sync",
         &[
@@ -258,6 +324,13 @@ fn process(processes: &Section<'_>, model: &str) -> Result<Process, SchemaError>
             ("delete_wins", DeletePolicy::DeleteWins),
         ],
     )?;
+    let overflow = section.choice(
+        "overflow",
+        &[
+            ("refuse", Overflow::Refuse),
+            ("drop_oldest", Overflow::DropOldest),
+        ],
+    )?;
     let sync = sync.unwrap_or(defaults.sync);
     let conflict_default = match sync {
         Direction::Up => Policy::Device,
@@ -267,14 +340,37 @@ fn process(processes: &Section<'_>, model: &str) -> Result<Process, SchemaError>
         sync,
         durability: durability.unwrap_or(defaults.durability),
         rows_max: section.count("rows_max")?,
+        bytes_max: section.count("bytes_max")?,
+        overflow: overflow.unwrap_or(match sync {
+            Direction::Both => Overflow::Refuse,
+            _ => defaults.overflow,
+        }),
         conflict: conflict.unwrap_or(conflict_default),
         deletes: deletes.unwrap_or(defaults.deletes),
     };
-    if process.sync == Direction::Down && process.rows_max.is_some() {
-        return Err(section.fail(
-            "rows_max",
-            "the cloud decides how many rows a model has that is synced down",
-        ));
-    }
+    check_bounds(&section, &process, overflow)?;
     Ok(process)
+}
+
+fn check_bounds(
+    section: &Section<'_>,
+    process: &Process,
+    overflow: Option<Overflow>,
+) -> Result<(), SchemaError> {
+    if process.sync == Direction::Down {
+        let bounds = [
+            ("rows_max", process.rows_max.is_some()),
+            ("bytes_max", process.bytes_max.is_some()),
+            ("overflow", overflow.is_some()),
+        ];
+        if let Some((key, _)) = bounds.into_iter().find(|(_, given)| *given) {
+            let message = "the cloud decides how many rows a model has that is synced down";
+            return Err(section.fail(key, message));
+        }
+    }
+    if process.sync == Direction::Both && overflow == Some(Overflow::DropOldest) {
+        let message = "a row that is dropped here would come back from the cloud: use \"refuse\"";
+        return Err(section.fail("overflow", message));
+    }
+    Ok(())
 }

@@ -4,22 +4,34 @@ use regex_lite::{Regex, RegexBuilder};
 
 use super::error::SchemaError;
 use super::model::{Field, FieldType, Generate, Model, Pattern, Process, Role};
+use super::place::Encoded;
 use super::schema::{Index, Params};
 use super::section::{Section, unknown_key};
+use super::shown::Shown;
 use super::source::Node;
 use super::template::Template;
-use super::{convert, rules};
+use super::version::Version;
+use super::{convert, rules, unique};
 use crate::limits::{SCHEMA_FIELDS_MAX, UID_LETTERS_MAX};
 use crate::value::Value;
+
+/// What all models of a schema share.
+pub(super) struct Around<'a> {
+    pub(super) params: &'a Params,
+    /// The primary one first.
+    pub(super) indexes: &'a [Index],
+    pub(super) version: Version,
+}
 
 pub(super) fn model(
     name: &str,
     section: &Section<'_>,
-    params: &Params,
-    primary: &Index,
+    around: &Around<'_>,
     process: Process,
 ) -> Result<Model, SchemaError> {
-    let mut fields = read_fields(section, params, Level::Top)?;
+    let params = around.params;
+    let primary = &around.indexes[0];
+    let mut fields = read_fields(section, params, Level::Top, true)?;
     add_implied(&mut fields, params);
     for field in &mut fields {
         field.role = role(field, params, primary);
@@ -28,18 +40,25 @@ pub(super) fn model(
     let sort_attribute = primary.sort.as_deref().unwrap_or_default();
     let sort = key_field(section, name, &mut fields, Role::Sort, sort_attribute)?;
     let computed = rules::order_templates(section, &fields)?;
-    let key_variables = rules::key_variables(&fields, hash, sort);
+    read_encoded(section, &mut fields, params)?;
+    let key_variables = rules::key_variables(section, &fields, hash, sort)?;
     let class = rules::class_of(section, &fields[hash], &fields[sort], &process)?;
     rules::check_attributes(section, &fields, &process)?;
+    unique::check(section, &fields, &process)?;
+    rules::check_packed(section, &fields, around.indexes)?;
+    let key_sources = rules::key_sources(section, &fields, hash, sort)?;
     Ok(Model {
         name: name.to_owned(),
+        shown: Shown::of(&fields),
         fields,
         hash,
         sort,
         computed,
+        key_sources,
         key_variables,
         process,
         class,
+        version: around.version,
     })
 }
 
@@ -53,11 +72,12 @@ fn read_fields(
     section: &Section<'_>,
     params: &Params,
     level: Level,
+    partial: bool,
 ) -> Result<Vec<Field>, SchemaError> {
     let mut fields = Vec::new();
     for entry in section.sections() {
         let (name, entry) = entry?;
-        fields.push(read_field(name, &entry, params, level)?);
+        fields.push(read_field(name, &entry, params, level, partial)?);
         if fields.len() > SCHEMA_FIELDS_MAX {
             return Err(
                 section.fail_here(format!("there are more than {SCHEMA_FIELDS_MAX} fields"))
@@ -98,32 +118,46 @@ fn read_field(
     section: &Section<'_>,
     params: &Params,
     level: Level,
+    partial: bool,
 ) -> Result<Field, SchemaError> {
     section.allow(FIELD_KEYS)?;
-    section.refuse(&[
-        ("unique", "unique fields are not supported yet"),
-        ("encode", "packed fields (encode) are not supported yet"),
-        ("crypt", "encrypted fields are not supported"),
-    ])?;
+    section.refuse(&[(
+        "crypt",
+        "encrypted fields are not supported: the device has no safe place for a password that \
+             the cloud knows too",
+    )])?;
+    if level == Level::Nested {
+        section.refuse(&[(
+            "encode",
+            "only fields of the model itself can be a part of another attribute",
+        )])?;
+    }
     let kind =
         field_type(section, "type")?.ok_or_else(|| section.fail("type", "a field needs a type"))?;
-    let template = template(section, level)?;
+    let template = template(section)?;
+    let (unique, scope) = unique(section, level)?;
     let hidden = section.flag("hidden")?.unwrap_or(template.is_some());
-    let (items, nested) = nested(section, kind, params)?;
+    let partial = section.flag("partial")?.unwrap_or(partial);
+    let nested = nested(section, kind, params, partial)?;
+    let (attribute, packed) = attribute(section, name, level)?;
     let mut field = Field {
-        attribute: attribute(section, name)?,
+        attribute,
+        packed,
         required: section.flag("required")?.unwrap_or(false),
         hidden,
         readonly: section.flag("readonly")?.unwrap_or(false),
         ttl: section.flag("ttl")?.unwrap_or(false),
         nulls: section.flag("nulls")?.unwrap_or(params.nulls),
         iso: section.flag("isoDates")?.unwrap_or(false) || params.iso_dates,
-        partial: section.flag("partial")?.unwrap_or(true),
+        partial,
         generate: generate(section, kind)?,
         pattern: pattern(section, kind)?,
         template,
-        items,
-        nested,
+        unique,
+        scope,
+        items: nested.items,
+        nested: nested.fields,
+        nested_computed: nested.computed,
         ..Field::plain(name, kind)
     };
     if field.ttl && kind != FieldType::Date {
@@ -162,13 +196,9 @@ fn field_type(section: &Section<'_>, key: &str) -> Result<Option<FieldType>, Sch
     Err(section.fail(key, message))
 }
 
-fn template(section: &Section<'_>, level: Level) -> Result<Option<Template>, SchemaError> {
+fn template(section: &Section<'_>) -> Result<Option<Template>, SchemaError> {
     match section.node("value") {
         None | Some(Node::Bool(false)) => Ok(None),
-        Some(Node::Text(_)) if level == Level::Nested => Err(section.fail(
-            "value",
-            "only fields of the model itself can have a value template",
-        )),
         Some(Node::Text(text)) => Template::parse(text)
             .map(Some)
             .map_err(|message| section.fail("value", message)),
@@ -176,49 +206,201 @@ fn template(section: &Section<'_>, level: Level) -> Result<Option<Template>, Sch
     }
 }
 
-fn attribute(section: &Section<'_>, name: &str) -> Result<String, SchemaError> {
-    match section.text("map")? {
-        None => Ok(name.to_owned()),
-        Some(packed) if packed.contains('.') => Err(section.fail(
-            "map",
-            format!("packing fields into one attribute (\"{packed}\") is not supported yet"),
-        )),
-        Some("") => Err(section.fail("map", "an empty text stands here")),
-        Some(attribute) => Ok(attribute.to_owned()),
+fn unique(section: &Section<'_>, level: Level) -> Result<(bool, Option<Template>), SchemaError> {
+    let unique = section.flag("unique")?.unwrap_or(false);
+    let scope = section.text("scope")?;
+    match (unique, level, scope) {
+        (true, Level::Nested, _) => {
+            Err(section.fail("unique", "only fields of the model itself can be unique"))
+        }
+        (false, _, Some(_)) => Err(section.fail("scope", "a scope is for unique fields")),
+        (unique, _, None) => Ok((unique, None)),
+        (unique, _, Some(text)) => Template::parse(text)
+            .map(|scope| (unique, Some(scope)))
+            .map_err(|message| section.fail("scope", message)),
     }
+}
+
+/// The attribute, and the entry of it that several fields are packed into.
+fn attribute(
+    section: &Section<'_>,
+    name: &str,
+    level: Level,
+) -> Result<(String, Option<String>), SchemaError> {
+    let Some(map) = section.text("map")? else {
+        return Ok((name.to_owned(), None));
+    };
+    let (attribute, entry) = match map.split_once('.') {
+        None => (map, None),
+        Some((attribute, entry)) => (attribute, Some(entry)),
+    };
+    if attribute.is_empty() || entry.is_some_and(|entry| entry.is_empty() || entry.contains('.')) {
+        let expected = "expected an attribute, or an attribute and an entry of it: 'place.city'";
+        return Err(section.fail("map", format!("\"{map}\" stands here; {expected}")));
+    }
+    if entry.is_some() && level == Level::Nested {
+        let message = "only fields of the model itself can be packed into one attribute";
+        return Err(section.fail("map", message));
+    }
+    Ok((attribute.to_owned(), entry.map(str::to_owned)))
+}
+
+/// What a field of type object, array or set says of its contents.
+#[derive(Default)]
+struct Nested {
+    items: Option<FieldType>,
+    fields: Vec<Field>,
+    computed: Vec<usize>,
 }
 
 fn nested(
     section: &Section<'_>,
     kind: FieldType,
     params: &Params,
-) -> Result<(Option<FieldType>, Vec<Field>), SchemaError> {
+    partial: bool,
+) -> Result<Nested, SchemaError> {
     let own = section.section("schema")?;
-    if own.is_some() && !matches!(kind, FieldType::Object | FieldType::Array) {
-        return Err(section.fail(
-            "schema",
-            format!("a field of type \"{kind}\" has no schema"),
-        ));
+    match (&own, kind) {
+        (None, _) | (_, FieldType::Object) => {}
+        (Some(_), FieldType::Array) => {
+            let message = "the schema of an array's entries stands in its items: \
+                           items: { type: 'object', schema: { ... } }";
+            return Err(section.fail("schema", message));
+        }
+        (Some(_), _) => {
+            let message = format!("a field of type \"{kind}\" has no schema");
+            return Err(section.fail("schema", message));
+        }
     }
     let items = section.section("items")?;
-    if items.is_some() && kind != FieldType::Array {
+    if items.is_some() && !matches!(kind, FieldType::Array | FieldType::Set) {
         return Err(section.fail("items", format!("a field of type \"{kind}\" has no items")));
     }
-    let mut item_type = None;
+    let mut nested = Nested::default();
     let mut schema = own;
     if let Some(items) = &items {
         items.allow(&["type", "schema", "description"])?;
-        item_type = field_type(items, "type")?;
-        schema = items.section("schema")?.or(schema);
+        nested.items = field_type(items, "type")?;
+        schema = items.section("schema")?;
+        check_items(items, kind, nested.items, schema.is_some())?;
     }
-    let fields = match &schema {
-        Some(schema) => read_fields(schema, params, Level::Nested)?,
-        None => Vec::new(),
+    if let Some(schema) = &schema {
+        nested.fields = read_fields(schema, params, Level::Nested, partial)?;
+        nested.computed = rules::order_templates(schema, &nested.fields)?;
+        rules::check_attributes(schema, &nested.fields, &Process::default())?;
+        if kind == FieldType::Array {
+            nested.items = Some(FieldType::Object);
+        }
+    }
+    Ok(nested)
+}
+
+fn check_items(
+    items: &Section<'_>,
+    kind: FieldType,
+    of: Option<FieldType>,
+    has_schema: bool,
+) -> Result<(), SchemaError> {
+    const MEMBERS: [FieldType; 3] = [FieldType::String, FieldType::Number, FieldType::Binary];
+    if kind == FieldType::Set && (has_schema || of.is_some_and(|of| !MEMBERS.contains(&of))) {
+        let message = "a set has members of type \"string\", \"number\" or \"binary\"";
+        return Err(items.fail("type", message));
+    }
+    if has_schema && of.is_some_and(|of| of != FieldType::Object) {
+        return Err(items.fail("schema", "only entries of type \"object\" have a schema"));
+    }
+    Ok(())
+}
+
+/// `encode: ['sk', '#', 1]`, or `encode: 'sk'` for the part that the template there makes of it.
+fn read_encoded(
+    section: &Section<'_>,
+    fields: &mut [Field],
+    params: &Params,
+) -> Result<(), SchemaError> {
+    for at in 0..fields.len() {
+        let Some(entry) = section.section(&fields[at].name)? else {
+            continue;
+        };
+        let told = match entry.node("encode") {
+            None | Some(Node::Bool(false)) => continue,
+            Some(Node::Text(target)) => (target.as_str(), params.separator.as_str(), None),
+            Some(Node::List(list)) => match list.as_slice() {
+                [Node::Text(target), Node::Text(separator), part] => {
+                    (target.as_str(), separator.as_str(), part_number(part))
+                }
+                _ => return Err(bad_encode(&entry)),
+            },
+            Some(_) => return Err(bad_encode(&entry)),
+        };
+        fields[at].encoded = Some(encoded(&entry, &fields[at], fields, told)?);
+    }
+    Ok(())
+}
+
+fn part_number(node: &Node) -> Option<usize> {
+    match node {
+        Node::Number(number) => usize::try_from(number.as_u64()?).ok(),
+        Node::Text(digits) => digits.parse().ok(),
+        _ => None,
+    }
+}
+
+fn bad_encode(entry: &Section<'_>) -> SchemaError {
+    let expected = "expected [attribute, separator, part], such as encode: ['sk', '#', 1]";
+    entry.fail("encode", expected)
+}
+
+fn encoded(
+    entry: &Section<'_>,
+    field: &Field,
+    fields: &[Field],
+    (target, separator, told): (&str, &str, Option<usize>),
+) -> Result<Encoded, SchemaError> {
+    let fail = |message: String| Err(entry.fail("encode", message));
+    if field.packed.is_some() || field.attribute != field.name {
+        return fail("a field that is part of another attribute has no map of its own".to_owned());
+    }
+    if field.ttl || field.template.is_some() || field.role != Role::Plain {
+        return fail("keys, templates and the ttl field need an attribute of their own".to_owned());
+    }
+    if !rules::has_text(field) {
+        return fail(format!(
+            "a field of type \"{}\" has no text form",
+            field.kind
+        ));
+    }
+    let template = fields
+        .iter()
+        .find(|other| other.attribute == target)
+        .and_then(|other| other.template.as_ref());
+    let Some(template) = template.filter(|_| !separator.is_empty()) else {
+        return fail(format!(
+            "\"{target}\" is no attribute with a value template"
+        ));
     };
-    if kind == FieldType::Array && !fields.is_empty() {
-        item_type = Some(FieldType::Object);
+    let Some(part) = template.part_of(&field.name, separator) else {
+        return fail(format!(
+            "\"{}\" does not stand alone between \"{separator}\" in \"{template}\"",
+            field.name
+        ));
+    };
+    // What OneTable takes when no part is given: the how-manieth variable it is.
+    let variables: Vec<_> = template.variables().collect();
+    let counted = variables
+        .iter()
+        .position(|variable| *variable == field.name);
+    if told.or(counted) != Some(part) {
+        return fail(format!(
+            "\"{}\" is part {part} of \"{template}\": write encode: ['{target}', '{separator}', {part}]",
+            field.name
+        ));
     }
-    Ok((item_type, fields))
+    Ok(Encoded {
+        attribute: target.to_owned(),
+        separator: separator.to_owned(),
+        part,
+    })
 }
 
 fn generate(section: &Section<'_>, kind: FieldType) -> Result<Option<Generate>, SchemaError> {
@@ -250,11 +432,14 @@ fn generate(section: &Section<'_>, kind: FieldType) -> Result<Option<Generate>, 
 
 /// `validate` is a JavaScript regular expression: bare, or between slashes with flags behind.
 fn pattern(section: &Section<'_>, kind: FieldType) -> Result<Option<Pattern>, SchemaError> {
-    let Some(text) = section.text("validate")? else {
-        return Ok(None);
+    let text = match section.node("validate") {
+        None | Some(Node::Bool(false)) => return Ok(None),
+        Some(Node::Text(text)) => text.as_str(),
+        Some(other) => return Err(section.wrong("validate", other, "a pattern")),
     };
-    if kind != FieldType::String {
-        return Err(section.fail("validate", "only a string can be validated by a pattern"));
+    if !matches!(kind, FieldType::String | FieldType::Number) {
+        let message = "only strings and numbers can be validated by a pattern";
+        return Err(section.fail("validate", message));
     }
     let regex = match text
         .strip_prefix('/')

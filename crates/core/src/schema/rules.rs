@@ -4,7 +4,7 @@
 use super::error::Place;
 use super::error::SchemaError;
 use super::model::{Class, Field, FieldType, Process, Role};
-use super::schema::Schema;
+use super::schema::{Index, Schema};
 use super::section::Section;
 use crate::nearest::nearest;
 use crate::sync::config::Direction;
@@ -125,6 +125,29 @@ pub(super) fn order_templates(
     Ok(order)
 }
 
+/// Computed fields that the keys are made from, in the order in which they can be computed.
+pub(super) fn key_sources(
+    section: &Section<'_>,
+    fields: &[Field],
+    hash: usize,
+    sort: usize,
+) -> Result<Vec<usize>, SchemaError> {
+    let mut order = Vec::new();
+    for at in [hash, sort] {
+        visit(section, fields, at, &mut Vec::new(), &mut order)?;
+    }
+    let uses = |user: usize, used: usize| {
+        let template = fields[user].template.as_ref();
+        template.is_some_and(|template| {
+            let mut roots = template.variables().map(|path| path.split('.').next());
+            roots.any(|root| root == Some(&fields[used].name))
+        })
+    };
+    let used: Vec<usize> = order.clone();
+    order.retain(|at| used.iter().any(|user| uses(*user, *at)));
+    Ok(order)
+}
+
 fn visit(
     section: &Section<'_>,
     fields: &[Field],
@@ -144,17 +167,28 @@ fn visit(
     }
     open.push(at);
     for variable in template.variables() {
-        let Some(from) = fields.iter().position(|known| known.name == variable) else {
-            let hint = nearest(variable, fields.iter().map(Field::name))
+        let mut path = variable.split('.');
+        let root = path.next().unwrap_or_default();
+        let Some(from) = fields.iter().position(|known| known.name == root) else {
+            let hint = nearest(root, fields.iter().map(Field::name))
                 .map(|meant| format!(": did you mean \"{meant}\"?"))
                 .unwrap_or_else(|| ": add the field".to_owned());
             let message = format!("the template uses \"{variable}\", which is no field{hint}");
             return Err(section.fail(&field.name, message));
         };
-        if !has_text(&fields[from]) {
+        let within = path.try_fold(&fields[from], |within, name| {
+            let object = within.kind == FieldType::Object;
+            let mut nested = within.nested.iter().filter(|_| object);
+            nested.find(|known| known.name == name)
+        });
+        let Some(within) = within else {
+            let message = format!("the template uses \"{variable}\", which is no field");
+            return Err(section.fail(&field.name, message));
+        };
+        if !has_text(within) {
             let message = format!(
                 "the template uses \"{variable}\" of type \"{}\", which has no text form",
-                fields[from].kind
+                within.kind
             );
             return Err(section.fail(&field.name, message));
         }
@@ -165,7 +199,7 @@ fn visit(
     Ok(())
 }
 
-fn has_text(field: &Field) -> bool {
+pub(super) fn has_text(field: &Field) -> bool {
     matches!(
         field.kind,
         FieldType::String | FieldType::Number | FieldType::Boolean | FieldType::Date
@@ -173,12 +207,22 @@ fn has_text(field: &Field) -> bool {
 }
 
 /// The fields that programs give to name an item, in order of first appearance in the key.
-pub(super) fn key_variables(fields: &[Field], hash: usize, sort: usize) -> Vec<String> {
+pub(super) fn key_variables(
+    section: &Section<'_>,
+    fields: &[Field],
+    hash: usize,
+    sort: usize,
+) -> Result<Vec<String>, SchemaError> {
     let mut names = Vec::new();
     for at in [hash, sort] {
         collect_variables(fields, at, &mut names);
+        if let Some(name) = names.iter().find(|name| name.contains('.')) {
+            let message =
+                format!("a key is made from fields of the model itself, not from \"{name}\"");
+            return Err(section.fail(&fields[at].name, message));
+        }
     }
-    names
+    Ok(names)
 }
 
 fn collect_variables(fields: &[Field], at: usize, names: &mut Vec<String>) {
@@ -189,8 +233,9 @@ fn collect_variables(fields: &[Field], at: usize, names: &mut Vec<String>) {
         return;
     };
     for variable in template.variables() {
-        if let Some(from) = fields.iter().position(|field| field.name == variable) {
-            collect_variables(fields, from, names);
+        match fields.iter().position(|field| field.name == variable) {
+            Some(from) => collect_variables(fields, from, names),
+            None => names.push(variable.to_owned()),
         }
     }
 }
@@ -251,7 +296,7 @@ pub(super) fn check_attributes(
     for (at, field) in fields.iter().enumerate() {
         let clash = fields[..at]
             .iter()
-            .find(|other| other.attribute == field.attribute);
+            .find(|other| other.attribute == field.attribute && !are_packed(other, field));
         if let Some(other) = clash {
             return Err(section.fail(
                 &field.name,
@@ -269,6 +314,34 @@ pub(super) fn check_attributes(
             );
             return Err(section.fail(&field.name, message));
         }
+    }
+    Ok(())
+}
+
+/// Whether two fields are different entries of one attribute.
+fn are_packed(one: &Field, other: &Field) -> bool {
+    matches!((&one.packed, &other.packed), (Some(one), Some(other)) if one != other)
+}
+
+/// Entries of an attribute are no attributes: neither an index nor DynamoDB's expiry sees them.
+pub(super) fn check_packed(
+    section: &Section<'_>,
+    fields: &[Field],
+    indexes: &[Index],
+) -> Result<(), SchemaError> {
+    for field in fields.iter().filter(|field| field.packed.is_some()) {
+        let is_key = indexes.iter().any(|index| {
+            index.hash == field.attribute || index.sort.as_ref() == Some(&field.attribute)
+        });
+        let what = match field {
+            _ if is_key => "a key of an index",
+            field if field.ttl => "the ttl field",
+            field if !field.nested.is_empty() => "an object with a schema",
+            field if field.role != Role::Plain => "a field that the database sets",
+            _ => continue,
+        };
+        let message = format!("{what} needs an attribute of its own, not an entry of one");
+        return Err(section.fail(&field.name, message));
     }
     Ok(())
 }

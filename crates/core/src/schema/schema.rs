@@ -1,7 +1,9 @@
 //! The schema as a whole: parameters, indexes and models.
 
 use super::error::{PropertyError, SchemaError};
+use super::migration::Migration;
 use super::model::Model;
+use super::version::Version;
 use super::{read, rules, source};
 use crate::nearest::nearest;
 use crate::sync::config::{Direction, ModelRule};
@@ -16,6 +18,7 @@ pub struct Schema {
     pub(super) params: Params,
     pub(super) indexes: Vec<Index>,
     pub(super) models: Vec<Model>,
+    pub(super) migrations: Vec<Migration>,
 }
 
 impl Schema {
@@ -42,8 +45,8 @@ impl Schema {
 
     /// The number before the first point of the version: what items carry as `_s`.
     pub fn major_version(&self) -> u64 {
-        let digits = self.version.split('.').next().unwrap_or_default();
-        digits.parse().unwrap_or(0)
+        let version = self.version.parse::<Version>();
+        version.map_or(0, |version| version.major.into())
     }
 
     /// The parameters that hold for every model.
@@ -113,10 +116,13 @@ impl Schema {
 
     fn with_builtin(mut self, builtin: &Schema) -> Result<Schema, SchemaError> {
         rules::check_mergeable(&self, builtin)?;
-        for model in &builtin.models {
-            if !self.models.iter().any(|known| known.name == model.name) {
-                self.models.push(model.clone());
-            }
+        let owned: Vec<_> = self.models.iter().map(|model| model.name.clone()).collect();
+        let is_owned = |name: &String| owned.contains(name);
+        let theirs = builtin.models.iter().filter(|model| !is_owned(&model.name));
+        self.models.extend(theirs.cloned());
+        for mut migration in builtin.migrations.iter().cloned() {
+            migration.actions.retain(|(model, _)| !is_owned(model));
+            self.migrations.push(migration);
         }
         rules::check(&self)?;
         Ok(self)
@@ -133,7 +139,10 @@ impl Schema {
     pub fn sync_rules(&self, context: &Map) -> Vec<ModelRule> {
         self.models
             .iter()
-            .filter_map(|model| model.sync_rule(context))
+            .flat_map(|model| {
+                let rule = model.sync_rule(context).into_iter();
+                rule.chain(model.claim_rules(context))
+            })
             .collect()
     }
 
@@ -187,4 +196,37 @@ pub struct Index {
     pub hash: String,
     /// The attribute that holds the sort key.
     pub sort: Option<String>,
+    /// Where it lives.
+    pub kind: IndexKind,
+    /// What the cloud's copy of it holds; the device's own reads the items themselves.
+    pub project: Projection,
+}
+
+impl Index {
+    /// Whether it lives in the partitions of the primary index.
+    pub fn is_local(&self) -> bool {
+        self.kind == IndexKind::Local
+    }
+}
+
+/// Where an index lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexKind {
+    /// It is the key of the items.
+    Primary,
+    /// In partitions of its own.
+    Global,
+    /// In the partitions of the primary index, by another sort key.
+    Local,
+}
+
+/// The attributes that an index holds beside its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Projection {
+    /// All.
+    All,
+    /// None.
+    Keys,
+    /// These.
+    Attributes(Vec<String>),
 }

@@ -140,6 +140,40 @@ impl<'a> Section<'a> {
             .transpose()
     }
 
+    /// The keys of this object, in the order of the text.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.entries.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// The objects of a list.
+    pub(super) fn list(&self, key: &str) -> Result<Option<Vec<Section<'a>>>, SchemaError> {
+        let items = match self.node(key) {
+            None => return Ok(None),
+            Some(Node::List(items)) => items,
+            Some(other) => return Err(self.wrong(key, other, "a list of objects")),
+        };
+        let sections = items.iter().enumerate().map(|(at, node)| {
+            let mut path = self.child(key);
+            path.push(at.to_string());
+            Section::new(path, node)
+        });
+        sections.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// A list of texts; none when the key is missing.
+    pub(super) fn texts(&self, key: &str) -> Result<Vec<String>, SchemaError> {
+        let items = match self.node(key) {
+            None => return Ok(Vec::new()),
+            Some(Node::List(items)) => items,
+            Some(other) => return Err(self.wrong(key, other, "a list of texts")),
+        };
+        let texts = items.iter().map(|item| match item {
+            Node::Text(text) => Ok(text.clone()),
+            other => Err(self.wrong(key, other, "a text in the list")),
+        });
+        texts.collect()
+    }
+
     /// The objects in this object, by name, in the order of the text.
     pub(super) fn sections(
         &self,

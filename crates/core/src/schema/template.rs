@@ -53,12 +53,33 @@ impl Template {
         })
     }
 
+    /// Whether values of a variable are filled up to a width.
+    pub fn pads(&self, variable: &str) -> bool {
+        self.parts.iter().any(|part| {
+            matches!(part, Part::Variable { name, width, .. } if name == variable && *width > 0)
+        })
+    }
+
     /// The text before the first variable.
     pub fn literal_prefix(&self) -> &str {
         match self.parts.first() {
             Some(Part::Literal(text)) => text,
             _ => "",
         }
+    }
+
+    /// Which of the parts between separators is this variable and nothing else, counted from 0.
+    pub(super) fn part_of(&self, variable: &str, separator: &str) -> Option<usize> {
+        let marked: String = self
+            .parts
+            .iter()
+            .map(|part| match part {
+                Part::Literal(literal) => literal.clone(),
+                Part::Variable { name, .. } => format!("\0{name}\0"),
+            })
+            .collect();
+        let wanted = format!("\0{variable}\0");
+        marked.split(separator).position(|part| part == wanted)
     }
 
     /// The length of the fixed texts if `text` can come from the template.
@@ -102,7 +123,8 @@ impl Template {
                     let Some(value) = value(name) else {
                         return (text, false);
                     };
-                    let missing = width.saturating_sub(value.chars().count());
+                    // Counted as JavaScript counts letters.
+                    let missing = width.saturating_sub(value.encode_utf16().count());
                     text.extend(std::iter::repeat_n(pad.as_str(), missing));
                     text.push_str(&value);
                 }
@@ -124,9 +146,9 @@ fn parse_variable(text: &str) -> Result<Part, String> {
     if name.is_empty() {
         return Err("a template variable needs a name: ${name}".to_owned());
     }
-    if name.contains(['.', '[']) {
+    if name.contains('[') || name.split('.').any(str::is_empty) {
         return Err(format!(
-            "the template variable \"{name}\" names a part of a field; only whole fields can be used"
+            "the template variable \"{name}\" must be a field, or one of a nested object: address.street"
         ));
     }
     let width = match pieces.next() {
@@ -162,6 +184,7 @@ mod tests {
         match name {
             "a" => Some("x".to_owned()),
             "n" => Some("42".to_owned()),
+            "smile" => Some("😀".to_owned()),
             _ => None,
         }
     }
@@ -175,11 +198,27 @@ mod tests {
             ("${n:5}", Some("00042")),
             ("${n:5:_}", Some("___42")),
             ("${n:1}", Some("42")),
+            ("${smile:5}", Some("000😀")),
             ("P#${a}#${missing}#x", None),
         ];
         for (text, expected) in table {
             let template = Template::parse(text).unwrap();
             assert_eq!(template.render(values).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_a_part_only_if_it_stands_alone_between_separators() {
+        let table = [
+            ("Order#${shop}#${day:8:0}", "shop", Some(1)),
+            ("Order#${shop}#${day:8:#}", "day", Some(2)),
+            ("${shop}", "shop", Some(0)),
+            ("Order#s${shop}", "shop", None),
+            ("Order#${shop}", "day", None),
+        ];
+        for (text, variable, part) in table {
+            let template = Template::parse(text).unwrap();
+            assert_eq!(template.part_of(variable, "#"), part, "{text} {variable}");
         }
     }
 
@@ -224,8 +263,8 @@ mod tests {
             ),
             ("${a:3:ab}", "the padding \"ab\" must be one character"),
             (
-                "${a.b}",
-                "the template variable \"a.b\" names a part of a field; only whole fields can be used",
+                "${a[0]}",
+                "the template variable \"a[0]\" must be a field, or one of a nested object: address.street",
             ),
         ];
         for (text, expected) in table {

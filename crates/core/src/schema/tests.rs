@@ -2,6 +2,8 @@
 
 mod any_input;
 mod keys;
+mod migrations;
+mod places;
 mod properties;
 mod stored;
 mod texts;

@@ -116,14 +116,7 @@ pub fn encode_value(value: &Value, out: &mut Vec<u8>) {
 /// # Errors
 /// When the bytes are not exactly what [`encode_map`] writes for some map.
 pub fn decode_map(bytes: &[u8]) -> Result<Map, BinaryError> {
-    let (map, used) = decode_map_prefix(bytes)?;
-    if used < bytes.len() {
-        return Err(BinaryError {
-            offset: used,
-            reason: BinaryReason::Trailing,
-        });
-    }
-    Ok(map)
+    whole(bytes, decode_map_prefix(bytes)?)
 }
 
 /// Reads a map from the start of the bytes and says how many it took: for records that hold more.
@@ -131,16 +124,33 @@ pub fn decode_map(bytes: &[u8]) -> Result<Map, BinaryError> {
 /// # Errors
 /// When the bytes do not begin with what [`encode_map`] writes for some map.
 pub fn decode_map_prefix(bytes: &[u8]) -> Result<(Map, usize), BinaryError> {
+    decode_prefix(bytes, Reader::map)
+}
+
+/// As [`decode_map_prefix`], but makes only the fields with these names, which must be in order.
+/// Of the others only names and lengths are read.
+///
+/// # Errors
+/// When the bytes do not begin with what [`encode_map`] writes for some map; what is wrong inside
+/// a value that is passed over may stay unseen.
+pub fn decode_fields_prefix(bytes: &[u8], names: &[String]) -> Result<(Map, usize), BinaryError> {
+    decode_prefix(bytes, |reader| reader.fields(names))
+}
+
+fn decode_prefix<'a, T>(
+    bytes: &'a [u8],
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, BinaryReason>,
+) -> Result<(T, usize), BinaryError> {
     let mut reader = Reader {
         bytes,
         at: 0,
         depth_left: BINARY_DEPTH_MAX,
     };
-    let map = reader.map().map_err(|reason| BinaryError {
+    let made = read(&mut reader).map_err(|reason| BinaryError {
         offset: reader.at,
         reason,
     })?;
-    Ok((map, reader.at))
+    Ok((made, reader.at))
 }
 
 /// Reads a value that fills all the bytes.
@@ -148,22 +158,17 @@ pub fn decode_map_prefix(bytes: &[u8]) -> Result<(Map, usize), BinaryError> {
 /// # Errors
 /// When the bytes are not exactly what [`encode_value`] writes for some value.
 pub fn decode_value(bytes: &[u8]) -> Result<Value, BinaryError> {
-    let mut reader = Reader {
-        bytes,
-        at: 0,
-        depth_left: BINARY_DEPTH_MAX,
-    };
-    let value = reader.value().map_err(|reason| BinaryError {
-        offset: reader.at,
-        reason,
-    })?;
-    if reader.at < bytes.len() {
+    whole(bytes, decode_prefix(bytes, Reader::value)?)
+}
+
+fn whole<T>(bytes: &[u8], (made, used): (T, usize)) -> Result<T, BinaryError> {
+    if used < bytes.len() {
         return Err(BinaryError {
-            offset: reader.at,
+            offset: used,
             reason: BinaryReason::Trailing,
         });
     }
-    Ok(value)
+    Ok(made)
 }
 
 /// Appends an unsigned integer, seven bits a byte, the lowest first.
@@ -208,22 +213,32 @@ fn encode_all<T>(
 
 /// An integer below 2^64 in size as such, everything else as coefficient and exponent.
 fn encode_number(number: &Number, out: &mut Vec<u8>) {
-    let (negative, coefficient, exponent) = number.parts();
-    if let Some(integer) = integer_magnitude(number) {
-        if !negative && integer <= SMALL_INTEGER_MAX {
-            out.push(SMALL_INTEGER | integer as u8);
-        } else {
-            out.push(if negative { NEGATIVE_INTEGER } else { INTEGER });
-            encode_varint(integer, out);
+    let integer = integer_magnitude(number);
+    let tag = number_tag(number, integer);
+    out.push(tag);
+    match integer {
+        Some(_) if tag >= SMALL_INTEGER => {}
+        Some(integer) => encode_varint(integer, out),
+        None => {
+            let (_, coefficient, exponent) = number.parts();
+            out.extend_from_slice(&exponent.to_le_bytes());
+            let bytes = coefficient.to_le_bytes();
+            let length = 16 - coefficient.leading_zeros() as usize / 8;
+            out.push(length as u8);
+            out.extend_from_slice(&bytes[..length]);
         }
-        return;
     }
-    out.push(if negative { NEGATIVE_DECIMAL } else { DECIMAL });
-    out.extend_from_slice(&exponent.to_le_bytes());
-    let bytes = coefficient.to_le_bytes();
-    let length = 16 - coefficient.leading_zeros() as usize / 8;
-    out.push(length as u8);
-    out.extend_from_slice(&bytes[..length]);
+}
+
+/// The tag of a number whose magnitude as an integer below 2^64, if it is one, is given.
+fn number_tag(number: &Number, integer: Option<u64>) -> u8 {
+    match (integer, number.is_negative()) {
+        (Some(integer), false) if integer <= SMALL_INTEGER_MAX => SMALL_INTEGER | integer as u8,
+        (Some(_), false) => INTEGER,
+        (Some(_), true) => NEGATIVE_INTEGER,
+        (None, false) => DECIMAL,
+        (None, true) => NEGATIVE_DECIMAL,
+    }
 }
 
 fn integer_magnitude(number: &Number) -> Option<u64> {
@@ -288,9 +303,7 @@ impl<'a> Reader<'a> {
             _ => return Err(BinaryReason::Tag(tag)),
         };
         // One encoding per number: whoever writes this one would have chosen this tag.
-        let mut again = Vec::with_capacity(20);
-        encode_number(&number, &mut again);
-        if again[0] == tag {
+        if number_tag(&number, integer_magnitude(&number)) == tag {
             Ok(number)
         } else {
             Err(BinaryReason::Number)
@@ -326,19 +339,68 @@ impl<'a> Reader<'a> {
     fn map(&mut self) -> Result<Map, BinaryReason> {
         let count = self.count()?;
         let mut map = Map::with_capacity(count.min(64));
+        let mut last = None;
         for _ in 0..count {
-            let name = self.text()?;
-            if map
-                .keys()
-                .next_back()
-                .is_some_and(|last| last >= name.as_str())
-            {
-                return Err(BinaryReason::Order);
-            }
+            let name = self.name(&mut last)?;
             let value = self.value()?;
-            map.insert(name, value);
+            map.push_in_order(name, value);
         }
         Ok(map)
+    }
+
+    fn fields(&mut self, names: &[String]) -> Result<Map, BinaryReason> {
+        let count = self.count()?;
+        let mut map = Map::with_capacity(count.min(names.len()));
+        let mut names = names.iter().peekable();
+        let mut last = None;
+        for _ in 0..count {
+            let name = self.name(&mut last)?;
+            while names.next_if(|wanted| wanted.as_str() < name).is_some() {}
+            if names.next_if(|wanted| *wanted == name).is_some() {
+                let value = self.value()?;
+                map.push_in_order(name, value);
+            } else {
+                self.pass_value()?;
+            }
+        }
+        Ok(map)
+    }
+
+    /// The name of a field, which must come after the last one.
+    fn name(&mut self, last: &mut Option<&'a [u8]>) -> Result<&'a str, BinaryReason> {
+        let name = self.sized()?;
+        if last.replace(name).is_some_and(|last| last >= name) {
+            return Err(BinaryReason::Order);
+        }
+        str::from_utf8(name).map_err(|_| BinaryReason::Utf8)
+    }
+
+    /// Goes on behind a value without making it.
+    fn pass_value(&mut self) -> Result<(), BinaryReason> {
+        let tag = self.byte()?;
+        match tag {
+            NULL | FALSE | TRUE | SMALL_INTEGER.. => Ok(()),
+            TEXT | BINARY => self.sized().map(drop),
+            LIST => self.nested(|reader| reader.pass_all(Reader::pass_value)),
+            MAP => self.nested(|reader| {
+                reader.pass_all(|reader| {
+                    reader.sized()?;
+                    reader.pass_value()
+                })
+            }),
+            STRING_SET | BINARY_SET => self.pass_all(|reader| reader.sized().map(drop)),
+            NUMBER_SET => self.pass_all(|reader| reader.set_number().map(drop)),
+            SHORT_TEXT..SMALL_INTEGER => self.take(usize::from(tag - SHORT_TEXT)).map(drop),
+            tag => self.number(tag).map(drop),
+        }
+    }
+
+    fn pass_all(
+        &mut self,
+        pass: impl Fn(&mut Self) -> Result<(), BinaryReason>,
+    ) -> Result<(), BinaryReason> {
+        let count = self.count()?;
+        (0..count).try_for_each(|_| pass(self))
     }
 
     fn members<T: Ord>(
@@ -557,11 +619,30 @@ mod tests {
         }
 
         #[test]
+        fn the_fields_asked_for_are_those_of_the_whole_map(
+            map in strategies::map(),
+            others in prop::collection::btree_set("[a-z]{0,3}", 0..4),
+            pick in any::<u64>(),
+        ) {
+            let mut bytes = Vec::new();
+            encode_map(&map, &mut bytes);
+            bytes.push(7);
+            let picked = map.keys().enumerate().filter(|(at, _)| pick >> (at % 64) & 1 == 1);
+            let names = others.into_iter().chain(picked.map(|(_, name)| name.to_owned()));
+            let names: Vec<String> = names.collect::<BTreeSet<_>>().into_iter().collect();
+            let mut expected = map;
+            expected.retain(|name, _| names.iter().any(|wanted| wanted == name));
+            let found = decode_fields_prefix(&bytes, &names);
+            prop_assert_eq!(found, Ok((expected, bytes.len() - 1)));
+        }
+
+        #[test]
         fn a_cut_off_map_is_refused(map in strategies::map(), cut in any::<prop::sample::Index>()) {
             let mut bytes = Vec::new();
             encode_map(&map, &mut bytes);
             bytes.truncate(cut.index(bytes.len()));
             prop_assert!(decode_map(&bytes).is_err());
+            prop_assert!(decode_fields_prefix(&bytes, &[]).is_err());
         }
 
         #[test]

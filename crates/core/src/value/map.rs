@@ -62,6 +62,11 @@ impl Map {
         }
     }
 
+    /// Sets a field whose name is known to come after all that are there.
+    pub(super) fn push_in_order(&mut self, name: impl Into<String>, value: Value) {
+        self.fields.push((name.into(), value));
+    }
+
     /// Takes a field out.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         self.position(name).ok().map(|at| self.fields.remove(at).1)

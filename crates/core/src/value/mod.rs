@@ -9,6 +9,8 @@
 //! | AttributeValue JSON | [`attribute`] | DynamoDB requests and answers |
 //! | binary | [`binary`] | the log of the database (`docs/formats/value.md`) |
 //!
+//! A fourth one, [`order`], is only compared: keys of indexes (`docs/formats/order.md`).
+//!
 //! ```
 //! use periwinkle_core::value::{Map, Value, attribute, json};
 //!
@@ -28,9 +30,11 @@ mod data;
 pub mod json;
 mod map;
 mod number;
+pub mod order;
 mod set;
 #[cfg(test)]
 pub(crate) mod strategies;
+pub mod typed;
 
 pub use data::Value;
 pub use map::Map;

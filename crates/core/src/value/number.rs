@@ -87,6 +87,21 @@ impl Number {
             .expect("a coefficient and an exponent are a float's text")
     }
 
+    /// The text that JavaScript writes for it: with an exponent from 1e21 on, and below 1e-6.
+    ///
+    /// That is what a number becomes in the keys that a cloud application makes.
+    pub fn to_javascript(&self) -> String {
+        let leading = self.leading_exponent();
+        if self.is_zero() || (-6..=20).contains(&leading) {
+            return self.to_string();
+        }
+        let sign = if self.negative { "-" } else { "" };
+        let digits = self.coefficient().to_string();
+        let (first, rest) = digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        format!("{sign}{first}{point}{rest}e{leading:+}")
+    }
+
     /// Whether it is zero.
     pub const fn is_zero(&self) -> bool {
         self.high == 0 && self.low == 0

@@ -2,10 +2,15 @@
 
 use std::ops::Range;
 
+use periwinkle_core::limits::DB_LEAD_OUT_BYTES_MAX;
+
 use super::crc32c::Crc;
+use super::index::IndexId;
 
 const TAG_PUT: u8 = 1;
 const TAG_DELETE: u8 = 2;
+const TAG_PUT_INDEXED: u8 = 5;
+const TAG_INDEX: u8 = 7;
 
 /// Bytes of the checksum behind every value.
 pub(crate) const VALUE_CRC_BYTES: usize = 4;
@@ -17,14 +22,25 @@ pub(crate) const VALUE_CRC_BYTES: usize = 4;
 pub struct Batch {
     payload: Vec<u8>,
     ops: Vec<Op>,
+    leads_out: bool,
 }
 
-/// One write, by its place in the payload.
+/// One write, by its places in the payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Op {
     pub(crate) key: Range<usize>,
-    /// `None` deletes.
-    pub(crate) value: Option<Range<usize>>,
+    pub(crate) write: Write,
+    /// The encoded index entries that the row has from now on.
+    pub(crate) entries: Range<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// The row has the value that lies there.
+    Put(Range<usize>),
+    Delete,
+    /// The row, if there is one, keeps its value.
+    Index,
 }
 
 impl Batch {
@@ -33,30 +49,80 @@ impl Batch {
         Batch::default()
     }
 
-    /// Sets `key` to `value`.
+    /// Sets `key` to `value`. The row is in no index.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> &mut Batch {
+        self.put_indexed(key, value, &[])
+    }
+
+    /// Sets `key` to `value`. The row is in these indexes, each under the key given, and in no
+    /// others, whatever was before.
+    pub fn put_indexed(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        entries: &[(IndexId, &[u8])],
+    ) -> &mut Batch {
         self.payload
             .reserve(key.len() + value.len() + VALUE_CRC_BYTES + 8);
-        self.payload.push(TAG_PUT);
+        let encoded = encoded_entries(entries.iter().copied());
+        let indexed = !encoded.is_empty();
+        self.payload
+            .push(if indexed { TAG_PUT_INDEXED } else { TAG_PUT });
         write_length(&mut self.payload, key.len());
         write_length(&mut self.payload, value.len());
+        if indexed {
+            write_length(&mut self.payload, encoded.len());
+        }
         let key_at = self.append(key);
         let value_at = self.append(value);
         let crc = value_crc(key, value).to_le_bytes();
         self.payload.extend_from_slice(&crc);
+        let entries = self.append(&encoded);
         self.ops.push(Op {
             key: key_at,
-            value: Some(value_at),
+            write: Write::Put(value_at),
+            entries,
         });
         self
     }
 
-    /// Removes `key`; removing what is not there is allowed.
+    /// Puts the row of `key` into these indexes and takes it out of all others; its value stays.
+    /// Without such a row nothing happens.
+    pub fn index(&mut self, key: &[u8], entries: &[(IndexId, &[u8])]) -> &mut Batch {
+        let encoded = encoded_entries(entries.iter().copied());
+        self.payload.push(TAG_INDEX);
+        write_length(&mut self.payload, key.len());
+        write_length(&mut self.payload, encoded.len());
+        let key = self.append(key);
+        let entries = self.append(&encoded);
+        self.ops.push(Op {
+            key,
+            write: Write::Index,
+            entries,
+        });
+        self
+    }
+
+    /// Removes `key`, from its indexes too; removing what is not there is allowed.
     pub fn delete(&mut self, key: &[u8]) -> &mut Batch {
         self.payload.push(TAG_DELETE);
         write_length(&mut self.payload, key.len());
         let key = self.append(key);
-        self.ops.push(Op { key, value: None });
+        let entries = self.append(&[]);
+        self.ops.push(Op {
+            key,
+            write: Write::Delete,
+            entries,
+        });
+        self
+    }
+
+    /// Says that the batch is a step to fewer rows, though it may bring as much as it takes away: a
+    /// removal that a record has to remember for a while, or the answer to one. On a full disk it
+    /// may use the room that is kept for deletes, if it brings at most
+    /// [`DB_LEAD_OUT_BYTES_MAX`](periwinkle_core::limits::DB_LEAD_OUT_BYTES_MAX) a write more.
+    pub fn lead_out(&mut self) -> &mut Batch {
+        self.leads_out = true;
         self
     }
 
@@ -75,20 +141,31 @@ impl Batch {
         self.payload.len()
     }
 
-    /// The writes in order: key, and the value unless it is a removal.
+    /// The puts and deletes in order: key, and the value unless it is a removal.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], Option<&[u8]>)> {
-        self.ops.iter().map(|op| {
-            let value = op.value.clone().map(|value| &self.payload[value]);
-            (&self.payload[op.key.clone()], value)
+        self.ops.iter().filter_map(|op| {
+            let value = match op.write.clone() {
+                Write::Put(value) => Some(&self.payload[value]),
+                Write::Delete => None,
+                Write::Index => return None,
+            };
+            Some((&self.payload[op.key.clone()], value))
         })
     }
 
-    /// What the batch will make of `key`: `None` when it does not touch it.
+    /// What the batch will make of `key`: `None` when it does not touch its value.
     pub fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         self.iter()
             .rev()
             .find(|(other, _)| *other == key)
             .map(|(_, value)| value)
+    }
+
+    /// How much more it may bring than it takes away to pass as one that makes room; `None` when
+    /// it must take away twice as much.
+    pub(crate) fn lead_out_bytes(&self) -> Option<u64> {
+        let bytes = DB_LEAD_OUT_BYTES_MAX * self.ops.len() as u64;
+        self.leads_out.then_some(bytes)
     }
 
     pub(crate) fn payload(&self) -> &[u8] {
@@ -97,6 +174,11 @@ impl Batch {
 
     pub(crate) fn ops(&self) -> &[Op] {
         &self.ops
+    }
+
+    /// The index entries of a write.
+    pub(crate) fn entries(&self, op: &Op) -> Entries<'_> {
+        Entries(&self.payload[op.entries.clone()])
     }
 
     fn append(&mut self, bytes: &[u8]) -> Range<usize> {
@@ -137,28 +219,92 @@ pub(crate) fn decode_ops(payload: &[u8]) -> Result<Vec<Op>, PayloadFault> {
     Ok(ops)
 }
 
+/// The first writes of a payload that may be damaged, up to the first that makes no sense.
+pub(crate) fn decode_ops_before_fault(payload: &[u8], ops_max: usize) -> Vec<Op> {
+    let mut at = 0;
+    let ops = std::iter::from_fn(|| {
+        let more = at < payload.len();
+        more.then(|| decode_op(payload, &mut at).ok()).flatten()
+    });
+    ops.take(ops_max).collect()
+}
+
 fn decode_op(payload: &[u8], at: &mut usize) -> Result<Op, PayloadFault> {
     let tag = payload[*at];
     *at += 1;
-    match tag {
-        TAG_PUT => {
-            let key_length = read_length(payload, at)?;
-            let value_length = read_length(payload, at)?;
-            let key = take(payload, at, key_length)?;
+    let mut length = |wanted: bool| match wanted {
+        true => read_length(payload, at),
+        false => Ok(0),
+    };
+    if !matches!(tag, TAG_PUT | TAG_DELETE | TAG_PUT_INDEXED | TAG_INDEX) {
+        return Err(PayloadFault::UnknownTag(tag));
+    }
+    let puts = matches!(tag, TAG_PUT | TAG_PUT_INDEXED);
+    let key_length = length(true)?;
+    let value_length = length(puts)?;
+    let entries_length = length(matches!(tag, TAG_PUT_INDEXED | TAG_INDEX))?;
+    let key = take(payload, at, key_length)?;
+    let write = match tag {
+        TAG_DELETE => Write::Delete,
+        TAG_INDEX => Write::Index,
+        _ => {
             let value = take(payload, at, value_length)?;
             take(payload, at, VALUE_CRC_BYTES)?;
-            Ok(Op {
-                key,
-                value: Some(value),
-            })
+            Write::Put(value)
         }
-        TAG_DELETE => {
-            let key_length = read_length(payload, at)?;
-            let key = take(payload, at, key_length)?;
-            Ok(Op { key, value: None })
+    };
+    let entries = take(payload, at, entries_length)?;
+    Entries::check(&payload[entries.clone()])?;
+    Ok(Op {
+        key,
+        write,
+        entries,
+    })
+}
+
+/// Index entries as they lie in the log, known to be well formed: the number of the index, the
+/// length of the index key, the index key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entries<'a>(&'a [u8]);
+
+impl<'a> Entries<'a> {
+    pub(crate) const NONE: Entries<'static> = Entries(&[]);
+
+    /// The entries in bytes from outside.
+    pub(crate) fn check(bytes: &'a [u8]) -> Result<Entries<'a>, PayloadFault> {
+        let mut at = 0;
+        while at < bytes.len() {
+            u16::try_from(read_length(bytes, &mut at)?).map_err(|_| PayloadFault::Malformed)?;
+            let length = read_length(bytes, &mut at)?;
+            take(bytes, &mut at, length)?;
         }
-        tag => Err(PayloadFault::UnknownTag(tag)),
+        Ok(Entries(bytes))
     }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = (IndexId, &'a [u8])> {
+        self.spans().map(move |(index, key)| (index, &self.0[key]))
+    }
+
+    /// The entries with the places of their keys.
+    pub(crate) fn spans(self) -> impl Iterator<Item = (IndexId, Range<usize>)> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let index = u16::try_from(read_length(self.0, &mut at).ok()?).ok()?;
+            let length = read_length(self.0, &mut at).ok()?;
+            let key = take(self.0, &mut at, length).ok()?;
+            Some((IndexId(index), key))
+        })
+    }
+}
+
+pub(crate) fn encoded_entries<'a>(entries: impl Iterator<Item = (IndexId, &'a [u8])>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (index, key) in entries {
+        write_length(&mut out, usize::from(index.0));
+        write_length(&mut out, key.len());
+        out.extend_from_slice(key);
+    }
+    out
 }
 
 pub(crate) fn take(
@@ -207,9 +353,12 @@ mod tests {
             .put(b"a", b"1")
             .delete(b"b")
             .put(b"", &[7; 300])
-            .put(b"k", b"");
+            .put_indexed(b"k", b"", &[(IndexId(0), b""), (IndexId(300), &[9; 200])])
+            .index(b"l", &[(IndexId(3), b"x")]);
         assert_eq!(decode_ops(batch.payload()).unwrap(), batch.ops());
-        assert_eq!(batch.len(), 4);
+        assert_eq!((batch.len(), batch.iter().count()), (5, 4));
+        let entries: Vec<_> = batch.entries(&batch.ops()[3]).iter().collect();
+        assert_eq!(entries, [(IndexId(0), &b""[..]), (IndexId(300), &[9; 200])]);
         assert_eq!(batch.get(b"a"), Some(Some(&b"1"[..])));
         assert_eq!(batch.get(b"b"), Some(None));
         assert_eq!(batch.get(b"c"), None);
@@ -246,11 +395,14 @@ mod tests {
     #[test]
     fn a_truncated_or_unknown_payload_is_refused() {
         let mut batch = Batch::new();
-        batch.put(b"key", b"value");
+        batch.put_indexed(b"key", b"value", &[(IndexId(7), b"index key")]);
         for end in 1..batch.payload().len() {
             let read = decode_ops(&batch.payload()[..end]);
             assert_eq!(read, Err(PayloadFault::Malformed), "cut at {end}");
         }
+        // An index beyond those that there can be.
+        let index = [7, 1, 4, b'k', 0x80, 0x80, 4, 0];
+        assert_eq!(decode_ops(&index), Err(PayloadFault::Malformed));
         assert_eq!(decode_ops(&[9]), Err(PayloadFault::UnknownTag(9)));
         assert_eq!(
             decode_ops(&[2, 0xff, 0xff, 0xff, 0xff]),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub(crate) struct CacheSlot(u32);
 
 impl CacheSlot {
-    /// No slot. A `u32` without `Option` keeps the row at 24 bytes.
+    /// No slot. A `u32` without `Option` keeps the row small.
     pub(crate) const NONE: CacheSlot = CacheSlot(u32::MAX);
 }
 
@@ -51,6 +51,12 @@ impl Cache {
     pub(crate) fn get(&mut self, slot: CacheSlot) -> Option<&Arc<[u8]>> {
         let entry = self.entries.get_mut(slot.0 as usize)?.as_mut()?;
         entry.used = true;
+        Some(&entry.value)
+    }
+
+    /// As `get`, without counting as a use.
+    pub(crate) fn peek(&self, slot: CacheSlot) -> Option<&Arc<[u8]>> {
+        let entry = self.entries.get(slot.0 as usize)?.as_ref()?;
         Some(&entry.value)
     }
 

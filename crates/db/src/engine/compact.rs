@@ -5,19 +5,25 @@
 //! that a delete hides was appended before it, so it lies in the same segment or in an older
 //! one, and of those there is none. Hence tombstones are never moved; they go with their segment,
 //! and a removal is on the disk before the next one begins.
+//!
+//! A moved row takes its index entries along, as they are at that moment. So a frame that only
+//! changed the entries of a row need not be moved: the row's value was appended before it, and
+//! when its segment is the oldest, that value was written or moved again behind it, with the
+//! entries that count.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::batch::{PayloadFault, VALUE_CRC_BYTES, decode_ops};
+use super::batch::{PayloadFault, VALUE_CRC_BYTES, Write, decode_ops, encoded_entries};
 use super::directory::Place;
 use super::error::{Damage, ReadError, StoreFailure};
 use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes,
 };
+use super::key_file::key_file_name;
 use super::log::{Segment, segment_name};
 use super::machine::{Engine, State};
-use super::moves::{Move, Moves, decode_moves};
+use super::moves::{Move, Moves, decode_moves, moved_bytes_max};
 use super::reserve::Claim;
 use super::segments::is_blank;
 use super::storage::Storage;
@@ -72,7 +78,7 @@ enum Step {
     },
     Remove {
         storage: Arc<dyn Storage>,
-        name: String,
+        segment: u32,
     },
 }
 
@@ -130,6 +136,17 @@ impl Engine {
         given_up.is_some_and(|sequence| sequence > self.durable)
     }
 
+    /// Whether compaction is about to give room back, now or after a flush.
+    pub(super) fn compaction_goes_on(&self) -> bool {
+        if !matches!(self.state, State::Open) || self.compaction.fault.is_some() {
+            return false;
+        }
+        let begun = self.compaction.working || self.compaction.victim.is_some();
+        let after_flush = self.log.pending_bytes() > 0 && (begun || self.is_worth_it());
+        let now = !self.compaction.blocked && (begun || self.pick_victim().is_some());
+        after_flush || now
+    }
+
     /// Why compaction has stopped: the oldest segment could not be read. Nothing is lost by
     /// that; the log only grows.
     pub fn compaction_fault(&self) -> Option<&ReadError> {
@@ -142,14 +159,33 @@ impl Engine {
         self.log.used_bytes().saturating_sub(needed)
     }
 
-    /// Room that moving the rest of the oldest segment takes at most, if there is one to remove.
+    /// Whether taking all garbage away would let other writes go on.
+    pub(super) fn garbage_makes_room(&self) -> bool {
+        self.garbage_bytes() > self.log.missing_bytes() + self.turn_over_bytes()
+    }
+
+    /// Room that moving what is needed of a segment takes at most, whichever it is: what deletes
+    /// leave for the oldest must also do for those behind it.
     pub(super) fn moving_bytes_max(&self) -> u64 {
-        let Some(oldest) = self.log.oldest_sealed() else {
-            return 0;
-        };
-        let steps = oldest.size / self.compact_step_bytes + 2;
-        let frames = 2 * steps * FRAME_HEADER_BYTES as u64;
-        frames + self.directory.needed_of(oldest.id)
+        let segments = self.log.all_segments();
+        segments.map(|s| self.moving_bytes(s)).max().unwrap_or(0)
+    }
+
+    fn moving_bytes(&self, segment: &Segment) -> u64 {
+        let frame = self.compact_step_bytes.min(self.log.segment_bytes_min());
+        let frames = 2 * (segment.size / frame + 2);
+        // At the end of a segment there may be no room for another row, twice.
+        let ends = 2 * self.directory.largest_row().min(segment.size / 8);
+        frames * FRAME_HEADER_BYTES as u64 + ends + self.directory.needed_of(segment.id)
+    }
+
+    /// What frames and headers add when every segment is moved once: less garbage than that is not
+    /// worth the room that moving takes.
+    fn turn_over_bytes(&self) -> u64 {
+        let frames = self.directory.needed_bytes() / self.compact_step_bytes;
+        let segments = self.log.segments() as u64;
+        let per_segment = (SEGMENT_HEADER_BYTES + 3 * FRAME_HEADER_BYTES) as u64;
+        frames * FRAME_HEADER_BYTES as u64 + segments * per_segment
     }
 
     /// The oldest segment: at once when nothing of it is needed, else when more than half of the
@@ -157,17 +193,8 @@ impl Engine {
     /// any, because the deletes that it has room for must lead out.
     fn pick_victim(&self) -> Option<Victim> {
         let oldest = self.log.oldest_sealed()?;
-        let (garbage, needed) = (self.garbage_bytes(), self.directory.needed_bytes());
-        let (garbage_min, share) = if self.log.reserve_is_spent() {
-            (self.log.segment_bytes_min(), 256)
-        } else if self.log.is_cramped() {
-            (self.log.segment_bytes_min(), 8)
-        } else {
-            (self.log.segment_bytes(), 1)
-        };
-        let worth = garbage >= garbage_min && garbage > needed / share;
         let useless = self.directory.needed_of(oldest.id) == 0;
-        (useless || worth).then(|| Victim {
+        (useless || self.is_worth_it()).then(|| Victim {
             at: if useless {
                 oldest.size
             } else {
@@ -177,6 +204,21 @@ impl Engine {
             read: ReadRows::default(),
             given_up: None,
         })
+    }
+
+    fn is_worth_it(&self) -> bool {
+        let (garbage, needed) = (self.garbage_bytes(), self.directory.needed_bytes());
+        let (garbage_min, share) = if self.log.reserve_is_spent() {
+            (
+                self.log.segment_bytes_min().max(2 * self.turn_over_bytes()),
+                256,
+            )
+        } else if self.log.is_cramped() {
+            (self.log.segment_bytes_min(), 8)
+        } else {
+            (self.log.segment_bytes(), 1)
+        };
+        garbage >= garbage_min && garbage > needed / share
     }
 
     fn next_step(&mut self) -> Option<Step> {
@@ -201,7 +243,7 @@ impl Engine {
         let victim = self.compaction.victim.as_ref()?;
         (given_up <= self.durable).then(|| Step::Remove {
             storage: self.log.storage(),
-            name: segment_name(victim.segment.id),
+            segment: victim.segment.id,
         })
     }
 
@@ -227,12 +269,21 @@ impl Engine {
         let mut moves = Moves::default();
         let mut moved = Vec::new();
         let mut next = read.next;
-        while next < read.rows.len() && (moves.payload().len() as u64) < self.compact_step_bytes {
+        let mut bytes_max = None;
+        while next < read.rows.len() {
             let row = &read.rows[next];
             let key = &read.bytes[row.key.clone()];
             if self.directory.is_at(key, row.place) {
+                let entries = encoded_entries(self.directory.entries_of(key));
+                let bytes = moved_bytes_max(key.len(), row.place.length) + entries.len() as u64;
+                let room = bytes_max.get_or_insert_with(|| {
+                    self.compact_step_bytes.min(self.log.moves_bytes_max(bytes))
+                });
+                if !moved.is_empty() && moves.payload().len() as u64 + bytes > *room {
+                    break;
+                }
                 let stored = &read.bytes[row.stored.clone()];
-                moved.push((next, moves.push(key, stored, row.place.sequence)));
+                moved.push((next, moves.push(key, stored, row.place.sequence, &entries)));
             }
             next += 1;
         }
@@ -268,25 +319,36 @@ impl Engine {
         }
         let mut moves = Moves::default();
         moves.give_up_before(id + 1);
-        self.append_moves(&moves)?;
+        let frame = self.moves_frame(&moves);
+        let appended = self.log.append_give_up(frame);
+        appended.inspect_err(|wanted| self.log.want(*wanted)).ok()?;
+        self.note_moves(frame.bytes());
         self.compaction.victim.as_mut()?.given_up = Some(self.sequence);
         Some(self.sequence)
     }
 
     fn append_moves(&mut self, moves: &Moves) -> Option<(u32, u32)> {
-        let frame = Frame {
+        let frame = self.moves_frame(moves);
+        let appended = self.log.append(frame, Claim::Move, 0);
+        let place = appended.inspect_err(|wanted| self.log.want(*wanted)).ok()?;
+        self.note_moves(frame.bytes());
+        Some(place)
+    }
+
+    fn moves_frame<'a>(&self, moves: &'a Moves) -> Frame<'a> {
+        Frame {
             kind: FrameKind::Moves,
             sequence: self.sequence + 1,
             synced: self.durable,
+            crc: 0,
             payload: moves.payload(),
-        };
-        let rest = self.moving_bytes_max();
-        let appended = self.log.append(frame, Claim::Move, rest);
-        let place = appended.inspect_err(|wanted| self.log.want(*wanted)).ok()?;
+        }
+    }
+
+    fn note_moves(&mut self, bytes: usize) {
         self.sequence += 1;
         self.closed_cleanly = false;
-        self.counters.bytes_moved += frame.bytes() as u64;
-        Some(place)
+        self.counters.bytes_moved += bytes as u64;
     }
 
     fn removed(&mut self) {
@@ -306,8 +368,11 @@ impl Compact {
                 at,
                 bytes_max,
             } => Outcome::Read(read_rows(&segment, header, at, bytes_max)),
-            Step::Remove { storage, name } => {
+            Step::Remove { storage, segment } => {
+                let name = segment_name(segment);
                 let removed = storage.remove(&name).and_then(|()| storage.sync_dir());
+                // One that stays speaks of a segment that is gone: the next opening removes it.
+                let _ = storage.remove(&key_file_name(segment));
                 Outcome::Removed(removed.map_err(|error| StoreFailure {
                     operation: "remove",
                     file: name,
@@ -393,7 +458,10 @@ fn rows_of(
     Ok(match frame.kind {
         FrameKind::Batch => decode_ops(frame.payload)?
             .into_iter()
-            .filter_map(|op| Some(row(op.key, op.value?, frame.sequence)))
+            .filter_map(|op| match op.write {
+                Write::Put(value) => Some(row(op.key, value, frame.sequence)),
+                Write::Delete | Write::Index => None,
+            })
             .collect(),
         FrameKind::Moves => decode_moves(frame.payload)?
             .into_iter()
@@ -402,6 +470,7 @@ fn rows_of(
                     key,
                     value,
                     sequence,
+                    ..
                 } => Some(row(key, value, sequence)),
                 Move::First(_) => None,
             })

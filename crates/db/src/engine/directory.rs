@@ -1,15 +1,20 @@
-//! The directory: an ordered tree from key to row, and the slab of rows that say where values lie.
+//! The directory: rows in a slab that says where values lie, the order of their keys, and their
+//! entries in indexes.
 //!
-//! It also knows how much of each segment is still needed.
-//!
-//! Index trees will map to the same rows, so that moving a value in the log touches the slab only.
+//! It also knows how much of each segment is still needed. A row holds its key; everything else
+//! names the row by its number, so that moving a value in the log touches the slab only.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::hint::black_box;
 use std::sync::Arc;
 
+use super::batch::Entries;
 use super::cache::{Cache, CacheSlot};
-use super::moves::moved_bytes_max;
+use super::index::{IndexHit, IndexId, IndexStats, Indexes, NO_ENTRY};
+use super::moves::{moved_bytes_max, moved_entry_bytes_max};
+use super::range::{IndexRange, KeyRange, Order};
+use super::slab::Slab;
+use super::tree::{Position, Tree};
 
 /// Where a value lies in the log, and under which sequence it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,24 +26,42 @@ pub(crate) struct Place {
     pub(crate) sequence: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Row {
+/// A row: 48 bytes beside its key.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) key: Box<[u8]>,
     segment: u32,
     offset: u32,
-    length: u32,
+    pub(crate) length: u32,
     cached: CacheSlot,
-    sequence: u64,
+    pub(crate) sequence: u64,
+    /// The first of its index entries.
+    pub(crate) entries: u32,
 }
 
+pub(crate) type Rows = Slab<Row>;
+
 impl Row {
-    fn new(place: Place) -> Row {
+    pub(crate) fn new(key: Box<[u8]>, place: Place) -> Row {
         Row {
+            key,
             segment: place.segment,
             offset: place.offset,
             length: place.length,
             cached: CacheSlot::NONE,
             sequence: place.sequence,
+            entries: NO_ENTRY,
         }
+    }
+
+    /// What orders rows with the same key in an index.
+    pub(crate) fn order(&self, index: IndexId) -> (u64, &[u8]) {
+        let sequence = if index.is_by_sequence() {
+            self.sequence
+        } else {
+            0
+        };
+        (sequence, &self.key)
     }
 
     fn place(&self) -> Place {
@@ -49,19 +72,27 @@ impl Row {
             sequence: self.sequence,
         }
     }
+
+    fn set_place(&mut self, place: Place) {
+        self.segment = place.segment;
+        self.offset = place.offset;
+        self.length = place.length;
+        self.sequence = place.sequence;
+    }
 }
 
-/// Keys in order, rows, cached values.
+/// Keys in order, rows, their index entries, cached values.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    tree: BTreeMap<Box<[u8]>, u32>,
-    rows: Vec<Row>,
-    free: Vec<u32>,
+    keys: Tree,
+    rows: Rows,
+    indexes: Indexes,
     cache: Cache,
     live_bytes: u64,
     /// By segment: what its rows would take at most when they are moved.
     needed: BTreeMap<u32, u64>,
     needed_bytes: u64,
+    largest_row: u64,
 }
 
 /// What the directory knows of a key.
@@ -72,25 +103,50 @@ pub(crate) struct Found {
 }
 
 impl Directory {
-    pub(crate) fn new(cache_bytes: usize) -> Directory {
-        Directory {
-            tree: BTreeMap::new(),
-            rows: Vec::new(),
-            free: Vec::new(),
+    /// A directory of these rows, whose ids are given in the order of their keys.
+    pub(crate) fn loaded(
+        cache_bytes: usize,
+        rows: Rows,
+        ids: &[u32],
+        indexes: Indexes,
+    ) -> Directory {
+        let mut directory = Directory {
+            keys: Tree::from_sorted(ids, |id| &rows[id].key),
+            rows,
+            indexes,
             cache: Cache::new(cache_bytes),
             live_bytes: 0,
             needed: BTreeMap::new(),
             needed_bytes: 0,
+            largest_row: 0,
+        };
+        for id in ids {
+            directory.count(*id);
         }
+        directory
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.tree.len()
+        self.keys.len()
     }
 
     /// Bytes of all keys and values.
     pub(crate) fn live_bytes(&self) -> u64 {
         self.live_bytes
+    }
+
+    /// Entries of all indexes.
+    pub(crate) fn index_entries(&self) -> usize {
+        self.indexes.len()
+    }
+
+    pub(crate) fn index_stats(&self, index: IndexId) -> IndexStats {
+        self.indexes.stats(index)
+    }
+
+    /// The indexes that have an entry.
+    pub(crate) fn indexes(&self) -> Vec<IndexId> {
+        self.indexes.ids()
     }
 
     /// What the rows of a segment would take at most when they are moved; 0 without a row.
@@ -103,85 +159,109 @@ impl Directory {
         self.needed_bytes
     }
 
+    /// What the largest row that ever was here takes when it is moved.
+    pub(crate) fn largest_row(&self) -> u64 {
+        self.largest_row
+    }
+
     /// Whether the row of `key` lies there.
     pub(crate) fn is_at(&self, key: &[u8], place: Place) -> bool {
-        let id = self.tree.get(key);
-        id.is_some_and(|id| self.rows[*id as usize].place() == place)
+        let id = self.id_of(key);
+        id.is_some_and(|id| self.rows[id].place() == place)
     }
 
     /// The row of `key` lies in another place now; its value is the same.
     pub(crate) fn relocate(&mut self, key: &[u8], place: Place) {
-        let Some(id) = self.tree.get(key).copied() else {
+        let Some(id) = self.id_of(key) else {
             return;
         };
-        let row = &mut self.rows[id as usize];
-        let old = row.place();
+        self.discount(id);
+        let row = &mut self.rows[id];
         (row.segment, row.offset) = (place.segment, place.offset);
-        self.forget_need(key, old);
-        self.note_need(key, place);
-    }
-
-    fn note_need(&mut self, key: &[u8], place: Place) {
-        let bytes = moved_bytes_max(key.len(), place.length);
-        *self.needed.entry(place.segment).or_default() += bytes;
-        self.needed_bytes += bytes;
-    }
-
-    fn forget_need(&mut self, key: &[u8], place: Place) {
-        let bytes = moved_bytes_max(key.len(), place.length);
-        self.needed_bytes -= bytes;
-        let needed = self.needed.entry(place.segment).or_default();
-        *needed -= bytes;
-        if *needed == 0 {
-            self.needed.remove(&place.segment);
-        }
+        self.count(id);
     }
 
     pub(crate) fn cache_bytes(&self) -> usize {
         self.cache.bytes()
     }
 
+    pub(crate) fn contains(&self, key: &[u8]) -> bool {
+        self.search(key).is_ok()
+    }
+
     pub(crate) fn get(&mut self, key: &[u8]) -> Option<Found> {
-        let id = *self.tree.get(key)?;
+        let id = self.id_of(key)?;
         Some(self.found(id))
     }
 
-    /// Points `key` to `place` and keeps `value` in the cache.
-    pub(crate) fn put(&mut self, key: &[u8], place: Place, value: Arc<[u8]>) {
-        self.live_bytes += u64::from(place.length);
-        self.note_need(key, place);
-        let id = if let Some(id) = self.tree.get(key).copied() {
-            let old = std::mem::replace(&mut self.rows[id as usize], Row::new(place));
-            self.cache.remove(old.cached);
-            self.live_bytes -= u64::from(old.length);
-            self.forget_need(key, old.place());
-            id
-        } else {
-            let id = self.new_row(place);
-            self.tree.insert(key.into(), id);
-            self.live_bytes += key.len() as u64;
-            id
+    /// The index entries of a row.
+    pub(crate) fn entries_of(&self, key: &[u8]) -> impl Iterator<Item = (IndexId, &[u8])> {
+        let first = self.id_of(key).map_or(NO_ENTRY, |id| self.rows[id].entries);
+        self.indexes.of_row(first)
+    }
+
+    /// Points `key` to `place` with these index entries and no others, and keeps `value` in the
+    /// cache.
+    pub(crate) fn put(&mut self, key: &[u8], place: Place, value: Arc<[u8]>, entries: Entries<'_>) {
+        let id = match self.search(key) {
+            Ok(position) => {
+                let id = self.keys.get(position);
+                self.discount(id);
+                self.rewrite(id, place, entries);
+                id
+            }
+            Err(position) => {
+                let id = self.rows.insert(Row::new(key.into(), place));
+                self.keys.insert(position, id, |id| &self.rows[id].key);
+                id
+            }
         };
+        self.rows[id].entries = self.indexes.add(&self.rows, id, entries);
+        self.count(id);
         self.cache_value(id, value);
     }
 
-    pub(crate) fn delete(&mut self, key: &[u8]) {
-        let Some(id) = self.tree.remove(key) else {
+    fn rewrite(&mut self, id: u32, place: Place, entries: Entries<'_>) {
+        let first = self.indexes.take(&self.rows, id, entries, true);
+        let row = &mut self.rows[id];
+        row.entries = first;
+        self.indexes.value_changed(first, row.length, place.length);
+        row.set_place(place);
+        self.cache
+            .remove(std::mem::replace(&mut row.cached, CacheSlot::NONE));
+    }
+
+    /// Gives the row of `key`, if there is one, these index entries and no others.
+    pub(crate) fn set_entries(&mut self, key: &[u8], entries: Entries<'_>) {
+        let Some(id) = self.id_of(key) else {
             return;
         };
-        let row = self.rows[id as usize];
+        self.discount(id);
+        self.rows[id].entries = self.indexes.take(&self.rows, id, entries, false);
+        self.rows[id].entries = self.indexes.add(&self.rows, id, entries);
+        self.count(id);
+    }
+
+    pub(crate) fn delete(&mut self, key: &[u8]) {
+        let Ok(position) = self.search(key) else {
+            return;
+        };
+        let id = self.keys.remove(position, |id| &self.rows[id].key);
+        self.discount(id);
+        self.indexes.take(&self.rows, id, Entries::NONE, true);
+        let row = &mut self.rows[id];
+        row.key = Box::default();
+        row.entries = NO_ENTRY;
         self.cache.remove(row.cached);
-        self.live_bytes -= key.len() as u64 + u64::from(row.length);
-        self.forget_need(key, row.place());
-        self.free.push(id);
+        self.rows.remove(id);
     }
 
     /// Keeps a value that was read from the disk, unless the key has moved on meanwhile.
     pub(crate) fn remember(&mut self, key: &[u8], place: Place, value: Arc<[u8]>) {
-        let Some(id) = self.tree.get(key).copied() else {
+        let Some(id) = self.id_of(key) else {
             return;
         };
-        let row = &self.rows[id as usize];
+        let row = &self.rows[id];
         if row.place() == place && row.cached == CacheSlot::NONE {
             self.cache_value(id, value);
         }
@@ -189,134 +269,128 @@ impl Directory {
 
     /// Up to `limit` keys of a range, in the order asked for.
     pub(crate) fn range(&mut self, range: &KeyRange, order: Order, limit: usize) -> Vec<Hit> {
-        if range.is_empty() {
-            return Vec::new();
-        }
-        let ids = self.tree.range::<[u8], _>(range.bounds());
-        let ids = ids.map(|(key, id)| (key.clone(), *id));
-        let hits: Vec<_> = match order {
-            Order::Forward => ids.take(limit).collect(),
-            Order::Reverse => ids.rev().take(limit).collect(),
-        };
-        hits.into_iter()
-            .map(|(key, id)| (key, self.found(id)))
+        let ids = self.ids(range, order, limit);
+        self.fetch(&ids);
+        ids.into_iter()
+            .map(|id| (self.rows[id].key.clone(), self.found(id)))
             .collect()
     }
 
+    /// Looks at what a scan needs of its rows, which lie scattered in memory. All rows take each
+    /// step before any takes the next, and within a step no look waits for another one: so the
+    /// processor fetches many lines at once, where row by row it would wait for each.
+    fn fetch(&self, ids: &[u32]) {
+        let ends = |bytes: &[u8]| {
+            let (first, last) = (bytes.first(), bytes.last());
+            u32::from(first.copied().unwrap_or(0)) + u32::from(last.copied().unwrap_or(0))
+        };
+        let row = |id: &u32| &self.rows[*id];
+        let value = |id: &u32| self.cache.peek(row(id).cached);
+        let rows = ids.iter().map(|id| row(id).length);
+        black_box(rows.fold(0, u32::wrapping_add));
+        let keys = ids.iter().map(|id| ends(&row(id).key));
+        black_box(keys.fold(0, u32::wrapping_add));
+        let places = ids
+            .iter()
+            .map(|id| value(id).map_or(0, |value| value.len()));
+        black_box(places.fold(0, usize::wrapping_add));
+        let values = ids
+            .iter()
+            .map(|id| value(id).map_or(0, |value| ends(value)));
+        black_box(values.fold(0, u32::wrapping_add));
+    }
+
+    /// The same, without a look at what is cached.
+    pub(crate) fn keys(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<Box<[u8]>> {
+        let ids = self.ids(range, order, limit).into_iter();
+        ids.map(|id| self.rows[id].key.clone()).collect()
+    }
+
+    /// Up to `limit` entries of an index whose rows are not hidden, in the order asked for.
+    pub(crate) fn index_range(
+        &mut self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+        hidden: &dyn Fn(&[u8]) -> bool,
+    ) -> Vec<(Box<[u8]>, Hit)> {
+        let hits = self
+            .indexes
+            .range(&self.rows, index, range, order, limit, hidden);
+        hits.into_iter()
+            .map(|IndexHit { index_key, row }| {
+                (index_key, (self.rows[row].key.clone(), self.found(row)))
+            })
+            .collect()
+    }
+
+    fn ids(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<u32> {
+        let (start, end) = range.within(&self.keys, |id| &self.rows[id].key);
+        let ids = self.keys.ids(start, end);
+        match order {
+            Order::Forward => ids.take(limit).collect(),
+            Order::Reverse => ids.rev().take(limit).collect(),
+        }
+    }
+
+    fn search(&self, key: &[u8]) -> Result<Position, Position> {
+        self.keys.search(key, |id| self.rows[id].key[..].cmp(key))
+    }
+
+    fn id_of(&self, key: &[u8]) -> Option<u32> {
+        self.search(key)
+            .ok()
+            .map(|position| self.keys.get(position))
+    }
+
     fn found(&mut self, id: u32) -> Found {
-        let row = &self.rows[id as usize];
+        let row = &self.rows[id];
         Found {
             place: row.place(),
             cached: self.cache.get(row.cached).cloned(),
         }
     }
 
-    fn new_row(&mut self, place: Place) -> u32 {
-        if let Some(id) = self.free.pop() {
-            self.rows[id as usize] = Row::new(place);
-            return id;
-        }
-        let id = u32::try_from(self.rows.len()).expect("memory ends before four billion rows");
-        self.rows.push(Row::new(place));
-        id
-    }
-
     fn cache_value(&mut self, id: u32, value: Arc<[u8]>) {
         let rows = &mut self.rows;
         let slot = self.cache.insert(id, value, |evicted| {
-            rows[evicted as usize].cached = CacheSlot::NONE;
+            rows[evicted].cached = CacheSlot::NONE;
         });
-        self.rows[id as usize].cached = slot;
+        self.rows[id].cached = slot;
+    }
+
+    /// Adds the row, as it is, to the figures.
+    fn count(&mut self, id: u32) {
+        let (segment, live, needed) = self.weight(id);
+        self.live_bytes += live;
+        *self.needed.entry(segment).or_default() += needed;
+        self.needed_bytes += needed;
+        self.largest_row = self.largest_row.max(needed);
+    }
+
+    /// Takes the row, as it still is, from the figures.
+    fn discount(&mut self, id: u32) {
+        let (segment, live, bytes) = self.weight(id);
+        self.live_bytes -= live;
+        self.needed_bytes -= bytes;
+        let needed = self.needed.entry(segment).or_default();
+        *needed -= bytes;
+        if *needed == 0 {
+            self.needed.remove(&segment);
+        }
+    }
+
+    /// The row's segment, its live bytes, and what it would take at most when it is moved.
+    fn weight(&self, id: u32) -> (u32, u64, u64) {
+        let row = &self.rows[id];
+        let live = row.key.len() as u64 + u64::from(row.length);
+        let entries = self.indexes.of_row(row.entries);
+        let entries = entries.map(|(_, key)| moved_entry_bytes_max(key.len()));
+        let needed = moved_bytes_max(row.key.len(), row.length) + entries.sum::<u64>();
+        (row.segment, live, needed)
     }
 }
 
 /// A key and what the directory knows of it.
 pub(crate) type Hit = (Box<[u8]>, Found);
-
-/// The direction of a scan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// Rising keys.
-    #[default]
-    Forward,
-    /// Falling keys.
-    Reverse,
-}
-
-/// A range of keys, which are ordered as bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyRange {
-    start: Bound<Vec<u8>>,
-    end: Bound<Vec<u8>>,
-}
-
-impl KeyRange {
-    /// Every key.
-    pub fn all() -> KeyRange {
-        KeyRange::new(Bound::Unbounded, Bound::Unbounded)
-    }
-
-    /// The keys between two bounds; none if they cross.
-    pub fn new(start: Bound<Vec<u8>>, end: Bound<Vec<u8>>) -> KeyRange {
-        KeyRange { start, end }
-    }
-
-    /// The keys that begin with `prefix`.
-    pub fn prefix(prefix: &[u8]) -> KeyRange {
-        KeyRange {
-            start: Bound::Included(prefix.to_vec()),
-            end: successor(prefix).map_or(Bound::Unbounded, Bound::Excluded),
-        }
-    }
-
-    /// The part of the range behind `key` in the given order: how a scan goes on.
-    pub fn after(mut self, key: &[u8], order: Order) -> KeyRange {
-        match order {
-            Order::Forward => self.start = Bound::Excluded(key.to_vec()),
-            Order::Reverse => self.end = Bound::Excluded(key.to_vec()),
-        }
-        self
-    }
-
-    /// Whether the range holds `key`.
-    pub fn contains(&self, key: &[u8]) -> bool {
-        let above = match &self.start {
-            Bound::Included(start) => key >= &start[..],
-            Bound::Excluded(start) => key > &start[..],
-            Bound::Unbounded => true,
-        };
-        above
-            && match &self.end {
-                Bound::Included(end) => key <= &end[..],
-                Bound::Excluded(end) => key < &end[..],
-                Bound::Unbounded => true,
-            }
-    }
-
-    /// Whether the bounds cross, which `BTreeMap::range` would answer with a panic.
-    fn is_empty(&self) -> bool {
-        match (&self.start, &self.end) {
-            (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
-            (Bound::Included(start), Bound::Included(end)) => start > end,
-            (
-                Bound::Included(start) | Bound::Excluded(start),
-                Bound::Included(end) | Bound::Excluded(end),
-            ) => start >= end,
-        }
-    }
-
-    fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
-        (
-            self.start.as_ref().map(Vec::as_slice),
-            self.end.as_ref().map(Vec::as_slice),
-        )
-    }
-}
-
-/// The first key behind all keys with this prefix; `None` when there is none.
-fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    Some(end)
-}

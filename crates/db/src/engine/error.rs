@@ -22,9 +22,9 @@ pub struct Damage {
 pub enum StorageError {
     /// Another process has the database open.
     #[error(
-        "the database in {} is in use by process {}; stop it first",
+        "the database in {} is in use by {}; stop it first",
         directory.display(),
-        pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string())
+        pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
     )]
     Locked {
         /// The database directory.
@@ -48,7 +48,9 @@ pub enum StorageError {
 #[non_exhaustive]
 pub enum OpenError {
     /// Something that was durable is damaged. The files are untouched.
-    #[error("{0}. Nothing was changed; restore a backup, or move the files away to start empty")]
+    #[error(
+        "{0}. Nothing was changed; `periwinkle db salvage` saves what is intact, or restore a backup"
+    )]
     Damaged(Damage),
     /// The files come from a newer version of the program. They are untouched.
     #[error(
@@ -103,13 +105,21 @@ pub enum CommitError {
         /// The limit.
         bytes_max: usize,
     },
-    /// A key is longer than the directory takes.
+    /// A key, or an index key, is longer than the directory takes.
     #[error("a key has {bytes} bytes, the limit is {bytes_max}")]
     KeyTooLong {
         /// Its size.
         bytes: usize,
         /// The limit.
         bytes_max: usize,
+    },
+    /// A row is in more indexes than the directory takes.
+    #[error("a row has {entries} index entries, the limit is {entries_max}")]
+    TooManyIndexEntries {
+        /// How many it has.
+        entries: usize,
+        /// The limit.
+        entries_max: usize,
     },
     /// There is no room on the disk. Reads go on; writes go on when there is room again.
     #[error(
@@ -124,6 +134,9 @@ pub enum CommitError {
     /// An earlier write or sync failed: nothing can be written until the database is reopened.
     #[error(transparent)]
     Failed(#[from] StoreFailure),
+    /// The database was opened for reading only.
+    #[error("the database was opened for reading only")]
+    ReadOnly,
     /// The database was closed.
     #[error("the database is closed")]
     Closed,

@@ -1,4 +1,4 @@
-//! The real disk: one directory, locked for this process.
+//! The real disk: one directory, locked for one process that writes or for several that read.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -10,6 +10,7 @@ use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 
 use super::error::StorageError;
+use super::owner::give_to_owner_of;
 use super::storage::{Storage, StorageFile};
 
 const LOCK_NAME: &str = "lock";
@@ -26,7 +27,15 @@ const DIRECTORY_MODE: u32 = 0o700;
 pub struct FileStorage {
     directory: PathBuf,
     handle: File,
-    _lock: File,
+    access: Access,
+    /// There may be none in a directory that nobody can write to.
+    _lock: Option<File>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Write,
+    Read,
 }
 
 impl FileStorage {
@@ -42,13 +51,14 @@ impl FileStorage {
         };
         let handle = make_directory(&directory).map_err(failed)?;
         let mut lock = open_lock(&directory).map_err(failed)?;
+        give_to_owner_of(&handle, &lock).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(StorageError::Locked {
-                    pid: read_pid(&mut lock),
-                    directory,
-                });
+                // Readers do not write themselves into the file: it names the last who wrote.
+                let by_readers = lock.try_lock_shared().is_ok();
+                let pid = read_pid(&mut lock).filter(|_| !by_readers);
+                return Err(StorageError::Locked { pid, directory });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
@@ -56,8 +66,49 @@ impl FileStorage {
         Ok(FileStorage {
             directory,
             handle,
+            access: Access::Write,
+            _lock: Some(lock),
+        })
+    }
+
+    /// Opens the directory for reading, together with others who read, and makes nothing in it.
+    /// As long as it is open nobody can write.
+    ///
+    /// The directory may lie on read-only media; without a lock file in it nothing is locked.
+    pub fn open_read_only(directory: impl Into<PathBuf>) -> Result<FileStorage, StorageError> {
+        let directory = directory.into();
+        let failed = |source| StorageError::Io {
+            directory: directory.clone(),
+            source,
+        };
+        let handle = File::open(&directory).map_err(failed)?;
+        let mut lock = match File::open(directory.join(LOCK_NAME)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            lock => Some(lock.map_err(failed)?),
+        };
+        if let Some(lock) = &mut lock {
+            match lock.try_lock_shared() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let pid = read_pid(lock);
+                    return Err(StorageError::Locked { pid, directory });
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+        }
+        Ok(FileStorage {
+            directory,
+            handle,
+            access: Access::Read,
             _lock: lock,
         })
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        match self.access {
+            Access::Write => Ok(()),
+            Access::Read => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -73,10 +124,13 @@ fn make_directory(directory: &Path) -> io::Result<File> {
         .recursive(true)
         .mode(DIRECTORY_MODE)
         .create(directory)?;
+    let made = File::open(directory)?;
     if let Some(parent) = directory.parent().filter(|p| !p.as_os_str().is_empty()) {
-        File::open(parent)?.sync_all()?;
+        let parent = File::open(parent)?;
+        give_to_owner_of(&parent, &made)?;
+        parent.sync_all()?;
     }
-    File::open(directory)
+    Ok(made)
 }
 
 fn open_lock(directory: &Path) -> io::Result<File> {
@@ -115,24 +169,27 @@ impl Storage for FileStorage {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.check_writable()?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
             .mode(FILE_MODE)
             .open(self.path(name))?;
+        give_to_owner_of(&self.handle, &file)?;
         Ok(Arc::new(file))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let file = OpenOptions::new()
             .read(true)
-            .write(true)
+            .write(self.access == Access::Write)
             .open(self.path(name))?;
         Ok(Arc::new(file))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_writable()?;
         std::fs::remove_file(self.path(name))
     }
 

@@ -5,7 +5,12 @@
 use super::crc32c::Crc;
 
 /// The version of the log format that this engine writes, and the newest that it reads.
-pub const LOG_VERSION: u32 = 1;
+///
+/// Version 1 had no index entries.
+pub const LOG_VERSION: u32 = 2;
+
+/// The oldest version that this engine reads.
+const LOG_VERSION_MIN: u32 = 1;
 
 /// Bytes of a segment's header. Frames follow at once.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
@@ -18,6 +23,7 @@ const FRAME_MAGIC: [u8; 4] = [0xF7, b'p', b'w', 0x1E];
 /// What the header of a segment says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
+    pub(crate) version: u32,
     pub(crate) segment: u32,
     /// Part of every checksum of the segment, so that a stored value cannot pose as a frame.
     pub(crate) salt: u64,
@@ -31,10 +37,19 @@ pub(crate) enum HeaderFault {
 }
 
 impl SegmentHeader {
+    /// The header of a segment to be made.
+    pub(crate) fn new(segment: u32, salt: u64) -> SegmentHeader {
+        SegmentHeader {
+            version: LOG_VERSION,
+            segment,
+            salt,
+        }
+    }
+
     pub(crate) fn encode(self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         bytes[0..8].copy_from_slice(&SEGMENT_MAGIC);
-        bytes[8..12].copy_from_slice(&LOG_VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.segment.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.salt.to_le_bytes());
         let crc = header_crc(&bytes);
@@ -52,10 +67,12 @@ impl SegmentHeader {
             return Err(HeaderFault::Damaged);
         }
         match u32_at(bytes, 8) {
-            LOG_VERSION => Ok(SegmentHeader {
+            version @ LOG_VERSION_MIN..=LOG_VERSION => Ok(SegmentHeader {
+                version,
                 segment: u32_at(bytes, 16),
                 salt: u64_at(bytes, 24),
             }),
+            0 => Err(HeaderFault::Damaged),
             newer => Err(HeaderFault::Newer(newer)),
         }
     }
@@ -89,6 +106,14 @@ pub(crate) enum FrameKind {
 }
 
 impl FrameKind {
+    pub(crate) fn is_batch(self) -> bool {
+        self == FrameKind::Batch
+    }
+
+    pub(crate) fn is_unknown(self) -> bool {
+        matches!(self, FrameKind::Unknown(_))
+    }
+
     fn code(self) -> u8 {
         match self {
             FrameKind::Batch => 1,
@@ -115,6 +140,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) sequence: u64,
     /// The highest sequence that was known to be synced when this frame was written.
     pub(crate) synced: u64,
+    /// Of a frame that was read; one to be written gets it when it is encoded.
+    pub(crate) crc: u32,
     pub(crate) payload: &'a [u8],
 }
 
@@ -146,11 +173,22 @@ impl<'a> Frame<'a> {
             kind: FrameKind::from_code(header[12]),
             sequence: u64_at(header, 16),
             synced: u64_at(header, 24),
+            crc: u32_at(header, 4),
             payload,
         };
-        let whole = u32_at(header, 4) == segment.frame_crc(header, payload)
-            && frame.synced < frame.sequence;
+        let whole =
+            frame.crc == segment.frame_crc(header, payload) && frame.synced < frame.sequence;
         whole.then_some(frame)
+    }
+
+    /// Whether these bytes are the head of a frame of that checksum and sequence.
+    pub(crate) fn is_head(bytes: &[u8], crc: u32, sequence: u64) -> bool {
+        bytes.first_chunk().is_some_and(|header| {
+            let header: &[u8; FRAME_HEADER_BYTES] = header;
+            header[0..4] == FRAME_MAGIC
+                && u32_at(header, 4) == crc
+                && u64_at(header, 16) == sequence
+        })
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -196,6 +234,7 @@ mod tests {
     use super::*;
 
     const SEGMENT: SegmentHeader = SegmentHeader {
+        version: LOG_VERSION,
         segment: 7,
         salt: 0x0123_4567_89AB_CDEF,
     };
@@ -206,6 +245,7 @@ mod tests {
             kind: FrameKind::Batch,
             sequence,
             synced: sequence - 1,
+            crc: 0,
             payload,
         };
         frame.encode(SEGMENT, &mut out);
@@ -248,12 +288,17 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_a_newer_version_is_told_from_damage() {
-        let mut bytes = SEGMENT.encode();
-        bytes[8] = 2;
-        let crc = header_crc(&bytes);
-        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderFault::Newer(2)));
+    fn a_header_of_a_newer_version_is_told_from_damage_and_older_ones_are_read() {
+        let of_version = |version| {
+            let header = SegmentHeader { version, ..SEGMENT };
+            SegmentHeader::decode(&header.encode())
+        };
+        for version in [LOG_VERSION_MIN, LOG_VERSION] {
+            assert_eq!(of_version(version).map(|read| read.version), Ok(version));
+        }
+        let newer = LOG_VERSION + 1;
+        assert_eq!(of_version(newer), Err(HeaderFault::Newer(newer)));
+        assert_eq!(of_version(0), Err(HeaderFault::Damaged));
     }
 
     #[test]

@@ -1,242 +1,374 @@
-//! Looking at the files of a log without opening it: `verify` says what is damaged and where,
-//! `salvage` copies every row that intact frames hold into a new database.
+//! Looking at every byte of a log without opening it: what is damaged and where.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::batch::{Batch, PayloadFault, decode_ops};
-use super::error::{CommitError, Damage, OpenError, StoreFailure};
-use super::frame::{Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::log::segment_of;
-use super::machine::{Engine, Refusal};
+use super::backup::Snapshot;
+use super::batch::{PayloadFault, decode_ops, decode_ops_before_fault};
+use super::error::{Damage, OpenError};
+use super::frame::{
+    FRAME_HEADER_BYTES, Frame, FrameKind, HeaderFault, LOG_VERSION, SEGMENT_HEADER_BYTES,
+    SegmentHeader, frame_bytes,
+};
+use super::log::{segment_name, segment_of};
 use super::moves::{Move, decode_moves};
-use super::options::Options;
 use super::segments::{io_error, is_blank};
-use super::storage::Storage;
-
-/// Bytes of rows that salvage writes in one transaction.
-const SALVAGE_BATCH_BYTES: usize = 1 << 20;
+use super::storage::{Storage, StorageFile};
 
 /// What looking at every byte found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
     /// Segment files that are there.
     pub segments: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
     /// Intact frames.
     pub frames: u64,
-    /// What is not as it was written. The tail of a power cut counts too: only opening can tell.
+    /// The last sequence of an intact frame.
+    pub sequence: u64,
+    /// What is not as it was written.
     pub damage: Vec<Damage>,
-    /// Sequences of frames that are missing between intact ones: first and last of each gap.
+    /// Keys of rows that damaged frames wrote, as far as they can be read.
+    pub damaged_keys: Vec<DamagedKey>,
+    /// Sequences of frames that are missing: first and last of each gap.
     pub lost: Vec<(u64, u64)>,
+    /// The end of the log as a power cut leaves it: bytes that were never reported durable, and
+    /// that opening cuts off.
+    pub tail: Option<Damage>,
 }
 
-/// What salvage did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Salvaged {
-    /// What was found on the way.
-    pub inspection: Inspection,
-    /// Rows in the new database.
-    pub rows: u64,
+impl Inspection {
+    /// Whether everything that was reported durable is there.
+    pub fn is_whole(&self) -> bool {
+        self.damage.is_empty() && self.lost.is_empty()
+    }
 }
 
-/// Why salvage did not end.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SalvageError {
-    /// The new directory holds a database already.
-    #[error("the directory for what is salvaged holds a database already; name an empty one")]
-    NotEmpty,
-    /// The damaged files cannot be read at all, or the new ones not be made.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The new database refused a row.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// The new database could not be written.
-    #[error(transparent)]
-    Write(#[from] StoreFailure),
+/// A row that a damaged frame wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedKey {
+    /// The file, by its name in the database directory.
+    pub file: String,
+    /// Where its frame begins.
+    pub offset: u64,
+    /// The key of the engine.
+    pub key: Vec<u8>,
 }
+
+/// Keys that are told of one damaged frame.
+const DAMAGED_KEYS_PER_FRAME_MAX: usize = 16;
 
 /// Reads every frame of the log in `storage` and reports all damage. Changes nothing. The log must
-/// not be open.
-pub fn verify(storage: &dyn Storage) -> Result<Inspection, OpenError> {
-    let mut reader = Reader::default();
-    reader.read(storage)?;
-    Ok(reader.inspection())
-}
-
-/// Copies what every intact frame in `damaged` holds into a new database in `new`, and changes
-/// nothing in `damaged`.
+/// not be open; of one that is, a [`Snapshot`] can be verified.
 ///
-/// Each row gets the youngest value that is left of it. Where frames are lost, that may be an
-/// older value than the last, and a row that was deleted may be back: [`Inspection::lost`] says
-/// which transactions are missing.
-pub fn salvage(
-    damaged: &dyn Storage,
-    new: Arc<dyn Storage>,
-    options: &Options,
-) -> Result<Salvaged, SalvageError> {
-    let mut reader = Reader::default();
-    reader.read(damaged)?;
-    let (mut engine, report) = Engine::open(new, options)?;
-    if report.sequence > 0 {
-        return Err(SalvageError::NotEmpty);
+/// # Errors
+/// The files cannot be listed or opened, or are of a newer version.
+pub fn verify(storage: &dyn Storage) -> Result<Inspection, OpenError> {
+    let mut verification = Verification::of_files(storage)?;
+    while verification.step() {}
+    Ok(verification.finish())
+}
+
+/// Looking at a log one segment after the other, in the memory of one.
+pub struct Verification {
+    files: Vec<LogFile>,
+    next: usize,
+    walk: Walk,
+}
+
+impl Verification {
+    /// Of a log that nobody has open.
+    ///
+    /// # Errors
+    /// The files cannot be listed or opened, or are of a newer version.
+    pub fn of_files(storage: &dyn Storage) -> Result<Verification, OpenError> {
+        Ok(Verification::new(LogFile::all(storage)?))
     }
-    let mut batch = Batch::new();
-    let mut rows = 0;
-    for (key, row) in &reader.rows {
-        let Some(value) = &row.value else { continue };
-        batch.put(key, value);
-        rows += 1;
-        if batch.bytes() >= SALVAGE_BATCH_BYTES {
-            commit(&mut engine, &std::mem::take(&mut batch))?;
+
+    /// Of what was durable in an open one at that moment.
+    pub fn of_snapshot(snapshot: &Snapshot) -> Verification {
+        Verification::new(snapshot.log_files())
+    }
+
+    fn new(files: Vec<LogFile>) -> Verification {
+        let walk = Walk::new(&files);
+        Verification {
+            files,
+            next: 0,
+            walk,
         }
     }
-    commit(&mut engine, &batch)?;
-    engine.close();
-    flush(&mut engine)?;
-    Ok(Salvaged {
-        inspection: reader.inspection(),
-        rows,
-    })
+
+    /// Reads another segment; `false` when all have been read.
+    pub fn step(&mut self) -> bool {
+        let Some(file) = self.files.get(self.next) else {
+            return false;
+        };
+        self.walk.read(self.next, file, &mut |_, _| Ok(()));
+        self.next += 1;
+        self.next < self.files.len()
+    }
+
+    /// How many segments have been read, and how many there are.
+    pub fn progress(&self) -> (usize, usize) {
+        (self.next, self.files.len())
+    }
+
+    /// What was found.
+    pub fn finish(self) -> Inspection {
+        self.walk.finish()
+    }
 }
 
-fn commit(engine: &mut Engine, batch: &Batch) -> Result<(), SalvageError> {
-    loop {
-        match engine.commit(batch) {
-            Ok(_) => return flush(engine),
-            Err(Refusal::Error(error)) => return Err(error.into()),
-            Err(Refusal::Busy) => flush(engine)?,
-            Err(Refusal::NoRoom(room)) => {
-                if let Some(reserve) = engine.take_reserve() {
-                    engine.reserved(reserve.run());
-                }
-                if let Some(error) = engine.full(room) {
-                    return Err(error.into());
-                }
-            }
+/// A segment to be read.
+pub(crate) struct LogFile {
+    pub(crate) id: u32,
+    pub(crate) file: Arc<dyn StorageFile>,
+    /// How much of it counts.
+    pub(crate) bytes: u64,
+    /// What its header says; `None` when that cannot be read.
+    pub(crate) header: Option<SegmentHeader>,
+}
+
+impl LogFile {
+    /// The segments in a directory, in order.
+    pub(crate) fn all(storage: &dyn Storage) -> Result<Vec<LogFile>, OpenError> {
+        let names = storage.list().map_err(io_error("list", "the directory"))?;
+        let mut ids: Vec<u32> = names.iter().filter_map(|name| segment_of(name)).collect();
+        ids.sort_unstable();
+        ids.into_iter()
+            .map(|id| LogFile::open(storage, id))
+            .collect()
+    }
+
+    fn open(storage: &dyn Storage, id: u32) -> Result<LogFile, OpenError> {
+        let name = segment_name(id);
+        let file = storage.open(&name).map_err(io_error("open", &name))?;
+        let bytes = file.size().map_err(io_error("read", &name))?;
+        let mut head = [0; SEGMENT_HEADER_BYTES];
+        let header = match file.read_at(0, &mut head) {
+            Ok(()) => SegmentHeader::decode(&head),
+            Err(_) => Err(HeaderFault::Damaged),
+        };
+        if let Err(HeaderFault::Newer(version)) = header {
+            return Err(OpenError::Newer {
+                file: name,
+                what: format!("log version {version}, this program knows {LOG_VERSION}"),
+            });
         }
+        Ok(LogFile {
+            id,
+            file,
+            bytes,
+            header: header.ok().filter(|header| header.segment == id),
+        })
     }
 }
 
-fn flush(engine: &mut Engine) -> Result<(), SalvageError> {
-    if let Some(flush) = engine.take_flush() {
-        engine.flushed(flush.run());
-    }
-    engine
-        .failure()
-        .map_or(Ok(()), |failure| Err(failure.clone().into()))
+/// Takes an intact frame: the position of its file, and the frame with its place in the file.
+pub(crate) type TakeFrame<'a> =
+    &'a mut dyn FnMut(usize, &PlacedFrame<'_>) -> Result<(), PayloadFault>;
+
+/// A frame and where its payload begins.
+pub(crate) struct PlacedFrame<'a> {
+    pub(crate) frame: Frame<'a>,
+    pub(crate) payload_at: usize,
 }
 
-/// Everything that intact frames say.
-#[derive(Default)]
-struct Reader {
-    segments: u64,
-    damage: Vec<Damage>,
+/// The state of reading one segment after the other.
+pub(crate) struct Walk {
+    /// The salt of all segments, from whichever header is readable.
+    salt: Option<u64>,
+    expected: u32,
+    found: Inspection,
     /// Sequences of intact frames, as ranges: first to last.
     seen: BTreeMap<u64, u64>,
-    frames: u64,
-    rows: BTreeMap<Vec<u8>, Row>,
+    /// The highest sequence that a frame proves to have been synced.
+    mark: u64,
+    /// From which segment on the log is needed, as frames say.
+    first_needed: u32,
+    first_file: Option<u32>,
+    /// The sequence of the last intact frame in the order of the log.
+    last: u64,
+    end: Option<End>,
 }
 
-/// The youngest that is known of a key.
-struct Row {
+/// The first damage of the last segment that holds anything.
+struct End {
+    /// Its position among all damage, and how many keys came before it.
+    damage: usize,
+    keys: usize,
+    /// The last intact frame before it.
     sequence: u64,
-    value: Option<Vec<u8>>,
+    /// Bytes that were never synced can look like that.
+    may_be_a_tail: bool,
 }
 
-impl Reader {
-    fn read(&mut self, storage: &dyn Storage) -> Result<(), OpenError> {
-        let names = storage.list().map_err(io_error("list", "the directory"))?;
-        let mut found: Vec<(u32, String)> = names
-            .into_iter()
-            .filter_map(|name| Some((segment_of(&name)?, name)))
-            .collect();
-        found.sort_unstable();
-        self.segments = found.len() as u64;
-        let mut files = Vec::new();
-        for (id, name) in found {
-            let bytes = self.read_file(storage, &name)?;
-            files.push((id, name, bytes));
+impl Walk {
+    pub(crate) fn new(files: &[LogFile]) -> Walk {
+        let header = files.iter().find_map(|file| file.header);
+        Walk {
+            salt: header.map(|header| header.salt),
+            expected: files.first().map_or(1, |file| file.id),
+            first_file: files.first().map(|file| file.id),
+            found: Inspection {
+                segments: files.len() as u64,
+                ..Inspection::default()
+            },
+            seen: BTreeMap::new(),
+            mark: 0,
+            first_needed: 1,
+            last: 0,
+            end: None,
         }
-        // A header that is not readable still has a known id; the salt is that of all segments.
-        let salt = files.iter().find_map(|(_, _, bytes)| {
-            let header = SegmentHeader::decode(bytes).ok()?;
-            Some(header.salt)
-        });
-        let mut expected = files.first().map_or(1, |(id, ..)| *id);
-        for (id, name, bytes) in &files {
-            while expected < *id {
-                self.report(
-                    &super::log::segment_name(expected),
-                    0,
-                    "the file is missing",
-                );
-                expected += 1;
-            }
-            expected = id + 1;
-            self.read_segment(*id, name, bytes, salt);
+    }
+
+    /// Reads a segment; `take` gets its intact frames in order.
+    pub(crate) fn read(&mut self, at: usize, file: &LogFile, take: TakeFrame<'_>) {
+        while self.expected < file.id {
+            self.report(&segment_name(self.expected), 0, "the file is missing");
+            self.expected += 1;
         }
-        Ok(())
+        self.expected = file.id + 1;
+        let name = segment_name(file.id);
+        let (before, keys) = (self.found.damage.len(), self.found.damaged_keys.len());
+        let sequence = self.last;
+        let bytes = self.read_bytes(&name, file);
+        let unreadable = self.found.damage.len() > before;
+        let blank_behind = is_blank(bytes.get(SEGMENT_HEADER_BYTES..).unwrap_or_default());
+        let unused = file.header.is_some() && blank_behind;
+        if (unused || is_blank(&bytes)) && !unreadable {
+            return;
+        }
+        self.end = None;
+        if file.header.is_none() {
+            self.report(&name, 0, "its header is not readable");
+            self.end = Some(End {
+                damage: before,
+                keys,
+                sequence,
+                may_be_a_tail: blank_behind && !unreadable,
+            });
+        }
+        let whole = self.found.damage.len() == before;
+        if let Some(salt) = self.salt {
+            let header = SegmentHeader::new(file.id, salt);
+            self.read_frames(at, &name, header, &bytes, take, whole);
+        }
     }
 
     /// What can be read of a file; the rest counts as zero and is reported.
-    fn read_file(&mut self, storage: &dyn Storage, name: &str) -> Result<Vec<u8>, OpenError> {
+    fn read_bytes(&mut self, name: &str, file: &LogFile) -> Vec<u8> {
         const PIECE: usize = 64 << 10;
-        let file = storage.open(name).map_err(io_error("open", name))?;
-        let size = file.size().map_err(io_error("read", name))?;
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        let mut bytes = vec![0; usize::try_from(file.bytes).unwrap_or(0)];
         let mut at = 0;
         for piece in bytes.chunks_mut(PIECE) {
-            if let Err(error) = file.read_at(at, piece) {
+            if let Err(error) = file.file.read_at(at, piece) {
+                piece.fill(0);
                 self.report(name, at as usize, &format!("cannot be read: {error}"));
             }
             at += piece.len() as u64;
         }
-        Ok(bytes)
+        self.found.bytes += file.bytes;
+        bytes
     }
 
-    fn read_segment(&mut self, id: u32, name: &str, bytes: &[u8], salt: Option<u64>) {
-        let whole = SegmentHeader::decode(bytes).is_ok_and(|header| header.segment == id);
-        if is_blank(bytes) {
-            return;
-        }
-        if !whole {
-            self.report(name, 0, "its header is not readable");
-        }
-        let Some(salt) = salt else { return };
-        let header = SegmentHeader { segment: id, salt };
+    fn read_frames(
+        &mut self,
+        file: usize,
+        name: &str,
+        header: SegmentHeader,
+        bytes: &[u8],
+        take: TakeFrame<'_>,
+        whole: bool,
+    ) {
         let mut at = SEGMENT_HEADER_BYTES.min(bytes.len());
-        let mut damaged_from = None;
+        let mut gap = None;
         while at < bytes.len() {
-            if let Some(frame) = Frame::decode(header, &bytes[at..]) {
-                self.report_damage(name, bytes, damaged_from.take(), at);
-                self.read_frame(name, at, frame);
-                at += frame.bytes();
-            } else {
-                damaged_from.get_or_insert(at);
+            let Some(frame) = Frame::decode(header, &bytes[at..]) else {
+                gap.get_or_insert((at, self.last));
                 at += 1;
+                continue;
+            };
+            if let Some((from, sequence)) = gap.take() {
+                self.report_gap(name, bytes, from..at, sequence, whole);
             }
+            let placed = PlacedFrame {
+                frame,
+                payload_at: at + FRAME_HEADER_BYTES,
+            };
+            self.read_frame(file, name, &placed, take);
+            at += frame.bytes();
         }
-        self.report_damage(name, bytes, damaged_from, bytes.len());
+        if let Some((from, sequence)) = gap {
+            self.report_gap(name, bytes, from..bytes.len(), sequence, whole);
+        }
     }
 
     /// Bytes that are no frame: nothing if they were never written.
-    fn report_damage(&mut self, name: &str, bytes: &[u8], from: Option<usize>, to: usize) {
-        let Some(from) = from else { return };
-        let behind = to < bytes.len();
-        if behind || !is_blank(&bytes[from..to]) {
-            self.report(name, from, &format!("no whole frame up to byte {to}"));
+    fn report_gap(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        gap: std::ops::Range<usize>,
+        sequence: u64,
+        may_be_a_tail: bool,
+    ) {
+        let behind = gap.end < bytes.len();
+        if !behind && is_blank(&bytes[gap.clone()]) {
+            return;
+        }
+        if self.end.is_none() {
+            self.end = Some(End {
+                damage: self.found.damage.len(),
+                keys: self.found.damaged_keys.len(),
+                sequence,
+                may_be_a_tail,
+            });
+        }
+        let what = format!("no whole frame up to byte {}", gap.end);
+        self.report(name, gap.start, &what);
+        self.find_keys(name, gap.start as u64, &bytes[gap]);
+    }
+
+    /// The keys in a damaged frame, as far as its lengths still make sense.
+    fn find_keys(&mut self, name: &str, offset: u64, bytes: &[u8]) {
+        let is_batch = bytes.get(12) == Some(&1);
+        let Some(length) = frame_bytes(bytes).filter(|_| is_batch) else {
+            return;
+        };
+        let end = usize::try_from(length).unwrap_or(usize::MAX);
+        let payload = &bytes[FRAME_HEADER_BYTES..end.min(bytes.len())];
+        for op in decode_ops_before_fault(payload, DAMAGED_KEYS_PER_FRAME_MAX) {
+            self.found.damaged_keys.push(DamagedKey {
+                file: name.to_owned(),
+                offset,
+                key: payload[op.key].to_vec(),
+            });
         }
     }
 
-    fn read_frame(&mut self, name: &str, at: usize, frame: Frame<'_>) {
-        match self.apply(frame) {
-            Ok(()) => {
-                self.frames += 1;
+    fn read_frame(
+        &mut self,
+        file: usize,
+        name: &str,
+        placed: &PlacedFrame<'_>,
+        take: TakeFrame<'_>,
+    ) {
+        let frame = &placed.frame;
+        match check_payload(frame).and_then(|first| take(file, placed).map(|()| first)) {
+            Ok(first_needed) => {
+                self.first_needed = self.first_needed.max(first_needed);
+                self.found.frames += 1;
+                self.mark = self.mark.max(frame.synced);
+                self.last = frame.sequence;
+                self.found.sequence = self.found.sequence.max(frame.sequence);
                 self.note_seen(frame.sequence);
             }
-            Err(_) => self.report(name, at, "a whole frame with contents that are not known"),
+            Err(_) => {
+                let at = placed.payload_at - FRAME_HEADER_BYTES;
+                self.report(name, at, "a whole frame with contents that are not known");
+            }
         }
     }
 
@@ -249,59 +381,68 @@ impl Reader {
         }
     }
 
-    fn apply(&mut self, frame: Frame<'_>) -> Result<(), PayloadFault> {
-        let payload = frame.payload;
-        match frame.kind {
-            FrameKind::Close => {}
-            FrameKind::Unknown(kind) => return Err(PayloadFault::UnknownTag(kind)),
-            FrameKind::Batch => {
-                for op in decode_ops(payload)? {
-                    let value = op.value.map(|value| &payload[value]);
-                    self.note(&payload[op.key], frame.sequence, value);
-                }
-            }
-            FrameKind::Moves => {
-                for entry in decode_moves(payload)? {
-                    if let Move::Row {
-                        key,
-                        value,
-                        sequence,
-                    } = entry
-                    {
-                        self.note(&payload[key], sequence, Some(&payload[value]));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The highest sequence wins, wherever it lies; within a transaction the last entry does.
-    fn note(&mut self, key: &[u8], sequence: u64, value: Option<&[u8]>) {
-        let known = self.rows.get(key).map_or(0, |row| row.sequence);
-        if sequence >= known {
-            let value = value.map(<[u8]>::to_vec);
-            self.rows.insert(key.to_vec(), Row { sequence, value });
-        }
-    }
-
     fn report(&mut self, file: &str, offset: usize, what: &str) {
-        self.damage.push(Damage {
+        self.found.damage.push(Damage {
             file: file.to_owned(),
             offset: offset as u64,
             what: what.to_owned(),
         });
     }
 
-    fn inspection(&self) -> Inspection {
-        let ends = self.seen.values();
-        let starts = self.seen.keys().skip(1);
+    /// Judges what was found, once all is read.
+    pub(crate) fn finish(mut self) -> Inspection {
+        let mut last_that_counts = u64::MAX;
+        if let Some(end) = self.end.take() {
+            // Damage above the highest mark is what a power cut leaves, as in the opening rule.
+            if end.may_be_a_tail && self.mark <= end.sequence {
+                self.found.tail = self.found.damage.drain(end.damage..).next();
+                self.found.damaged_keys.truncate(end.keys);
+                last_that_counts = end.sequence;
+            }
+        }
+        let lost = self.lost().into_iter();
+        self.found.lost = lost
+            .filter(|(first, _)| *first <= last_that_counts)
+            .collect();
+        self.check_front();
+        self.found
+    }
+
+    /// The gaps in the sequences: between intact frames, before the first of a log that nothing was
+    /// removed from, and up to what a frame proves to have been synced.
+    fn lost(&self) -> Vec<(u64, u64)> {
+        let before = match self.first_file {
+            Some(1) => 0,
+            _ => self.seen.keys().next().map_or(0, |first| first - 1),
+        };
+        let ends = std::iter::once(before).chain(self.seen.values().copied());
+        let starts = self.seen.keys().copied().chain([self.mark + 1]);
         let gaps = ends.zip(starts).map(|(end, start)| (end + 1, start - 1));
-        Inspection {
-            segments: self.segments,
-            frames: self.frames,
-            damage: self.damage.clone(),
-            lost: gaps.filter(|(first, last)| first <= last).collect(),
+        gaps.filter(|(first, last)| first <= last).collect()
+    }
+
+    /// A segment is removed only after the frame that gives it up was synced.
+    fn check_front(&mut self) {
+        let first = self.first_file.unwrap_or(1);
+        if self.found.is_whole() && first > self.first_needed {
+            self.report(&segment_name(first - 1), 0, "the file is missing");
+        }
+    }
+}
+
+/// Whether the payload is understood; from which segment on the log is needed, as it says.
+fn check_payload(frame: &Frame<'_>) -> Result<u32, PayloadFault> {
+    match frame.kind {
+        FrameKind::Close => Ok(0),
+        FrameKind::Unknown(kind) => Err(PayloadFault::UnknownTag(kind)),
+        FrameKind::Batch => decode_ops(frame.payload).map(|_| 0),
+        FrameKind::Moves => {
+            let moves = decode_moves(frame.payload)?;
+            let firsts = moves.iter().filter_map(|entry| match entry {
+                Move::First(first) => Some(*first),
+                Move::Row { .. } => None,
+            });
+            Ok(firsts.max().unwrap_or(0))
         }
     }
 }

@@ -7,18 +7,24 @@
 //! segment of those who lead out of that: compaction, and writes that take away more than they
 //! bring. Other writes are refused until there is a reserve again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::backup::DurablePart;
 use super::directory::Place;
 use super::flush::{Chunk, Flush};
-use super::frame::{FRAME_HEADER_BYTES, Frame, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::frame::{FRAME_HEADER_BYTES, Frame, LOG_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::moves::GIVE_UP_ENTRY_BYTES;
 use super::options::Options;
 use super::reserve::{Claim, Reserve, Sizes};
 use super::storage::{Storage, StorageFile};
 
 /// Room that every segment keeps for the frame of an orderly close.
 const CLOSE_BYTES: u64 = FRAME_HEADER_BYTES as u64;
+
+/// Room that every segment keeps for giving up the oldest one: when all of that has been moved, it
+/// must not stay for want of these bytes.
+const GIVE_UP_BYTES: u64 = FRAME_HEADER_BYTES as u64 + GIVE_UP_ENTRY_BYTES;
 
 /// The name of a segment's file.
 pub(crate) fn segment_name(segment: u32) -> String {
@@ -48,12 +54,19 @@ pub(crate) struct Log {
     /// The segment that takes frames, and how far it is filled.
     current: Segment,
     used: u64,
+    /// The current segment is of an older version of the format: it takes no frame but that of an
+    /// orderly close.
+    outdated: bool,
     spare: Option<Segment>,
+    /// Sealed segments that have no key file.
+    without_keys: BTreeSet<u32>,
     /// How large the reserve is; `None` when it is spent or could not be made.
     reserve: Option<u64>,
     reserve_sizes: Sizes,
     /// How large it was when it was last there.
     reserve_last: u64,
+    /// What was free on the disk when room was last asked for, and what was removed since.
+    free: u64,
     /// Frames not yet handed out, one chunk per segment.
     waiting: Vec<Chunk>,
     /// What a flush is writing now.
@@ -66,10 +79,12 @@ pub(crate) struct Log {
     reserve_ahead_failed: bool,
 }
 
-/// The frame does not fit: this many bytes must be reserved first; with 0, only the reserve.
+/// The frame does not fit: a segment of this many bytes must be reserved first; with 0, none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RoomWanted {
     pub(crate) bytes: u64,
+    /// Bytes that must be free beside it.
+    pub(crate) beside: u64,
     pub(crate) claim: Claim,
 }
 
@@ -89,11 +104,11 @@ pub(crate) fn with_half(bytes: u64) -> u64 {
 }
 
 impl Log {
-    /// A log that goes on at byte `used` of the last of `segments`.
+    /// A log that goes on at byte `used` of the last of `segments`, whose header is given.
     pub(crate) fn resume(
         storage: Arc<dyn Storage>,
         options: &Options,
-        salt: u64,
+        header: SegmentHeader,
         segments: Vec<Segment>,
         used: u64,
         reserve: Option<u64>,
@@ -104,14 +119,17 @@ impl Log {
             storage,
             segment_bytes: options.segment_bytes,
             segment_bytes_min: options.segment_bytes_min.min(options.segment_bytes),
-            salt,
+            salt: header.salt,
+            outdated: header.version < LOG_VERSION,
             segments: segments.into_iter().map(|s| (s.id, s)).collect(),
             current,
             used,
             spare: None,
+            without_keys: BTreeSet::new(),
             reserve,
             reserve_sizes,
             reserve_last: reserve.unwrap_or(reserve_sizes.wanted),
+            free: 0,
             waiting: Vec::new(),
             writing: Arc::default(),
             pending_bytes: 0,
@@ -129,9 +147,17 @@ impl Log {
         claim: Claim,
         rest: u64,
     ) -> Result<(u32, u32), RoomWanted> {
-        let bytes = frame.bytes() as u64 + CLOSE_BYTES;
+        let bytes = frame.bytes() as u64 + GIVE_UP_BYTES + CLOSE_BYTES;
         self.make_room(bytes, claim, rest)?;
         Ok(self.append_here(frame))
+    }
+
+    /// Appends the frame that gives the oldest segment up.
+    pub(crate) fn append_give_up(&mut self, frame: Frame<'_>) -> Result<(), RoomWanted> {
+        let bytes = frame.bytes() as u64 + CLOSE_BYTES;
+        self.make_room(bytes, Claim::Move, 0)?;
+        self.append_here(frame);
+        Ok(())
     }
 
     /// Appends the frame of an orderly close, for which every segment keeps room.
@@ -161,6 +187,27 @@ impl Log {
         all - self.current.size + self.used
     }
 
+    /// Whether a segment of the log takes no frame any more.
+    pub(crate) fn is_sealed(&self, segment: u32) -> bool {
+        segment != self.current.id && self.segments.contains_key(&segment)
+    }
+
+    /// Segments that have no key file, as an opening found them.
+    pub(crate) fn want_keys(&mut self, segments: BTreeSet<u32>) {
+        self.without_keys = segments;
+    }
+
+    /// A segment that lacks its key file and whose last frame is on the disk.
+    pub(crate) fn take_segment_without_keys(&mut self) -> Option<Segment> {
+        let id = *self.without_keys.first()?;
+        let mut pending = self.waiting.iter().chain(self.writing.iter());
+        if pending.any(|chunk| chunk.segment == id) {
+            return None;
+        }
+        self.without_keys.remove(&id);
+        self.segments.get(&id).cloned()
+    }
+
     /// The oldest segment, if no frame of it waits for the disk and none will come.
     pub(crate) fn oldest_sealed(&self) -> Option<&Segment> {
         let (_, oldest) = self.segments.first_key_value()?;
@@ -169,9 +216,17 @@ impl Log {
         (!busy).then_some(oldest)
     }
 
+    /// The segments with frames, the current one too.
+    pub(crate) fn all_segments(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.values()
+    }
+
     /// The oldest segment is no longer on the disk.
     pub(crate) fn forget_oldest(&mut self) {
-        self.segments.pop_first();
+        if let Some((id, segment)) = self.segments.pop_first() {
+            self.without_keys.remove(&id);
+            self.free += segment.size;
+        }
         self.reserve_ahead_failed = false;
     }
 
@@ -184,16 +239,54 @@ impl Log {
         self.reserve.is_none() || self.reserve_ahead_failed
     }
 
+    /// What is missing until other writes have room again: of the reserve, and of a segment.
+    pub(crate) fn missing_bytes(&self) -> u64 {
+        let there = self.reserve.unwrap_or(0) + self.free;
+        (self.reserve_last + self.segment_bytes_min).saturating_sub(there)
+    }
+
     /// How much of the reserve other writes leave to compaction.
     pub(crate) fn reserve_for_moves(&self) -> u64 {
         self.reserve_last / 6 * 5
     }
 
-    pub(crate) fn header(&self, segment: u32) -> SegmentHeader {
-        SegmentHeader {
-            segment,
-            salt: self.salt,
+    /// The segments with how much of each is on the disk for certain, in order.
+    pub(crate) fn durable_parts(&self) -> Vec<DurablePart> {
+        let pending = |id: u32| {
+            let chunks = self.waiting.iter().chain(self.writing.iter());
+            let own = chunks.filter(move |chunk| chunk.segment == id);
+            own.map(|chunk| chunk.offset).min()
+        };
+        let parts = self.segments.values().map(|segment| {
+            let filled = match segment.id == self.current.id {
+                true => self.used,
+                false => segment.size,
+            };
+            DurablePart {
+                id: segment.id,
+                file: Arc::clone(&segment.file),
+                bytes: pending(segment.id).unwrap_or(filled),
+            }
+        });
+        parts.collect()
+    }
+
+    /// The largest payload of compaction's next frame, of which one row takes `first` bytes. What
+    /// is left of a segment is used, and on a full disk no more is asked for than must be.
+    pub(crate) fn moves_bytes_max(&self, first: u64) -> u64 {
+        let frame = FRAME_HEADER_BYTES as u64 + GIVE_UP_BYTES + CLOSE_BYTES;
+        let here = self.room_in_current().saturating_sub(frame);
+        match here {
+            here if first <= here => here,
+            _ if self.reserve.is_none() => self
+                .segment_bytes_min
+                .saturating_sub(SEGMENT_HEADER_BYTES as u64 + frame),
+            _ => self.segment_bytes,
         }
+    }
+
+    pub(crate) fn header(&self, segment: u32) -> SegmentHeader {
+        SegmentHeader::new(segment, self.salt)
     }
 
     pub(crate) fn storage(&self) -> Arc<dyn Storage> {
@@ -263,6 +356,7 @@ impl Log {
             header: self.header(self.current.id + 1),
             claim: wanted.claim,
             segment,
+            beside: wanted.beside,
             reserve: Sizes {
                 // A smaller one could not take in what it was spent for.
                 min: self.reserve_last,
@@ -281,19 +375,26 @@ impl Log {
     fn wanted_ahead(&self) -> Option<RoomWanted> {
         let half_used = self.current.size - self.used < self.segment_bytes / 2;
         let bytes = match &self.spare {
-            None if half_used => self.segment_bytes_min,
+            None if half_used || self.outdated => self.segment_bytes_min,
             _ if self.reserve.is_none() => 0,
             _ => return None,
         };
         (!self.reserve_ahead_failed).then_some(RoomWanted {
             bytes,
+            beside: 0,
             claim: Claim::Write,
         })
     }
 
-    /// The reservation under way came to its end, and left this reserve.
-    pub(crate) fn reserved(&mut self, made: Result<Option<Segment>, ()>, reserve: Option<u64>) {
+    /// The reservation under way came to its end, and left this reserve and this much free.
+    pub(crate) fn reserved(
+        &mut self,
+        made: Result<Option<Segment>, ()>,
+        reserve: Option<u64>,
+        free: u64,
+    ) {
         self.reserving = false;
+        self.free = free;
         self.reserve_ahead_failed = made.is_err();
         self.reserve = reserve;
         self.reserve_last = reserve.unwrap_or(self.reserve_last);
@@ -310,19 +411,25 @@ impl Log {
 
     fn make_room(&mut self, bytes: u64, claim: Claim, rest: u64) -> Result<(), RoomWanted> {
         let in_new = SEGMENT_HEADER_BYTES as u64 + bytes;
-        // No segment is made larger than usual for what may come later: it would have to be moved.
-        let rest = rest.min(self.segment_bytes.saturating_sub(in_new));
         // What is going to be reserved at least, so that a refusal can be told to apply.
-        let refuse = |bytes: u64| Err(RoomWanted { bytes, claim });
+        let refuse = |bytes: u64, beside: u64| {
+            Err(RoomWanted {
+                bytes,
+                beside,
+                claim,
+            })
+        };
         let spent = self.reserve.is_none();
+        let in_all = bytes + rest;
         match claim {
-            Claim::Write if spent => return refuse(0),
-            Claim::Release if spent && self.room_left() < bytes + rest => {
-                return refuse((in_new + rest).max(self.segment_bytes_min));
+            Claim::Write if spent => return refuse(0, 0),
+            // Somebody may have freed some: look again.
+            Claim::Release if spent && self.room_here() + self.free < in_all => {
+                return refuse(0, in_all.saturating_sub(self.room_here()));
             }
             Claim::Write | Claim::Release | Claim::Move => {}
         }
-        if self.used + bytes <= self.current.size {
+        if self.used + bytes <= self.current.size && !self.outdated {
             return Ok(());
         }
         match self.spare.take() {
@@ -332,18 +439,22 @@ impl Log {
             }
             small => {
                 self.spare = small;
-                let wanted = match claim {
-                    Claim::Write => in_new,
-                    Claim::Release | Claim::Move => in_new + rest,
-                };
-                refuse(wanted.max(self.segment_bytes_min))
+                refuse(in_new.max(self.segment_bytes_min), 0)
             }
         }
     }
 
-    fn room_left(&self) -> u64 {
+    /// Room in the segments that are there.
+    fn room_here(&self) -> u64 {
         let spare = self.spare.as_ref().map_or(0, |spare| spare.size);
-        self.current.size - self.used + spare
+        self.room_in_current() + spare
+    }
+
+    fn room_in_current(&self) -> u64 {
+        if self.outdated {
+            return 0;
+        }
+        self.current.size - self.used
     }
 
     /// Goes over to the next segment. The rest of the current one is given back once its last
@@ -354,8 +465,10 @@ impl Log {
         if let Some(segment) = self.segments.get_mut(&sealed.id) {
             segment.size = self.used;
         }
+        self.without_keys.insert(sealed.id);
         self.segments.insert(next.id, next);
         self.used = SEGMENT_HEADER_BYTES as u64;
+        self.outdated = false;
     }
 
     fn append_here(&mut self, frame: Frame<'_>) -> (u32, u32) {

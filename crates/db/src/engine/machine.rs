@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use periwinkle_core::limits::{DB_KEY_BYTES_MAX, DB_TRANSACTION_BYTES_MAX};
+use periwinkle_core::limits::{DB_INDEX_ENTRIES_MAX, DB_KEY_BYTES_MAX, DB_TRANSACTION_BYTES_MAX};
 
-use super::batch::Batch;
+use super::batch::{Batch, Write};
 use super::compact::Compaction;
-use super::directory::{Directory, Found, KeyRange, Order, Place};
+use super::directory::{Directory, Found, Place};
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
 use super::flush::{Flush, Flushed, is_full};
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
+use super::index::{IndexId, IndexStats};
 use super::log::{Log, RoomWanted, segment_name};
 use super::options::Options;
-use super::read::{Entry, Lookup, Unread};
-use super::recover::{self, OpenReport};
+use super::range::{IndexPosition, IndexRange, KeyRange, Order};
+use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread, finish_all};
+use super::recover::{self, OpenReport, Opened};
 use super::reserve::{Claim, Reserve, Reserved};
 use super::stats::Stats;
 use super::storage::Storage;
@@ -29,7 +31,8 @@ use super::storage::Storage;
 ///
 /// [`take_reserve`](Engine::take_reserve) and [`reserved`](Engine::reserved) do the same for the
 /// room that later commits need, [`take_compaction`](Engine::take_compaction) and
-/// [`compacted`](Engine::compacted) for giving room back. [`Store`](super::Store) drives all this with one thread.
+/// [`compacted`](Engine::compacted) for giving room back, [`take_key_file`](Engine::take_key_file)
+/// and [`key_file_made`](Engine::key_file_made) for opening faster. [`Store`](super::Store) drives all this with one thread.
 pub struct Engine {
     pub(super) log: Log,
     pub(super) directory: Directory,
@@ -49,6 +52,7 @@ pub struct Engine {
 #[derive(Clone)]
 pub(super) enum State {
     Open,
+    ReadOnly,
     Closed,
     Failed(StoreFailure),
 }
@@ -68,6 +72,9 @@ pub(crate) struct Counters {
     pub(crate) bytes_committed: u64,
     pub(crate) bytes_moved: u64,
     pub(crate) segments_freed: u64,
+    pub(crate) key_files: u64,
+    pub(crate) key_files_failed: u64,
+    pub(crate) bytes_key_files: u64,
 }
 
 /// Why [`Engine::commit`] did nothing.
@@ -88,6 +95,7 @@ pub struct Room {
     bytes: u64,
     claim: Claim,
     attempt: u64,
+    freed: u64,
 }
 
 impl Engine {
@@ -97,6 +105,20 @@ impl Engine {
         options: &Options,
     ) -> Result<(Engine, OpenReport), OpenError> {
         let opened = recover::open(storage, options)?;
+        Ok(Engine::begin(opened, options, State::Open))
+    }
+
+    /// Opens the log in `storage` for reading: commits are refused, and no byte of the files is
+    /// changed. The tail of a power cut is passed over.
+    pub fn open_read_only(
+        storage: Arc<dyn Storage>,
+        options: &Options,
+    ) -> Result<(Engine, OpenReport), OpenError> {
+        let opened = recover::open_read_only(storage, options)?;
+        Ok(Engine::begin(opened, options, State::ReadOnly))
+    }
+
+    fn begin(opened: Opened, options: &Options, state: State) -> (Engine, OpenReport) {
         let engine = Engine {
             log: opened.log,
             directory: opened.directory,
@@ -105,13 +127,13 @@ impl Engine {
             unsynced_bytes_max: options.unsynced_bytes_max,
             compact_step_bytes: options.compact_step_bytes,
             compaction: Compaction::default(),
-            state: State::Open,
+            state,
             closed_cleanly: opened.report.clean,
             reserve_attempts: 0,
             full: None,
             counters: opened.counters,
         };
-        Ok((engine, opened.report))
+        (engine, opened.report)
     }
 
     /// Makes a batch visible and gives it the next sequence. An empty batch changes nothing and
@@ -146,8 +168,8 @@ impl Engine {
     }
 
     /// Whether `key` is there.
-    pub fn contains(&mut self, key: &[u8]) -> bool {
-        self.directory.get(key).is_some()
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.directory.contains(key)
     }
 
     /// Up to `limit` rows of a range, all as of now; the values may still have to be read.
@@ -166,10 +188,106 @@ impl Engine {
         order: Order,
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError> {
-        self.range(range, order, limit)
+        let lookups = self.range(range, order, limit);
+        self.finish_all(lookups)
+    }
+
+    /// Up to `limit` keys of a range.
+    pub fn keys(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<Box<[u8]>> {
+        self.directory.keys(range, order, limit)
+    }
+
+    /// Up to `limit` rows of a range of an index with their index keys; the values may still have
+    /// to be read.
+    pub fn index_range(
+        &mut self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Vec<(Box<[u8]>, Lookup)> {
+        self.index_range_without(index, range, order, limit, &|_| false)
+    }
+
+    /// The same without the rows that are `hidden`.
+    pub(super) fn index_range_without(
+        &mut self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+        hidden: &dyn Fn(&[u8]) -> bool,
+    ) -> Vec<(Box<[u8]>, Lookup)> {
+        self.directory
+            .index_range(index, range, order, limit, hidden)
             .into_iter()
-            .map(|lookup| self.finish(lookup))
+            .map(|(index_key, (key, found))| (index_key, self.resolve(key, found)))
             .collect()
+    }
+
+    /// Up to `limit` rows of a range of an index; reads the disk for values that are not in
+    /// memory.
+    pub fn scan_index(
+        &mut self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<IndexedEntry>, ReadError> {
+        let hits = self.index_range(index, range, order, limit);
+        let (index_keys, lookups): (Vec<_>, Vec<_>) = hits.into_iter().unzip();
+        let entries = index_keys.into_iter().zip(self.finish_all(lookups)?);
+        Ok(entries
+            .map(|(index_key, entry)| IndexedEntry { index_key, entry })
+            .collect())
+    }
+
+    /// Up to `limit` rows of a range of an index, without a look at their values.
+    pub fn index_rows(
+        &mut self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Vec<IndexedRow> {
+        let hits = self
+            .directory
+            .index_range(index, range, order, limit, &|_| false);
+        hits.into_iter()
+            .map(|(index_key, (key, found))| IndexedRow {
+                position: IndexPosition {
+                    index_key: index_key.into(),
+                    sequence: found.place.sequence,
+                    key: key.into(),
+                },
+                value_bytes: u64::from(found.place.length),
+            })
+            .collect()
+    }
+
+    /// The index entries of a row, in no order.
+    pub fn index_entries_of(&self, key: &[u8]) -> Vec<(IndexId, Box<[u8]>)> {
+        let entries = self.directory.entries_of(key);
+        entries.map(|(index, key)| (index, key.into())).collect()
+    }
+
+    /// Does what the [`Batch::index`] entries of a batch say until the next opening, and nothing
+    /// on the disk.
+    pub fn index_in_memory(&mut self, batch: &Batch) {
+        for op in batch.ops().iter().filter(|op| op.write == Write::Index) {
+            let key = &batch.payload()[op.key.clone()];
+            self.directory.set_entries(key, batch.entries(op));
+        }
+    }
+
+    /// Figures of an index.
+    pub fn index_stats(&self, index: IndexId) -> IndexStats {
+        self.directory.index_stats(index)
+    }
+
+    /// The indexes that have an entry.
+    pub fn indexes(&self) -> Vec<IndexId> {
+        self.directory.indexes()
     }
 
     /// Keeps a value that the caller read from the disk in the cache.
@@ -184,6 +302,7 @@ impl Engine {
         match self.state {
             State::Failed(_) => None,
             State::Open | State::Closed => self.log.take_flush(self.sequence),
+            State::ReadOnly => None,
         }
     }
 
@@ -205,7 +324,7 @@ impl Engine {
     pub fn take_reserve(&mut self) -> Option<Reserve> {
         match self.state {
             State::Open => self.log.take_reserve(),
-            State::Closed | State::Failed(_) => None,
+            State::ReadOnly | State::Closed | State::Failed(_) => None,
         }
     }
 
@@ -217,9 +336,9 @@ impl Engine {
         self.reserve_attempts += 1;
         self.full = None;
         match done.result {
-            Ok(spare) => self.log.reserved(Ok(spare), done.reserve),
+            Ok(spare) => self.log.reserved(Ok(spare), done.reserve, done.free),
             Err(error) => {
-                self.log.reserved(Err(()), done.reserve);
+                self.log.reserved(Err(()), done.reserve, done.free);
                 self.compaction.blocked |= done.claim == Claim::Move;
                 let source = Arc::new(error);
                 if is_full(&source) {
@@ -246,9 +365,23 @@ impl Engine {
         self.reserve_attempts > room.attempt
     }
 
-    /// The error for a commit whose room was tried for and not found.
+    /// Whether a commit should try again once compaction has come further, though the room it
+    /// wants was tried for and not found: one that makes room, and any when garbage makes up for
+    /// what is missing of the reserve and for a segment.
+    pub fn room_may_come(&self, room: Room) -> bool {
+        let enough = match room.claim {
+            Claim::Release => true,
+            Claim::Write | Claim::Move => self.garbage_makes_room(),
+        };
+        enough && self.full(room).is_some() && self.compaction_goes_on()
+    }
+
+    /// The error for a commit whose room was tried for and not found, unless there is more by now.
     pub fn full(&self, room: Room) -> Option<CommitError> {
         let full = self.full.as_ref()?;
+        if self.counters.segments_freed != room.freed {
+            return None;
+        }
         if full.claim != room.claim || full.bytes > room.bytes {
             return None;
         }
@@ -274,6 +407,7 @@ impl Engine {
             kind: FrameKind::Close,
             sequence: self.sequence,
             synced: self.durable,
+            crc: 0,
             payload: &[],
         });
     }
@@ -297,7 +431,7 @@ impl Engine {
     pub fn failure(&self) -> Option<&StoreFailure> {
         match &self.state {
             State::Failed(failure) => Some(failure),
-            State::Open | State::Closed => None,
+            State::Open | State::ReadOnly | State::Closed => None,
         }
     }
 
@@ -305,6 +439,7 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         Stats {
             rows: self.directory.len() as u64,
+            index_entries: self.directory.index_entries() as u64,
             bytes_live: self.directory.live_bytes(),
             bytes_total: self.log.total_bytes(),
             bytes_cached: self.directory.cache_bytes() as u64,
@@ -319,12 +454,17 @@ impl Engine {
             bytes_committed: self.counters.bytes_committed,
             bytes_moved: self.counters.bytes_moved,
             segments_freed: self.counters.segments_freed,
+            compaction_stopped: self.compaction_fault().is_some(),
+            key_files_made: self.counters.key_files,
+            key_files_failed: self.counters.key_files_failed,
+            bytes_key_files: self.counters.bytes_key_files,
         }
     }
 
     fn check_writable(&self) -> Result<(), CommitError> {
         match &self.state {
             State::Open => Ok(()),
+            State::ReadOnly => Err(CommitError::ReadOnly),
             State::Closed => Err(CommitError::Closed),
             State::Failed(failure) => Err(CommitError::Failed(failure.clone())),
         }
@@ -344,6 +484,7 @@ impl Engine {
             kind: FrameKind::Batch,
             sequence,
             synced: self.durable,
+            crc: 0,
             payload: batch.payload(),
         };
         let bytes = frame.bytes() as u64;
@@ -356,36 +497,45 @@ impl Engine {
         };
         let place = place.map_err(|wanted| {
             self.log.want(wanted);
-            let RoomWanted { bytes, claim } = wanted;
+            let RoomWanted { bytes, claim, .. } = wanted;
             Refusal::NoRoom(Room {
                 bytes,
                 claim,
                 attempt: self.reserve_attempts,
+                freed: self.counters.segments_freed,
             })
         })?;
         self.counters.bytes_committed += bytes;
         Ok(place)
     }
 
-    /// Whether the batch brings at most half of the bytes that it takes away: such writes may
-    /// use the reserve, up to what compaction needs of it.
+    /// Whether the batch brings at most half of the bytes that it takes away, or is said to lead
+    /// out and brings hardly more: such writes may use the reserve, up to what compaction needs
+    /// of it.
     fn releases(&mut self, batch: &Batch) -> bool {
         let (mut brings, mut takes) = (0, 0);
+        for op in batch.ops() {
+            brings += op.entries.len() as u64;
+        }
         for (key, value) in batch.iter() {
             brings += value.map_or(0, <[u8]>::len) as u64;
             let old = self.directory.get(key);
             let old = old.map_or(0, |found| key.len() as u64 + u64::from(found.place.length));
             takes += old;
         }
-        takes > 0 && brings * 2 <= takes
+        let hardly_more = batch
+            .lead_out_bytes()
+            .is_some_and(|more| brings <= takes + more);
+        takes > 0 && (brings * 2 <= takes || hardly_more)
     }
 
     fn apply(&mut self, batch: &Batch, segment: u32, payload_at: u32) {
         let payload = batch.payload();
         for op in batch.ops() {
             let key = &payload[op.key.clone()];
-            match op.value.clone() {
-                Some(value) => {
+            let entries = batch.entries(op);
+            match op.write.clone() {
+                Write::Put(value) => {
                     let place = Place {
                         segment,
                         offset: payload_at + value.start as u32,
@@ -393,9 +543,10 @@ impl Engine {
                         sequence: self.sequence,
                     };
                     let cached = Arc::from(&payload[value]);
-                    self.directory.put(key, place, cached);
+                    self.directory.put(key, place, cached, entries);
                 }
-                None => self.directory.delete(key),
+                Write::Delete => self.directory.delete(key),
+                Write::Index => self.directory.set_entries(key, entries),
             }
         }
     }
@@ -419,6 +570,14 @@ impl Engine {
         }
     }
 
+    fn finish_all(&mut self, lookups: Vec<Lookup>) -> Result<Vec<Entry>, ReadError> {
+        let (entries, read) = finish_all(lookups)?;
+        for (at, unread) in &read {
+            self.remember(unread, &entries[*at]);
+        }
+        Ok(entries)
+    }
+
     fn finish(&mut self, lookup: Lookup) -> Result<Entry, ReadError> {
         match lookup {
             Lookup::Ready(entry) => Ok(entry),
@@ -439,11 +598,23 @@ fn check_sizes(batch: &Batch) -> Result<(), CommitError> {
             bytes_max: DB_TRANSACTION_BYTES_MAX,
         });
     }
-    match batch.iter().map(|(key, _)| key.len()).max() {
-        Some(bytes) if bytes > DB_KEY_BYTES_MAX => Err(CommitError::KeyTooLong {
-            bytes,
-            bytes_max: DB_KEY_BYTES_MAX,
-        }),
-        _ => Ok(()),
+    for op in batch.ops() {
+        let entries = batch.entries(op).iter().map(|(_, key)| key.len());
+        let (count, longest) = entries.fold((0, op.key.len()), |(count, longest), length| {
+            (count + 1, longest.max(length))
+        });
+        if longest > DB_KEY_BYTES_MAX {
+            return Err(CommitError::KeyTooLong {
+                bytes: longest,
+                bytes_max: DB_KEY_BYTES_MAX,
+            });
+        }
+        if count > DB_INDEX_ENTRIES_MAX {
+            return Err(CommitError::TooManyIndexEntries {
+                entries: count,
+                entries_max: DB_INDEX_ENTRIES_MAX,
+            });
+        }
     }
+    Ok(())
 }

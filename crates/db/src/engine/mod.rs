@@ -26,6 +26,7 @@
 //!
 //! The format of the log is in `docs/formats/log.md`.
 
+mod backup;
 mod batch;
 mod cache;
 mod compact;
@@ -35,40 +36,55 @@ mod error;
 mod file_storage;
 mod flush;
 mod frame;
+mod index;
 mod inspect;
+mod key_file;
+mod key_job;
 mod listen;
+mod load;
 mod log;
 mod machine;
 mod moves;
 mod options;
+mod owner;
+mod range;
 mod read;
 mod recover;
 mod reserve;
+mod run;
+mod salvage;
 mod scan;
 mod segments;
+mod slab;
 mod stats;
 mod storage;
 mod store;
 mod tails;
 mod ticket;
+mod tree;
 mod tx;
 
+pub use backup::{Snapshot, SnapshotFile};
 pub use batch::Batch;
 pub use compact::{Compact, Compacted};
-pub use directory::{KeyRange, Order};
 pub use error::{
     CommitError, Damage, DurabilityError, OpenError, ReadError, StorageError, StoreFailure,
 };
 pub use file_storage::FileStorage;
 pub use flush::{Flush, Flushed};
 pub use frame::LOG_VERSION;
-pub use inspect::{Inspection, SalvageError, Salvaged, salvage, verify};
+pub use index::{IndexId, IndexStats};
+pub use inspect::{DamagedKey, Inspection, Verification, verify};
+pub use key_job::{KeyFile, KeyFileMade};
 pub use listen::{DurableEvent, Subscription};
 pub use machine::{Engine, Refusal, Room};
 pub use options::{Durability, Options};
-pub use read::{Entry, Lookup, Unread};
+pub use owner::give_to_owner_of;
+pub use range::{IndexPosition, IndexRange, KeyRange, Order};
+pub use read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread};
 pub use recover::{CutTail, OpenReport};
 pub use reserve::{Reserve, Reserved};
+pub use salvage::{SalvageError, Salvaged, salvage};
 pub use stats::Stats;
 pub use storage::{Storage, StorageFile};
 pub use store::Store;

@@ -6,6 +6,7 @@ use super::directory::Directory;
 use super::error::OpenError;
 use super::flush::is_full;
 use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::key_file::segment_of_key_file;
 use super::log::{Log, Segment, reserve_sizes, segment_name};
 use super::machine::Counters;
 use super::options::Options;
@@ -26,6 +27,14 @@ pub struct OpenReport {
     pub transactions: u64,
     /// The last sequence found; everything up to it is durable now.
     pub sequence: u64,
+    /// Rows that got their index entries at this opening, because they had none or others. The
+    /// engine alone makes none.
+    pub rows_indexed: u64,
+    /// Sealed segments that were read from their key files.
+    pub key_files_used: u64,
+    /// Sealed segments that were read whole, because their key file is missing or does not fit.
+    /// It is made anew.
+    pub key_files_missing: u64,
     /// The tail that was cut off, if there was one.
     pub cut: Option<CutTail>,
     /// How many tails, of this opening and earlier ones, lie aside in the directory.
@@ -57,29 +66,38 @@ pub(crate) struct Opened {
 pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options) -> Result<Opened, OpenError> {
     let found = segments::find(&*storage)?;
     let mut counters = Counters::default();
-    let scan = read(&found.files, options, &mut counters)?;
+    let mut scan = read(&*storage, &found.files, options, &mut counters)?;
     // All is judged; from here on the disk is changed.
     let first_blank = scan.last.as_ref().map_or(1, |last| last.index + 1);
     remove_blank(&*storage, &found, first_blank)?;
-    let (log, cut) = match &scan.last {
+    let (mut log, cut) = match &scan.last {
         None => (create(Arc::clone(&storage), options, &mut counters)?, None),
         Some(last) => resume(
             Arc::clone(&storage),
             options,
             found.files,
             last,
-            scan.first_needed,
+            scan.facts.first_needed,
             &mut counters,
         )?,
     };
+    remove_stray_key_files(&*storage, &log);
+    let key_files = (
+        scan.facts.key_files_used,
+        scan.facts.without_keys.len() as u64,
+    );
+    log.want_keys(std::mem::take(&mut scan.facts.without_keys));
     let tails = tails::count(&*storage).map_err(io_error("list", "the directory"))?;
     Ok(Opened {
         log,
         report: OpenReport {
             created: scan.last.is_none(),
-            clean: scan.last.is_none() || scan.closed,
-            transactions: scan.transactions,
-            sequence: scan.sequence,
+            clean: scan.last.is_none() || scan.facts.closed,
+            transactions: scan.facts.transactions,
+            sequence: scan.facts.sequence,
+            key_files_used: key_files.0,
+            key_files_missing: key_files.1,
+            rows_indexed: 0,
             cut,
             tails_kept: tails,
         },
@@ -91,29 +109,70 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options) -> Result<Opene
     })
 }
 
+/// Opens the log in `storage` to read it only: not one byte is changed. The tail of a power cut is
+/// passed over and stays where it is.
+pub(crate) fn open_read_only(
+    storage: Arc<dyn Storage>,
+    options: &Options,
+) -> Result<Opened, OpenError> {
+    let found = segments::find(&*storage)?;
+    let scan = Scan::read(&*storage, &found.files, options.cache_bytes)?;
+    let Some(first) = found.files.first() else {
+        let missing = std::io::ErrorKind::NotFound.into();
+        return Err(io_error("find", "the first segment")(missing));
+    };
+    let (header, used, count) = match &scan.last {
+        Some(last) => (last.header, last.end as u64, last.index + 1),
+        None => (first.header, SEGMENT_HEADER_BYTES as u64, 1),
+    };
+    let segments = found.files.into_iter().take(count);
+    let segments = segments.map(|file| file.segment).collect();
+    let tails = tails::count(&*storage).map_err(io_error("list", "the directory"))?;
+    Ok(Opened {
+        log: Log::resume(storage, options, header, segments, used, None),
+        report: OpenReport {
+            created: false,
+            clean: scan.last.is_none() || scan.facts.closed,
+            transactions: scan.facts.transactions,
+            sequence: scan.facts.sequence,
+            key_files_used: scan.facts.key_files_used,
+            key_files_missing: scan.facts.without_keys.len() as u64,
+            rows_indexed: 0,
+            cut: None,
+            tails_kept: tails,
+        },
+        directory: scan.directory,
+        counters: Counters {
+            cut_tails: tails,
+            ..Counters::default()
+        },
+    })
+}
+
 /// Reads the log as it is on the disk.
 ///
 /// Only the last segment can hold bytes that were never synced: of a process that was killed, or
 /// whose sync failed. They are synced here, and read again in case the system showed what the
 /// disk never got.
 fn read(
+    storage: &dyn Storage,
     files: &[SegmentFile],
     options: &Options,
     counters: &mut Counters,
 ) -> Result<Scan, OpenError> {
-    let scan = Scan::read(files, options.cache_bytes)?;
+    let scan = Scan::read(storage, files, options.cache_bytes)?;
     let Some(last) = &scan.last else {
         return Ok(scan);
     };
     let file = &files[last.index];
-    let unproven = last.unproven_from(scan.mark);
+    let unproven = last.unproven_from(scan.facts.mark);
     let synced = file.segment.file.sync_and_forget(unproven as u64);
     synced.map_err(io_error("sync", &last.name))?;
     counters.syncs += 1;
     if file.read_from(unproven as u64)? == last.bytes[unproven..] {
         return Ok(scan);
     }
-    Scan::read(files, options.cache_bytes)
+    Scan::read(storage, files, options.cache_bytes)
 }
 
 /// Removes the segments without a frame from `first` on: whether their headers reached the disk
@@ -147,7 +206,8 @@ fn create(
             continue;
         }
         let used = SEGMENT_HEADER_BYTES as u64;
-        let log = Log::resume(storage, options, options.salt, segments, used, reserve);
+        let header = SegmentHeader::new(1, options.salt);
+        let log = Log::resume(storage, options, header, segments, used, reserve);
         return Ok(log);
     }
 }
@@ -160,12 +220,10 @@ fn create_segment(
 ) -> Result<Segment, OpenError> {
     let made = Reserve {
         storage: Arc::clone(storage),
-        header: SegmentHeader {
-            segment: 1,
-            salt: options.salt,
-        },
+        header: SegmentHeader::new(1, options.salt),
         claim: Claim::Move,
         segment: Some(sizes),
+        beside: 0,
         reserve: sizes,
         reserve_now: None,
     }
@@ -185,7 +243,6 @@ fn resume(
     first_needed: u32,
     counters: &mut Counters,
 ) -> Result<(Log, Option<CutTail>), OpenError> {
-    let salt = files[0].header.salt;
     let mut segments: Vec<Segment> = files.into_iter().map(|file| file.segment).collect();
     segments.truncate(last.index + 1);
     let segment = &mut segments[last.index];
@@ -198,7 +255,7 @@ fn resume(
     remove_given_up(&*storage, &mut segments, first_needed)?;
     let reserve = ensure_reserve(&*storage, options, &segments)?;
     let end = last.end as u64;
-    let log = Log::resume(storage, options, salt, segments, end, reserve);
+    let log = Log::resume(storage, options, last.header, segments, end, reserve);
     Ok((log, cut))
 }
 
@@ -215,6 +272,17 @@ fn remove_given_up(
         removed.map_err(io_error("remove", &name))?;
     }
     Ok(())
+}
+
+/// Removes the key files of segments that are gone, and of the one that goes on: what it gets now
+/// is not in its key file. One that cannot be removed does no harm, for it will not fit.
+fn remove_stray_key_files(storage: &dyn Storage, log: &Log) {
+    let names = storage.list().unwrap_or_default();
+    for name in names {
+        if segment_of_key_file(&name).is_some_and(|segment| !log.is_sealed(segment)) {
+            let _ = storage.remove(&name);
+        }
+    }
 }
 
 /// The reserve, unless the disk has no room for it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::flush::is_full;
 use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::key_job::remove_all;
 use super::log::{Segment, segment_name};
 use super::storage::{Storage, StorageFile};
 
@@ -29,14 +30,18 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Tries `make` with the wanted size, then with a quarter of it each time as long as the
+    /// Tries `make` with the wanted size, and with what `less` makes of it each time as long as the
     /// disk is full and the minimum allows.
-    fn try_each<T>(self, mut make: impl FnMut(u64) -> io::Result<T>) -> io::Result<T> {
+    fn try_each<T>(
+        self,
+        less: impl Fn(u64) -> io::Result<u64>,
+        mut make: impl FnMut(u64) -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut bytes = self.wanted;
         loop {
             match make(bytes) {
                 Err(error) if is_full(&error) && bytes > self.min => {
-                    bytes = (bytes / 4).max(self.min);
+                    bytes = less(bytes)?.max(self.min);
                 }
                 made => return made,
             }
@@ -51,6 +56,8 @@ pub struct Reserve {
     pub(crate) claim: Claim,
     /// Of the next segment; `None` when only the reserve is missing.
     pub(crate) segment: Option<Sizes>,
+    /// Bytes that must be free beside it.
+    pub(crate) beside: u64,
     /// Of the reserve, and how large it is now.
     pub(crate) reserve: Sizes,
     pub(crate) reserve_now: Option<u64>,
@@ -64,6 +71,8 @@ pub struct Reserved {
     pub(crate) bytes_min: u64,
     /// The reserve as it is now.
     pub(crate) reserve: Option<u64>,
+    /// Bytes that are free on the disk now, as far as known.
+    pub(crate) free: u64,
     pub(crate) bytes_written: u64,
     pub(crate) syncs: u64,
 }
@@ -80,6 +89,7 @@ impl Reserve {
             claim: self.claim,
             bytes_min: self.segment.map_or(0, |sizes| sizes.min),
             reserve,
+            free: self.storage.free_bytes().unwrap_or(0),
             bytes_written: u64::from(made) * SEGMENT_HEADER_BYTES as u64,
             syncs: u64::from(made) * 2,
         }
@@ -87,25 +97,50 @@ impl Reserve {
 
     fn make(&self, reserve: &mut Option<u64>) -> io::Result<Option<Segment>> {
         if self.claim == Claim::Write && reserve.is_none() {
-            *reserve = Some(ensure(&*self.storage, self.reserve)?);
+            *reserve = Some(self.with_room(|| ensure(&*self.storage, self.reserve))?);
         }
+        self.with_room(|| self.check_free())?;
         let Some(sizes) = self.segment else {
             return Ok(None);
         };
-        match sizes.try_each(|bytes| self.make_segment(bytes)) {
+        match self.with_room(|| self.try_segment(sizes)) {
             Err(error) if is_full(&error) && self.may_spend(*reserve, sizes) => {
                 *reserve = None;
                 self.storage.remove(RESERVE_NAME)?;
                 self.storage.sync_dir()?;
-                sizes.try_each(|bytes| self.make_segment(bytes)).map(Some)
+                self.try_segment(sizes).map(Some)
             }
             made => made.map(Some),
+        }
+    }
+
+    fn check_free(&self) -> io::Result<()> {
+        if self.beside > 0 && self.storage.free_bytes()? < self.beside {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    /// Tries again without the key files when there is no room with them: they only save time.
+    fn with_room<T>(&self, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match make() {
+            Err(error) if is_full(&error) && remove_all(&*self.storage)? => make(),
+            made => made,
         }
     }
 
     /// Spending the reserve without getting what is needed would only lose it.
     fn may_spend(&self, reserve: Option<u64>, sizes: Sizes) -> bool {
         self.claim != Claim::Write && reserve.is_some_and(|reserve| sizes.min <= reserve)
+    }
+
+    fn try_segment(&self, sizes: Sizes) -> io::Result<Segment> {
+        // All that is free, if the system is right about that.
+        let less = |bytes| {
+            let free = self.storage.free_bytes()?;
+            Ok(if free < bytes { free } else { bytes / 2 })
+        };
+        sizes.try_each(less, |bytes| self.make_segment(bytes))
     }
 
     fn make_segment(&self, bytes: u64) -> io::Result<Segment> {
@@ -147,22 +182,25 @@ pub(crate) fn ensure(storage: &dyn Storage, mut sizes: Sizes) -> io::Result<u64>
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    sizes.try_each(|bytes| {
-        let file = create_anew(storage, RESERVE_NAME)?;
-        let made = file
-            .reserve(bytes)
-            .and_then(|()| file.sync())
-            .and_then(|()| storage.sync_dir());
-        if let Err(error) = made {
-            drop(file);
-            let _ = storage.remove(RESERVE_NAME);
-            return Err(error);
-        }
-        Ok(bytes)
-    })
+    sizes.try_each(
+        |bytes| Ok(bytes / 4),
+        |bytes| {
+            let file = create_anew(storage, RESERVE_NAME)?;
+            let made = file
+                .reserve(bytes)
+                .and_then(|()| file.sync())
+                .and_then(|()| storage.sync_dir());
+            if let Err(error) = made {
+                drop(file);
+                let _ = storage.remove(RESERVE_NAME);
+                return Err(error);
+            }
+            Ok(bytes)
+        },
+    )
 }
 
-fn create_anew(storage: &dyn Storage, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+pub(crate) fn create_anew(storage: &dyn Storage, name: &str) -> io::Result<Arc<dyn StorageFile>> {
     match storage.create(name) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             storage.remove(name)?;

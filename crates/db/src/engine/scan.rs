@@ -1,20 +1,33 @@
-//! Reading the frames of all segments back into a directory, and judging the first damage.
-//! Changes nothing on the disk.
+//! Reading all segments into a directory, each from its key file or from its frames, and judging
+//! the first damage. Changes nothing on the disk.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use super::batch::{Op, PayloadFault, decode_ops};
-use super::directory::{Directory, Place};
+use super::batch::PayloadFault;
+use super::directory::Directory;
 use super::error::{Damage, OpenError};
 use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frames_anywhere,
 };
-use super::moves::{Move, decode_moves};
+use super::key_file::SegmentFacts;
+use super::key_job::read_key_file;
+use super::load;
+use super::log::segment_name;
+use super::run::{Run, RunBuilder};
 use super::segments::{SegmentFile, is_blank, missing};
+use super::storage::Storage;
 
-/// The state of reading.
+/// What reading found.
 pub(crate) struct Scan {
     pub(crate) directory: Directory,
+    pub(crate) facts: Facts,
+    /// The last segment that holds anything.
+    pub(crate) last: Option<LastSegment>,
+}
+
+/// What the segments say as a whole.
+#[derive(Default)]
+pub(crate) struct Facts {
     pub(crate) transactions: u64,
     /// The sequence of the last whole frame in order.
     pub(crate) sequence: u64,
@@ -22,10 +35,20 @@ pub(crate) struct Scan {
     pub(crate) mark: u64,
     /// The last frame is that of an orderly close.
     pub(crate) closed: bool,
-    /// The oldest segment that is still needed, as the last compaction said.
+    /// The oldest segment that is still needed, as the last compaction said; 0 if it said nothing.
     pub(crate) first_needed: u32,
-    /// The last segment that holds anything.
-    pub(crate) last: Option<LastSegment>,
+    /// How many segments were read from their key files.
+    pub(crate) key_files_used: u64,
+    /// Sealed segments whose key file is missing or does not fit.
+    pub(crate) without_keys: BTreeSet<u32>,
+}
+
+/// The state of reading.
+struct Reader<'a> {
+    storage: &'a dyn Storage,
+    runs: Vec<Run>,
+    facts: Facts,
+    last: Option<LastSegment>,
 }
 
 /// The last segment with frames, or with what may have become frames.
@@ -34,6 +57,7 @@ pub(crate) struct LastSegment {
     pub(crate) index: usize,
     pub(crate) name: String,
     pub(crate) header: SegmentHeader,
+    /// Empty when the segment was read from its key file.
     pub(crate) bytes: Vec<u8>,
     /// Where the whole frames end.
     pub(crate) end: usize,
@@ -44,38 +68,123 @@ pub(crate) struct LastSegment {
 impl Scan {
     /// Reads all segments. Returns an error for damage to anything that was durable; what is
     /// left in `last` as damaged is the tail of a power cut.
-    pub(crate) fn read(files: &[SegmentFile], cache_bytes: usize) -> Result<Scan, OpenError> {
-        let mut scan = Scan {
-            directory: Directory::new(cache_bytes),
-            transactions: 0,
-            sequence: 0,
-            mark: 0,
-            closed: false,
-            first_needed: 1,
+    pub(crate) fn read(
+        storage: &dyn Storage,
+        files: &[SegmentFile],
+        cache_bytes: usize,
+    ) -> Result<Scan, OpenError> {
+        let mut reader = Reader {
+            storage,
+            runs: Vec::new(),
+            facts: Facts::default(),
             last: None,
         };
-        for (index, file) in files.iter().enumerate() {
-            scan.read_segment(index, file)?;
+        let (sealed, mut last_bytes) = sealed(files)?;
+        for (index, file) in files.iter().take(sealed + 1).enumerate() {
+            if index < sealed && reader.use_key_file(index, file) {
+                continue;
+            }
+            let bytes = match last_bytes.take_if(|_| index == sealed) {
+                Some(bytes) => bytes,
+                None => file.read()?,
+            };
+            reader.read_segment(index, file, bytes)?;
         }
-        match &scan.last {
-            Some(last) if last.damaged && scan.mark > scan.sequence => Err(last.damage()),
-            _ => scan.check_front(files),
+        let Reader {
+            runs, facts, last, ..
+        } = reader;
+        match &last {
+            Some(last) if last.damaged && facts.mark > facts.sequence => return Err(last.damage()),
+            _ => facts.check_front(files)?,
+        }
+        let directory = load::directory(&runs, cache_bytes).map_err(|found| {
+            OpenError::Damaged(Damage {
+                file: segment_name(found.segment),
+                offset: u64::from(found.offset),
+                what: NOT_THE_YOUNGEST.to_owned(),
+            })
+        })?;
+        Ok(Scan {
+            directory,
+            facts,
+            last,
+        })
+    }
+}
+
+const NOT_THE_YOUNGEST: &str = "a moved row that was not the youngest of its key";
+
+/// How many segments come before the last that holds anything, and the bytes of that one. The
+/// segments before it were synced before its first byte was written.
+fn sealed(files: &[SegmentFile]) -> Result<(usize, Option<Vec<u8>>), OpenError> {
+    for (index, file) in files.iter().enumerate().rev() {
+        if !file.is_blank()? {
+            return Ok((index, Some(file.read()?)));
         }
     }
+    Ok((0, None))
+}
 
+impl Facts {
     /// A segment is removed only after the frame that gives it up was synced, so that frame is
     /// here; without it, files were taken away.
-    fn check_front(self, files: &[SegmentFile]) -> Result<Scan, OpenError> {
+    fn check_front(&self, files: &[SegmentFile]) -> Result<(), OpenError> {
         match files.first() {
-            Some(first) if first.segment.id > self.first_needed => {
+            Some(first) if first.segment.id > self.first_needed.max(1) => {
                 Err(missing(first.segment.id - 1))
             }
-            _ => Ok(self),
+            _ => Ok(()),
         }
     }
 
-    fn read_segment(&mut self, index: usize, file: &SegmentFile) -> Result<(), OpenError> {
-        let bytes = file.read()?;
+    fn add(&mut self, segment: SegmentFacts) {
+        self.sequence = segment.last_sequence;
+        self.mark = self.mark.max(segment.mark);
+        self.transactions += u64::from(segment.transactions);
+        self.first_needed = self.first_needed.max(segment.first_needed);
+        self.closed = false;
+        self.key_files_used += 1;
+    }
+}
+
+impl Reader<'_> {
+    /// Takes a sealed segment from its key file; `false` if there is none that fits.
+    fn use_key_file(&mut self, index: usize, file: &SegmentFile) -> bool {
+        let id = file.segment.id;
+        let previous = self.last.as_ref();
+        let known = read_key_file(self.storage, id).filter(|(facts, _)| {
+            let follows = match previous {
+                None if index == 0 => id > 1 || facts.first_sequence == 1,
+                None => false,
+                Some(previous) => {
+                    !previous.damaged && facts.first_sequence == self.facts.sequence + 1
+                }
+            };
+            follows && facts.fits(&file.segment, file.header).unwrap_or(false)
+        });
+        let Some((facts, run)) = known else {
+            self.facts.without_keys.insert(id);
+            return false;
+        };
+        self.facts.add(facts);
+        self.runs.push(run);
+        self.last = Some(LastSegment {
+            index,
+            name: file.name(),
+            header: file.header,
+            bytes: Vec::new(),
+            end: facts.end as usize,
+            damaged: false,
+        });
+        true
+    }
+
+    fn read_segment(
+        &mut self,
+        index: usize,
+        file: &SegmentFile,
+        bytes: Vec<u8>,
+    ) -> Result<(), OpenError> {
         if is_blank(&bytes[SEGMENT_HEADER_BYTES..]) {
             return Ok(());
         }
@@ -94,7 +203,7 @@ impl Scan {
         };
         if previous.is_none() && segment.header.segment > 1 {
             // What came before was given up; the numbers go on.
-            self.sequence = segment.frame().map_or(0, |frame| frame.sequence - 1);
+            self.facts.sequence = segment.frame().map_or(0, |frame| frame.sequence - 1);
         }
         self.check_first_frame(previous.as_ref(), &segment)?;
         self.read_frames(&mut segment)?;
@@ -110,7 +219,7 @@ impl Scan {
         segment: &LastSegment,
     ) -> Result<(), OpenError> {
         match (previous, segment.frame()) {
-            (Some(previous), Some(frame)) if frame.sequence > self.sequence + 1 => {
+            (Some(previous), Some(frame)) if frame.sequence > self.facts.sequence + 1 => {
                 Err(previous.damage())
             }
             _ => Ok(()),
@@ -118,17 +227,54 @@ impl Scan {
     }
 
     fn read_frames(&mut self, segment: &mut LastSegment) -> Result<(), OpenError> {
+        let mut builder = RunBuilder::default();
         while let Some(frame) = segment.frame() {
-            if frame.sequence != self.sequence + 1 {
-                let expected = self.sequence + 1;
+            if frame.sequence != self.facts.sequence + 1 {
+                let expected = self.facts.sequence + 1;
                 let what = format!("frame {} where {expected} belongs", frame.sequence);
                 return Err(segment.damage_saying(what));
             }
-            self.sequence = frame.sequence;
-            self.mark = self.mark.max(frame.synced);
-            self.apply(segment, frame)?;
+            self.facts.sequence = frame.sequence;
+            self.facts.mark = self.facts.mark.max(frame.synced);
+            self.read_frame(segment, frame, &mut builder)?;
             segment.end += frame.bytes();
         }
+        let run = builder.finish();
+        if let Some(offset) = run.contradiction {
+            return Err(OpenError::Damaged(Damage {
+                file: segment.name.clone(),
+                offset: u64::from(offset),
+                what: NOT_THE_YOUNGEST.to_owned(),
+            }));
+        }
+        self.runs.push(run);
+        Ok(())
+    }
+
+    fn read_frame(
+        &mut self,
+        segment: &LastSegment,
+        frame: Frame<'_>,
+        builder: &mut RunBuilder,
+    ) -> Result<(), OpenError> {
+        if let FrameKind::Unknown(kind) = frame.kind {
+            return Err(segment.newer(format!("frame kind {kind}")));
+        }
+        let payload_at = segment.end + FRAME_HEADER_BYTES;
+        let said = builder
+            .add(segment.header.segment, payload_at, frame)
+            .map_err(|fault| segment.fault(fault))?;
+        if said.moved_too_young {
+            return Err(segment.damage_saying(NOT_THE_YOUNGEST.to_owned()));
+        }
+        let first_needed = said.first_needed.unwrap_or(0);
+        if first_needed > segment.header.segment {
+            let what = "a segment that is given up while it is written";
+            return Err(segment.damage_saying(what.to_owned()));
+        }
+        self.facts.closed = frame.kind == FrameKind::Close;
+        self.facts.transactions += u64::from(frame.kind.is_batch());
+        self.facts.first_needed = self.facts.first_needed.max(first_needed);
         Ok(())
     }
 
@@ -137,90 +283,10 @@ impl Scan {
         let behind = &segment.bytes[segment.end..];
         segment.damaged = !is_blank(behind);
         if segment.damaged {
-            self.closed = false;
+            self.facts.closed = false;
             let marks = frames_anywhere(segment.header, behind).map(|frame| frame.synced);
-            self.mark = self.mark.max(marks.max().unwrap_or(0));
+            self.facts.mark = self.facts.mark.max(marks.max().unwrap_or(0));
         }
-    }
-
-    fn apply(&mut self, segment: &LastSegment, frame: Frame<'_>) -> Result<(), OpenError> {
-        self.closed = frame.kind == FrameKind::Close;
-        match frame.kind {
-            FrameKind::Close => Ok(()),
-            FrameKind::Unknown(kind) => Err(segment.newer(format!("frame kind {kind}"))),
-            FrameKind::Moves => {
-                let moves = decode_moves(frame.payload).map_err(|fault| segment.fault(fault))?;
-                self.apply_moves(segment, frame, &moves)
-            }
-            FrameKind::Batch => {
-                let ops = decode_ops(frame.payload).map_err(|fault| segment.fault(fault))?;
-                self.transactions += 1;
-                self.apply_ops(segment, frame, &ops);
-                Ok(())
-            }
-        }
-    }
-
-    fn apply_ops(&mut self, segment: &LastSegment, frame: Frame<'_>, ops: &[Op]) {
-        let payload_at = segment.end + FRAME_HEADER_BYTES;
-        for op in ops {
-            let key = &frame.payload[op.key.clone()];
-            match op.value.clone() {
-                Some(value) => {
-                    let place = Place {
-                        segment: segment.header.segment,
-                        offset: (payload_at + value.start) as u32,
-                        length: value.len() as u32,
-                        sequence: frame.sequence,
-                    };
-                    let cached = Arc::from(&frame.payload[value]);
-                    self.directory.put(key, place, cached);
-                }
-                None => self.directory.delete(key),
-            }
-        }
-    }
-
-    /// A row was moved only while it was the youngest of its key: it replaces itself, or nothing
-    /// when its old place is given up.
-    fn apply_moves(
-        &mut self,
-        segment: &LastSegment,
-        frame: Frame<'_>,
-        moves: &[Move],
-    ) -> Result<(), OpenError> {
-        let payload_at = segment.end + FRAME_HEADER_BYTES;
-        for entry in moves {
-            match entry {
-                Move::First(first) if *first > segment.header.segment => {
-                    let what = "a segment that is given up while it is written";
-                    return Err(segment.damage_saying(what.to_owned()));
-                }
-                Move::First(first) => self.first_needed = self.first_needed.max(*first),
-                Move::Row {
-                    key,
-                    value,
-                    sequence,
-                } => {
-                    let key = &frame.payload[key.clone()];
-                    let known = self.directory.get(key).map(|found| found.place.sequence);
-                    if *sequence >= frame.sequence || known.is_some_and(|known| known != *sequence)
-                    {
-                        let what = "a moved row that was not the youngest of its key";
-                        return Err(segment.damage_saying(what.to_owned()));
-                    }
-                    let place = Place {
-                        segment: segment.header.segment,
-                        offset: (payload_at + value.start) as u32,
-                        length: value.len() as u32,
-                        sequence: *sequence,
-                    };
-                    let cached = Arc::from(&frame.payload[value.clone()]);
-                    self.directory.put(key, place, cached);
-                }
-            }
-        }
-        Ok(())
     }
 }
 

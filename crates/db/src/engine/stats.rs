@@ -5,6 +5,8 @@
 pub struct Stats {
     /// Keys that are there.
     pub rows: u64,
+    /// Entries of all indexes.
+    pub index_entries: u64,
     /// Bytes of their keys and values.
     pub bytes_live: u64,
     /// Bytes of all segments on the disk, reserved ones and the reserve included.
@@ -33,6 +35,14 @@ pub struct Stats {
     pub bytes_moved: u64,
     /// Segments that compaction has removed since opening.
     pub segments_freed: u64,
+    /// Compaction met a segment that it could not read: the log only grows.
+    pub compaction_stopped: bool,
+    /// Key files made since opening.
+    pub key_files_made: u64,
+    /// Key files that could not be made; the next opening is slower for it.
+    pub key_files_failed: u64,
+    /// Bytes of the key files made since opening.
+    pub bytes_key_files: u64,
 }
 
 impl Stats {

@@ -4,17 +4,20 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use periwinkle_core::limits::DB_COMPACT_CREDIT_BYTES_MAX;
+use periwinkle_core::limits::{DB_COMPACT_CREDIT_BYTES_MAX, DB_KEY_FILES_AT_CLOSE_MAX};
 
+use super::backup::Snapshot;
 use super::batch::Batch;
 use super::compact::Compact;
-use super::directory::{KeyRange, Order};
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
 use super::flush::Flush;
+use super::index::{IndexId, IndexStats};
+use super::key_job::KeyFile;
 use super::listen::{DurableEvent, Listeners, Subscription};
 use super::machine::{Engine, Refusal};
 use super::options::{Durability, Options};
-use super::read::{Entry, Lookup};
+use super::range::{IndexRange, KeyRange, Order};
+use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, finish_all};
 use super::recover::OpenReport;
 use super::reserve::Reserve;
 use super::segments::io_error;
@@ -41,8 +44,26 @@ impl Store {
         storage: Arc<dyn Storage>,
         options: Options,
     ) -> Result<(Store, OpenReport), OpenError> {
-        let (engine, report) = Engine::open(Arc::clone(&storage), &options)?;
+        Store::open_with(Engine::open, storage, options)
+    }
+
+    /// Opens the database in `storage` for reading: commits are refused, and no byte of the files
+    /// is changed.
+    pub fn open_read_only(
+        storage: Arc<dyn Storage>,
+        options: Options,
+    ) -> Result<(Store, OpenReport), OpenError> {
+        Store::open_with(Engine::open_read_only, storage, options)
+    }
+
+    fn open_with(
+        open: OpenEngine,
+        storage: Arc<dyn Storage>,
+        options: Options,
+    ) -> Result<(Store, OpenReport), OpenError> {
+        let (engine, report) = open(Arc::clone(&storage), &options)?;
         let shared = Arc::new(Shared {
+            open,
             storage,
             state: Mutex::new(State {
                 era: Era::new(engine.durable_sequence()),
@@ -52,6 +73,7 @@ impl Store {
                 compaction_credit: 0,
                 working: false,
                 closing: false,
+                key_files_at_close: 0,
             }),
             options,
             work: Condvar::new(),
@@ -84,10 +106,61 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError> {
         let lookups = self.lock().engine.range(range, order, limit);
-        lookups
-            .into_iter()
-            .map(|lookup| self.finish(lookup))
-            .collect()
+        self.finish_all(lookups)
+    }
+
+    /// Up to `limit` keys of a range, all as of one moment. Never waits for the disk.
+    pub fn keys(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<Box<[u8]>> {
+        self.lock().engine.keys(range, order, limit)
+    }
+
+    /// Up to `limit` rows of a range of an index, all as of one moment.
+    pub fn scan_index(
+        &self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<IndexedEntry>, ReadError> {
+        let hits = self.lock().engine.index_range(index, range, order, limit);
+        let (index_keys, lookups): (Vec<_>, Vec<_>) = hits.into_iter().unzip();
+        let entries = index_keys.into_iter().zip(self.finish_all(lookups)?);
+        Ok(entries
+            .map(|(index_key, entry)| IndexedEntry { index_key, entry })
+            .collect())
+    }
+
+    /// Up to `limit` rows of a range of an index, all as of one moment, without their values.
+    /// Never waits for the disk.
+    pub fn index_rows(
+        &self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Vec<IndexedRow> {
+        self.lock().engine.index_rows(index, range, order, limit)
+    }
+
+    /// The index entries of a row, in no order.
+    pub fn index_entries_of(&self, key: &[u8]) -> Vec<(IndexId, Box<[u8]>)> {
+        self.lock().engine.index_entries_of(key)
+    }
+
+    /// Does what the [`Batch::index`] entries of a batch say until the next opening, and nothing
+    /// on the disk: for when that is full. A row that is moved or written takes its entries along.
+    pub fn index_in_memory(&self, batch: &Batch) {
+        self.lock().engine.index_in_memory(batch);
+    }
+
+    /// Figures of an index.
+    pub fn index_stats(&self, index: IndexId) -> IndexStats {
+        self.lock().engine.index_stats(index)
+    }
+
+    /// The indexes that have an entry.
+    pub fn indexes(&self) -> Vec<IndexId> {
+        self.lock().engine.indexes()
     }
 
     /// Commits a batch: visible when this returns, durable when the ticket says so.
@@ -141,9 +214,20 @@ impl Store {
         self.shared().listeners.add(Arc::new(listener))
     }
 
+    /// What is durable at this moment, for a copy or a look at every byte of it.
+    pub fn snapshot(&self) -> Snapshot {
+        self.lock().engine.snapshot()
+    }
+
     /// Figures of this moment.
     pub fn stats(&self) -> Stats {
         self.lock().engine.stats()
+    }
+
+    /// Why compaction has stopped, if it has: the oldest segment could not be read. Nothing is
+    /// lost by that; the log only grows.
+    pub fn compaction_fault(&self) -> Option<ReadError> {
+        self.lock().engine.compaction_fault().cloned()
     }
 
     /// The error that ended writing, if one did; [`reopen`](Store::reopen) is the way on.
@@ -162,7 +246,7 @@ impl Store {
         while state.working {
             state = shared.wait_for_progress(state);
         }
-        let (engine, report) = Engine::open(Arc::clone(&shared.storage), &shared.options)?;
+        let (engine, report) = (shared.open)(Arc::clone(&shared.storage), &shared.options)?;
         state.era.abandon();
         state.era = Era::new(engine.durable_sequence());
         state.engine = engine;
@@ -237,9 +321,29 @@ impl Store {
                 while state.waits_for_the_disk(&era) && !state.engine.room_was_tried(room) {
                     state = shared.wait_for_progress(state);
                 }
+                // Asking again before a segment is gone would take away the room of what frees it.
+                while state.waits_for_the_disk(&era) && state.engine.room_may_come(room) {
+                    if state.engine.unsynced_bytes() > 0 {
+                        state.sync_wanted = true;
+                        shared.work.notify_one();
+                    }
+                    state = shared.wait_for_progress(state);
+                }
                 state.engine.full(room).map_or(Ok(state), Err)
             }
         }
+    }
+
+    /// Reads what is missing without the lock, and keeps it under one.
+    fn finish_all(&self, lookups: Vec<Lookup>) -> Result<Vec<Entry>, ReadError> {
+        let (entries, read) = finish_all(lookups)?;
+        if !read.is_empty() {
+            let mut state = self.lock();
+            for (at, unread) in &read {
+                state.engine.remember(unread, &entries[*at]);
+            }
+        }
+        Ok(entries)
     }
 
     fn finish(&self, lookup: Lookup) -> Result<Entry, ReadError> {
@@ -290,7 +394,11 @@ impl Drop for Handle {
     }
 }
 
+/// How the engine is opened, the first time and again.
+type OpenEngine = fn(Arc<dyn Storage>, &Options) -> Result<(Engine, OpenReport), OpenError>;
+
 struct Shared {
+    open: OpenEngine,
     storage: Arc<dyn Storage>,
     options: Options,
     state: Mutex<State>,
@@ -314,6 +422,8 @@ struct State {
     /// The storage thread runs a job of this engine.
     working: bool,
     closing: bool,
+    /// Key files that were made since the closing began.
+    key_files_at_close: usize,
 }
 
 impl State {
@@ -327,6 +437,7 @@ enum Job {
     Flush(Flush),
     Reserve(Reserve),
     Compact(Compact),
+    KeyFile(KeyFile),
     /// Wait for work, at most this long.
     Wait(Option<Duration>),
     Stop,
@@ -353,6 +464,7 @@ impl Shared {
                 Job::Flush(flush) => state = self.flush(state, flush),
                 Job::Reserve(reserve) => state = self.reserve(state, reserve),
                 Job::Compact(step) => state = self.compact(state, step),
+                Job::KeyFile(file) => state = self.make_key_file(state, file),
                 Job::Wait(limit) => state = self.wait_for_work(state, limit),
                 Job::Stop => return,
             }
@@ -383,6 +495,12 @@ impl Shared {
             }
         }
         if state.closing {
+            if state.key_files_at_close < DB_KEY_FILES_AT_CLOSE_MAX
+                && let Some(file) = state.engine.take_key_file()
+            {
+                state.key_files_at_close += 1;
+                return Job::KeyFile(file);
+            }
             state.engine.close();
             return state.engine.take_flush().map_or(Job::Stop, Job::Flush);
         }
@@ -393,6 +511,11 @@ impl Shared {
             && let Some(step) = state.engine.take_compaction()
         {
             return Job::Compact(step);
+        }
+        if state.engine.unsynced_bytes() < self.options.flush_bytes
+            && let Some(file) = state.engine.take_key_file()
+        {
+            return Job::KeyFile(file);
         }
         if state.engine.compaction_wants_flush() {
             return state
@@ -427,6 +550,21 @@ impl Shared {
         if state.engine.unsynced_bytes() > 0 {
             state.relaxed_since.get_or_insert_with(Instant::now);
         }
+        self.progress.notify_all();
+        state
+    }
+
+    fn make_key_file<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        file: KeyFile,
+    ) -> MutexGuard<'a, State> {
+        state.working = true;
+        drop(state);
+        let made = file.run();
+        let mut state = self.lock();
+        state.working = false;
+        state.engine.key_file_made(made);
         self.progress.notify_all();
         state
     }

@@ -1,13 +1,17 @@
 //! Reads and writes of one transaction, under the lock of the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::batch::Batch;
-use super::directory::{KeyRange, Order};
+use super::batch::{Batch, Write};
 use super::error::ReadError;
+use super::index::IndexId;
 use super::machine::Engine;
-use super::read::Entry;
+use super::range::{IndexRange, KeyRange, Order};
+use super::read::{Entry, IndexedEntry, Lookup};
+
+/// The index entries of a row that is there.
+type OwnEntries = Option<BTreeSet<(IndexId, Box<[u8]>)>>;
 
 /// A transaction in the making. Its reads see its own writes, under a sequence of
 /// [`Tx::sequence`].
@@ -74,6 +78,83 @@ impl<'a> Tx<'a> {
             Order::Forward => rows.take(limit).collect(),
             Order::Reverse => rows.rev().take(limit).collect(),
         })
+    }
+
+    /// Up to `limit` rows of a range of an index.
+    pub fn scan_index(
+        &mut self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<IndexedEntry>, ReadError> {
+        let own = self.own_entries();
+        let hidden = |key: &[u8]| own.contains_key(key);
+        let mut found = Vec::new();
+        for (index_key, lookup) in self
+            .engine
+            .index_range_without(index, range, order, limit, &hidden)
+        {
+            let entry = match lookup {
+                Lookup::Ready(entry) => entry,
+                Lookup::Unread(unread) => {
+                    let entry = unread.read()?;
+                    self.engine.remember(&unread, &entry);
+                    entry
+                }
+            };
+            found.push(IndexedEntry { index_key, entry });
+        }
+        let in_index = own.into_iter().flat_map(|(key, entries)| {
+            let entries = entries.into_iter().flatten();
+            let entries = entries.filter(|(other, _)| *other == index);
+            entries.map(move |(_, index_key)| (key.clone(), index_key))
+        });
+        for (key, index_key) in in_index {
+            if let Some(entry) = self.get(&key)? {
+                let hit = IndexedEntry { index_key, entry };
+                if range.contains(index, &hit.position()) {
+                    found.push(hit);
+                }
+            }
+        }
+        found.sort_by(|one, other| one.position().compare(index, &other.position()));
+        if order == Order::Reverse {
+            found.reverse();
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The index entries of every row that this transaction has written; none of rows that are
+    /// not there then.
+    fn own_entries(&self) -> BTreeMap<Vec<u8>, OwnEntries> {
+        let mut own: BTreeMap<Vec<u8>, OwnEntries> = BTreeMap::new();
+        for op in self.batch.ops() {
+            let key = &self.batch.payload()[op.key.clone()];
+            let there = match op.write {
+                Write::Put(_) => true,
+                Write::Delete => false,
+                Write::Index => match own.get(key) {
+                    Some(known) => known.is_some(),
+                    None => self.engine.contains(key),
+                },
+            };
+            let entries = self.batch.entries(op).iter();
+            let entries = entries.map(|(index, key)| (index, Box::from(key)));
+            own.insert(key.to_vec(), there.then(|| entries.collect()));
+        }
+        own
+    }
+
+    /// Sets `key` to `value`; the row is in these indexes and no others.
+    pub fn put_indexed(&mut self, key: &[u8], value: &[u8], entries: &[(IndexId, &[u8])]) {
+        self.batch.put_indexed(key, value, entries);
+    }
+
+    /// Puts the row of `key` into these indexes and no others; its value stays.
+    pub fn index(&mut self, key: &[u8], entries: &[(IndexId, &[u8])]) {
+        self.batch.index(key, entries);
     }
 
     /// Sets `key` to `value`.

@@ -3,16 +3,21 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use periwinkle_core::schema::{self, Hidden, Model, Schema};
+use periwinkle_core::schema::{Hidden, Schema};
+use periwinkle_core::sync::config::ModelRule;
 use periwinkle_core::value::{Map, Value};
 
-use super::edit::Edit;
+use super::checks::Checks;
 use super::error::{DbError, DbOpenError};
 use super::feed::{ChangeStream, Feed, Since};
-use super::options::{Environment, Options};
+use super::index;
+use super::migrate;
+use super::options::{Environment, Options, QueueBounds};
+use super::reentry::Reentry;
 use super::shared::{Shared, read_state};
 use super::stats::Stats;
-use super::writer::Writer;
+use super::write::Terms;
+use super::written::{self, ParkedModel};
 use crate::engine::{self, Durability, DurableEvent, OpenReport, Storage, Store, Ticket};
 
 /// An open database. Clones share it.
@@ -23,7 +28,8 @@ use crate::engine::{self, Durability, DurableEvent, OpenReport, Storage, Store, 
 #[derive(Clone)]
 pub struct Database {
     pub(super) shared: Arc<Shared>,
-    durability: Option<Durability>,
+    context: Arc<Map>,
+    pub(super) durability: Option<Durability>,
     pub(super) hidden: Hidden,
 }
 
@@ -51,7 +57,8 @@ impl Database {
     ///
     /// # Errors
     /// The files are damaged or of a newer version, and nothing was changed; or a context value
-    /// that the keys need is missing.
+    /// that the keys need is missing; or the disk failed or is full while items were brought into
+    /// the form of the schema, which goes on at the next opening.
     pub fn open(
         storage: Arc<dyn Storage>,
         schema: Schema,
@@ -59,10 +66,47 @@ impl Database {
         environment: Arc<dyn Environment>,
     ) -> Result<(Database, OpenReport), DbOpenError> {
         check_context(&schema, &options.context)?;
-        let (store, report) = Store::open(storage, options.engine)?;
+        let opened = Store::open(storage, options.engine)?;
+        Database::begin(
+            opened,
+            schema,
+            (options.context, options.queue),
+            environment,
+        )
+    }
+
+    /// Opens the database in `storage` for reading: writes are refused, and no byte of the files is
+    /// changed. With [`FileStorage::open_read_only`](engine::FileStorage::open_read_only) it may lie
+    /// on read-only media.
+    ///
+    /// # Errors
+    /// As [`open`](Database::open); and there is no database.
+    pub fn open_read_only(
+        storage: Arc<dyn Storage>,
+        schema: Schema,
+        options: Options,
+        environment: Arc<dyn Environment>,
+    ) -> Result<(Database, OpenReport), DbOpenError> {
+        check_context(&schema, &options.context)?;
+        let opened = Store::open_read_only(storage, options.engine)?;
+        Database::begin(
+            opened,
+            schema,
+            (options.context, options.queue),
+            environment,
+        )
+    }
+
+    fn begin(
+        (store, mut report): (Store, OpenReport),
+        schema: Schema,
+        (context, queue): (Map, QueueBounds),
+        environment: Arc<dyn Environment>,
+    ) -> Result<(Database, OpenReport), DbOpenError> {
         let schema = Arc::new(schema);
         let feed = Arc::new(Feed::new(Arc::clone(&schema), store.durable_sequence()));
-        let state = read_state(&store, &schema)?;
+        let (state, indexed) = read_state(&store, &schema)?;
+        report.rows_indexed = indexed.rows;
         let listener = Arc::clone(&feed);
         let subscription = store.on_durable(move |event| match event {
             DurableEvent::Advanced(sequence) => listener.advance(sequence),
@@ -72,14 +116,24 @@ impl Database {
         feed.advance(store.durable_sequence());
         let shared = Shared {
             store,
+            parked: written::parked(&schema, &state.written),
             schema,
-            context: options.context,
+            declared: indexed.declared,
+            context,
+            queue,
             environment,
             state: Mutex::new(state),
+            reentry: Reentry::default(),
+            checks: Checks::default(),
             feed,
             _subscription: subscription,
         };
+        migrate::complete(&shared).map_err(|error| match error {
+            DbError::ReadOnly => DbOpenError::OldForm,
+            other => other.into(),
+        })?;
         let database = Database {
+            context: Arc::new(shared.context.clone()),
             shared: Arc::new(shared),
             durability: None,
             hidden: Hidden::Omit,
@@ -108,9 +162,45 @@ impl Database {
         &self.shared.schema
     }
 
+    /// The same database, whose calls also have these values: every item that is made gets them,
+    /// and keys are made of them.
+    ///
+    /// # Errors
+    /// One of them differs from a value that the database was opened with, such as `deviceId`.
+    pub fn context_with(&self, values: &Map) -> Result<Database, DbError> {
+        let own = &self.shared.context;
+        let differs =
+            |(name, value): &(&str, &Value)| own.get(name).is_some_and(|own| own != *value);
+        if let Some((name, _)) = values.iter().find(differs) {
+            return Err(DbError::BadQuery {
+                reason: format!("{name} belongs to this device and cannot be given anew"),
+            });
+        }
+        let mut context = Map::clone(&self.context);
+        context.extend(values.iter().map(|(name, value)| (name, value.clone())));
+        Ok(Database {
+            context: Arc::new(context),
+            ..self.clone()
+        })
+    }
+
+    /// The models that a newer major version of the schema has written to: their items are neither
+    /// shown nor changed nor sent until this program knows that version.
+    pub fn parked_models(&self) -> &[ParkedModel] {
+        &self.shared.parked
+    }
+
+    /// What replication must know of the models that are synced and not parked.
+    pub fn sync_rules(&self) -> Vec<ModelRule> {
+        let mut rules = self.shared.schema.sync_rules(&self.shared.context);
+        let parked = &self.shared.parked;
+        rules.retain(|rule| !parked.iter().any(|parked| parked.model == rule.name));
+        rules
+    }
+
     /// The values that every item gets and that no caller gives.
     pub fn context(&self) -> &Map {
-        &self.shared.context
+        &self.context
     }
 
     /// Makes an item.
@@ -118,15 +208,9 @@ impl Database {
     /// # Errors
     /// The properties do not fit the model, or there is such an item.
     pub fn create(&self, model: &str, properties: &Map) -> Result<Committed, DbError> {
-        let model = self.writable(model)?;
-        self.write(model, |writer| {
-            let item = writer.new_item(properties)?;
-            let (key, record) = writer.row_of(&item)?;
-            if writer.sees(&record) {
-                return Err(self.exists(model, &item));
-            }
-            writer.put(&key, &record, Some(item.clone()))?;
-            Ok(item)
+        let model = self.shared.writable(model)?;
+        self.write_one(model, |writer| {
+            writer.create(model, properties, &Terms::default())
         })
     }
 
@@ -135,14 +219,9 @@ impl Database {
     /// # Errors
     /// The properties do not name an item of the model.
     pub fn get(&self, model: &str, properties: &Map) -> Result<Option<Map>, DbError> {
-        let model = self.shared.schema.model(model)?;
-        let key = model.key(properties, &self.shared.context)?;
-        let record = self.shared.record(&key)?;
-        let now = self.shared.environment.now();
-        Ok(self
-            .shared
-            .visible(model, &record, now)
-            .map(|item| model.properties(item, self.hidden)))
+        let model = self.shared.model(model)?;
+        let key = model.key(properties, &self.context)?;
+        self.shared.properties(model, &key, self.hidden)
     }
 
     /// Changes the given properties of an item; null removes one.
@@ -150,16 +229,9 @@ impl Database {
     /// # Errors
     /// The properties do not fit the model, or there is no such item.
     pub fn update(&self, model: &str, changes: &Map) -> Result<Committed, DbError> {
-        let model = self.writable(model)?;
-        let key = model.key(changes, &self.shared.context)?;
-        self.write(model, |writer| {
-            let record = writer.record(&key)?;
-            let Some(current) = writer.current(&record) else {
-                return Err(self.not_found(model, changes));
-            };
-            let item = writer.changed_item(&current, changes)?;
-            writer.put(&key, &record, Some(item.clone()))?;
-            Ok(item)
+        let model = self.shared.writable(model)?;
+        self.write_one(model, |writer| {
+            writer.update(model, changes, &Terms::default())
         })
     }
 
@@ -168,19 +240,9 @@ impl Database {
     /// # Errors
     /// The properties do not fit the model.
     pub fn upsert(&self, model: &str, properties: &Map) -> Result<Committed, DbError> {
-        let model = self.writable(model)?;
-        self.write(model, |writer| {
-            // A generated key cannot name an item that is there.
-            let named = model.key(properties, &self.shared.context).ok();
-            let known = named.map(|key| writer.record(&key)).transpose()?;
-            let current = known.as_ref().and_then(|record| writer.current(record));
-            let item = match current {
-                Some(current) => writer.changed_item(&current, properties)?,
-                None => writer.new_item(properties)?,
-            };
-            let (key, record) = writer.row_of(&item)?;
-            writer.put(&key, &record, Some(item.clone()))?;
-            Ok(item)
+        let model = self.shared.writable(model)?;
+        self.write_one(model, |writer| {
+            writer.upsert(model, properties, &Terms::default())
         })
     }
 
@@ -189,15 +251,9 @@ impl Database {
     /// # Errors
     /// The properties do not name an item of the model, or there is none.
     pub fn remove(&self, model: &str, properties: &Map) -> Result<Committed, DbError> {
-        let model = self.writable(model)?;
-        let key = model.key(properties, &self.shared.context)?;
-        self.write(model, |writer| {
-            let record = writer.record(&key)?;
-            let Some(current) = writer.current(&record) else {
-                return Err(self.not_found(model, properties));
-            };
-            writer.put(&key, &record, None)?;
-            Ok(current)
+        let model = self.shared.writable(model)?;
+        self.write_one(model, |writer| {
+            writer.remove(model, properties, &Terms::default())
         })
     }
 
@@ -207,7 +263,7 @@ impl Database {
     /// The model wants other segments.
     pub fn key_from_segments(&self, model: &str, segments: &[&str]) -> Result<Map, DbError> {
         let model = self.shared.schema.model(model)?;
-        Ok(model.key_from_segments(segments, &self.shared.context)?)
+        Ok(model.key_from_segments(segments, &self.context)?)
     }
 
     /// The value that a text in a URL or on a command line means for a property.
@@ -225,12 +281,12 @@ impl Database {
     /// There is no such model.
     pub fn segments(&self, model: &str, properties: &Map) -> Result<Vec<String>, DbError> {
         let model = self.shared.schema.model(model)?;
-        Ok(model.property_segments(properties, &self.shared.context))
+        Ok(model.property_segments(properties, &self.context))
     }
 
     /// The changes of items, each after it is durable.
     pub fn changes(&self, since: Since) -> ChangeStream {
-        self.shared.feed.stream(since)
+        self.shared.feed.stream(since, Arc::downgrade(&self.shared))
     }
 
     /// Asks for a sync of everything committed so far.
@@ -248,13 +304,37 @@ impl Database {
         self.shared.store.durable_sequence()
     }
 
+    /// What is durable at this moment: for a backup while others write, or to look at every byte.
+    ///
+    /// ```no_run
+    /// use periwinkle_core::value::Map;
+    /// use periwinkle_db::engine::FileStorage;
+    /// use periwinkle_db::{Database, Find};
+    ///
+    /// fn copy(db: &Database) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let made = db.create("Room", &Map::from([("name", "kitchen")]))?;
+    ///     made.ticket.wait()?; // on the disk
+    ///     let rooms = db.find("Room", &Map::new(), &Find::new().filter("begins_with(name, 'k')"))?;
+    ///     assert_eq!(rooms.items.len(), 1);
+    ///
+    ///     // A copy as of now, while others write.
+    ///     let snapshot = db.snapshot();
+    ///     snapshot.copy_to(&FileStorage::open("/mnt/usb/monday/db")?)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn snapshot(&self) -> engine::Snapshot {
+        self.shared.store.snapshot()
+    }
+
     /// Figures of this moment.
     pub fn stats(&self) -> Stats {
         let state = self.shared.lock();
         Stats {
             engine: self.shared.store.stats(),
-            rows: state.index.rows_by_model(),
-            queue: state.index.backlog(),
+            rows: state.counts.by_model(),
+            bytes: state.counts.bytes_by_model(),
+            queue: index::backlog(&self.shared.store),
             dropped: state.dropped.by_model(),
         }
     }
@@ -272,8 +352,10 @@ impl Database {
     pub fn reopen(&self) -> Result<OpenReport, DbOpenError> {
         let shared = &self.shared;
         let mut state = shared.lock();
-        let report = shared.store.reopen()?;
-        *state = read_state(&shared.store, &shared.schema)?;
+        let mut report = shared.store.reopen()?;
+        let (read, indexed) = read_state(&shared.store, &shared.schema)?;
+        *state = read;
+        report.rows_indexed = indexed.rows;
         shared.feed.restart(shared.store.durable_sequence());
         Ok(report)
     }
@@ -287,60 +369,6 @@ impl Database {
         let closed = self.shared.store.close();
         self.shared.feed.close();
         Ok(closed?)
-    }
-
-    fn writable(&self, model: &str) -> Result<&Model, DbError> {
-        let model = self.shared.schema.model(model)?;
-        let direction = model.direction();
-        if direction.is_down() && !direction.is_up() {
-            return Err(DbError::ReadOnlyModel {
-                model: model.name().to_owned(),
-            });
-        }
-        Ok(model)
-    }
-
-    fn write(
-        &self,
-        model: &Model,
-        work: impl FnOnce(&mut Writer<'_>) -> Result<Map, DbError>,
-    ) -> Result<Committed, DbError> {
-        let shared = &*self.shared;
-        let mut state = shared.lock();
-        let mut writer = Writer {
-            shared,
-            model,
-            now: shared.environment.now(),
-            state: &mut state,
-            edit: Edit::default(),
-        };
-        let item = work(&mut writer)?;
-        let edit = writer.edit;
-        let durability = self.durability.unwrap_or(match model.process().durability {
-            schema::Durability::Immediate => Durability::Immediate,
-            schema::Durability::Relaxed => Durability::Relaxed,
-        });
-        let committed = shared.commit(&mut state, edit, durability)?;
-        Ok(Committed {
-            item: model.properties(&item, self.hidden),
-            sequence: committed.sequence,
-            ticket: committed.ticket,
-        })
-    }
-
-    fn exists(&self, model: &Model, item: &Map) -> DbError {
-        DbError::Exists {
-            model: model.name().to_owned(),
-            key: model.key_segments(item, &self.shared.context).join(", "),
-        }
-    }
-
-    fn not_found(&self, model: &Model, properties: &Map) -> DbError {
-        let key = model.property_segments(properties, &self.shared.context);
-        DbError::NotFound {
-            model: model.name().to_owned(),
-            key: key.join(", "),
-        }
     }
 }
 

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use periwinkle_core::schema::PropertyError;
+use periwinkle_core::expr::{ExpressionError, UpdateError};
+use periwinkle_core::schema::{ApplyError, Model, PropertyError};
 use periwinkle_core::sync::record::{ItemKey, RecordError};
+use periwinkle_core::value::Map;
+use periwinkle_core::value::typed::TypedError;
 
+use super::written::ParkedModel;
 use crate::engine::{self, CommitError, Damage, ReadError, StoreFailure};
 
 /// Why a call on items did nothing.
@@ -30,6 +34,16 @@ pub enum DbError {
         /// The values of the key, as in a path.
         key: String,
     },
+    /// A thing of the program's type and an item do not fit together.
+    #[error("{model}: {source}")]
+    Typed {
+        /// The model.
+        model: String,
+        /// The path of the field.
+        field: String,
+        /// What does not fit.
+        source: TypedError,
+    },
     /// The item is too large to be stored.
     #[error("the {model} has {bytes} bytes; the most is {bytes_max}: shorten it or split it")]
     TooLarge {
@@ -46,6 +60,12 @@ pub enum DbError {
         /// The model.
         model: String,
     },
+    /// A newer major version of the schema has written to the model.
+    #[error(
+        "{model} was written by version {written} of the schema, and this program knows {known}: update \
+         it, or go back to the newer one", model = .0.model, written = .0.written, known = .0.known
+    )]
+    Parked(ParkedModel),
     /// The model has as many rows as its schema admits, or the disk has no room.
     #[error("{what} is full: {reason}")]
     Full {
@@ -57,6 +77,65 @@ pub enum DbError {
     /// The token of a page does not belong to this call.
     #[error("the token does not belong to this query; start again without \"next\"")]
     BadToken,
+    /// The condition of a write does not hold.
+    #[error("the condition does not hold of this {model} ({key}); nothing was written")]
+    ConditionFailed {
+        /// The model.
+        model: String,
+        /// The values of the key, as in a path.
+        key: String,
+        /// The item as it is, as far as the caller may see it; `None` when there is none.
+        item: Option<Box<Map>>,
+    },
+    /// An update expression does not fit what the item holds.
+    #[error("this {model} cannot be updated: {source}")]
+    Update {
+        /// The model.
+        model: String,
+        /// What does not fit.
+        source: UpdateError,
+    },
+    /// Another item has this value of a field that is unique.
+    #[error("there is another {model} with this {field}; use another one")]
+    NotUnique {
+        /// The model.
+        model: String,
+        /// The field.
+        field: String,
+    },
+    /// A check of the maker's refused the write.
+    #[error("{model} refuses this: {reason}")]
+    Refused {
+        /// The model.
+        model: String,
+        /// The field at fault.
+        field: Option<String>,
+        /// The words of the check.
+        reason: String,
+    },
+    /// One write of several cannot be done, and so none was.
+    #[error("write {} of {of}: {source}", .at + 1)]
+    InTransaction {
+        /// Which one, from 0.
+        at: usize,
+        /// How many there were.
+        of: usize,
+        /// What is wrong with it.
+        source: Box<DbError>,
+    },
+    /// A transaction or a check wrote to the database itself, which waits for its end.
+    #[error(
+        "the database was called from within a transaction or a check; use what that was given"
+    )]
+    Reentrant,
+    /// An expression cannot be read.
+    #[error("the {role} is wrong at {source}")]
+    Expression {
+        /// What it was to be: filter, condition, update or projection.
+        role: &'static str,
+        /// Where and why.
+        source: Box<ExpressionError>,
+    },
     /// The call asks for something that makes no sense.
     #[error("{reason}")]
     BadQuery {
@@ -64,7 +143,10 @@ pub enum DbError {
         reason: String,
     },
     /// What lies on the disk is not what was written.
-    #[error("the database is damaged: {0}; stop the agent and restore a backup")]
+    #[error(
+        "the database is damaged: {0}; stop the agent, then `periwinkle db salvage` saves what is \
+         intact, or restore a backup"
+    )]
     Corrupt(Damage),
     /// A row cannot be understood.
     #[error("the row \"{key}\" cannot be read: {source}")]
@@ -77,6 +159,18 @@ pub enum DbError {
     /// The disk refused.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
+    /// The database was opened for reading only, and its items are in the form of an older schema.
+    #[error(
+        "the items must be brought into the form of version {known} of the schema first: start the \
+         agent once, or open the database for writing"
+    )]
+    NotMigrated {
+        /// The version of the schema.
+        known: String,
+    },
+    /// The database was opened for reading only.
+    #[error("the database is open for reading only")]
+    ReadOnly,
     /// The database was closed.
     #[error("the database is closed; the agent is stopping")]
     Closed,
@@ -89,13 +183,24 @@ impl DbError {
             DbError::Property(error) => error.kind(),
             DbError::Exists { .. } => "exists",
             DbError::NotFound { .. } => "not_found",
+            DbError::Typed { .. } => "wrong_type",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
+            DbError::Parked(_) => "parked_model",
             DbError::Full { .. } => "full",
             DbError::BadToken => "bad_token",
+            DbError::ConditionFailed { .. } => "condition_failed",
+            DbError::Update { .. } => "update_failed",
+            DbError::NotUnique { .. } => "not_unique",
+            DbError::Refused { .. } => "refused",
+            DbError::InTransaction { source, .. } => source.kind(),
+            DbError::Reentrant => "reentrant",
+            DbError::Expression { .. } => "bad_expression",
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
+            DbError::NotMigrated { .. } => "not_migrated",
+            DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
         }
     }
@@ -104,7 +209,29 @@ impl DbError {
     pub fn field(&self) -> Option<&str> {
         match self {
             DbError::Property(error) => error.field(),
+            DbError::Typed { field, .. } => Some(field)
+                .filter(|field| !field.is_empty())
+                .map(String::as_str),
+            DbError::Expression { role, .. } => Some(role),
+            DbError::NotUnique { field, .. } => Some(field),
+            DbError::Refused { field, .. } => field.as_deref(),
+            DbError::InTransaction { source, .. } => source.field(),
             _ => None,
+        }
+    }
+}
+
+impl DbError {
+    pub(super) fn of_apply(model: &Model, error: ApplyError) -> DbError {
+        match error {
+            ApplyError::Property(error) => error.into(),
+            ApplyError::Update(source) => DbError::Update {
+                model: model.name().to_owned(),
+                source,
+            },
+            other => DbError::BadQuery {
+                reason: other.to_string(),
+            },
         }
     }
 }
@@ -123,6 +250,7 @@ impl From<CommitError> for DbError {
                     "no room to reserve {bytes} bytes; free some space, or delete rows ({source})"
                 ),
             },
+            CommitError::ReadOnly => DbError::ReadOnly,
             CommitError::Closed => DbError::Closed,
             other => DbError::Disk(other.to_string().into()),
         }
@@ -144,7 +272,7 @@ impl From<StoreFailure> for DbError {
     }
 }
 
-/// Why a database did not open. Nothing was changed.
+/// Why a database did not open.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DbOpenError {
@@ -154,6 +282,12 @@ pub enum DbOpenError {
     /// A row cannot be read, or was written by a newer version.
     #[error(transparent)]
     Row(#[from] DbError),
+    /// It was opened for reading only, and its items have the form of an older schema.
+    #[error(
+        "the items have the form of an older schema and reading alone cannot change them; open the \
+         database for writing once: start the agent"
+    )]
+    OldForm,
     /// A value that the schema's keys are made of is missing or cannot be part of a key.
     #[error("\"{name}\" is {found}; {expected}")]
     Context {

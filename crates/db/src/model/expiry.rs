@@ -32,7 +32,10 @@ impl Database {
         for model in self.shared.schema.models() {
             // What the cloud writes goes when the cloud has removed it: until then it would only be
             // read from there again.
-            if model.ttl_attribute().is_some() && !model.direction().is_down() {
+            if model.ttl_attribute().is_some()
+                && !model.direction().is_down()
+                && self.shared.parked_model(model).is_none()
+            {
                 purged += self.purge_model(model, wall)?;
             }
         }
@@ -81,15 +84,23 @@ impl Database {
         expired: &[ItemKey],
     ) -> Result<u64, DbError> {
         let shared = &*self.shared;
-        let mut state = shared.lock();
+        let mut state = shared.write_lock()?;
         let mut edit = Edit::default();
+        let mut purged = 0;
         for key in expired {
             let record = shared.record(key)?;
             if self.is_over(model, &record, wall) {
-                edit.put(shared, key, &record, &Record::default(), Origin::Local);
+                purged += 1;
+                edit.follow_claims(shared, record.item.as_ref(), None)?;
+                edit.put(
+                    shared,
+                    key.clone(),
+                    record,
+                    Record::default(),
+                    Origin::Local,
+                );
             }
         }
-        let purged = edit.touched.len() as u64;
         shared.commit(&mut state, edit, Durability::Relaxed)?;
         Ok(purged)
     }

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use periwinkle_core::limits::{CHANGES_KEPT_BYTES_MAX, CHANGES_KEPT_MAX};
 use periwinkle_core::schema::{Hidden, Schema};
 use periwinkle_core::value::Map;
+
+use super::catch_up::Behind;
+use super::shared::Shared;
 
 /// A change of one item that is on the disk.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +56,8 @@ pub enum Origin {
     Local,
     /// The cloud.
     Cloud,
+    /// Either: the change is from before the last start.
+    Unknown,
 }
 
 impl Origin {
@@ -61,6 +66,7 @@ impl Origin {
         match self {
             Origin::Local => "local",
             Origin::Cloud => "cloud",
+            Origin::Unknown => "unknown",
         }
     }
 }
@@ -82,7 +88,9 @@ pub enum Event {
 pub enum Since {
     /// With the next change that becomes durable.
     Now,
-    /// After the change of this sequence.
+    /// After the change of this sequence, also across restarts: of what is no longer in memory, the
+    /// latest state of each item is told, in the order of their last writes; or, when items were
+    /// removed meanwhile or very many were changed, a gap.
     Sequence(u64),
 }
 
@@ -95,6 +103,9 @@ pub struct ChangeStream {
     /// The number of the next entry.
     next: u64,
     lost: bool,
+    /// What has to be looked up before the changes in memory.
+    behind: Option<Behind>,
+    looked_up: VecDeque<Change>,
     models: Vec<String>,
 }
 
@@ -117,6 +128,7 @@ impl ChangeStream {
 
     /// The next event if there is one now.
     pub fn try_next(&mut self) -> Option<Event> {
+        self.look_up();
         let feed = Arc::clone(&self.feed);
         let inner = feed.lock();
         self.take(&inner)
@@ -124,6 +136,7 @@ impl ChangeStream {
 
     /// The next event, or a wake-up once there is one.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.look_up();
         let feed = Arc::clone(&self.feed);
         let mut inner = feed.lock();
         if let Some(event) = self.take(&inner) {
@@ -136,7 +149,26 @@ impl ChangeStream {
         Poll::Pending
     }
 
+    /// Reads the rows for what is not in memory, once, before the first event.
+    fn look_up(&mut self) {
+        let Some(behind) = self.behind.take() else {
+            return;
+        };
+        let (durable, next) = {
+            let inner = self.feed.lock();
+            (inner.durable, inner.first_pending())
+        };
+        if let Some(changes) = behind.changes(durable, &self.models) {
+            self.looked_up = changes;
+            self.next = next;
+            self.lost = false;
+        }
+    }
+
     fn take(&mut self, inner: &Inner) -> Option<Event> {
+        if let Some(change) = self.looked_up.pop_front() {
+            return Some(Event::Change(change));
+        }
         if self.lost || self.next < inner.first {
             self.lost = false;
             self.next = inner.first_pending();
@@ -294,21 +326,23 @@ impl Feed {
         wake(inner);
     }
 
-    pub(super) fn stream(self: &Arc<Feed>, since: Since) -> ChangeStream {
+    pub(super) fn stream(self: &Arc<Feed>, since: Since, shared: Weak<Shared>) -> ChangeStream {
         let mut inner = self.lock();
         inner.last_id += 1;
-        let (next, lost) = match since {
-            Since::Now => (inner.first_pending(), false),
-            Since::Sequence(at) => (
-                inner.first_after(at),
-                at < inner.forgotten || at > inner.newest(),
-            ),
+        let (next, lost, behind) = match since {
+            Since::Now => (inner.first_pending(), false, None),
+            Since::Sequence(at) if at < inner.forgotten => {
+                (inner.end(), true, Some(Behind::new(shared, at)))
+            }
+            Since::Sequence(at) => (inner.first_after(at), at > inner.newest(), None),
         };
         ChangeStream {
             feed: Arc::clone(self),
             id: inner.last_id,
             next,
             lost,
+            behind,
+            looked_up: VecDeque::new(),
             models: Vec::new(),
         }
     }

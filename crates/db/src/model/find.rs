@@ -1,29 +1,56 @@
 //! Lists of items: by as much of the key as is given, page by page.
 
+use periwinkle_core::expr::{Condition, Projection, SortCondition};
 use periwinkle_core::limits::{DB_SCAN_ROWS, FIND_ROWS_DEFAULT, FIND_ROWS_MAX, FIND_ROWS_SEEN_MAX};
-use periwinkle_core::schema::{KeyRange, Model};
+use periwinkle_core::schema::{Hidden, KeyRange, Model, Wanted};
+use periwinkle_core::sync::record::Record;
 use periwinkle_core::time::Now;
 use periwinkle_core::value::{Map, Value};
 
+use super::by_index::{self, Indexed};
 use super::database::Database;
+use super::edit::Edit;
 use super::error::DbError;
-use super::shared::decode;
+use super::expression::Expression;
+use super::index::Declared;
+use super::shared::{Shared, decode};
+use super::window::{Side, Window};
 use super::{keys, token};
 use crate::engine::{self, Entry, Order};
 
-/// Which items to list, and how many at once.
+/// Which items to list, in which order, what of them, and how many at once.
+///
+/// ```
+/// use periwinkle_db::Find;
+///
+/// let hot = Find::new().filter("temp > 20").project("name, temp").reverse().limit(10);
+/// let november = Find::new().from("2026-11-01").below("2026-12-01");
+/// # let _ = (hot, november);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Find {
+    index: Option<String>,
     limit: Option<usize>,
     next: Option<String>,
     reversed: bool,
     prefix: String,
+    bounds: Vec<(Side, Value)>,
+    filters: Vec<Expression>,
+    projection: Option<Expression>,
 }
 
 impl Find {
     /// A page of the usual size, from the first item on.
     pub fn new() -> Find {
         Find::default()
+    }
+
+    /// By an index of the schema: in the order of its sort key, only items that have the attributes
+    /// of its key, and what is said here of keys holds for those of the index. Items with the same
+    /// index key are in the order of their own keys.
+    pub fn index(mut self, name: impl Into<String>) -> Find {
+        self.index = Some(name.into());
+        self
     }
 
     /// At most so many items.
@@ -50,6 +77,57 @@ impl Find {
         self
     }
 
+    /// Only items whose first key value that is not given is this one or comes behind it in the
+    /// order of keys, which compares texts: a number in a key needs its width in the template.
+    pub fn from(self, value: impl Into<Value>) -> Find {
+        self.bound(Side::From, value.into())
+    }
+
+    /// As [`from`](Find::from), without the value itself.
+    pub fn above(self, value: impl Into<Value>) -> Find {
+        self.bound(Side::Above, value.into())
+    }
+
+    /// Only items whose first key value that is not given is this one or comes before it.
+    pub fn to(self, value: impl Into<Value>) -> Find {
+        self.bound(Side::To, value.into())
+    }
+
+    /// As [`to`](Find::to), without the value itself.
+    pub fn below(self, value: impl Into<Value>) -> Find {
+        self.bound(Side::Below, value.into())
+    }
+
+    /// [`from`](Find::from) the one and [`to`](Find::to) the other.
+    pub fn between(self, low: impl Into<Value>, high: impl Into<Value>) -> Find {
+        self.from(low).to(high)
+    }
+
+    /// Only items of which this condition on properties holds. Called again, both must.
+    pub fn filter(mut self, condition: impl Into<Expression>) -> Find {
+        self.filters.push(condition.into());
+        self
+    }
+
+    /// Only these parts of the items: a list of paths.
+    pub fn project(mut self, paths: impl Into<Expression>) -> Find {
+        self.projection = Some(paths.into());
+        self
+    }
+
+    fn bound(mut self, side: Side, value: Value) -> Find {
+        self.bounds.push((side, value));
+        self
+    }
+
+    pub(super) fn text_prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(super) fn bounds(&self) -> &[(Side, Value)] {
+        &self.bounds
+    }
+
     fn order(&self) -> Order {
         if self.reversed {
             Order::Reverse
@@ -71,122 +149,355 @@ impl Find {
 
 /// Some of the items that were asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
+pub struct Page<T = Map> {
     /// The items in the order of their keys. There may be fewer than asked for before the end.
-    pub items: Vec<Map>,
+    pub items: Vec<T>,
     /// For the next page; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// How many items there are, as far as one call looked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Those that were met.
+    pub items: u64,
+    /// To go on counting behind them; `None` at the end.
     pub next: Option<String>,
 }
 
 impl Database {
     /// The items of a model that have the given properties, in the order of their keys.
     ///
-    /// Key properties narrow the search; others filter what was found.
+    /// Key properties narrow the search, and so does what a filter says of them; all else is asked
+    /// of each item that is found.
     ///
     /// # Errors
-    /// The properties do not fit the model, or the token belongs to another query.
+    /// The properties or an expression do not fit the model, or the token belongs to another query.
     pub fn find(&self, model: &str, properties: &Map, find: &Find) -> Result<Page, DbError> {
-        let model = self.shared.schema.model(model)?;
-        let context = &self.shared.context;
-        let query = Query {
-            model,
-            conditions: model.conditions(properties, context)?,
-            now: self.shared.environment.now(),
+        let query = Query::new(self, model, properties, find)?;
+        query.page(&mut *stored(&self.shared, &query)?, find)
+    }
+
+    /// How many items there are of those that [`find`](Database::find) would list. A limit means
+    /// nothing here; the number of rows that one call looks at is bounded.
+    ///
+    /// # Errors
+    /// As `find`.
+    pub fn count(&self, model: &str, properties: &Map, find: &Find) -> Result<Count, DbError> {
+        let query = Query::new(self, model, properties, find)?;
+        let mut items = 0;
+        let rows = &mut *stored(&self.shared, &query)?;
+        let last = query.walk(rows, usize::MAX, |_| items += 1)?;
+        let next = last.map(|place| query.token(&place));
+        Ok(Count { items, next })
+    }
+}
+
+/// Where the candidates of a query come from, in its order.
+pub(super) trait Source {
+    /// Up to `limit` further rows; fewer only when there are no more.
+    fn take(&mut self, limit: usize) -> Result<Vec<Candidate>, DbError>;
+}
+
+/// A row that a query looks at, and its place in the order of the source.
+pub(super) struct Candidate {
+    pub(super) place: Box<[u8]>,
+    pub(super) row: Row,
+}
+
+impl Candidate {
+    pub(super) fn stored(entry: Entry) -> Candidate {
+        Candidate {
+            place: entry.key.clone(),
+            row: Row::Stored(entry),
+        }
+    }
+}
+
+/// A row as it is stored, or as a transaction is about to write it.
+pub(super) enum Row {
+    Stored(Entry),
+    Written(Record),
+}
+
+/// The rows of the store, in the order of the query.
+fn stored<'a>(shared: &'a Shared, query: &Query<'a>) -> Result<Box<dyn Source + 'a>, DbError> {
+    Ok(match query.by_index(None)? {
+        Some(rows) => Box::new(rows),
+        None => Box::new(Stored::new(shared, query)?),
+    })
+}
+
+/// The rows of the store, by primary key.
+pub(super) struct Stored<'a> {
+    shared: &'a Shared,
+    range: engine::KeyRange,
+    order: Order,
+}
+
+impl<'a> Stored<'a> {
+    pub(super) fn new(shared: &'a Shared, query: &Query<'_>) -> Result<Stored<'a>, DbError> {
+        Ok(Stored {
+            shared,
+            range: query.rest()?,
+            order: query.order,
+        })
+    }
+}
+
+impl Source for Stored<'_> {
+    fn take(&mut self, limit: usize) -> Result<Vec<Candidate>, DbError> {
+        let rows = self.shared.store.scan(&self.range, self.order, limit)?;
+        if let Some(last) = rows.last() {
+            let range = std::mem::replace(&mut self.range, engine::KeyRange::all());
+            self.range = range.after(&last.key, self.order);
+        }
+        Ok(rows.into_iter().map(Candidate::stored).collect())
+    }
+}
+
+/// A query that was read: what to look at, what must hold, and what to show.
+pub(super) struct Query<'a> {
+    shared: &'a Shared,
+    model: &'a Model,
+    hidden: Hidden,
+    now: Now,
+    pub(super) order: Order,
+    index: Option<&'a Declared>,
+    window: Window,
+    next: Option<&'a str>,
+    wanted: Vec<Wanted<'a>>,
+    filters: Vec<Condition>,
+    projection: Option<Projection>,
+}
+
+impl<'a> Query<'a> {
+    pub(super) fn new(
+        db: &'a Database,
+        model: &str,
+        properties: &Map,
+        find: &'a Find,
+    ) -> Result<Query<'a>, DbError> {
+        let (shared, hidden) = (&*db.shared, db.hidden);
+        let model = shared.model(model)?;
+        let wanted = model.wanted(properties, db.context(), hidden)?;
+        let filters = find.filters.iter();
+        let filters: Vec<_> = filters
+            .map(|filter| filter.condition("filter", model, hidden))
+            .collect::<Result<_, _>>()?;
+        let projection = find.projection.as_ref();
+        let index = match &find.index {
+            Some(name) => by_index::named(shared, name)?,
+            None => None,
         };
-        let range = model.key_range(properties, context)?;
-        if matches!(range, KeyRange::One(_)) && !find.prefix.is_empty() {
-            return Err(DbError::BadQuery {
-                reason: "a prefix needs a part of the key that is not given".to_owned(),
-            });
-        }
-        let name = query_name(model, &range, find);
-        let mut rows = keys::range(&range, &find.prefix);
-        if let Some(next) = &find.next {
-            rows = rows.after(&token::parse(&name, next)?, find.order());
-        }
-        let found = self.collect(&query, rows, find)?;
-        Ok(Page {
-            items: found.items,
-            next: found.last.map(|key| token::make(&name, &key)),
+        let window = match index {
+            Some(index) => by_index::window(index, model, properties, db.context(), find)?,
+            None => window(db, model, properties, find, &filters)?,
+        };
+        Ok(Query {
+            shared,
+            model,
+            hidden,
+            now: shared.environment.now(),
+            order: find.order(),
+            index,
+            window,
+            next: find.next.as_deref(),
+            wanted,
+            filters,
+            projection: projection
+                .map(|paths| paths.projection(model, hidden))
+                .transpose()?,
         })
     }
 
-    fn collect(
+    /// One page of items.
+    pub(super) fn page(&self, source: &mut dyn Source, find: &Find) -> Result<Page, DbError> {
+        let mut items = Vec::new();
+        let last = self.walk(source, find.rows()?, |item| items.push(self.show(item)))?;
+        let next = last.map(|place| self.token(&place));
+        Ok(Page { items, next })
+    }
+
+    /// Meets up to `limit` items, in as many rows as one call looks at. Answers the place of the
+    /// last row that was dealt with, unless there are no more.
+    fn walk(
         &self,
-        query: &Query<'_>,
-        mut rows: engine::KeyRange,
-        find: &Find,
-    ) -> Result<Found, DbError> {
-        let wanted = find.rows()?;
-        let mut found = Found::default();
-        let mut seen = 0;
-        loop {
+        source: &mut dyn Source,
+        limit: usize,
+        mut meet: impl FnMut(&Map),
+    ) -> Result<Option<Box<[u8]>>, DbError> {
+        let mut last = None;
+        let (mut seen, mut met) = (0, 0);
+        while seen < FIND_ROWS_SEEN_MAX {
             // One more than is wanted tells whether there is a next page.
-            let step = DB_SCAN_ROWS.min(wanted - found.items.len() + 1);
-            let page = self.shared.store.scan(&rows, find.order(), step)?;
-            for entry in &page {
-                if found.items.len() == wanted {
-                    return Ok(found);
+            let step = DB_SCAN_ROWS.min((limit - met).saturating_add(1));
+            let rows = source.take(step)?;
+            let more = rows.len() == step;
+            seen += rows.len();
+            for candidate in rows {
+                if met == limit {
+                    return Ok(last);
                 }
-                if let Some(item) = self.matching(query, entry)? {
-                    found.items.push(item);
-                }
-                found.last = Some(entry.key.to_vec());
+                met += usize::from(self.matching(&candidate.row, &mut meet)?);
+                last = Some(candidate.place);
             }
-            seen += page.len();
-            match page.last() {
-                Some(last) if page.len() == step => {
-                    if seen >= FIND_ROWS_SEEN_MAX {
-                        return Ok(found);
-                    }
-                    rows = rows.after(&last.key, find.order());
-                }
-                _ => {
-                    found.last = None;
-                    return Ok(found);
-                }
+            if !more {
+                return Ok(None);
             }
+        }
+        Ok(last)
+    }
+
+    fn matching(&self, row: &Row, meet: &mut impl FnMut(&Map)) -> Result<bool, DbError> {
+        let decoded;
+        let record = match row {
+            Row::Written(record) => record,
+            Row::Stored(entry) => {
+                let Some(key) = keys::parse_item(&entry.key) else {
+                    return Ok(false);
+                };
+                decoded = decode(&key, &entry.value)?;
+                &decoded
+            }
+        };
+        Ok(self.visible(record).map(meet).is_some())
+    }
+
+    /// The item of a row, if it is one that the query is about.
+    fn visible<'r>(&self, record: &'r Record) -> Option<&'r Map> {
+        let item = self.shared.visible(self.model, record, self.now)?;
+        let own = self.shared.schema.model_of(item)?;
+        let fits = own.name() == self.model.name()
+            && self.wanted.iter().all(|wanted| wanted.holds(item))
+            && self.filters.iter().all(|filter| {
+                let seen = self.model.seen(item, self.hidden);
+                filter.holds(&seen)
+            });
+        fits.then_some(item)
+    }
+
+    fn show(&self, item: &Map) -> Map {
+        match &self.projection {
+            Some(paths) => self.model.project(item, paths, self.hidden),
+            None => self.model.properties(item, self.hidden),
         }
     }
 
-    fn matching(&self, query: &Query<'_>, entry: &Entry) -> Result<Option<Map>, DbError> {
-        let Some(key) = keys::parse_item(&entry.key) else {
+    /// The rows that are still to be looked at.
+    pub(super) fn rest(&self) -> Result<engine::KeyRange, DbError> {
+        let range = self.window.range();
+        match self.next {
+            Some(next) => Ok(range.after(&token::parse(&self.name(), next)?, self.order)),
+            None => Ok(range),
+        }
+    }
+
+    /// The rows by the index that the query names, if it names one, as a transaction leaves them
+    /// so far.
+    pub(super) fn by_index(&self, edit: Option<&'a Edit>) -> Result<Option<Indexed<'a>>, DbError> {
+        let Some(index) = self.index else {
             return Ok(None);
         };
-        let record = decode(&key, &entry.value)?;
-        let Some(item) = self.shared.visible(query.model, &record, query.now) else {
-            return Ok(None);
-        };
-        let own = self.shared.schema.model_of(item);
-        let fits = own.is_some_and(|own| own.name() == query.model.name())
-            && query
-                .conditions
-                .iter()
-                .all(|(attribute, value)| item.get(attribute) == value.as_ref());
-        Ok(fits.then(|| query.model.properties(item, self.hidden)))
+        let after = self.next.map(|next| token::parse(&self.name(), next));
+        let after = after.transpose()?;
+        let rows = Indexed::new(self.shared, index, edit, &self.window, after, self.order)?;
+        Ok(Some(rows))
+    }
+
+    fn token(&self, place: &[u8]) -> String {
+        token::make(&self.name(), place)
+    }
+
+    /// What a token belongs to.
+    fn name(&self) -> Vec<u8> {
+        let order = [u8::from(self.order == Order::Reverse)];
+        let index = self.index.map_or("", |index| &index.name).as_bytes();
+        let model = self.model.name().as_bytes();
+        [model, &order, index, &order, &self.window.name()].concat()
     }
 }
 
-struct Query<'a> {
-    model: &'a Model,
-    conditions: Vec<(String, Option<Value>)>,
-    now: Now,
+/// The rows among which a query has to look.
+fn window(
+    db: &Database,
+    model: &Model,
+    properties: &Map,
+    find: &Find,
+    filters: &[Condition],
+) -> Result<Window, DbError> {
+    let context = db.context();
+    let range = model.key_range(properties, context)?;
+    if matches!(range, KeyRange::One(_)) && !find.prefix.is_empty() {
+        return Err(DbError::BadQuery {
+            reason: "a prefix needs a part of the key that is not given".to_owned(),
+        });
+    }
+    let mut window = Window::of(&range, &find.prefix);
+    for (side, value) in &find.bounds {
+        let at = model.key_range_at(properties, context, value)?;
+        window.narrow(*side, Window::of(&at, ""));
+    }
+    if !filters.is_empty() && !matches!(range, KeyRange::One(_)) {
+        narrow_by_filters(db, model, properties.clone(), filters, &mut window);
+    }
+    Ok(window)
 }
 
-#[derive(Default)]
-struct Found {
-    items: Vec<Map>,
-    /// The key of the last row that was looked at, while there may be more.
-    last: Option<Vec<u8>>,
-}
-
-/// What a token belongs to.
-fn query_name(model: &Model, range: &KeyRange, find: &Find) -> Vec<u8> {
-    format!(
-        "{}\0{range:?}\0{}\0{}",
-        model.name(),
-        find.prefix,
-        find.reversed
-    )
-    .into_bytes()
+/// Leaves out the rows of which the filters say by their keys alone that they do not fit.
+fn narrow_by_filters(
+    db: &Database,
+    model: &Model,
+    mut known: Map,
+    filters: &[Condition],
+    window: &mut Window,
+) {
+    let context = db.context();
+    while let Ok(Some(open)) = model.open_key_part(&known, context) {
+        let mut fixed = filters.iter().filter_map(|filter| filter.fixed(open));
+        let Some(value) = fixed.next() else {
+            break;
+        };
+        known.insert(open, value);
+    }
+    let Ok(range) = model.key_range(&known, context) else {
+        return;
+    };
+    let narrower = Window::of(&range, "");
+    window.narrow(Side::From, narrower.clone());
+    window.narrow(Side::To, narrower);
+    let Ok(Some(open)) = model.open_key_part(&known, context) else {
+        return;
+    };
+    if !model.orders_keys(open) {
+        return;
+    }
+    let beginning = |text: &Value| Some(Window::of(&range, text.as_str()?));
+    let exactly = |value: &Value| match model.key_range_at(&known, context, value) {
+        // Where the key goes on behind the value, its end says nothing of those below.
+        Ok(at @ KeyRange::One(_)) => Some(Window::of(&at, "")),
+        _ => None,
+    };
+    for (side, at) in filters
+        .iter()
+        .flat_map(|filter| filter.ranges(open))
+        .flat_map(|range| match range {
+            SortCondition::Less(high) => vec![(Side::Below, exactly(&high))],
+            SortCondition::AtMost(high) => vec![(Side::To, exactly(&high))],
+            SortCondition::Greater(low) | SortCondition::AtLeast(low) => {
+                vec![(Side::From, beginning(&low))]
+            }
+            SortCondition::Between(low, high) => {
+                vec![(Side::From, beginning(&low)), (Side::To, exactly(&high))]
+            }
+            SortCondition::BeginsWith(text) => {
+                vec![(Side::From, beginning(&text)), (Side::To, beginning(&text))]
+            }
+            SortCondition::Equals(_) => Vec::new(),
+        })
+    {
+        if let Some(at) = at {
+            window.narrow(side, at);
+        }
+    }
 }

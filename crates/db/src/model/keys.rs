@@ -15,6 +15,20 @@ const ITEM: u8 = b'i';
 const NOTE: u8 = b'm';
 const SERVICE: u8 = b's';
 
+/// What a key of the engine names, for people.
+pub fn describe_key(bytes: &[u8]) -> String {
+    if let Some(key) = parse_item(bytes) {
+        return format!("the item {key}");
+    }
+    match bytes.split_first() {
+        Some((&NOTE, name)) => format!("the note {}", String::from_utf8_lossy(name)),
+        Some((&SERVICE, name)) => {
+            format!("the row {} of replication", String::from_utf8_lossy(name))
+        }
+        _ => format!("the key {}", bytes.escape_ascii()),
+    }
+}
+
 /// The engine's key of an item.
 pub(super) fn item(key: &ItemKey) -> Vec<u8> {
     parts(&key.pk, &key.sk)

@@ -42,25 +42,50 @@
 //! # }
 //! ```
 
+mod by_index;
+mod catch_up;
+mod checks;
 mod database;
 mod edit;
 mod error;
 mod expiry;
+mod export;
+mod expression;
 mod feed;
 mod find;
+mod import;
 mod index;
 mod keys;
+mod migrate;
 mod options;
+mod reentry;
+mod reindex;
 mod replicate;
 mod rows;
 mod shared;
 mod stats;
 mod token;
+mod transaction;
+pub mod transfer;
+mod typed;
+mod unique;
+mod window;
+mod write;
 mod writer;
+mod written;
 
+pub use checks::{Proposed, Refusal};
 pub use database::{Committed, Database};
 pub use error::{DbError, DbOpenError};
+pub use export::{Export, ExportForm};
+pub use expression::Expression;
 pub use feed::{Change, ChangeKind, ChangeStream, Event, Next, Origin, Since};
-pub use find::{Find, Page};
-pub use options::{Environment, Options};
+pub use find::{Count, Find, Page};
+pub use import::{ImportOptions, Imported, OnConflict};
+pub use keys::describe_key;
+pub use options::{Environment, Options, QueueBounds};
 pub use stats::{Dropped, Stats};
+pub use transaction::{Transacted, Transaction};
+pub use typed::Rows;
+pub use write::Write;
+pub use written::ParkedModel;

@@ -12,6 +12,18 @@ pub struct Options {
     pub context: Map,
     /// Sizes and times of the engine.
     pub engine: engine::Options,
+    /// How much may wait for the cloud.
+    pub queue: QueueBounds,
+}
+
+/// How much may wait for the cloud, of all models. At a bound the `overflow` of the model that
+/// writes decides; removals always pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct QueueBounds {
+    /// Rows.
+    pub rows_max: Option<u64>,
+    /// Their bytes in the database.
+    pub bytes_max: Option<u64>,
 }
 
 /// What the database cannot have of its own: the time and random bits.

@@ -9,6 +9,7 @@ use super::database::Database;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
+use super::index;
 use super::keys;
 use super::shared::State;
 use super::writer::Writer;
@@ -31,20 +32,23 @@ impl store::Store for Database {
     }
 
     fn dirty(&self, after: Option<&Dirty>, limit: usize) -> Result<Vec<Dirty>, StoreError> {
-        Ok(self.shared.lock().index.dirty(after, limit))
+        let shared = &*self.shared;
+        let page = |after: Option<&Dirty>, limit| index::dirty(&shared.store, after, limit);
+        unparked(after, limit, page, |dirty| !shared.is_parked(&dirty.key))
     }
 
     fn parked(&self, after: Option<&ItemKey>, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
-        Ok(self.shared.lock().index.parked(after, limit))
+        let shared = &*self.shared;
+        let page = |after: Option<&ItemKey>, limit| index::parked(&shared.store, after, limit);
+        unparked(after, limit, page, |key| !shared.is_parked(key))
     }
 
     fn rows_after(&self, after: &ItemKey, limit: usize) -> Result<Vec<ItemKey>, StoreError> {
         let range = keys::items().after(&keys::item(after), Order::Forward);
-        let rows = self.shared.store.scan(&range, Order::Forward, limit);
-        let rows = rows.map_err(|error| store_error(error.into()))?;
-        Ok(rows
+        let found = self.shared.store.keys(&range, Order::Forward, limit);
+        Ok(found
             .iter()
-            .filter_map(|entry| keys::parse_item(&entry.key))
+            .filter_map(|key| keys::parse_item(key))
             .collect())
     }
 
@@ -70,7 +74,8 @@ impl store::Store for Database {
     }
 
     fn backlog(&self) -> Backlog {
-        self.shared.lock().index.backlog()
+        let _nobody_writes = self.shared.lock();
+        index::backlog(&self.shared.store)
     }
 }
 
@@ -81,7 +86,7 @@ impl Database {
         change: &mut dyn FnMut(&mut Frame),
     ) -> Result<u64, DbError> {
         let shared = &*self.shared;
-        let mut state = shared.lock();
+        let mut state = shared.write_lock()?;
         let before = keys
             .iter()
             .map(|key| shared.record(key))
@@ -89,10 +94,13 @@ impl Database {
         let mut frame = Frame::over(before.clone());
         change(&mut frame);
         let mut edit = Edit::default();
-        for ((key, before), after) in keys.iter().zip(&before).zip(&frame.records) {
-            if before != after {
+        // A queue that cannot be sent would keep a full disk full.
+        edit.batch.lead_out();
+        for ((key, before), after) in keys.iter().zip(before).zip(frame.records) {
+            if before != after && !shared.is_parked(key) {
                 debug_assert_eq!(after.check(), Ok(()), "{key}");
-                edit.put(shared, key, before, after, Origin::Cloud);
+                edit.follow_claims(shared, before.item.as_ref(), after.item.as_ref())?;
+                edit.put(shared, key.clone(), before, after, Origin::Cloud);
             }
         }
         for (name, value) in &frame.service {
@@ -114,29 +122,51 @@ impl Database {
         conflicts: &[Conflict],
     ) -> Result<Edit, DbError> {
         let shared = &*self.shared;
-        let Ok(model) = shared.schema.model(CONFLICTS) else {
+        let Ok(model) = shared.model(CONFLICTS) else {
             for conflict in conflicts {
                 tracing::warn!(
                     target: "db",
                     model = conflict.model, kind = conflict.kind.as_str(),
-                    "a value lost a conflict, and the schema has no model Conflicts to keep it"
+                    "a value lost a conflict, and there is no model Conflicts to keep it in"
                 );
             }
             return Ok(edit);
         };
         let mut writer = Writer {
             shared,
-            model,
+            context: &shared.context,
+            hidden: self.hidden,
             now: shared.environment.now(),
             state,
             edit,
         };
         for conflict in conflicts {
-            let item = writer.new_item(&properties(conflict))?;
-            let (key, record) = writer.row_of(&item)?;
-            writer.put(&key, &record, Some(item))?;
+            let item = writer.new_item(model, &properties(conflict))?;
+            let (key, record) = writer.row_of(model, &item)?;
+            writer.put(model, key, record, Some(item))?;
         }
         Ok(writer.edit)
+    }
+}
+
+/// The next rows of a list that are not left alone: as many as are wanted, or all there are.
+fn unparked<T: Clone>(
+    after: Option<&T>,
+    limit: usize,
+    page: impl Fn(Option<&T>, usize) -> Vec<T>,
+    is_wanted: impl Fn(&T) -> bool,
+) -> Result<Vec<T>, StoreError> {
+    let mut wanted = Vec::new();
+    let mut after = after.cloned();
+    loop {
+        let rows = page(after.as_ref(), limit);
+        let is_last = rows.len() < limit;
+        after = rows.last().cloned().or(after);
+        wanted.extend(rows.into_iter().filter(&is_wanted));
+        if is_last || wanted.len() >= limit {
+            wanted.truncate(limit);
+            return Ok(wanted);
+        }
     }
 }
 

@@ -1,29 +1,31 @@
-//! Bounds of items and models: sizes, and how many rows a model keeps.
+//! Bounds of items, models and the queue: sizes, how many rows are kept, and what goes.
 
 use std::collections::BTreeMap;
 
 use periwinkle_core::limits::{
-    DB_SCAN_ROWS, DROPPED_ROWS_PER_WRITE_MAX, ITEM_BYTES_MAX, ITEM_SYNCED_BYTES_MAX,
+    DB_SCAN_ROWS, DROPPED_ROWS_PER_WRITE_MAX, FIND_ROWS_SEEN_MAX, ITEM_BYTES_MAX,
+    ITEM_SYNCED_BYTES_MAX,
 };
-use periwinkle_core::schema::item_bytes;
+use periwinkle_core::schema::{Model, Overflow};
 use periwinkle_core::sync::config::Direction;
-use periwinkle_core::sync::record::Record;
-use periwinkle_core::value::Map;
+use periwinkle_core::sync::record::{ItemKey, Record};
+use periwinkle_core::value::attribute::item_bytes;
 use periwinkle_core::value::binary::{decode_varint, encode_varint};
 
 use super::error::DbError;
 use super::feed::Origin;
+use super::index;
 use super::keys;
-use super::shared::decode;
+use super::options::QueueBounds;
 use super::stats::Dropped;
 use super::writer::Writer;
-use crate::engine::{Order, Store};
+use crate::engine::Store;
 
 impl Writer<'_> {
     /// Refuses an item that DynamoDB would refuse, before it is on its way.
-    pub(super) fn check_size(&self, record: &Record) -> Result<(), DbError> {
+    pub(super) fn check_size(&self, model: &Model, record: &Record) -> Result<(), DbError> {
         let bytes = record.item.as_ref().map_or(0, item_bytes);
-        let bytes_max = match self.model.direction() {
+        let bytes_max = match model.direction() {
             Direction::None => ITEM_BYTES_MAX,
             _ => ITEM_SYNCED_BYTES_MAX,
         };
@@ -31,92 +33,197 @@ impl Writer<'_> {
             return Ok(());
         }
         Err(DbError::TooLarge {
-            model: self.model.name().to_owned(),
+            model: model.name().to_owned(),
             bytes,
             bytes_max,
         })
     }
 
-    /// Keeps a model that just got a row within its `rows_max`, in the same frame: the rows that
-    /// are first in the order of keys go.
-    ///
-    /// In a model that both sides write, a row that vanished here would still be there: it refuses
-    /// the new row instead.
-    pub(super) fn make_room(&mut self) -> Result<(), DbError> {
-        let Some(rows_max) = self.model.process().rows_max else {
+    /// Keeps a model within its bounds, now that the frame writes a row of it: the oldest others
+    /// go in the same frame, or the write is refused, as the model's `overflow` says.
+    pub(super) fn make_room(&mut self, model: &Model) -> Result<(), DbError> {
+        let excess = self.excess(model);
+        if excess.is_none() {
             return Ok(());
+        }
+        let process = model.process();
+        let alone = self.edit.weight(self.shared, model.name());
+        let too_large = process.bytes_max.is_some_and(|max| alone > max as i64);
+        if too_large || process.overflow == Overflow::Refuse {
+            return Err(full(model, "remove rows, or raise the bound in the schema"));
+        }
+        let candidates = index::oldest(&self.shared.store, model.name(), DB_SCAN_ROWS);
+        let drops = self.pick(model, candidates, excess, index::row_bytes)?;
+        if drops.is_empty() {
+            return Err(full(model, "there is no other row that could be dropped"));
+        }
+        self.drop_rows(model, drops)
+    }
+
+    /// Keeps the queue to the cloud within its bounds, in the same way: with rows of the model that
+    /// have not been sent.
+    pub(super) fn make_room_in_queue(&mut self, model: &Model) -> Result<(), DbError> {
+        let excess = self.excess_of_queue(model);
+        if excess.is_none() {
+            return Ok(());
+        }
+        let drops = match model.process().overflow {
+            Overflow::Refuse => Vec::new(),
+            Overflow::DropOldest => {
+                let waiting = index::dirty(&self.shared.store, None, FIND_ROWS_SEEN_MAX);
+                let keys = waiting.into_iter().map(|dirty| dirty.key);
+                self.pick(model, keys.collect(), excess, |_, record| {
+                    index::value_bytes(record)
+                })?
+            }
         };
-        let (added, removed) = self.edit.balance(self.model.name());
-        let rows = self.state.index.rows(self.model.name()) + added - removed;
-        let excess = rows.saturating_sub(rows_max);
-        if excess == 0 {
-            return Ok(());
+        if drops.is_empty() {
+            let reason = "the cloud has not taken what waits for it; see `sync` in status, or raise \
+                          db.queue_rows_max and db.queue_bytes_max";
+            return Err(DbError::Full {
+                what: "the queue to the cloud".to_owned(),
+                reason: reason.to_owned(),
+            });
         }
-        if self.model.direction() == Direction::Both {
-            return Err(self.full(rows_max, "remove rows, or raise rows_max in the schema"));
+        self.drop_rows(model, drops)
+    }
+
+    fn excess(&self, model: &Model) -> Excess {
+        let process = model.process();
+        let (name, counts) = (model.name(), &self.state.counts);
+        let rows = process.rows_max.map_or(0, |rows_max| {
+            over(counts.of(name), self.edit.balance(name), rows_max)
+        });
+        let bytes = process.bytes_max.map_or(0, |bytes_max| {
+            let more = self.edit.weight(self.shared, name);
+            over(counts.bytes_of(name), more, bytes_max)
+        });
+        Excess { rows, bytes }
+    }
+
+    fn excess_of_queue(&self, model: &Model) -> Excess {
+        let QueueBounds {
+            rows_max,
+            bytes_max,
+        } = self.shared.queue;
+        if (rows_max.is_none() && bytes_max.is_none()) || !model.direction().is_up() {
+            return Excess::default();
         }
-        let dropped = self.drop_first(excess.min(DROPPED_ROWS_PER_WRITE_MAX as u64))?;
-        if dropped.rows == 0 {
-            return Err(self.full(rows_max, "all its rows are on their way to the cloud"));
+        let queue = index::backlog(&self.shared.store);
+        let (rows, bytes) = self.edit.queued();
+        Excess {
+            rows: rows_max.map_or(0, |max| over(queue.rows, rows, max)),
+            bytes: bytes_max.map_or(0, |max| over(queue.bytes, bytes, max)),
+        }
+    }
+
+    /// The first of these rows that may go, until there is room. A bound that was lowered is reached
+    /// step by step.
+    fn pick(
+        &self,
+        model: &Model,
+        candidates: Vec<ItemKey>,
+        mut excess: Excess,
+        weigh: impl Fn(&ItemKey, &Record) -> u64,
+    ) -> Result<Vec<Drop>, DbError> {
+        let mut drops = Vec::new();
+        for key in candidates {
+            if excess.is_none() || drops.len() == DROPPED_ROWS_PER_WRITE_MAX {
+                break;
+            }
+            let own = self.shared.schema.model_of_key(&key);
+            if own.is_none_or(|own| own.name() != model.name()) || self.edit.holds(&key) {
+                continue;
+            }
+            let record = self.shared.record(&key)?;
+            if self.may_drop(model, &record) {
+                excess.rows = excess.rows.saturating_sub(1);
+                let bytes = weigh(&key, &record);
+                excess.bytes = excess.bytes.saturating_sub(bytes);
+                drops.push(Drop { key, record });
+            }
+        }
+        Ok(drops)
+    }
+
+    /// Drops rows in the same frame, and counts them.
+    pub(super) fn drop_rows(&mut self, model: &Model, drops: Vec<Drop>) -> Result<(), DbError> {
+        let dropped = Dropped {
+            rows: drops.len() as u64,
+            unsent: drops.iter().filter(|drop| drop.is_unsent()).count() as u64,
+        };
+        for Drop { key, record } in drops {
+            self.edit
+                .follow_claims(self.shared, record.item.as_ref(), None)?;
+            let nothing = Record::default();
+            self.edit
+                .put(self.shared, key, record, nothing, Origin::Local);
         }
         let so_far = self.edit.dropped.as_ref().unwrap_or(&self.state.dropped);
         let mut sum = so_far.clone();
-        sum.add(self.model.name(), dropped);
+        sum.add(model.name(), dropped);
         self.edit.batch.put(&keys::note(NOTE), &sum.encode());
         self.edit.dropped = Some(sum);
         Ok(())
     }
 
-    fn drop_first(&mut self, wanted: u64) -> Result<Dropped, DbError> {
-        let everything = self.model.key_range(&Map::new(), &self.shared.context)?;
-        let range = keys::range(&everything, "");
-        let rows = self
-            .shared
-            .store
-            .scan(&range, Order::Forward, DB_SCAN_ROWS)?;
-        let mut dropped = Dropped::default();
-        for entry in rows {
-            if dropped.rows == wanted {
-                break;
-            }
-            let Some(key) = keys::parse_item(&entry.key) else {
-                continue;
-            };
-            let record = decode(&key, &entry.value)?;
-            if self.edit.holds(&key) || !self.may_drop(&record) {
-                continue;
-            }
-            dropped.rows += 1;
-            dropped.unsent += u64::from(record.change.is_some());
-            self.edit.put(
-                self.shared,
-                &key,
-                &record,
-                &Record::default(),
-                Origin::Local,
-            );
-        }
-        Ok(dropped)
-    }
-
     /// A row whose attempt is on its way must be there when the answer comes.
-    fn may_drop(&self, record: &Record) -> bool {
+    fn may_drop(&self, model: &Model, record: &Record) -> bool {
         let in_flight = record
             .change
             .as_ref()
             .is_some_and(|change| change.frozen.is_some());
         let own = record.item.as_ref().is_some_and(|item| {
-            let model = self.shared.schema.model_of(item);
-            model.is_some_and(|model| model.name() == self.model.name())
+            let own = self.shared.schema.model_of(item);
+            own.is_some_and(|own| own.name() == model.name())
         });
         own && !in_flight
     }
+}
 
-    fn full(&self, rows_max: u64, advice: &str) -> DbError {
-        DbError::Full {
-            what: self.model.name().to_owned(),
-            reason: format!("it keeps {rows_max} rows; {advice}"),
-        }
+/// A row that gives way to a new one.
+pub(super) struct Drop {
+    key: ItemKey,
+    record: Record,
+}
+
+impl Drop {
+    fn is_unsent(&self) -> bool {
+        self.record.change.is_some()
+    }
+}
+
+/// By how much `more` exceeds a bound. What adds nothing need not make room, whatever is there.
+fn over(is: u64, more: i64, max: u64) -> u64 {
+    if more <= 0 {
+        return 0;
+    }
+    is.saturating_add_signed(more).saturating_sub(max)
+}
+
+/// How much has to go.
+#[derive(Clone, Copy, Default)]
+struct Excess {
+    rows: u64,
+    bytes: u64,
+}
+
+impl Excess {
+    fn is_none(self) -> bool {
+        self.rows == 0 && self.bytes == 0
+    }
+}
+
+fn full(model: &Model, advice: &str) -> DbError {
+    let process = model.process();
+    let rows = process.rows_max.map(|rows_max| format!("{rows_max} rows"));
+    let bytes = process
+        .bytes_max
+        .map(|bytes_max| format!("{bytes_max} bytes"));
+    let bounds: Vec<String> = rows.into_iter().chain(bytes).collect();
+    DbError::Full {
+        what: model.name().to_owned(),
+        reason: format!("it keeps {}; {advice}", bounds.join(" and ")),
     }
 }
 

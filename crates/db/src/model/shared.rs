@@ -3,44 +3,80 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use periwinkle_core::ids::UlidSource;
-use periwinkle_core::limits::DB_SCAN_ROWS;
-use periwinkle_core::schema::{Model, Schema};
-use periwinkle_core::sync::record::{ItemKey, Record};
+use periwinkle_core::schema::{Hidden, Model, Schema, Written};
+use periwinkle_core::sync::record::{ItemKey, Record, RecordError};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::Map;
 
+use super::checks::Checks;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
-use super::index::{Index, RowFacts};
-use super::keys;
-use super::options::Environment;
+use super::index::{Counts, Declared};
+use super::options::{Environment, QueueBounds};
+use super::reentry::Reentry;
+use super::reindex::Completed;
 use super::rows::DroppedRows;
-use crate::engine::{self, Durability, Order, Store, Subscription};
+use super::written::{self, ParkedModel};
+use super::{keys, reindex};
+use crate::engine::{self, Durability, Store, Subscription};
 
 /// What all clones share.
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) schema: Arc<Schema>,
+    /// The indexes of the schema.
+    pub(super) declared: Vec<Declared>,
     pub(super) context: Map,
+    pub(super) queue: QueueBounds,
+    /// Models that a newer major version of the schema has written to.
+    pub(super) parked: Vec<ParkedModel>,
     pub(super) environment: Arc<dyn Environment>,
     /// Held by whoever writes, from reading to committing. Never taken on the storage thread.
     pub(super) state: Mutex<State>,
+    pub(super) reentry: Reentry,
+    pub(super) checks: Checks,
     pub(super) feed: Arc<Feed>,
     pub(super) _subscription: Subscription,
 }
 
 /// What writers share.
 pub(super) struct State {
-    pub(super) index: Index,
+    pub(super) counts: Counts,
     pub(super) ulids: UlidSource,
     pub(super) dropped: DroppedRows,
+    /// The versions of the schema that the models were last written in.
+    pub(super) written: Written,
+    /// The first frame of the database has to say that rows have their index entries.
+    note_due: bool,
 }
 
 impl Shared {
+    /// The lock of whoever writes; refused to code that runs under it already.
+    pub(super) fn write_lock(&self) -> Result<MutexGuard<'_, State>, DbError> {
+        self.reentry.check()?;
+        Ok(self.lock())
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // Index and counts change only after a commit, in calls that cannot panic.
+        assert!(
+            self.reentry.check().is_ok(),
+            "a transaction or a check asked for what only the end of it can give"
+        );
+        // Counts change only after a commit, in calls that cannot panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The model of that name, if programs here may write it.
+    pub(super) fn writable(&self, model: &str) -> Result<&Model, DbError> {
+        let model = self.model(model)?;
+        let direction = model.direction();
+        if direction.is_down() && !direction.is_up() {
+            return Err(DbError::ReadOnlyModel {
+                model: model.name().to_owned(),
+            });
+        }
+        Ok(model)
     }
 
     /// The record of `key`, as committed; an empty one if there is none.
@@ -51,6 +87,26 @@ impl Shared {
         }
     }
 
+    /// The properties of the item of `key`, as committed, if programs see it.
+    pub(super) fn properties(
+        &self,
+        model: &Model,
+        key: &ItemKey,
+        hidden: Hidden,
+    ) -> Result<Option<Map>, DbError> {
+        let Some(entry) = self.store.get(&keys::item(key))? else {
+            return Ok(None);
+        };
+        let item = match model.attributes_shown(hidden) {
+            Some(names) => Record::decode_item(&entry.value, names),
+            None => Record::decode(&entry.value).map(|record| record.item),
+        };
+        let item = item.map_err(|source| unreadable(key, source))?;
+        let now = self.environment.now();
+        let item = item.filter(|item| !is_expired(model, item, now));
+        Ok(item.map(|item| model.into_properties(item, hidden)))
+    }
+
     /// The item that programs see: not when it is expired.
     pub(super) fn visible<'r>(
         &self,
@@ -58,35 +114,49 @@ impl Shared {
         record: &'r Record,
         now: Now,
     ) -> Option<&'r Map> {
-        let item = record.item.as_ref()?;
-        match (model.expires(item), now.wall) {
-            (Some(expires), Some(wall)) if expires <= wall => None,
-            _ => Some(item),
-        }
+        let item = record.item.as_ref();
+        item.filter(|item| !is_expired(model, item, now))
     }
 
-    /// Commits a frame; then queue, counts and streams know of it.
+    /// Commits a frame, which the queue knows at once; then counts and streams know of it.
     pub(super) fn commit(
         &self,
         state: &mut State,
         edit: Edit,
         durability: Durability,
     ) -> Result<engine::Committed, DbError> {
-        let committed = self.store.commit(&edit.batch, durability)?;
+        let dropped = edit.dropped.clone();
+        let (mut batch, touched) = edit.seal(self);
+        let models = touched.iter().filter_map(|row| row.model.as_deref());
+        let written = written::after(&state.written, &self.schema, models);
+        if let Some(written) = &written {
+            written::note(&mut batch, written);
+        }
+        let noted = state.note_due && !batch.is_empty();
+        if noted {
+            reindex::note(&mut batch, &self.schema, &self.declared);
+        }
+        let committed = self.store.commit(&batch, durability)?;
+        state.note_due &= !noted;
         let mut told = Vec::new();
-        for touched in edit.touched {
+        for touched in touched {
             let sequence = committed.sequence;
-            state.index.set(&touched.key, touched.facts, sequence);
             if let Some(model) = &touched.model {
-                let (was, is) = (touched.was_live, touched.facts.live);
-                state.index.count(model, was, is);
+                let (was, is) = (touched.was_live, touched.is_live);
+                state.counts.count(model, was, is);
+                if touched.bytes != 0 {
+                    state.counts.weigh(model, touched.bytes);
+                }
             }
             if let Some(mut entry) = touched.told {
                 entry.sequence = sequence;
                 told.push(entry);
             }
         }
-        if let Some(dropped) = edit.dropped {
+        if let Some(written) = written {
+            state.written = written;
+        }
+        if let Some(dropped) = dropped {
             state.dropped = dropped;
         }
         self.feed.push(told);
@@ -95,39 +165,33 @@ impl Shared {
 }
 
 pub(super) fn decode(key: &ItemKey, bytes: &[u8]) -> Result<Record, DbError> {
-    Record::decode(bytes).map_err(|source| DbError::Record {
-        key: key.clone(),
-        source,
-    })
+    Record::decode(bytes).map_err(|source| unreadable(key, source))
 }
 
-/// Reads all rows once: what waits for the cloud, and how many rows each model has.
-pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<State, DbError> {
-    let mut index = Index::default();
-    let mut range = keys::items();
-    loop {
-        let rows = store.scan(&range, Order::Forward, DB_SCAN_ROWS)?;
-        for entry in &rows {
-            let Some(key) = keys::parse_item(&entry.key) else {
-                continue;
-            };
-            let record = decode(&key, &entry.value)?;
-            let facts = RowFacts::of(&record, entry.value.len());
-            if let Some(model) = schema.model_of_key(&key) {
-                index.count(model.name(), false, facts.live);
-            }
-            index.set(&key, facts, entry.sequence);
-        }
-        match rows.last() {
-            Some(last) if rows.len() == DB_SCAN_ROWS => {
-                range = range.after(&last.key, Order::Forward);
-            }
-            _ => break,
-        }
+fn unreadable(key: &ItemKey, source: RecordError) -> DbError {
+    DbError::Record {
+        key: key.clone(),
+        source,
     }
-    Ok(State {
-        index,
+}
+
+fn is_expired(model: &Model, item: &Map, now: Now) -> bool {
+    match (model.expires(item), now.wall) {
+        (Some(expires), Some(wall)) => expires <= wall,
+        _ => false,
+    }
+}
+
+/// What writers share, of a database that was just opened, and what was done about its indexes.
+/// Reads keys and no values, unless rows have to get other index entries.
+pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, Completed), DbError> {
+    let indexed = reindex::complete(store, schema)?;
+    let state = State {
+        counts: Counts::read(store, schema),
         ulids: UlidSource::default(),
         dropped: DroppedRows::read(store)?,
-    })
+        written: written::read(store)?.unwrap_or_default(),
+        note_due: indexed.note_due,
+    };
+    Ok((state, indexed))
 }

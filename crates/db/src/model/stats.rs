@@ -13,9 +13,11 @@ pub struct Stats {
     pub engine: engine::Stats,
     /// Items of each model that has any.
     pub rows: BTreeMap<String, u64>,
+    /// Bytes of the rows of each model with a bound.
+    pub bytes: BTreeMap<String, u64>,
     /// What waits to be sent to the cloud.
     pub queue: Backlog,
-    /// What each model with `rows_max` has dropped since the database was made.
+    /// What each model has dropped at a bound, its own or the queue's, since the database was made.
     pub dropped: BTreeMap<String, Dropped>,
 }
 

@@ -29,10 +29,13 @@ pub(super) fn parse(query: &[u8], token: &str) -> Result<Vec<u8>, DbError> {
     }
 }
 
+/// A checksum, a key, and an index key with its length.
+const TOKEN_BYTES_MAX: usize = 4 + 4 + 2 * DB_KEY_BYTES_MAX;
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 == 1 || text.len() > 2 * (4 + DB_KEY_BYTES_MAX) {
+    if text.len() % 2 == 1 || text.len() > 2 * TOKEN_BYTES_MAX {
         return None;
     }
     let digit = |byte: u8| HEX.iter().position(|known| *known == byte);
@@ -78,6 +81,6 @@ mod tests {
         for text in table {
             assert_eq!(parse(b"q", text).unwrap_err().kind(), "bad_token", "{text}");
         }
-        assert!(parse(b"q", &"0".repeat(2 * (5 + DB_KEY_BYTES_MAX))).is_err());
+        assert!(parse(b"q", &"0".repeat(2 * (TOKEN_BYTES_MAX + 1))).is_err());
     }
 }

@@ -1,6 +1,8 @@
-//! One local write: from properties to the rows of a frame.
+//! Local writes under the lock: from properties to the rows of a frame.
+//!
+//! Each write either goes into the frame as a whole or leaves it as it was.
 
-use periwinkle_core::schema::{Model, PropertyError, Writing};
+use periwinkle_core::schema::{Hidden, Model, PropertyError, Writing};
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::Map;
@@ -9,90 +11,274 @@ use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
 use super::shared::{Shared, State};
+use super::write::{Terms, Verb, Write};
 
-/// One write in the making.
+/// Writes in the making.
 pub(super) struct Writer<'a> {
     pub(super) shared: &'a Shared,
-    pub(super) model: &'a Model,
+    pub(super) context: &'a Map,
+    pub(super) hidden: Hidden,
     pub(super) now: Now,
     pub(super) state: &'a mut State,
     pub(super) edit: Edit,
 }
 
-impl Writer<'_> {
-    pub(super) fn new_item(&mut self, properties: &Map) -> Result<Map, PropertyError> {
-        let model = self.model;
+impl<'a> Writer<'a> {
+    /// Does what a write says, and answers the item after it; before it, if it removes the item.
+    pub(super) fn run(&mut self, write: &Write) -> Result<Map, DbError> {
+        let model = match write.verb {
+            Verb::Check => self.shared.model(&write.model)?,
+            _ => self.writable(&write.model)?,
+        };
+        let (properties, terms) = (&write.properties, &write.terms);
+        match write.verb {
+            Verb::Create => self.create(model, properties, terms),
+            Verb::Update => self.update(model, properties, terms),
+            Verb::Upsert => self.upsert(model, properties, terms),
+            Verb::Remove => self.remove(model, properties, terms),
+            Verb::Check => self.check(model, properties, terms),
+        }
+    }
+
+    pub(super) fn create(
+        &mut self,
+        model: &Model,
+        properties: &Map,
+        terms: &Terms,
+    ) -> Result<Map, DbError> {
+        terms.expect_no_changes("create")?;
+        let item = self.new_item(model, properties)?;
+        let (key, record) = self.row_of(model, &item)?;
+        if self.current(model, &record).is_some() {
+            return Err(self.exists(model, &item));
+        }
+        self.expect_condition(model, None, properties, terms)?;
+        self.put_shown(model, key, record, item)
+    }
+
+    pub(super) fn update(
+        &mut self,
+        model: &Model,
+        properties: &Map,
+        terms: &Terms,
+    ) -> Result<Map, DbError> {
+        let key = model.key(properties, self.context)?;
+        let record = self.record(&key)?;
+        let Some(current) = self.current(model, &record) else {
+            return Err(self.not_found(model, properties));
+        };
+        self.expect_condition(model, Some(current), properties, terms)?;
+        let item = self.changed_item(model, current, properties)?;
+        let item = self.updated_item(model, item, terms)?;
+        self.put_shown(model, key, record, item)
+    }
+
+    pub(super) fn upsert(
+        &mut self,
+        model: &Model,
+        properties: &Map,
+        terms: &Terms,
+    ) -> Result<Map, DbError> {
+        // A generated key cannot name an item that is there.
+        let named = model.key(properties, self.context).ok();
+        let known = named.map(|key| self.record(&key)).transpose()?;
+        let current = known
+            .as_ref()
+            .and_then(|record| self.current(model, record));
+        self.expect_condition(model, current, properties, terms)?;
+        let item = match current {
+            Some(current) => self.changed_item(model, current, properties)?,
+            None => self.new_item(model, properties)?,
+        };
+        let item = self.updated_item(model, item, terms)?;
+        let (key, record) = self.row_of(model, &item)?;
+        self.put_shown(model, key, record, item)
+    }
+
+    pub(super) fn remove(
+        &mut self,
+        model: &Model,
+        properties: &Map,
+        terms: &Terms,
+    ) -> Result<Map, DbError> {
+        terms.expect_no_changes("remove")?;
+        let key = model.key(properties, self.context)?;
+        let record = self.record(&key)?;
+        let Some(current) = self.current(model, &record) else {
+            return Err(self.not_found(model, properties));
+        };
+        self.expect_condition(model, Some(current), properties, terms)?;
+        let shown = model.properties(current, self.hidden);
+        self.put(model, key, record, None)?;
+        Ok(shown)
+    }
+
+    fn check(&mut self, model: &Model, properties: &Map, terms: &Terms) -> Result<Map, DbError> {
+        terms.expect_no_changes("check")?;
+        let key = model.key(properties, self.context)?;
+        let record = self.record(&key)?;
+        let current = self.current(model, &record);
+        if current.is_none() && terms.condition.is_none() {
+            return Err(self.not_found(model, properties));
+        }
+        self.expect_condition(model, current, properties, terms)?;
+        let shown = current.map(|item| model.properties(item, self.hidden));
+        Ok(shown.unwrap_or_default())
+    }
+
+    pub(super) fn new_item(
+        &mut self,
+        model: &Model,
+        properties: &Map,
+    ) -> Result<Map, PropertyError> {
         self.with_writing(|writing| model.create(properties, writing))
     }
 
-    pub(super) fn changed_item(
+    fn changed_item(
         &mut self,
+        model: &Model,
         current: &Map,
         changes: &Map,
     ) -> Result<Map, PropertyError> {
-        let model = self.model;
         self.with_writing(|writing| model.update(current, changes, writing))
+    }
+
+    /// The item after the updates of a write.
+    fn updated_item(
+        &mut self,
+        model: &Model,
+        mut item: Map,
+        terms: &Terms,
+    ) -> Result<Map, DbError> {
+        for update in terms.updates(model, self.hidden)? {
+            item = self
+                .with_writing(|writing| model.apply(&item, &update, writing))
+                .map_err(|error| DbError::of_apply(model, error))?;
+        }
+        Ok(item)
     }
 
     fn with_writing<T>(&mut self, action: impl FnOnce(&mut Writing<'_>) -> T) -> T {
         let environment = &self.shared.environment;
         let mut entropy = |bytes: &mut [u8]| environment.fill(bytes);
         action(&mut Writing {
-            context: &self.shared.context,
+            context: self.context,
             wall: self.now.wall,
             ulids: &mut self.state.ulids,
             entropy: &mut entropy,
         })
     }
 
+    /// The record of a row, as this frame leaves it so far.
     pub(super) fn record(&self, key: &ItemKey) -> Result<Record, DbError> {
-        self.shared.record(key)
+        match self.edit.record(key) {
+            Some(record) => Ok(record.clone()),
+            None => self.shared.record(key),
+        }
     }
 
-    pub(super) fn row_of(&self, item: &Map) -> Result<(ItemKey, Record), DbError> {
-        let key = self
-            .model
+    pub(super) fn row_of(&self, model: &Model, item: &Map) -> Result<(ItemKey, Record), DbError> {
+        let key = model
             .key_of(item)
             .expect("an item of a model carries its key");
         let record = self.record(&key)?;
         Ok((key, record))
     }
 
-    pub(super) fn sees(&self, record: &Record) -> bool {
-        self.shared.visible(self.model, record, self.now).is_some()
+    pub(super) fn current<'r>(&self, model: &Model, record: &'r Record) -> Option<&'r Map> {
+        self.shared.visible(model, record, self.now)
     }
 
-    pub(super) fn current(&self, record: &Record) -> Option<Map> {
-        self.shared.visible(self.model, record, self.now).cloned()
+    fn expect_condition(
+        &self,
+        model: &Model,
+        current: Option<&Map>,
+        properties: &Map,
+        terms: &Terms,
+    ) -> Result<(), DbError> {
+        let Some(condition) = &terms.condition else {
+            return Ok(());
+        };
+        let condition = condition.condition("condition", model, self.hidden)?;
+        let holds = match current {
+            Some(item) => condition.holds(&model.seen(item, self.hidden)),
+            None => condition.holds(&Map::new()),
+        };
+        if holds {
+            return Ok(());
+        }
+        Err(DbError::ConditionFailed {
+            model: model.name().to_owned(),
+            key: model.property_segments(properties, self.context).join(", "),
+            item: current.map(|item| Box::new(model.properties(item, self.hidden))),
+        })
+    }
+
+    fn put_shown(
+        &mut self,
+        model: &Model,
+        key: ItemKey,
+        before: Record,
+        item: Map,
+    ) -> Result<Map, DbError> {
+        let shown = model.properties(&item, self.hidden);
+        self.put(model, key, before, Some(item))?;
+        Ok(shown)
     }
 
     /// Writes the item of a row, and with it what the cloud has to learn.
     pub(super) fn put(
         &mut self,
-        key: &ItemKey,
-        before: &Record,
+        model: &Model,
+        key: ItemKey,
+        before: Record,
         item: Option<Map>,
     ) -> Result<(), DbError> {
         let mut after = before.clone();
-        if self.model.direction().is_up() {
+        if model.direction().is_up() {
             if !after.write(item) {
                 return Ok(());
             }
             after.stamp(self.now.trusted_wall());
         } else {
             after.write_unsynced(item);
-            if after == *before {
+            if after == before {
                 return Ok(());
             }
         }
         if after.item.is_some() {
-            self.check_size(&after)?;
+            self.check_size(model, &after)?;
         }
+        let claims = self.claims(model, &before, after.item.as_ref())?;
+        let seen = self.current(model, &before);
+        self.ask_checks(model, seen, after.item.as_ref())?;
+        let removes = after.item.is_none();
         self.edit
-            .put(self.shared, key, before, &after, Origin::Local);
-        if before.item.is_none() && after.item.is_some() {
-            self.make_room()?;
+            .put(self.shared, key, before, after, Origin::Local);
+        self.put_claims(model, claims);
+        if removes {
+            return Ok(());
         }
-        Ok(())
+        self.make_room(model)?;
+        self.make_room_in_queue(model)
+    }
+
+    pub(super) fn writable(&self, model: &str) -> Result<&'a Model, DbError> {
+        self.shared.writable(model)
+    }
+
+    pub(super) fn exists(&self, model: &Model, item: &Map) -> DbError {
+        DbError::Exists {
+            model: model.name().to_owned(),
+            key: model.key_segments(item, self.context).join(", "),
+        }
+    }
+
+    fn not_found(&self, model: &Model, properties: &Map) -> DbError {
+        let key = model.property_segments(properties, self.context);
+        DbError::NotFound {
+            model: model.name().to_owned(),
+            key: key.join(", "),
+        }
     }
 }

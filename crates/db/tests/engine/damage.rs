@@ -207,11 +207,11 @@ fn a_value_that_rots_after_opening_is_never_answered() {
 
 #[test]
 fn logs_of_a_newer_version_are_refused_untouched() {
-    let newer_header = header(2);
-    let newer_kind = [&header(1)[..], &frame(4, &[])].concat();
-    let newer_entry = [&header(1)[..], &frame(1, &[9, 1, 2, 3])].concat();
+    let newer_header = header(3);
+    let newer_kind = [&header(2)[..], &frame(4, &[])].concat();
+    let newer_entry = [&header(2)[..], &frame(1, &[9, 1, 2, 3])].concat();
     for (bytes, what) in [
-        (newer_header.to_vec(), "log version 2, this program knows 1"),
+        (newer_header.to_vec(), "log version 3, this program knows 2"),
         (newer_kind, "frame kind 4 at byte 64"),
         (newer_entry, "entry type 9 at byte 64"),
     ] {
@@ -245,7 +245,7 @@ fn a_log_written_by_hand_from_the_description_opens() {
 }
 
 /// Overwrites, cuts, copies and swaps, as no disk would.
-fn mangle(files: &mut BTreeMap<String, Vec<u8>>, rng: &mut Rng) {
+pub(crate) fn mangle(files: &mut BTreeMap<String, Vec<u8>>, rng: &mut Rng) {
     let names: Vec<String> = files.keys().cloned().collect();
     let mut pick = || names[rng.index(names.len())].clone();
     let (one, other) = (pick(), pick());
@@ -288,7 +288,7 @@ fn whatever_is_done_to_the_files_a_state_that_never_was_does_not_come_out() {
 
 const SALT: u64 = 0x1122_3344_5566_7788;
 
-fn header(version: u32) -> [u8; SEGMENT_HEADER] {
+pub(crate) fn header(version: u32) -> [u8; SEGMENT_HEADER] {
     let mut bytes = [0; SEGMENT_HEADER];
     bytes[..8].copy_from_slice(b"PERIWLOG");
     bytes[8..12].copy_from_slice(&version.to_le_bytes());
@@ -300,7 +300,7 @@ fn header(version: u32) -> [u8; SEGMENT_HEADER] {
 }
 
 /// The first frame of segment 1.
-fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; FRAME_HEADER];
     bytes[..4].copy_from_slice(&[0xF7, b'p', b'w', 0x1E]);
     bytes[8..12].copy_from_slice(&(payload.len() as u32).to_le_bytes());
@@ -319,7 +319,7 @@ fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Bit by bit, as the polynomial is defined: a second opinion on the table-driven one.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     let mut state = !0u32;
     for byte in bytes {
         state ^= u32::from(*byte);

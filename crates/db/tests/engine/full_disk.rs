@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use periwinkle_core::limits::DB_LEAD_OUT_BYTES_MAX;
 use periwinkle_db::engine::{
-    Batch, CommitError, Durability, Engine, FileStorage, OpenError, Options, Store,
+    Batch, CommitError, Durability, Engine, FileStorage, OpenError, Options, Storage, Store,
 };
 use periwinkle_testkit::disk::SimDisk;
 
@@ -43,6 +44,37 @@ fn a_full_disk_refuses_commits_untouched_and_takes_them_again_when_there_is_room
     flush(&mut engine);
     assert_eq!(engine.durable_sequence(), u64::from(key) + 1);
     assert_eq!(rows(&mut engine).len(), key as usize + 1);
+}
+
+#[test]
+fn a_step_that_leads_out_may_bring_a_little_more_than_it_takes_away() {
+    let disk = SimDisk::new(1);
+    disk.set_capacity(20_000);
+    let (mut engine, _) = Engine::open(disk.storage(), &small_options()).unwrap();
+    let mut key = 0;
+    while commit(&mut engine, &put(key, 200)).is_ok() {
+        key += 1;
+        flush(&mut engine);
+    }
+    assert!(key > 30);
+    // Key and value are 204 bytes.
+    let bound = 204 + DB_LEAD_OUT_BYTES_MAX as usize;
+    for (bytes, leads_out, taken) in [
+        (bound, false, false),
+        (bound + 1, true, false),
+        (bound, true, true),
+        (103, false, false),
+        (102, false, true),
+    ] {
+        let mut batch = put(key - 1, bytes);
+        if leads_out {
+            batch.lead_out();
+        }
+        let done = commit(&mut engine, &batch);
+        assert_eq!(done.is_ok(), taken, "{bytes} bytes: {done:?}");
+        flush(&mut engine);
+        key -= 1;
+    }
 }
 
 #[test]
@@ -171,4 +203,37 @@ fn a_real_disk_refuses_to_reserve_what_it_does_not_have(directory: &Path) {
     );
     let names = std::fs::read_dir(directory).unwrap();
     assert_eq!(names.count(), 1, "only the lock is there");
+}
+
+#[test]
+fn a_real_full_disk_is_filled_and_left_by_deleting_round_after_round() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mounted = SmallDisk::mount(scratch.path());
+    let storage: Arc<dyn Storage> = match &mounted {
+        Some(_) => Arc::new(FileStorage::open(scratch.path().join("db")).unwrap()),
+        // Without the right to mount, a disk that only exists in memory is filled.
+        None => {
+            let disk = SimDisk::new(1);
+            disk.set_capacity(3 << 20);
+            disk.storage()
+        }
+    };
+    let (store, _) = Store::open(storage, Options::default()).unwrap();
+    let mut fewest = u32::MAX;
+    for round in 0..15 {
+        let mut key = 0;
+        while store.commit(&put(key, 5000), Durability::Relaxed).is_ok() {
+            key += 1;
+        }
+        fewest = fewest.min(key);
+        for gone in 0..key {
+            let mut batch = Batch::new();
+            batch.delete(&gone.to_be_bytes());
+            let done = store.commit(&batch, Durability::Relaxed);
+            assert!(done.is_ok(), "round {round}, row {gone} of {key}: {done:?}");
+        }
+        assert_eq!(store.stats().rows, 0);
+    }
+    assert!(fewest > 100, "a round took only {fewest} rows");
+    store.close().unwrap();
 }

@@ -6,12 +6,21 @@
 
 mod life;
 
+mod backup;
 mod compaction;
 mod damage;
 mod faults;
 mod full_disk;
 mod history;
+mod index;
+mod key_files;
 mod killed;
+mod memory;
+mod oracle;
 mod power_cut;
+mod read_only;
+mod reads;
 mod salvage;
 mod store;
+mod traced;
+mod versions;

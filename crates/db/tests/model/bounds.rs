@@ -84,7 +84,7 @@ fn a_full_model_that_both_sides_write_refuses_instead() {
     assert_eq!(error.kind(), "full");
     assert_eq!(
         error.to_string(),
-        "Setting is full: it keeps 2 rows; remove rows, or raise rows_max in the schema"
+        "Setting is full: it keeps 2 rows; remove rows, or raise the bound in the schema"
     );
     db.remove("Setting", &Map::from([("id", "a")])).unwrap();
     db.create("Setting", &Map::from([("id", "c")])).unwrap();
@@ -198,4 +198,172 @@ fn an_expired_item_that_the_cloud_writes_stays_until_the_cloud_removes_it() {
     assert_eq!(db.get("Command", &props(r#"{"id":"a"}"#)).unwrap(), None);
     assert_eq!(db.purge_expired(world.clock.now()).unwrap(), 0);
     assert_eq!(db.record(&key).unwrap().item, Some(item));
+}
+
+fn log(db: &Database, id: &str, text: &str) -> Result<u64, periwinkle_db::DbError> {
+    let item = Map::from([("id", id), ("text", text)]);
+    db.upsert("UserLog", &item).map(|made| made.sequence)
+}
+
+fn ids(db: &Database, model: &str) -> Vec<String> {
+    let page = db.find(model, &Map::new(), &Find::new()).unwrap();
+    let items = page.items.iter();
+    items.map(|item| item.text("id").unwrap().into()).collect()
+}
+
+#[test]
+fn what_a_full_model_drops_is_what_changed_the_longest_ago_whatever_its_key() {
+    let world = World::new(1);
+    let db = world.open();
+    for id in ["z", "m", "a"] {
+        log(&db, id, "1").unwrap();
+    }
+    log(&db, "z", "2").unwrap();
+    log(&db, "k", "1").unwrap();
+    assert_eq!(ids(&db, "UserLog"), ["a", "k", "z"]);
+    db.close().unwrap();
+    drop(db);
+    // The order is that of the commits after an opening too.
+    let db = world.open();
+    log(&db, "b", "1").unwrap();
+    assert_eq!(ids(&db, "UserLog"), ["b", "k", "z"]);
+    assert_eq!(
+        db.stats().dropped["UserLog"],
+        Dropped { rows: 2, unsent: 0 }
+    );
+}
+
+#[test]
+fn sending_a_row_does_not_make_it_younger() {
+    let world = World::new(1);
+    let db = world.open();
+    for minute in 1..=5 {
+        metric(&db, minute).unwrap();
+    }
+    // The cloud has answered for the oldest, last.
+    for minute in [3, 1] {
+        let at = format!("Metric#2026-11-22T10:{minute:02}:00.000Z");
+        let key = ItemKey::new("dev#d1#up#2026-11", at);
+        db.modify(&[key], &mut |frame| {
+            let item = frame.records[0].item.take().unwrap();
+            frame.records[0] = Record::clean(item);
+        })
+        .unwrap();
+    }
+    metric(&db, 6).unwrap();
+    assert_eq!(minutes(&db), ["02", "03", "04", "05", "06"]);
+    assert_eq!(db.stats().dropped["Metric"], Dropped { rows: 1, unsent: 0 });
+}
+
+#[test]
+fn a_bound_that_the_schema_gets_later_knows_which_rows_are_oldest() {
+    let mut world = World::new(1);
+    let bounded = world.schema.clone();
+    world.schema = bounded.replace("UserLog: { rows_max: 3 },", "");
+    let db = world.open();
+    for id in ["d", "c", "b", "a"] {
+        log(&db, id, "1").unwrap();
+    }
+    db.close().unwrap();
+    drop(db);
+    world.schema = bounded;
+    let db = world.open();
+    log(&db, "e", "1").unwrap();
+    assert_eq!(ids(&db, "UserLog"), ["a", "b", "e"]);
+}
+
+#[test]
+fn bytes_at_the_bound_are_kept_and_one_more_drops_the_oldest() {
+    let mut world = World::new(1);
+    let bytes_max = |schema: &str, bytes: u64| {
+        let bound = format!("UserLog: {{ bytes_max: {bytes} }}");
+        schema.replace("UserLog: { rows_max: 3 }", &bound)
+    };
+    let schema = world.schema.clone();
+    world.schema = bytes_max(&schema, 1_000_000);
+    let db = world.open();
+    for id in ["b", "a"] {
+        log(&db, id, "12345").unwrap();
+    }
+    let bytes = db.stats().bytes["UserLog"];
+    assert!((100..400).contains(&bytes), "{bytes}");
+    db.close().unwrap();
+    drop(db);
+    world.schema = bytes_max(&schema, bytes);
+    let db = world.open();
+    assert_eq!(db.stats().bytes["UserLog"], bytes);
+    log(&db, "a", "54321").unwrap();
+    assert_eq!(ids(&db, "UserLog"), ["a", "b"]);
+    log(&db, "a", "123456").unwrap();
+    assert_eq!(ids(&db, "UserLog"), ["a"]);
+    assert_eq!(
+        db.stats().dropped["UserLog"],
+        Dropped { rows: 1, unsent: 0 }
+    );
+    // What does not fit alone is refused, and takes nothing away.
+    let error = log(&db, "c", &"x".repeat(1000)).unwrap_err();
+    let expected = format!(
+        "UserLog is full: it keeps {bytes} bytes; remove rows, or raise the bound in the schema"
+    );
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(ids(&db, "UserLog"), ["a"]);
+}
+
+#[test]
+fn a_model_that_shall_refuse_does_at_its_bounds() {
+    let mut world = World::new(1);
+    let refuse = "UserLog: { rows_max: 2, overflow: 'refuse' }";
+    world.schema = world.schema.replace("UserLog: { rows_max: 3 }", refuse);
+    let db = world.open();
+    for id in ["a", "b"] {
+        log(&db, id, "1").unwrap();
+    }
+    assert_eq!(log(&db, "c", "1").unwrap_err().kind(), "full");
+    log(&db, "a", "longer").unwrap();
+    db.remove("UserLog", &props(r#"{"id":"a"}"#)).unwrap();
+    log(&db, "c", "1").unwrap();
+    assert!(db.stats().dropped.is_empty());
+}
+
+#[test]
+fn a_full_queue_drops_the_oldest_of_an_append_only_model_and_refuses_for_the_others() {
+    let mut world = World::new(1);
+    world.queue.rows_max = Some(4);
+    let db = world.open();
+    for minute in [9, 1, 5] {
+        metric(&db, minute).unwrap();
+    }
+    db.create("Setting", &props(r#"{"id":"a"}"#)).unwrap();
+    metric(&db, 3).unwrap();
+    assert_eq!(minutes(&db), ["01", "03", "05"]);
+    assert_eq!(db.stats().dropped["Metric"], Dropped { rows: 1, unsent: 1 });
+    let error = db.create("Setting", &props(r#"{"id":"b"}"#)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the queue to the cloud is full: the cloud has not taken what waits for it; see `sync` in \
+         status, or raise db.queue_rows_max and db.queue_bytes_max"
+    );
+    // What waits already may change, models that stay here are free, and removals always pass.
+    db.update("Setting", &props(r#"{"id":"a","value":"x"}"#))
+        .unwrap();
+    db.create("User", &props(r#"{"name":"ada"}"#)).unwrap();
+    assert_eq!(db.stats().queue.rows, 4);
+    db.remove("Setting", &props(r#"{"id":"a"}"#)).unwrap();
+}
+
+#[test]
+fn the_bytes_of_a_full_queue_are_bounded_too() {
+    let mut world = World::new(1);
+    let db = world.open();
+    metric(&db, 1).unwrap();
+    metric(&db, 2).unwrap();
+    let bytes = db.stats().queue.bytes;
+    db.close().unwrap();
+    drop(db);
+    world.queue.bytes_max = Some(bytes);
+    let db = world.open();
+    metric(&db, 3).unwrap();
+    assert_eq!(minutes(&db), ["02", "03"]);
+    assert_eq!(db.stats().queue.bytes, bytes);
+    assert_eq!(db.stats().dropped["Metric"], Dropped { rows: 1, unsent: 1 });
 }

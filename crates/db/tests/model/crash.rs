@@ -1,12 +1,12 @@
 //! Power cuts at every write: an item and the intention to send it are there together or not at
-//! all, and what was reported durable is there.
+//! all, transactions are there whole, and what was reported durable is there.
 
 use std::collections::BTreeMap;
 
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::sync::store::Store;
 use periwinkle_core::value::{Map, Value};
-use periwinkle_db::Database;
+use periwinkle_db::{Database, Write};
 use periwinkle_testkit::rng::Rng;
 
 use crate::world::World;
@@ -40,6 +40,15 @@ fn write(db: &Database, rng: &mut Rng) {
                 frame.records[0] = item.map_or(Record::default(), Record::clean);
             })
             .unwrap();
+        }
+        3 => {
+            let value = rng.next_u64().to_string();
+            let write = |n: u64| {
+                let key = Map::from([("id", format!("{n}"))]);
+                Write::upsert("Setting", key).set("value", value.as_str())
+            };
+            let writes: Vec<_> = (0..3).map(|_| write(rng.below(6))).collect();
+            drop(db.write_all(&writes).unwrap());
         }
         _ => drop(db.upsert("Setting", &item).unwrap()),
     }

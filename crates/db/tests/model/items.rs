@@ -224,3 +224,20 @@ fn a_device_without_a_usable_name_cannot_open_a_synced_schema() {
         );
     }
 }
+
+#[test]
+fn an_empty_part_of_a_key_is_refused() {
+    let db = World::new(1).open();
+    for (model, given) in [("Setting", r#"{"id":""}"#), ("User", r#"{"name":""}"#)] {
+        let error = db.create(model, &props(given)).unwrap_err();
+        let name = error.field().unwrap();
+        let expected = format!("the key of {model} has an empty \"{name}\"; give it a value");
+        assert_eq!((error.kind(), error.to_string()), ("bad_key", expected));
+        assert_eq!(
+            db.upsert(model, &props(given)).unwrap_err().kind(),
+            "bad_key"
+        );
+    }
+    let error = db.create("Metric", &props(r#"{"month":"","at":"2026-11-22"}"#));
+    assert_eq!(error.unwrap_err().field(), Some("month"));
+}

@@ -2,11 +2,22 @@
 #![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 mod bounds;
+mod by_index;
 mod converge;
 mod crash;
+mod filtering;
 mod finding;
+mod histories;
 mod items;
+mod migration;
+mod oracle;
 mod replication;
 mod streams;
 mod together;
+mod transfer;
+mod typed;
+mod unique;
+mod upgrade;
+mod versions;
 mod world;
+mod writing;

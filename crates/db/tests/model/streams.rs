@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use periwinkle_core::limits::CHANGES_KEPT_MAX;
+use periwinkle_core::limits::{CHANGES_CAUGHT_UP_MAX, CHANGES_KEPT_MAX};
 use periwinkle_core::value::Map;
 use periwinkle_db::engine::Durability;
 use periwinkle_db::{Change, ChangeKind, ChangeStream, Database, Event, Origin, Since};
@@ -131,20 +131,110 @@ fn a_stream_resumes_from_a_sequence() {
 }
 
 #[test]
-fn a_stream_from_before_the_opening_gets_a_gap() {
+fn a_stream_goes_on_across_a_restart_with_the_latest_state_of_each_item() {
     let world = World::new(1);
     let db = world.open();
-    relaxed(&db, "ada");
+    let seen = relaxed(&db, "ada");
+    relaxed(&db, "bob");
+    db.update("User", &props(r#"{"name":"ada","role":"owner"}"#))
+        .unwrap();
+    db.create("Setting", &props(r#"{"id":"a"}"#)).unwrap();
+    relaxed(&db, "cy");
+    db.update("User", &props(r#"{"name":"bob","password":"x"}"#))
+        .unwrap();
     db.close().unwrap();
     drop(db);
     let db = world.open();
     let opened = db.durable_sequence();
-    assert!(opened > 0);
-    let mut stream = db.changes(Since::Sequence(0));
-    assert_eq!(stream.try_next(), Some(Event::Gap { sequence: opened }));
+    let told = |since: u64, models: &[&str]| {
+        let mut stream = db.changes(Since::Sequence(since)).only(models);
+        let mut told = Vec::new();
+        while let Some(change) = change(&mut stream) {
+            assert_eq!(
+                (change.kind, change.origin),
+                (ChangeKind::Put, Origin::Unknown)
+            );
+            told.push(format!(
+                "{} {}",
+                change.sequence - seen,
+                change.item.unwrap().to_json()
+            ));
+        }
+        told
+    };
+    let users = [
+        r#"2 {"name":"ada","role":"owner"}"#,
+        r#"4 {"name":"cy","role":"viewer"}"#,
+        r#"5 {"name":"bob","role":"viewer"}"#,
+    ];
+    assert_eq!(told(seen, &["User"]), users);
+    assert_eq!(told(seen + 2, &[]).len(), 3);
+    assert_eq!(told(seen + 4, &["User"]), users[2..]);
+    assert_eq!(told(opened, &[]), Vec::<String>::new());
+    // What comes after the rows were looked at is told as usual.
+    let mut stream = db.changes(Since::Sequence(seen + 4)).only(&["User"]);
+    assert_eq!(change(&mut stream).unwrap().key, ["bob"]);
     assert_eq!(stream.try_next(), None);
-    let mut exact = db.changes(Since::Sequence(opened));
-    assert_eq!(exact.try_next(), None);
+    relaxed(&db, "dan");
+    db.flush().wait().unwrap();
+    let dan = change(&mut stream).unwrap();
+    assert_eq!(
+        (dan.key, dan.origin),
+        (vec!["dan".to_owned()], Origin::Local)
+    );
+}
+
+#[test]
+fn a_stream_across_a_restart_gets_a_gap_if_an_item_was_removed_meanwhile() {
+    let world = World::new(1);
+    let db = world.open();
+    let seen = relaxed(&db, "ada");
+    let bob = relaxed(&db, "bob");
+    let removed = db
+        .remove("User", &props(r#"{"name":"ada"}"#))
+        .unwrap()
+        .sequence;
+    let setting = db
+        .create("Setting", &props(r#"{"id":"a"}"#))
+        .unwrap()
+        .sequence;
+    db.close().unwrap();
+    drop(db);
+    let db = world.open();
+    let first =
+        |since: u64, models: &[&str]| db.changes(Since::Sequence(since)).only(models).try_next();
+    let gap = Some(Event::Gap {
+        sequence: db.durable_sequence(),
+    });
+    assert_eq!(first(seen, &[]), gap);
+    assert_eq!(first(bob, &["User"]), gap);
+    assert_eq!(first(removed, &["User"]), None);
+    // Nothing of the settings was removed.
+    let Some(Event::Change(change)) = first(seen, &["Setting"]) else {
+        panic!("a change");
+    };
+    assert_eq!(change.sequence, setting);
+}
+
+#[test]
+fn a_stream_that_would_have_to_look_up_too_much_gets_a_gap() {
+    let world = World::new(1);
+    let db = world.open();
+    for n in 0..=CHANGES_CAUGHT_UP_MAX {
+        relaxed(&db, &format!("{n}"));
+    }
+    db.close().unwrap();
+    drop(db);
+    let db = world.open();
+    let mut stream = db.changes(Since::Sequence(0));
+    assert!(matches!(stream.try_next(), Some(Event::Gap { .. })));
+    assert_eq!(stream.try_next(), None);
+    let mut stream = db.changes(Since::Sequence(1));
+    let mut told = 0;
+    while change(&mut stream).is_some() {
+        told += 1;
+    }
+    assert_eq!(told, CHANGES_CAUGHT_UP_MAX);
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use std::thread;
 
+use periwinkle_core::sync::record::{Frozen, ItemKey, Mark, Record};
+use periwinkle_core::sync::store::Store;
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::engine::Durability;
-use periwinkle_db::{Event, Find, Since};
+use periwinkle_db::{Database, Event, Find, Since};
 
 use crate::world::World;
 
@@ -92,4 +94,96 @@ fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
         .wait()
         .unwrap();
     assert_eq!(db.stats().queue.rows, u64::from(made) + 1);
+}
+
+/// A database that refuses every new setting, and how many there are.
+fn filled(world: &World) -> (Database, u32) {
+    world.disk.set_capacity(256 << 10);
+    let db = world.open();
+    let text = Value::from("x".repeat(2000));
+    let mut made = 0;
+    loop {
+        let id = Value::from(format!("{made:03}"));
+        let item = Map::from([("id", id), ("value", text.clone())]);
+        match db.create("Setting", &item) {
+            Ok(_) => made += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), "full");
+                break (db, made);
+            }
+        }
+    }
+}
+
+fn row(n: u32) -> ItemKey {
+    ItemKey::new("dev#d1#rw", format!("Setting#{n:03}"))
+}
+
+/// What the machine does to a row when it sends what is pending.
+fn freeze(record: &mut Record) {
+    let change = record.change.as_mut().unwrap();
+    change.frozen = Some(Frozen {
+        mark: Mark { epoch: 9, n: 9 },
+        op: change.pending.take().unwrap(),
+        version: 1,
+        schema: 1,
+    });
+}
+
+#[test]
+fn on_a_full_disk_the_queue_is_sent_and_synced_items_are_removed() {
+    let world = World::new(1);
+    let (db, made) = filled(&world);
+    // All of the queue is frozen and answered, a row at a time.
+    for n in 0..made {
+        db.modify(&[row(n)], &mut |frame| freeze(&mut frame.records[0]))
+            .unwrap();
+        db.modify(&[row(n)], &mut |frame| {
+            let mut item = frame.records[0].item.take().unwrap();
+            item.insert("_v", 1);
+            frame.records[0] = Record::clean(item);
+        })
+        .unwrap();
+    }
+    assert_eq!(db.stats().queue.rows, 0);
+    // A removal stays as a note until the cloud has answered; all rows can have one.
+    for n in 0..made {
+        let id = Map::from([("id", format!("{n:03}"))]);
+        db.remove("Setting", &id).unwrap();
+    }
+    assert_eq!(db.stats().queue.rows, u64::from(made));
+    for n in 0..made {
+        db.modify(&[row(n)], &mut |frame| freeze(&mut frame.records[0]))
+            .unwrap();
+        db.modify(&[row(n)], &mut |frame| frame.records[0] = Record::default())
+            .unwrap();
+    }
+    db.flush().wait().unwrap();
+    assert_eq!(db.stats().queue.rows, 0);
+    let item = Map::from([
+        ("id", Value::from("new")),
+        ("value", Value::from("y".repeat(2000))),
+    ]);
+    db.create("Setting", &item).unwrap();
+}
+
+#[test]
+fn on_a_full_disk_items_of_the_device_alone_are_removed() {
+    let world = World::new(1);
+    world.disk.set_capacity(256 << 10);
+    let db = world.open();
+    let mut made = 0;
+    let password = Value::from("x".repeat(500));
+    while let Ok(_) = db.create("User", &{
+        let name = Value::from(format!("{made}"));
+        Map::from([("name", name), ("password", password.clone())])
+    }) {
+        made += 1;
+    }
+    assert!(made > 100);
+    for n in 0..made {
+        let name = Map::from([("name", format!("{n}"))]);
+        db.remove("User", &name).unwrap();
+    }
+    assert_eq!(db.stats().rows["User"], 0);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use periwinkle_core::schema::Schema;
 use periwinkle_core::time::{Mono, Now, UnixMillis};
 use periwinkle_core::value::{Map, json};
-use periwinkle_db::{Database, DbOpenError, Environment, Options, engine};
+use periwinkle_db::{Database, DbOpenError, Environment, Options, QueueBounds, engine};
 use periwinkle_testkit::disk::SimDisk;
 use periwinkle_testkit::rng::Rng;
 
@@ -81,6 +81,7 @@ pub(crate) struct World {
     pub(crate) disk: SimDisk,
     pub(crate) clock: Arc<Clock>,
     pub(crate) schema: String,
+    pub(crate) queue: QueueBounds,
 }
 
 impl World {
@@ -96,6 +97,7 @@ impl World {
                 rng: Mutex::new(Rng::new(seed)),
             }),
             schema: SCHEMA.to_owned(),
+            queue: QueueBounds::default(),
         }
     }
 
@@ -108,6 +110,26 @@ impl World {
     }
 
     pub(crate) fn open_on(&self, disk: &SimDisk) -> Result<Database, DbOpenError> {
+        self.open_reporting(disk).map(|(db, _)| db)
+    }
+
+    pub(crate) fn open_reporting(
+        &self,
+        disk: &SimDisk,
+    ) -> Result<(Database, engine::OpenReport), DbOpenError> {
+        let (schema, options) = self.given();
+        let environment = Arc::clone(&self.clock);
+        Database::open(disk.storage(), schema, options, environment)
+    }
+
+    pub(crate) fn open_read_only(&self) -> Result<Database, DbOpenError> {
+        let (schema, options) = self.given();
+        let environment = Arc::clone(&self.clock);
+        Database::open_read_only(self.disk.storage(), schema, options, environment)
+            .map(|(db, _)| db)
+    }
+
+    fn given(&self) -> (Schema, Options) {
         let schema = Schema::parse(&self.schema).unwrap();
         let options = Options {
             context: Map::from([("deviceId", "d1")]),
@@ -119,9 +141,9 @@ impl World {
                 salt: 1,
                 ..engine::Options::default()
             },
+            queue: self.queue,
         };
-        let environment = Arc::clone(&self.clock);
-        Database::open(disk.storage(), schema, options, environment).map(|(db, _)| db)
+        (schema, options)
     }
 }
 

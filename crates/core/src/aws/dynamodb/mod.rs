@@ -33,6 +33,7 @@
 //! ```
 
 mod batch;
+mod batch_write;
 mod body;
 mod bounds;
 mod call;
@@ -44,6 +45,7 @@ mod transact;
 
 pub use super::error::{CancelReason, Effect, Remedy, ServiceError, ServiceErrorKind};
 pub use batch::{BatchExecuteStatement, BatchGetItem, Batched, Statement, StatementResult};
+pub use batch_write::{BatchWrite, BatchWriteItem};
 pub use bounds::RequestError;
 pub use call::{AnswerError, CONTENT_TYPE, CallError, Operation, Request, read_answer};
 pub use expression::{Condition, KeyCondition, Update};

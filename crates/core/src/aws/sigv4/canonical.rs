@@ -31,6 +31,13 @@ pub enum Payload<'a> {
     Hash([u8; 32]),
     /// The body is not signed: S3 over TLS only.
     Unsigned,
+    /// The body comes in chunks, each with a signature of its own
+    /// ([`ChunkedBody`](super::ChunkedBody)): S3 only.
+    SignedChunks,
+    /// The same, and signed fields behind it.
+    SignedChunksWithTrailer,
+    /// The body comes in chunks without signatures, and fields behind it: S3 over TLS only.
+    ChunksWithTrailer,
 }
 
 /// Headers that are not signed: set by the signer itself, or changed on the way.

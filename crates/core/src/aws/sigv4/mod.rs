@@ -24,10 +24,22 @@
 //! assert!(headers[1].1.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/"));
 //! ```
 
+mod body;
 mod canonical;
+mod chunks;
+mod clock;
+mod presigned;
+mod redirect;
 mod signer;
+mod signers;
 #[cfg(test)]
 mod tests;
 
+pub use body::{BodyPlan, BodySource, UnsignableBody, plan_body};
 pub use canonical::{Payload, Request, encode_uri, sha256_hex};
-pub use signer::Signer;
+pub use chunks::{ChunkSigner, ChunkedBody, ChunkedBodyError, ChunkedForm};
+pub use clock::ClockOffset;
+pub use presigned::{LifeError, PresignedLife};
+pub use redirect::{RedirectRefused, SignedHop, redirect};
+pub use signer::{OwnHeaders, Signer};
+pub use signers::Signers;

@@ -1,18 +1,19 @@
 //! The signer: scope, key and signature.
 
 use super::canonical::{Canonical, Payload, Request, encode_uri, hex, sha256_hex};
+use super::chunks::ChunkSigner;
+use super::presigned::PresignedLife;
 use crate::aws::Credentials;
 use crate::time::UnixMillis;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::fmt;
-use std::time::Duration;
 use zeroize::Zeroizing;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// Headers that a signer adds, names in small letters.
-type OwnHeaders = Vec<(&'static str, String)>;
+pub type OwnHeaders = Vec<(&'static str, String)>;
 
 /// Signs requests to one service in one region.
 ///
@@ -96,6 +97,35 @@ impl Signer {
         credentials: &Credentials,
         at: UnixMillis,
     ) -> OwnHeaders {
+        self.sign_head(request, credentials, at).0
+    }
+
+    /// The same for a request whose body follows in signed chunks, with what signs these.
+    ///
+    /// The payload of `request` says which form the chunks have.
+    pub fn sign_chunked(
+        &mut self,
+        request: &Request<'_>,
+        credentials: &Credentials,
+        at: UnixMillis,
+    ) -> (OwnHeaders, ChunkSigner) {
+        let (headers, signature) = self.sign_head(request, credentials, at);
+        let day = day_text(at);
+        let signer = ChunkSigner {
+            time: time_text(at),
+            scope: self.scope(&day),
+            key: Zeroizing::new(*self.day_key(credentials, day)),
+            last: signature,
+        };
+        (headers, signer)
+    }
+
+    fn sign_head(
+        &mut self,
+        request: &Request<'_>,
+        credentials: &Credentials,
+        at: UnixMillis,
+    ) -> (OwnHeaders, String) {
         let (mut headers, unsigned) = self.own_headers(request, credentials, at);
         let signed = self.signed(request, "", &headers, credentials, at);
         let authorization = format!(
@@ -107,21 +137,21 @@ impl Signer {
         );
         headers.extend(unsigned);
         headers.push(("authorization", authorization));
-        headers
+        (headers, signed.signature)
     }
 
     /// Signs a request in its query: gives the query to send, without `?`.
     ///
-    /// Whoever holds the address can use it until `expires` has passed, which AWS limits to seven
-    /// days; the headers of `request`, and no others, must be sent as they are.
+    /// Whoever holds the address can use it until `life` has passed, or until the temporary keys
+    /// that signed it run out; the headers of `request`, and no others, must be sent as they are.
     pub fn presign(
         &mut self,
         request: &Request<'_>,
         credentials: &Credentials,
         at: UnixMillis,
-        expires: Duration,
+        life: PresignedLife,
     ) -> String {
-        let (addition, unsigned) = self.own_query(request, credentials, at, expires);
+        let (addition, unsigned) = self.own_query(request, credentials, at, life);
         let signed = self.signed(request, &addition, &[], credentials, at);
         let separator = if request.query.is_empty() { "" } else { "&" };
         format!(
@@ -159,7 +189,7 @@ impl Signer {
         request: &Request<'_>,
         credentials: &Credentials,
         at: UnixMillis,
-        expires: Duration,
+        life: PresignedLife,
     ) -> (String, String) {
         let credential = format!(
             "{}/{}",
@@ -171,7 +201,7 @@ impl Signer {
              &X-Amz-SignedHeaders={}",
             encode_uri(&credential),
             time_text(at),
-            expires.as_secs(),
+            life.seconds(),
             encode_uri(&Canonical::signed_headers(request, &[])),
         );
         let mut unsigned = String::new();
@@ -273,11 +303,16 @@ impl Payload<'_> {
             Payload::Bytes(bytes) => sha256_hex(bytes),
             Payload::Hash(hash) => hex(hash),
             Payload::Unsigned => "UNSIGNED-PAYLOAD".to_owned(),
+            Payload::SignedChunks => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD".to_owned(),
+            Payload::SignedChunksWithTrailer => {
+                "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER".to_owned()
+            }
+            Payload::ChunksWithTrailer => "STREAMING-UNSIGNED-PAYLOAD-TRAILER".to_owned(),
         }
     }
 }
 
-fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+pub(super) fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(message);
     mac.finalize().into_bytes().into()

@@ -23,8 +23,8 @@ fn a_broken_field_is_refused_with_its_place() {
             "models.M.a (line 8, column 5): a text stands here; expected an object",
         ),
         (
-            "a: { type: 'string', unique: true },",
-            "models.M.a.unique (line 8, column 26): unique fields are not supported yet",
+            "a: { type: 'boolean', unique: true },",
+            "models.M.a (line 8, column 5): only a string or a number can be unique; this is \"boolean\"",
         ),
         (
             "a: { type: 'string', ttl: true },",
@@ -51,8 +51,53 @@ fn a_broken_field_is_refused_with_its_place() {
             "models.M.a.generate (line 8, column 26): \"ulidd\" is not one of \"ulid\", \"uid\", \"uid(n)\" or \"uuid\" with n up to 64",
         ),
         (
-            "a: { type: 'string', map: 'x.y' },",
-            "models.M.a.map (line 8, column 26): packing fields into one attribute (\"x.y\") is not supported yet",
+            "a: { type: 'string', map: 'x.y.z' },",
+            "models.M.a.map (line 8, column 26): \"x.y.z\" stands here; expected an attribute, or an attribute and an entry of it: 'place.city'",
+        ),
+        (
+            "a: { type: 'string', map: 'x.y' }, b: { type: 'string', map: 'x' },",
+            "models.M.b (line 8, column 40): it is stored in \"x\", as is \"a\"",
+        ),
+        (
+            "a: { type: 'date', ttl: true, map: 'x.y' },",
+            "models.M.a (line 8, column 5): the ttl field needs an attribute of its own, not an entry of one",
+        ),
+        (
+            "a: { type: 'string', crypt: true },",
+            "models.M.a.crypt (line 8, column 26): encrypted fields are not supported: the device has no safe place for a password that the cloud knows too",
+        ),
+        (
+            "a: { type: 'string', encode: 'sk' },",
+            "models.M.a.encode (line 8, column 26): \"a\" does not stand alone between \"#\" in \"M#${id}\"",
+        ),
+        (
+            "a: { type: 'string', encode: ['x', '#', 0] },",
+            "models.M.a.encode (line 8, column 26): \"x\" is no attribute with a value template",
+        ),
+        (
+            "a: { type: 'string', encode: ['k', '#'] }, k: { type: 'string', value: 'K#${a}' },",
+            "models.M.a.encode (line 8, column 26): expected [attribute, separator, part], such as encode: ['sk', '#', 1]",
+        ),
+        // OneTable would read "K" here.
+        (
+            "a: { type: 'string', encode: 'k' }, k: { type: 'string', value: 'K#${a}' },",
+            "models.M.a.encode (line 8, column 26): \"a\" is part 1 of \"K#${a}\": write encode: ['k', '#', 1]",
+        ),
+        (
+            "a: { type: 'array', schema: { x: { type: 'string' } } },",
+            "models.M.a.schema (line 8, column 25): the schema of an array's entries stands in its items: items: { type: 'object', schema: { ... } }",
+        ),
+        (
+            "a: { type: 'set', items: { type: 'date' } },",
+            "models.M.a.items.type (line 8, column 32): a set has members of type \"string\", \"number\" or \"binary\"",
+        ),
+        (
+            "a: { type: 'object', schema: { x: { type: 'string', map: 'p.q' } } },",
+            "models.M.a.schema.x.map (line 8, column 57): only fields of the model itself can be packed into one attribute",
+        ),
+        (
+            "a: { type: 'string', value: '${o.y}' }, o: { type: 'object', schema: { x: { type: 'string' } } },",
+            "models.M.a (line 8, column 5): the template uses \"o.y\", which is no field",
         ),
         (
             "a: { type: 'string', map: 'id' },",
@@ -90,6 +135,31 @@ fn a_broken_schema_is_refused_with_its_place() {
             "version (line 1, column 1): the schema needs a version, such as version: '1.0.0'",
         ),
         (
+            "version: '1.0.0',",
+            "version: 'one',",
+            "version (line 2, column 3): \"one\": expected up to three numbers with points between them, such as 1.2.0",
+        ),
+        (
+            "sort: 'sk' }",
+            "sort: 'sk' }, l: { type: 'local', hash: 'other', sort: 'x' }",
+            "indexes.l.hash (line 3, column 71): a local index has the partition key \"pk\"",
+        ),
+        (
+            "sort: 'sk' }",
+            "sort: 'sk' }, l: { type: 'local' }",
+            "indexes.l.sort (line 3, column 51): a local index needs a sort key",
+        ),
+        (
+            "sort: 'sk' }",
+            "sort: 'sk' }, g: { type: 'global', sort: 'x' }",
+            "indexes.g.hash (line 3, column 51): a global index needs a partition key",
+        ),
+        (
+            "sort: 'sk' }",
+            "sort: 'sk' }, g: { hash: 'x', project: 'some' }",
+            "indexes.g.project (line 3, column 67): a text stands here; expected \"all\", \"keys\" or a list of attributes",
+        ),
+        (
             "models: {",
             "model: {",
             "model (line 4, column 3): unknown key \"model\": did you mean \"models\"?",
@@ -123,6 +193,26 @@ fn a_broken_schema_is_refused_with_its_place() {
             "version: '1.0.0',",
             "version: '1.0.0', process: { M: { rows_max: 0 } },",
             "process.M.rows_max (line 2, column 37): 0 is not a whole number from 1",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', process: { M: { bytes_max: -1 } },",
+            "process.M.bytes_max (line 2, column 37): -1 is not a whole number from 1",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', process: { M: { overflow: 'wrap' } },",
+            "process.M.overflow (line 2, column 37): \"wrap\" is not one of refuse, drop_oldest",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', process: { M: { sync: 'both', overflow: 'drop_oldest' } },",
+            "process.M.overflow (line 2, column 51): a row that is dropped here would come back from the cloud: use \"refuse\"",
+        ),
+        (
+            "version: '1.0.0',",
+            "version: '1.0.0', process: { M: { sync: 'down', bytes_max: 5 } },",
+            "process.M.bytes_max (line 2, column 51): the cloud decides how many rows a model has that is synced down",
         ),
         (
             "version: '1.0.0',",
@@ -239,4 +329,47 @@ fn a_schema_that_breaks_a_builtin_model_is_refused() {
         let error = Schema::parse_over(&text, &builtin).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
+}
+
+#[test]
+fn indexes_live_in_partitions_of_their_own_or_in_those_of_the_items() {
+    let more = "sort: 'sk' }, a: { hash: 'ah', sort: 'as', project: 'keys' }, \
+        b: { sort: 'bs', project: ['x', 'y'] }, c: { type: 'local', sort: 'cs', follow: true }";
+    let text = one_model("").replacen("sort: 'sk' }", more, 1);
+    let schema = Schema::parse(&text).unwrap();
+    let shown: Vec<_> = schema
+        .indexes()
+        .iter()
+        .map(|index| (index.name.as_str(), index.hash.as_str(), index.kind))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("primary", "pk", IndexKind::Primary),
+            ("a", "ah", IndexKind::Global),
+            ("b", "pk", IndexKind::Local),
+            ("c", "pk", IndexKind::Local),
+        ]
+    );
+    let attributes = vec!["x".to_owned(), "y".to_owned()];
+    assert_eq!(schema.indexes()[1].project, Projection::Keys);
+    assert_eq!(
+        schema.indexes()[2].project,
+        Projection::Attributes(attributes)
+    );
+    let local = |count: usize| {
+        let more: String = (0..count)
+            .map(|at| format!(", l{at}: {{ sort: 's{at}' }}"))
+            .collect();
+        let text = one_model("").replacen("sort: 'sk' }", &format!("sort: 'sk' }}{more}"), 1);
+        Schema::parse(&text)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    let bound = crate::limits::SCHEMA_LOCAL_INDEXES_MAX;
+    assert_eq!(local(bound), Ok(()));
+    assert_eq!(
+        local(bound + 1).unwrap_err(),
+        "indexes (line 3, column 3): a table has at most 5 local indexes"
+    );
 }

@@ -179,15 +179,26 @@ impl Record {
         let Some(change) = &self.change else {
             return Ok(());
         };
-        if change.frozen.is_none() && change.pending.is_none() {
-            return Err(BrokenRecord::NothingToTell);
-        }
+        change.check_operations()?;
         let expected = match &change.pending {
             Some(op) => op.apply(change.predicted()),
             None => change.predicted(),
         };
-        if expected != self.item {
-            return Err(BrokenRecord::NotTheSum);
+        if expected == self.item {
+            Ok(())
+        } else {
+            Err(BrokenRecord::NotTheSum)
+        }
+    }
+}
+
+impl Change {
+    /// The part of [`Record::check`] that does not follow from adding up.
+    pub(super) fn check_operations(&self) -> Result<(), BrokenRecord> {
+        let frozen = self.frozen.iter().map(|frozen| &frozen.op);
+        let mut operations = frozen.chain(&self.pending).peekable();
+        if operations.peek().is_none() {
+            return Err(BrokenRecord::NothingToTell);
         }
         let carries = |op: &Op| match op {
             Op::Create(map) | Op::Replace(map) => map.keys().any(is_metadata),
@@ -196,15 +207,12 @@ impl Record {
             }
             Op::Delete => false,
         };
-        let frozen = change.frozen.iter().map(|frozen| &frozen.op);
-        if frozen.chain(&change.pending).any(carries) {
+        if operations.any(carries) {
             return Err(BrokenRecord::MetadataInOperation);
         }
         Ok(())
     }
-}
 
-impl Change {
     /// The cloud item as it will be once the attempt on its way is done.
     pub fn predicted(&self) -> Option<Map> {
         match &self.frozen {
@@ -226,7 +234,7 @@ fn toward(predicted: Option<&Map>, wanted: Option<&Map>, anew: bool) -> Option<O
     }
 }
 
-/// A record that breaks its invariant: a fault of the program, never of the input.
+/// A record that breaks its invariant: a fault of the program, or bytes that no program wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokenRecord {

@@ -149,6 +149,26 @@ fn a_record_with_everything_reads_back() {
 }
 
 #[test]
+fn a_change_that_has_nothing_to_tell_or_carries_metadata_is_not_read() {
+    // Base only, an empty map; found by fuzzing.
+    let nothing = [1, 2, 1, 0, 0];
+    let read = Record::decode(&nothing);
+    assert_eq!(
+        read,
+        Err(super::super::RecordError::Broken(
+            BrokenRecord::NothingToTell
+        ))
+    );
+    // Pending: create an item whose only field is `_v`, 1.
+    let metadata = [1, 2, 4, 0, 1, 1, 2, b'_', b'v', 0x81];
+    let read = Record::decode(&metadata);
+    let expected = Err(super::super::RecordError::Broken(
+        BrokenRecord::MetadataInOperation,
+    ));
+    assert_eq!(read, expected);
+}
+
+#[test]
 fn a_newer_version_is_refused_by_name() {
     assert_eq!(
         Record::decode(&[9, 0]),

@@ -1,0 +1,173 @@
+//! Several writes at once: all of them are there, or none.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use periwinkle_core::expr::Placeholders;
+use periwinkle_core::schema::{Durability, Model};
+use periwinkle_core::value::{Map, Value};
+use periwinkle_db::{Database, Expression, Write};
+
+use super::DataApi as Api;
+use super::body::Properties;
+use super::data::{shown_model, value_answer};
+use crate::web::problem::Problem;
+
+/// `{"writes":[{"create":"Room","item":{...}}, {"update":"Room","item":{...},"if":"..."}]}`
+pub(super) async fn run(
+    State(api): State<Api>,
+    Properties(mut body): Properties,
+) -> Result<Response, Problem> {
+    let Some(Value::List(asked)) = body.remove("writes") else {
+        return Err(wrong("The body is an object with a list of writes.").field("writes"));
+    };
+    let mut writes = Vec::with_capacity(asked.len());
+    let mut waits = false;
+    for (at, write) in asked.into_iter().enumerate() {
+        let (model, write) = parse_write(&api.db, write).map_err(|problem| problem.write(at))?;
+        waits |= model.process().durability == Durability::Immediate;
+        writes.push(write);
+    }
+    let done = api.db.write_all(&writes)?;
+    if waits {
+        let durable = done.ticket.durable().await;
+        durable.map_err(|error| Problem::internal(&error))?;
+    }
+    let items = done.value.into_iter().map(Value::Map).collect();
+    let answer = Map::from([("items", Value::List(items))]);
+    Ok(value_answer(StatusCode::OK, &Value::Map(answer)))
+}
+
+type Make = fn(String, Map) -> Write;
+
+const VERBS: [(&str, Make); 5] = [
+    ("create", Write::create),
+    ("update", Write::update),
+    ("upsert", Write::upsert),
+    ("remove", Write::remove),
+    ("check", Write::check),
+];
+
+fn parse_write(db: &Database, write: Value) -> Result<(&Model, Write), Problem> {
+    let Value::Map(mut write) = write else {
+        return Err(wrong("A write is an object."));
+    };
+    let mut verbs = VERBS.iter();
+    let Some((verb, make)) = verbs.find(|(verb, _)| write.contains_key(verb)) else {
+        return Err(wrong(
+            "A write names its model by create, update, upsert, remove or check.",
+        ));
+    };
+    let name = take_text(&mut write, verb)?.unwrap_or_default();
+    let model = shown_model(db, &name)?;
+    let Some(Value::Map(item)) = write.remove("item") else {
+        return Err(wrong("A write has its properties in item.").field("item"));
+    };
+    let mut expressions = Expressions::take(&mut write)?;
+    let mut made = make(name, item);
+    if let Some(condition) = take_text(&mut write, "if")? {
+        made = made.when(expressions.expression(condition));
+    }
+    if let Some(changes) = take_text(&mut write, "apply")? {
+        made = made.apply(expressions.expression(changes));
+    }
+    expressions.check_all_used()?;
+    match write.keys().next() {
+        None => Ok((model, made)),
+        Some(more) => {
+            let detail = "A write has item, if, apply, names and values beside its verb.";
+            Err(wrong(detail).field(more))
+        }
+    }
+}
+
+/// The placeholders that the expressions of one write share.
+struct Expressions {
+    names: Map,
+    values: Map,
+    texts: Vec<String>,
+}
+
+impl Expressions {
+    fn take(write: &mut Map) -> Result<Expressions, Problem> {
+        let mut take = |member: &str| match write.remove(member) {
+            None => Ok(Map::new()),
+            Some(Value::Map(map)) => Ok(map),
+            Some(_) => Err(wrong("Placeholders are an object.").field(member)),
+        };
+        Ok(Expressions {
+            names: take("names")?,
+            values: take("values")?,
+            texts: Vec::new(),
+        })
+    }
+
+    /// A text with those placeholders that stand in it.
+    fn expression(&mut self, text: String) -> Expression {
+        let mut given = Placeholders::new();
+        for (place, name) in self
+            .names
+            .iter()
+            .filter(|(place, _)| stands_in(place, &text))
+        {
+            given = given.with_name(place, name.as_str().unwrap_or_default());
+        }
+        for (place, value) in self
+            .values
+            .iter()
+            .filter(|(place, _)| stands_in(place, &text))
+        {
+            given = given.with_value(place, value.clone());
+        }
+        self.texts.push(text.clone());
+        Expression::new(text, given)
+    }
+
+    fn check_all_used(&self) -> Result<(), Problem> {
+        let mut all = self.names.keys().chain(self.values.keys());
+        let used = |place: &str| self.texts.iter().any(|text| stands_in(place, text));
+        match all.find(|place| !used(place)) {
+            None => Ok(()),
+            Some(place) => Err(wrong("A placeholder that no expression uses.").field(place)),
+        }
+    }
+}
+
+/// Whether a placeholder stands in a text, and not only the beginning of a longer one.
+fn stands_in(place: &str, text: &str) -> bool {
+    text.match_indices(place).any(|(at, _)| {
+        let behind = text[at + place.len()..].bytes().next();
+        !behind.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    })
+}
+
+fn take_text(write: &mut Map, member: &str) -> Result<Option<String>, Problem> {
+    match write.remove(member) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(wrong(format!("{member} is a text.")).field(member)),
+    }
+}
+
+fn wrong(detail: impl Into<String>) -> Problem {
+    Problem::bad_request("body_invalid", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_placeholder_stands_in_a_text_as_a_whole_word() {
+        let table = [
+            (":a", "x = :a", true),
+            (":a", "x = :ab", false),
+            (":a", "x = :ab and y = :a", true),
+            ("#n", "#n = 1", true),
+            ("#n", "#n2 = 1", false),
+        ];
+        for (place, text, expected) in table {
+            assert_eq!(stands_in(place, text), expected, "{place} {text}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! `import`: items from JSON lines or a JSON array.
+//!
+//! A file is read twice: everything in it is checked before its first item is written. What comes
+//! on standard input can be read once only; there each batch is checked as it comes.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::path::Path;
+
+use http::Method;
+use periwinkle_core::limits::{IMPORT_FAULTS_SHOWN_MAX, IMPORT_REQUEST_BYTES};
+use periwinkle_core::value::json::write_json;
+use periwinkle_db::model::transfer::{ReadItem, Reader, TransferError};
+use serde_json::{Value, json};
+
+use super::super::failure::Failure;
+use super::super::{human, output};
+use super::args::Import;
+use super::face::{Call, Face};
+use super::progress::Progress;
+use super::words::encoded;
+
+pub(super) fn import(face: &Face, import: &Import) -> Result<(), Failure> {
+    let name = import.file.display().to_string();
+    let done = match import.file == Path::new("-") {
+        true => {
+            let mut run = Run::new(face, import, import.dry_run);
+            let read = run.read(io::stdin().lock());
+            run.result(read, "standard input")?
+        }
+        false => {
+            let unreadable =
+                |error: io::Error| Failure::input(format!("{name} cannot be read: {error}"));
+            let mut file = File::open(&import.file).map_err(unreadable)?;
+            // What conflicts is found by the check, too; only writing can tell what is replaced.
+            let mut check = Run::new(face, import, true);
+            let read = check.read(&mut file);
+            let checked = check.result(read, &name)?;
+            if import.dry_run {
+                checked
+            } else {
+                file.rewind().map_err(unreadable)?;
+                let mut run = Run::new(face, import, false);
+                let read = run.read(&mut file);
+                run.result(read, &name)?
+            }
+        }
+    };
+    tell(import, done)
+}
+
+fn tell(import: &Import, done: Counts) -> Result<(), Failure> {
+    if import.json.json {
+        return output::print(
+            &json!({
+                "created": done.created, "replaced": done.replaced, "skipped": done.skipped,
+                "dry_run": import.dry_run,
+            })
+            .to_string(),
+        );
+    }
+    let verb = if import.dry_run { "would be " } else { "" };
+    let mut words = format!("{} {verb}created", human::counted(done.created, "item"));
+    for (count, what) in [(done.replaced, "replaced"), (done.skipped, "skipped")] {
+        if count > 0 {
+            words.push_str(&format!(", {} {what}", human::count(count)));
+        }
+    }
+    output::print(&words)
+}
+
+/// What became of the items so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    created: u64,
+    replaced: u64,
+    skipped: u64,
+}
+
+/// One pass over the items.
+struct Run<'a> {
+    face: &'a Face,
+    path: String,
+    checks_only: bool,
+    /// The items of the next request, a line each, and where they stand in the file.
+    batch: String,
+    places: Vec<(u64, u64)>,
+    batch_bytes_max: usize,
+    counts: Counts,
+    faults: Vec<String>,
+    faults_more: u64,
+    progress: Progress,
+}
+
+impl<'a> Run<'a> {
+    fn new(face: &'a Face, import: &Import, checks_only: bool) -> Run<'a> {
+        let mut path = format!(
+            "/api/v1/database/import?check={checks_only}&on_conflict={}",
+            import.on_conflict.as_str()
+        );
+        if let Some(model) = &import.model {
+            path.push_str(&format!("&model={}", encoded(model)));
+        }
+        Run {
+            face,
+            path,
+            checks_only,
+            batch: String::new(),
+            places: Vec::new(),
+            batch_bytes_max: IMPORT_REQUEST_BYTES.min(face.body_bytes_max()),
+            counts: Counts::default(),
+            faults: Vec::new(),
+            faults_more: 0,
+            progress: Progress::new(if checks_only { "checked" } else { "imported" }),
+        }
+    }
+
+    fn read(&mut self, mut input: impl Read) -> Result<(), Failure> {
+        let mut reader = Reader::new();
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            let bytes = match input.read(&mut piece) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    return Err(Failure::input(format!("the items cannot be read: {error}")));
+                }
+            };
+            match bytes {
+                0 => reader.finish(),
+                _ => reader.push(&piece[..bytes]),
+            }
+            while let Some(item) = reader.next_item() {
+                self.take(item)?;
+            }
+            if bytes == 0 {
+                return self.send();
+            }
+        }
+    }
+
+    fn take(&mut self, item: Result<ReadItem, TransferError>) -> Result<(), Failure> {
+        let item = match item {
+            Ok(item) => item,
+            Err(error) => {
+                self.note_fault(format!("{error}"));
+                return Ok(());
+            }
+        };
+        let mut line = String::new();
+        write_json(&item.value, &mut line);
+        if !self.batch.is_empty() && self.batch.len() + line.len() >= self.batch_bytes_max {
+            self.send()?;
+        }
+        self.batch.push_str(&line);
+        self.batch.push('\n');
+        self.places.push((item.line, item.column));
+        Ok(())
+    }
+
+    /// Gives the batch to the database. After a fault nothing is written any more, but the rest
+    /// is still checked.
+    fn send(&mut self) -> Result<(), Failure> {
+        let batch = std::mem::take(&mut self.batch);
+        let places = std::mem::take(&mut self.places);
+        if places.is_empty() {
+            return Ok(());
+        }
+        let is_broken = !self.faults.is_empty();
+        let path = match is_broken {
+            true => self.path.replace("check=false", "check=true"),
+            false => self.path.clone(),
+        };
+        let bytes = self.face.bytes(Call {
+            method: Method::POST,
+            path: &path,
+            body: Some(("application/x-ndjson", batch)),
+        })?;
+        let answer: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::internal(format!("the answer is not JSON: {error}")))?;
+        let faults = answer["faults"].as_array().map(Vec::as_slice);
+        for fault in faults.unwrap_or_default() {
+            self.note_fault(describe(fault, &places));
+        }
+        if !is_broken {
+            let count = |name: &str| answer[name].as_u64().unwrap_or(0);
+            if faults.is_none_or(<[_]>::is_empty) {
+                self.counts.created += count("created");
+                self.counts.replaced += count("replaced");
+                self.counts.skipped += count("skipped");
+            }
+        }
+        let counts = self.counts;
+        let all = counts.created + counts.replaced + counts.skipped;
+        self.progress.tell(|| human::counted(all, "item"));
+        Ok(())
+    }
+
+    fn note_fault(&mut self, words: String) {
+        match self.faults.len() < IMPORT_FAULTS_SHOWN_MAX {
+            true => self.faults.push(words),
+            false => self.faults_more += 1,
+        }
+    }
+
+    fn result(mut self, read: Result<(), Failure>, name: &str) -> Result<Counts, Failure> {
+        self.progress.end();
+        let written = match self.checks_only {
+            true => 0,
+            false => self.counts.created + self.counts.replaced,
+        };
+        let kept = match written {
+            0 => "nothing was written".to_owned(),
+            written => format!(
+                "{} before it written; run it again with --on-conflict skip or replace",
+                human::counted(written, "item")
+            ),
+        };
+        if let Err(failure) = read {
+            return Err(match written {
+                0 => failure,
+                _ => failure.hint(kept),
+            });
+        }
+        if self.faults.is_empty() {
+            return Ok(self.counts);
+        }
+        let mut words = String::new();
+        for fault in &self.faults {
+            words.push_str(&format!("{name}: {fault}\n"));
+        }
+        if self.faults_more > 0 {
+            words.push_str(&format!("and {} more\n", human::count(self.faults_more)));
+        }
+        Err(Failure::refused(format!("{words}{kept}")))
+    }
+}
+
+/// A fault of the API, whose lines are those of the batch, with the place in the file.
+fn describe(fault: &Value, places: &[(u64, u64)]) -> String {
+    let line = fault["line"]
+        .as_u64()
+        .and_then(|line| usize::try_from(line).ok());
+    let place = line.and_then(|line| places.get(line.checked_sub(1)?));
+    let words = output::plain(fault["detail"].as_str().unwrap_or("it was refused"));
+    match place {
+        Some((line, column)) => format!("line {line}, column {column}: {words}"),
+        None => words,
+    }
+}

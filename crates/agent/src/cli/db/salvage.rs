@@ -1,0 +1,83 @@
+//! `salvage`: what is intact of a damaged database, in a new state directory.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use periwinkle_db::engine::{self, FileStorage, SalvageError, give_to_owner_of};
+use serde_json::json;
+
+use super::super::args::Json;
+use super::super::failure::Failure;
+use super::super::{human, output};
+use super::export::cannot_write;
+use super::verify::{losses, open_for_reading};
+use crate::api::verify::describe;
+
+pub(super) fn salvage(source: &Path, destination: &Path, json: Json) -> Result<(), Failure> {
+    let damaged = open_for_reading(source)?;
+    make_directory(source, destination)?;
+    let folder = destination.join("db");
+    let new = FileStorage::open(folder).map_err(|error| Failure::refused(error.to_string()))?;
+    let saved = engine::salvage(&damaged, Arc::new(new), &engine::Options::default());
+    let saved = saved.map_err(|error| explain(&error))?;
+    keep_device_id(source, destination).map_err(|error| cannot_write(destination, &error))?;
+    let found = describe(&saved.inspection);
+    if json.json {
+        return output::print(&json!({"rows": saved.rows, "found": found}).to_string());
+    }
+    let mut text = format!(
+        "{} saved into {}\n",
+        human::counted(saved.rows, "row"),
+        destination.display()
+    );
+    text.push_str(&losses(&found));
+    if !saved.inspection.is_whole() {
+        text.push_str(
+            "where transactions are lost, a row may have an older value, and a removed one be \
+             back\n",
+        );
+    }
+    text.push_str(&format!(
+        "look at it: periwinkle db find MODEL --state {0}\nrun on it: periwinkle run --state {0}\n",
+        destination.display()
+    ));
+    output::print(&text)
+}
+
+/// The new directory belongs to whom the damaged one belongs to.
+fn make_directory(source: &Path, destination: &Path) -> Result<(), Failure> {
+    let occupied = fs::read_dir(destination).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied {
+        return Err(Failure::refused(format!(
+            "{} is not empty; name a directory to be made",
+            destination.display()
+        )));
+    }
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(destination);
+    made.and_then(|()| give_to_owner_of(&File::open(source)?, &File::open(destination)?))
+        .map_err(|error| cannot_write(destination, &error))
+}
+
+/// Rows are named by the device, so its id belongs to them.
+fn keep_device_id(source: &Path, destination: &Path) -> io::Result<()> {
+    match fs::read_to_string(source.join("device-id")) {
+        Ok(id) => crate::state::write_private(&destination.join("device-id"), id.trim()),
+        // It may come from the configuration.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn explain(error: &SalvageError) -> Failure {
+    match error {
+        SalvageError::NotEmpty => Failure::refused(error.to_string()),
+        SalvageError::Open(_) => Failure::input(error.to_string()),
+        _ => Failure::refused(error.to_string()).hint("nothing of the damaged files was changed"),
+    }
+}

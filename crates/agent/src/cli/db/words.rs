@@ -1,0 +1,250 @@
+//! What a command says of an item: parts of its key, `NAME=VALUE` and `NAME:=JSON`.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use periwinkle_core::schema::nearest;
+use periwinkle_core::value::{Map, Number, Value, json};
+
+use super::super::failure::Failure;
+use super::face::{Call, Face};
+
+/// A model as the API describes it.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) name: String,
+    /// The variables that name an item.
+    pub(super) keys: Vec<String>,
+    /// Names and types of the fields, in the order of the schema.
+    pub(super) fields: Vec<(String, String)>,
+    /// All that the API says.
+    pub(super) described: Map,
+}
+
+/// The words of a command, sorted.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Words {
+    /// What was given without a name: parts of the key.
+    parts: Vec<String>,
+    /// What was given by name.
+    pub(super) named: Vec<(String, Given)>,
+}
+
+/// A value as it was typed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Given {
+    /// `NAME=VALUE`: a text that means a value of the field's type.
+    Text(String),
+    /// `NAME:=JSON`.
+    Json(Value),
+}
+
+/// What stays as it is in a path or a query (RFC 3986, 2.3).
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN).to_string()
+}
+
+/// All models, in the order of the schema.
+pub(super) fn models(face: &Face) -> Result<Vec<Model>, Failure> {
+    let answer = face.value(Call::get("/api/v1/models"))?;
+    let models = answer.as_map().and_then(|map| map.get("models"));
+    let models = models.and_then(Value::as_list).unwrap_or_default();
+    Ok(models.iter().filter_map(Model::read).collect())
+}
+
+/// One model, or what was probably meant.
+pub(super) fn model(face: &Face, name: &str) -> Result<Model, Failure> {
+    let mut models = models(face)?;
+    if let Some(at) = models.iter().position(|model| model.name == name) {
+        return Ok(models.swap_remove(at));
+    }
+    let names = models.iter().map(|model| model.name.as_str());
+    let meant = match nearest(name, names) {
+        Some(meant) => format!("; did you mean \"{meant}\"?"),
+        None => String::new(),
+    };
+    Err(
+        Failure::refused(format!("there is no model \"{name}\"{meant}"))
+            .hint("`periwinkle db models` lists them"),
+    )
+}
+
+impl Model {
+    fn read(value: &Value) -> Option<Model> {
+        let described = value.as_map()?.clone();
+        let list = |name: &str| described.get(name).and_then(Value::as_list);
+        let keys = list("keys")?.iter().filter_map(Value::as_str);
+        let fields = list("fields")?.iter().filter_map(|field| {
+            let field = field.as_map()?;
+            Some((
+                field.text("name")?.to_owned(),
+                field.text("type")?.to_owned(),
+            ))
+        });
+        Some(Model {
+            name: described.text("name")?.to_owned(),
+            keys: keys.map(str::to_owned).collect(),
+            fields: fields.collect(),
+            described: described.clone(),
+        })
+    }
+
+    fn kind(&self, name: &str) -> &str {
+        let field = self.fields.iter().find(|(field, _)| field == name);
+        field.map_or("", |(_, kind)| kind)
+    }
+
+    /// The path of the item that the words name, if they name one; what is left are its
+    /// properties.
+    pub(super) fn path(&self, words: &Words) -> Result<Option<(String, Map)>, Failure> {
+        let mut properties = Map::new();
+        for (name, given) in &words.named {
+            let value = self.value(name, given)?;
+            if properties.insert(name.as_str(), value).is_some() {
+                return Err(Failure::usage(format!("{name} is given twice")));
+            }
+        }
+        let mut path = format!("/api/v1/data/{}", encoded(&self.name));
+        let mut parts = words.parts.iter();
+        for key in &self.keys {
+            let part = match properties.get(key) {
+                Some(named) => text_of(named),
+                None => match parts.next() {
+                    Some(part) => part.clone(),
+                    None => return Ok(None),
+                },
+            };
+            path.push('/');
+            path.push_str(&encoded(&part));
+        }
+        match parts.next() {
+            None => Ok(Some((path, properties))),
+            Some(part) => Err(
+                Failure::usage(format!("{part:?} is one part of the key too many"))
+                    .hint(self.how_to_name()),
+            ),
+        }
+    }
+
+    /// As [`path`](Model::path), for a command that needs an item.
+    pub(super) fn item(&self, words: &Words) -> Result<(String, Map), Failure> {
+        self.path(words)?.ok_or_else(|| {
+            Failure::usage(format!("the key of the {} is not complete", self.name))
+                .hint(self.how_to_name())
+        })
+    }
+
+    /// The request that makes a new item from the words, whose key may still be missing.
+    pub(super) fn create(&self, words: &Words) -> Result<(String, Map), Failure> {
+        let mut properties = Map::new();
+        let mut parts = words.parts.iter();
+        for (name, given) in &words.named {
+            properties.insert(name.as_str(), self.value(name, given)?);
+        }
+        for key in &self.keys {
+            if !properties.contains_key(key)
+                && let Some(part) = parts.next()
+            {
+                let value = self.value(key, &Given::Text(part.clone()))?;
+                properties.insert(key.as_str(), value);
+            }
+        }
+        Ok((format!("/api/v1/data/{}", encoded(&self.name)), properties))
+    }
+
+    /// A value as its field types it; what does not fit is for the schema to refuse.
+    fn value(&self, name: &str, given: &Given) -> Result<Value, Failure> {
+        let text = match given {
+            Given::Json(value) => return Ok(value.clone()),
+            Given::Text(text) => text,
+        };
+        let value = match self.kind(name) {
+            "number" => text.parse::<Number>().ok().map(Value::Number),
+            "boolean" => text.parse::<bool>().ok().map(Value::Bool),
+            "array" | "object" | "set" => json::parse(text).ok(),
+            _ => None,
+        };
+        Ok(value.unwrap_or_else(|| Value::from(text.as_str())))
+    }
+
+    fn how_to_name(&self) -> String {
+        match self.keys.is_empty() {
+            true => format!("there is one {} only: name no key", self.name),
+            false => format!(
+                "a {} is named by {}: in this order, or as {}",
+                self.name,
+                self.keys.join(", "),
+                self.keys
+                    .iter()
+                    .map(|key| format!("{key}=..."))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ),
+        }
+    }
+}
+
+impl Words {
+    /// Sorts the words: what begins with a name and `=` or `:=` is named.
+    pub(super) fn parse(words: &[String]) -> Result<Words, Failure> {
+        let mut sorted = Words::default();
+        for word in words {
+            match split_name(word) {
+                None => sorted.parts.push(word.clone()),
+                Some((name, true, text)) => {
+                    let value = json::parse(text).map_err(|error| {
+                        Failure::usage(format!("{name}:= takes JSON, but there is {error}")).hint(
+                            format!("a text is written {name}=TEXT or {name}:='\"TEXT\"'"),
+                        )
+                    })?;
+                    sorted.named.push((name.to_owned(), Given::Json(value)));
+                }
+                Some((name, false, text)) => {
+                    let text = Given::Text(text.to_owned());
+                    sorted.named.push((name.to_owned(), text));
+                }
+            }
+        }
+        Ok(sorted)
+    }
+
+    /// Refuses parts of a key, for commands that name properties only.
+    pub(super) fn only_named(&self, model: &Model) -> Result<(), Failure> {
+        match self.parts.first() {
+            None => Ok(()),
+            Some(part) => Err(
+                Failure::usage(format!("{part:?} is no NAME=VALUE")).hint(format!(
+                    "such as {}={part}",
+                    model.keys.first().map_or("name", String::as_str)
+                )),
+            ),
+        }
+    }
+}
+
+/// Name, whether JSON follows, and the rest.
+fn split_name(word: &str) -> Option<(&str, bool, &str)> {
+    let (name, text) = word.split_once('=')?;
+    let (name, is_json) = match name.strip_suffix(':') {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
+    let mut letters = name.chars();
+    let begins = letters
+        .next()
+        .is_some_and(|c| c.is_alphabetic() || c == '_');
+    let is_name = begins && letters.all(|c| c.is_alphanumeric() || "_-.".contains(c));
+    is_name.then_some((name, is_json, text))
+}
+
+/// A value as a part of a path.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_json(),
+    }
+}

@@ -1,0 +1,316 @@
+//! Items over REST: lists with filters and ranges, writes on conditions, transactions.
+
+use serde_json::{Value, json};
+
+use crate::agent::{Agent, Home};
+use crate::client::{Answer, Client};
+
+const SCHEMA: &str = "{
+    version: '1.0.0',
+    indexes: { primary: { hash: 'pk', sort: 'sk' } },
+    params: { isoDates: true },
+    models: {
+        Room: {
+            pk: { type: 'string', value: 'home#${house}' },
+            sk: { type: 'string', value: 'Room#${name}' },
+            house: { type: 'string', required: true },
+            name: { type: 'string', required: true },
+            area: { type: 'number' },
+            log: { type: 'array' },
+            code: { type: 'string', hidden: true },
+        },
+    },
+}";
+
+struct House {
+    _agent: Agent,
+    owner: Client,
+}
+
+impl House {
+    fn new() -> House {
+        let home = Home::new();
+        let file = home.path().join("schema.json5");
+        std::fs::write(&file, SCHEMA).expect("the schema is written");
+        let home = home.env("PERIWINKLE_DB__SCHEMA", &file.display().to_string());
+        let agent = home.start();
+        let owner = agent.owner();
+        for (house, name, area) in [("a", "attic", 20), ("a", "hall", 9), ("b", "cellar", 30)] {
+            let room = json!({"house": house, "name": name, "area": area, "code": "1234"});
+            owner.post("/api/v1/data/Room", &room).expect(201);
+        }
+        House {
+            _agent: agent,
+            owner,
+        }
+    }
+
+    fn send(&self, method: &str, path: &str, parameters: &str, body: &Value) -> Answer {
+        let query = encode(parameters);
+        let path = format!("/api/v1/data/Room{path}{query}");
+        match method {
+            "GET" | "DELETE" => self.owner.send(method, &path, &[], b""),
+            _ => self.owner.json(method, &path, body),
+        }
+    }
+
+    fn names(&self, parameters: &str) -> String {
+        let page = self
+            .send("GET", "", parameters, &Value::Null)
+            .expect(200)
+            .json();
+        let items = page["items"].as_array().expect("a list");
+        let names = items
+            .iter()
+            .map(|item| item["name"].as_str().expect("a name"));
+        names.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Parameters by hand, percent-encoded.
+fn encode(parameters: &str) -> String {
+    let encoded: String = parameters
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'=' | b'&' | b'_' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    match encoded.is_empty() {
+        true => encoded,
+        false => format!("?{encoded}"),
+    }
+}
+
+#[test]
+fn a_list_takes_a_filter_a_range_a_projection_and_counts() {
+    let house = House::new();
+    let table = [
+        ("", "attic hall cellar"),
+        ("house=a", "attic hall"),
+        ("filter=area > 10 and begins_with(name, 'a')", "attic"),
+        ("filter=house = 'b' or area = 9", "hall cellar"),
+        ("from=b", "cellar"),
+        ("to=a", "attic hall"),
+        ("house=a&above=attic", "hall"),
+        ("house=a&below=hall&reverse=true", "attic"),
+        ("house=a&prefix=h", "hall"),
+    ];
+    for (parameters, expected) in table {
+        assert_eq!(house.names(parameters), expected, "{parameters}");
+    }
+    let get = |parameters| {
+        house
+            .send("GET", "", parameters, &Value::Null)
+            .expect(200)
+            .json()
+    };
+    assert_eq!(
+        get("project=area&house=b"),
+        json!({"items": [{"area": 30}], "next": null})
+    );
+    assert_eq!(
+        get("count=true&filter=area > 10"),
+        json!({"count": 2, "next": null})
+    );
+    let first = get("limit=1&filter=area > 10");
+    let next = first["next"].as_str().expect("there is more");
+    assert_eq!(
+        house.names(&format!("limit=5&filter=area > 10&next={next}")),
+        "cellar"
+    );
+}
+
+#[test]
+fn a_wrong_expression_is_a_problem_that_names_the_place() {
+    let house = House::new();
+    let table = [
+        (
+            "filter=area >",
+            "bad_expression",
+            "filter",
+            "The filter is wrong at column 7: found the end, expected a name, a value or size(...).",
+        ),
+        (
+            "project=area,",
+            "bad_expression",
+            "projection",
+            "The projection is wrong at column 6: found the end, expected a name.",
+        ),
+        (
+            "filter=code = '1234'",
+            "unknown_field",
+            "code",
+            "Room has no field \"code\".",
+        ),
+        (
+            "code=1234",
+            "unknown_field",
+            "code",
+            "Room has no field \"code\".",
+        ),
+    ];
+    for (parameters, kind, field, detail) in table {
+        let problem = house
+            .send("GET", "", parameters, &Value::Null)
+            .expect(400)
+            .json();
+        assert_eq!(problem["kind"], kind, "{parameters}");
+        assert_eq!(problem["field"], field, "{parameters}");
+        assert_eq!(problem["detail"], detail, "{parameters}");
+    }
+}
+
+#[test]
+fn a_write_on_a_condition_is_made_or_shows_what_stood_in_its_way() {
+    let house = House::new();
+    let attic = "/a/attic";
+    let none = json!({});
+    let failing = [
+        ("PATCH", "if=area > 20", json!({"area": 1})),
+        ("PUT", "if=attribute_not_exists(name)", json!({"area": 1})),
+        ("DELETE", "if=area = 1", Value::Null),
+        ("PATCH", "if=area = 1&apply=SET area = 2", none.clone()),
+    ];
+    for (method, parameters, body) in failing {
+        let problem = house
+            .send(method, attic, parameters, &body)
+            .expect(412)
+            .json();
+        assert_eq!(problem["kind"], "condition_failed", "{method} {parameters}");
+        let item = json!({"house": "a", "name": "attic", "area": 20});
+        assert_eq!(problem["item"], item, "{method} {parameters}");
+    }
+    let absent = house
+        .send("PUT", "/a/loft", "if=attribute_exists(name)", &none)
+        .expect(412);
+    assert_eq!(absent.json()["item"], Value::Null);
+    let parameters = "if=area = 20&apply=SET area = area + 1, log = if_not_exists(log, :none)";
+    house.send("PATCH", attic, parameters, &none).expect(400);
+    let parameters = "if=area = 20&apply=SET area = area + 1.5";
+    let made = house.send("PATCH", attic, parameters, &none).expect(200);
+    assert_eq!(made.text(), r#"{"area":21.5,"house":"a","name":"attic"}"#);
+    let made = house.send(
+        "PUT",
+        "/a/loft",
+        "apply=SET area = if_not_exists(area, 7)",
+        &none,
+    );
+    assert_eq!(made.expect(200).json()["area"], 7);
+    house
+        .send("DELETE", "/a/loft", "if=area = 7", &Value::Null)
+        .expect(204);
+    let unknown = house
+        .send("PATCH", attic, "where=area = 7", &none)
+        .expect(400)
+        .json();
+    assert_eq!(
+        (&unknown["kind"], &unknown["field"]),
+        (&json!("query_invalid"), &json!("where"))
+    );
+}
+
+#[test]
+fn a_transaction_is_made_as_a_whole_or_names_the_write_that_fails() {
+    let house = House::new();
+    let send = |writes: Value| {
+        house
+            .owner
+            .post("/api/v1/transaction", &json!({"writes": writes}))
+    };
+    let key = |name: &str| json!({"house": "a", "name": name});
+    let done = send(json!([
+        {"create": "Room", "item": {"house": "c", "name": "new", "area": 1}},
+        {"update": "Room", "item": key("attic"), "apply": "SET area = area + :more, #l = :log",
+         "if": "area = :old", "names": {"#l": "log"},
+         "values": {":more": 2, ":log": ["x"], ":old": 20}},
+        {"check": "Room", "item": key("hall"), "if": "area = 9"},
+        {"remove": "Room", "item": key("hall")},
+        {"upsert": "Room", "item": {"house": "c", "name": "new", "area": 2}},
+    ]));
+    let hall = json!({"house": "a", "name": "hall", "area": 9});
+    assert_eq!(
+        done.expect(200).json()["items"],
+        json!([
+            {"house": "c", "name": "new", "area": 1},
+            {"house": "a", "name": "attic", "area": 22, "log": ["x"]},
+            hall, hall,
+            {"house": "c", "name": "new", "area": 2},
+        ])
+    );
+    assert_eq!(house.names(""), "attic cellar new");
+    let problem = send(json!([
+        {"remove": "Room", "item": key("attic")},
+        {"update": "Room", "item": {"house": "c", "name": "new"}, "if": "area = 1", "apply": "REMOVE area"},
+    ]));
+    let problem = problem.expect(412).json();
+    assert_eq!(
+        (&problem["write"], &problem["item"]["area"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(
+        problem["detail"],
+        "Write 2 of 2: the condition does not hold of this Room (c, new); nothing was written."
+    );
+    assert_eq!(house.names(""), "attic cellar new");
+}
+
+#[test]
+fn a_transaction_that_cannot_be_understood_is_refused() {
+    let house = House::new();
+    let wrong = [
+        (json!({"writes": 1}), "body_invalid", "writes"),
+        (json!({"writes": [1]}), "body_invalid", ""),
+        (json!({"writes": [{"item": {}}]}), "body_invalid", ""),
+        (
+            json!({"writes": [{"create": "Room"}]}),
+            "body_invalid",
+            "item",
+        ),
+        (
+            json!({"writes": [{"create": "Room", "item": {}, "whem": "x"}]}),
+            "body_invalid",
+            "whem",
+        ),
+        (
+            json!({"writes": [{"create": "Room", "item": {}, "if": 1}]}),
+            "body_invalid",
+            "if",
+        ),
+        (
+            json!({"writes": [{"create": "Room", "item": {}, "if": "a = :b", "values": {":c": 1}}]}),
+            "body_invalid",
+            ":c",
+        ),
+        (
+            json!({"writes": [{"create": "Room", "item": {"house": "", "name": "x"}}]}),
+            "bad_key",
+            "house",
+        ),
+    ];
+    for (body, kind, field) in wrong {
+        let problem = house
+            .owner
+            .post("/api/v1/transaction", &body)
+            .expect(400)
+            .json();
+        assert_eq!(problem["kind"], kind, "{body}");
+        assert_eq!(
+            problem["field"].as_str().unwrap_or_default(),
+            field,
+            "{body}"
+        );
+    }
+    let users = json!({"writes": [{"update": "User", "item": {"name": "olga", "role": "owner"}}]});
+    let problem = house
+        .owner
+        .post("/api/v1/transaction", &users)
+        .expect(404)
+        .json();
+    assert_eq!(problem["kind"], "unknown_model");
+    let empty = json!({"writes": []});
+    let done = house.owner.post("/api/v1/transaction", &empty).expect(200);
+    assert_eq!(done.json(), json!({"items": []}));
+}

@@ -1,0 +1,66 @@
+//! A slab: things with a number each, numbers given anew after a removal.
+
+use std::ops::{Index, IndexMut};
+
+/// Things by number.
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    things: Vec<T>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Slab<T> {
+        Slab {
+            things: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<T> Slab<T> {
+    pub(crate) fn with_capacity(things: usize) -> Slab<T> {
+        Slab {
+            things: Vec::with_capacity(things),
+            free: Vec::new(),
+        }
+    }
+
+    /// Gives back the room that was taken ahead.
+    pub(crate) fn shrink(&mut self) {
+        self.things.shrink_to_fit();
+    }
+
+    pub(crate) fn insert(&mut self, thing: T) -> u32 {
+        if let Some(id) = self.free.pop() {
+            self.things[id as usize] = thing;
+            return id;
+        }
+        let id = u32::try_from(self.things.len()).expect("memory ends before four billion things");
+        if self.things.len() == self.things.capacity() {
+            // Doubling would leave up to half of a large slab unused.
+            self.things.reserve_exact(64 + self.things.len() / 8);
+        }
+        self.things.push(thing);
+        id
+    }
+
+    /// Gives the number up. The thing itself stays until the number is given again.
+    pub(crate) fn remove(&mut self, id: u32) {
+        self.free.push(id);
+    }
+}
+
+impl<T> Index<u32> for Slab<T> {
+    type Output = T;
+
+    fn index(&self, id: u32) -> &T {
+        &self.things[id as usize]
+    }
+}
+
+impl<T> IndexMut<u32> for Slab<T> {
+    fn index_mut(&mut self, id: u32) -> &mut T {
+        &mut self.things[id as usize]
+    }
+}

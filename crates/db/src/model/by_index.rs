@@ -1,0 +1,265 @@
+//! Queries by an index of the schema: which part of it to look at, and its rows in their order.
+
+use periwinkle_core::schema::{FieldType, IndexPart, Model, nearest};
+use periwinkle_core::value::{Map, Value, order};
+
+use super::edit::Edit;
+use super::error::DbError;
+use super::find::{Candidate, Find, Row, Source};
+use super::index::Declared;
+use super::keys;
+use super::shared::Shared;
+use super::window::Window;
+use crate::engine::{IndexPosition, IndexRange, IndexedEntry, Order};
+
+/// The index of that name; `None` for the primary one.
+pub(super) fn named<'a>(shared: &'a Shared, name: &str) -> Result<Option<&'a Declared>, DbError> {
+    let names = || shared.schema.indexes().iter().map(|index| &index.name[..]);
+    if names().next() == Some(name) {
+        return Ok(None);
+    }
+    let found = shared.declared.iter().find(|index| index.name == name);
+    found.map(Some).ok_or_else(|| {
+        let hint = nearest(name, names()).map(|near| format!("; did you mean \"{near}\"?"));
+        DbError::BadQuery {
+            reason: format!(
+                "the schema has no index \"{name}\"{}",
+                hint.unwrap_or_default()
+            ),
+        }
+    })
+}
+
+/// The part of an index in which items with these properties stand.
+pub(super) fn window(
+    index: &Declared,
+    model: &Model,
+    properties: &Map,
+    context: &Map,
+    find: &Find,
+) -> Result<Window, DbError> {
+    let parts = Parts::of(index, model, properties, context)?;
+    let mut window = parts.window(find.text_prefix())?;
+    for (side, value) in find.bounds() {
+        let Some(open) = parts.open() else {
+            return Err(bad(
+                "a range needs a part of the index key that is not given",
+            ));
+        };
+        let mut at = properties.clone();
+        at.insert(open, bound(model, open, value)?);
+        let parts = Parts::of(index, model, &at, context)?;
+        window.narrow(*side, parts.window("")?);
+    }
+    Ok(window)
+}
+
+/// A bound of a number may be given as its text.
+fn bound(model: &Model, name: &str, value: &Value) -> Result<Value, DbError> {
+    let kind = model.field(name).map(|field| field.kind());
+    match (kind, value) {
+        (Some(FieldType::Number), Value::String(text)) => Ok(model.value_from_text(name, text)?),
+        _ => Ok(value.clone()),
+    }
+}
+
+fn bad(reason: &str) -> DbError {
+    DbError::BadQuery {
+        reason: reason.to_owned(),
+    }
+}
+
+/// What is known of the two attributes of an index.
+struct Parts<'a> {
+    hash: IndexPart<'a>,
+    sort: Option<IndexPart<'a>>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(
+        index: &Declared,
+        model: &'a Model,
+        properties: &Map,
+        context: &Map,
+    ) -> Result<Parts<'a>, DbError> {
+        let part = |attribute: &str| model.index_part(attribute, properties, context);
+        let hash = part(&index.hash)?;
+        if hash == IndexPart::Foreign {
+            return Err(DbError::BadQuery {
+                reason: format!(
+                    "{} is not in the index \"{}\": it has no field for \"{}\"",
+                    model.name(),
+                    index.name,
+                    index.hash
+                ),
+            });
+        }
+        let sort = index.sort.as_deref().map(part).transpose()?;
+        Ok(Parts { hash, sort })
+    }
+
+    /// The first property that would narrow the search further.
+    fn open(&self) -> Option<&'a str> {
+        match (&self.hash, &self.sort) {
+            (IndexPart::Begins(_, name), _) | (_, Some(IndexPart::Begins(_, name))) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The part of the index, narrowed to what is open and begins with `prefix`.
+    fn window(&self, prefix: &str) -> Result<Window, DbError> {
+        let mut start = Vec::new();
+        match &self.hash {
+            IndexPart::Exactly(value) => {
+                if !order::append_first(value, &mut start) {
+                    return Err(bad("the index holds texts, numbers and binary values only"));
+                }
+            }
+            IndexPart::Begins(text, _) => {
+                let text = format!("{text}{prefix}");
+                if !text.is_empty() {
+                    order::append_first_beginning(&text, &mut start);
+                }
+                return Ok(Window::beginning(start));
+            }
+            IndexPart::Foreign => {}
+        }
+        match &self.sort {
+            Some(IndexPart::Exactly(value)) if prefix.is_empty() => {
+                order::append_last(value, &mut start);
+                Ok(Window::one(start))
+            }
+            Some(IndexPart::Begins(text, _)) => {
+                let text = format!("{text}{prefix}");
+                if !text.is_empty() {
+                    order::append_last(&Value::from(text), &mut start);
+                }
+                Ok(Window::beginning(start))
+            }
+            _ if prefix.is_empty() => Ok(Window::beginning(start)),
+            _ => Err(bad(
+                "a prefix needs a part of the index key that is not given",
+            )),
+        }
+    }
+}
+
+/// The rows of the store in the order of an index, as a transaction leaves them so far.
+pub(super) struct Indexed<'a> {
+    shared: &'a Shared,
+    index: &'a Declared,
+    edit: Option<&'a Edit>,
+    range: IndexRange,
+    order: Order,
+}
+
+impl<'a> Indexed<'a> {
+    pub(super) fn new(
+        shared: &'a Shared,
+        index: &'a Declared,
+        edit: Option<&'a Edit>,
+        window: &Window,
+        after: Option<Vec<u8>>,
+        order: Order,
+    ) -> Result<Indexed<'a>, DbError> {
+        let mut range = IndexRange::new(window.range());
+        if let Some(place) = after {
+            range = range.after(parse_place(&place).ok_or(DbError::BadToken)?, order);
+        }
+        Ok(Indexed {
+            shared,
+            index,
+            edit,
+            range,
+            order,
+        })
+    }
+
+    /// Rows that the transaction writes, and where they stand in the index.
+    fn written(&self) -> Vec<(IndexPosition, Row)> {
+        let rows = self.edit.into_iter().flat_map(Edit::rows);
+        rows.filter_map(|row| {
+            let index_key = self.index.key_of(row.after.item.as_ref()?)?;
+            let position = IndexPosition {
+                index_key,
+                sequence: 0,
+                key: keys::item(&row.key),
+            };
+            let is_in = self.range.contains(self.index.id, &position);
+            is_in.then(|| (position, Row::Written(row.after.clone())))
+        })
+        .collect()
+    }
+
+    fn is_written(&self, found: &IndexedEntry) -> bool {
+        let key = keys::parse_item(&found.entry.key);
+        let edit = self.edit.zip(key);
+        edit.is_some_and(|(edit, key)| edit.holds(&key))
+    }
+}
+
+impl Source for Indexed<'_> {
+    fn take(&mut self, limit: usize) -> Result<Vec<Candidate>, DbError> {
+        // Each row that the transaction writes can hide one.
+        let wide = limit.saturating_add(self.edit.map_or(0, |edit| edit.rows().len()));
+        let store = &self.shared.store;
+        let stored = store.scan_index(self.index.id, &self.range, self.order, wide)?;
+        // Behind the last one that was read there may be others, unless it was the end.
+        let horizon = stored.last().filter(|_| stored.len() == wide);
+        let horizon = horizon.map(IndexedEntry::position);
+        let mut rows = self.written();
+        rows.retain(|(position, _)| {
+            horizon.as_ref().is_none_or(|last| {
+                let compared = position.compare(self.index.id, last);
+                match self.order {
+                    Order::Forward => compared.is_le(),
+                    Order::Reverse => compared.is_ge(),
+                }
+            })
+        });
+        for found in stored {
+            if !self.is_written(&found) {
+                rows.push((found.position(), Row::Stored(found.entry)));
+            }
+        }
+        rows.sort_by(|(one, _), (other, _)| {
+            let compared = one.compare(self.index.id, other);
+            match self.order {
+                Order::Forward => compared,
+                Order::Reverse => compared.reverse(),
+            }
+        });
+        rows.truncate(limit);
+        if let Some((last, _)) = rows.last() {
+            self.range = self.range.clone().after(last.clone(), self.order);
+        }
+        let candidates = rows.into_iter().map(|(position, row)| Candidate {
+            place: place(&position),
+            row,
+        });
+        Ok(candidates.collect())
+    }
+}
+
+/// A place in an index as a token carries it: the length of the index key (4 bytes), the index
+/// key, the key.
+fn place(position: &IndexPosition) -> Box<[u8]> {
+    let length = u32::try_from(position.index_key.len()).expect("index keys are bounded");
+    let parts = [
+        &length.to_be_bytes(),
+        &position.index_key[..],
+        &position.key,
+    ];
+    parts.concat().into()
+}
+
+fn parse_place(bytes: &[u8]) -> Option<IndexPosition> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (index_key, key) = rest.split_at_checked(length)?;
+    Some(IndexPosition {
+        index_key: index_key.to_vec(),
+        sequence: 0,
+        key: key.to_vec(),
+    })
+}
