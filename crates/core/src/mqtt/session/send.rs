@@ -173,7 +173,7 @@ impl Session {
 
     /// Sends the next message of the outbox, if one may leave.
     fn send_next(&mut self) -> bool {
-        if self.throttle.next_send(self.now).is_some() {
+        if !self.outbox.waits() || self.throttle.next_send(self.now).is_some() {
             return false;
         }
         let has_quota = self.quota > 0;
@@ -309,7 +309,9 @@ impl Session {
                 continue;
             };
             let entry = self.outbox.at(slot);
-            self.outputs.extend(entry.tag.map(Output::Sent));
+            if let Some(tag) = entry.tag {
+                self.outputs.push_back(Output::Sent(tag));
+            }
             if entry.qos == QoS::AtMostOnce {
                 self.complete(slot, Outcome::Done(Reason::Success));
             }
@@ -357,8 +359,9 @@ impl Session {
         }
         self.alive.note_progress(self.now);
         self.forget(&entry);
-        self.outputs
-            .extend(entry.tag.map(|tag| Output::Done(tag, outcome)));
+        if let Some(tag) = entry.tag {
+            self.outputs.push_back(Output::Done(tag, outcome));
+        }
     }
 }
 
