@@ -128,7 +128,10 @@ impl Database {
             feed,
             _subscription: subscription,
         };
-        migrate::complete(&shared)?;
+        migrate::complete(&shared).map_err(|error| match error {
+            DbError::ReadOnly => DbOpenError::OldForm,
+            other => other.into(),
+        })?;
         let database = Database {
             context: Arc::new(shared.context.clone()),
             shared: Arc::new(shared),

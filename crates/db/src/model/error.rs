@@ -272,6 +272,12 @@ pub enum DbOpenError {
     /// A row cannot be read, or was written by a newer version.
     #[error(transparent)]
     Row(#[from] DbError),
+    /// It was opened for reading only, and its items have the form of an older schema.
+    #[error(
+        "the items have the form of an older schema and reading alone cannot change them; open the \
+         database for writing once: start the agent"
+    )]
+    OldForm,
     /// A value that the schema's keys are made of is missing or cannot be part of a key.
     #[error("\"{name}\" is {found}; {expected}")]
     Context {

@@ -289,8 +289,7 @@ fn what_has_the_form_of_an_older_schema_is_not_read_as_if_it_were_of_the_newer()
         .replacen("process: {", list, 1);
     let before = world.disk.files();
     let refused = world.open_read_only().unwrap_err();
-    let expected = matches!(refused, DbOpenError::Row(DbError::NotMigrated { .. }));
-    assert!(expected, "{refused}");
+    assert!(matches!(refused, DbOpenError::OldForm), "{refused}");
     assert_eq!(world.disk.files(), before);
     world.open().close().unwrap();
     let db = world.open_read_only().unwrap();
