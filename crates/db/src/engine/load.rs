@@ -31,7 +31,7 @@ pub(crate) fn directory(
 ) -> Result<Directory, LoadError> {
     let mut rows = Slab::default();
     let mut ids = Vec::new();
-    let mut indexed_by = segments.iter().map(KeyFileBytes::no_rows).collect();
+    let mut indexed_by: Vec<_> = segments.iter().map(KeyFileBytes::no_rows).collect();
     let cursors = segments.iter().map(KeyFileBytes::rows).collect();
     let mut merge = Merge::new(cursors)?;
     let mut key = Vec::new();
@@ -52,7 +52,7 @@ pub(crate) fn directory(
 /// A word: its segment, and its row there.
 type Source = (usize, u32);
 
-fn set(indexed_by: &mut Vec<Vec<u32>>, (segment, row): Source, id: u32) {
+fn set(indexed_by: &mut [Vec<u32>], (segment, row): Source, id: u32) {
     indexed_by[segment][row as usize] = id;
 }
 
