@@ -110,11 +110,12 @@ impl Unread {
     }
 }
 
+/// A value that was read, and which of the rows it belongs to.
+pub(crate) type ReadAt = (usize, Unread);
+
 /// The rows of lookups, in their order, and which of them were read from the disk. Values that lie
 /// near each other in the log are read at once.
-pub(crate) fn finish_all(
-    lookups: Vec<Lookup>,
-) -> Result<(Vec<Entry>, Vec<(usize, Unread)>), ReadError> {
+pub(crate) fn finish_all(lookups: Vec<Lookup>) -> Result<(Vec<Entry>, Vec<ReadAt>), ReadError> {
     let mut entries: Vec<Option<Entry>> = Vec::with_capacity(lookups.len());
     let mut unread = Vec::new();
     for (at, lookup) in lookups.into_iter().enumerate() {
