@@ -140,7 +140,7 @@ pub(super) fn note(batch: &mut Batch, schema: &Schema, declared: &[Declared]) {
 /// The names of the models with a bound, in order.
 fn bounded(schema: &Schema) -> String {
     let bounded = schema.models().iter().filter(|m| m.process().is_bounded());
-    let mut names: Vec<&str> = bounded.map(|model| model.name()).collect();
+    let mut names: Vec<&str> = bounded.map(periwinkle_core::schema::Model::name).collect();
     names.sort_unstable();
     names.join(",")
 }

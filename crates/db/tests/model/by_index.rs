@@ -244,10 +244,10 @@ fn an_index_that_is_added_to_the_schema_gets_its_entries_at_the_next_opening() {
     let db = world.open();
     for _ in 0..40 {
         let (id, thing) = random_thing(&mut rng);
-        if !things.contains_key(&id) {
+        things.entry(id).or_insert_with(|| {
             db.create("Thing", &thing).unwrap();
-            things.insert(id, thing);
-        }
+            thing
+        });
     }
     let find = Find::new().index("gs1");
     let refused = db

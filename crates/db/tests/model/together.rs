@@ -172,17 +172,19 @@ fn on_a_full_disk_items_of_the_device_alone_are_removed() {
     let world = World::new(1);
     world.disk.set_capacity(256 << 10);
     let db = world.open();
-    let mut made = 0;
     let password = Value::from("x".repeat(500));
-    while let Ok(_) = db.create("User", &{
-        let name = Value::from(format!("{made}"));
-        Map::from([("name", name), ("password", password.clone())])
-    }) {
-        made += 1;
-    }
+    let user = |n: u32| {
+        Map::from([
+            ("name", Value::from(n.to_string())),
+            ("password", password.clone()),
+        ])
+    };
+    let made = (0..)
+        .take_while(|n| db.create("User", &user(*n)).is_ok())
+        .count();
     assert!(made > 100);
     for n in 0..made {
-        let name = Map::from([("name", format!("{n}"))]);
+        let name = Map::from([("name", n.to_string())]);
         db.remove("User", &name).unwrap();
     }
     assert_eq!(db.stats().rows["User"], 0);
