@@ -11,6 +11,7 @@ pub mod limits;
 pub mod mqtt;
 mod nearest;
 pub mod retry;
+pub mod schedule;
 pub mod schema;
 pub mod secret;
 pub mod sync;

@@ -564,3 +564,27 @@ pub const MQTT_STORAGE_PAUSE: Duration = Duration::from_secs(5);
 pub const MQTT_REQUESTS_MAX: usize = 1024;
 /// Length of an answer.
 pub const MQTT_ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+// MQTT: when to connect.
+
+/// The first pause before a new attempt.
+pub const MQTT_RECONNECT_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// The longest one.
+pub const MQTT_RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(120);
+/// A connection that lasted so long ends the growth of the pauses.
+pub const MQTT_STABLE_AFTER: Duration = Duration::from_secs(60);
+/// The pause after another client took our client id.
+pub const MQTT_TAKEOVER_PAUSE_MIN: Duration = Duration::from_secs(30);
+/// The longest one, when that happens again and again.
+pub const MQTT_TAKEOVER_PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// Losses of connections that lasted for less than this, shortly after each other, look like two
+/// clients with one id even where the broker does not say so.
+pub const MQTT_TAKEOVER_LIFE_MAX: Duration = Duration::from_secs(10);
+/// How many of them.
+pub const MQTT_TAKEOVER_LOSSES: u32 = 4;
+/// Connections remembered for `status`.
+pub const MQTT_HISTORY_ROWS_MAX: usize = 32;
+/// The longest delay between two messages that throttling may reach.
+pub const MQTT_THROTTLE_DELAY_MAX: Duration = Duration::from_secs(30);
+/// How far ahead the next opening of a schedule is looked for.
+pub const SCHEDULE_LOOK_AHEAD_DAYS: i64 = 366;

@@ -60,9 +60,8 @@ fn parse_write(db: &Database, write: Value) -> Result<(&Model, Write), Problem> 
     };
     let name = take_text(&mut write, verb)?.unwrap_or_default();
     let model = shown_model(db, &name)?;
-    let item = match write.remove("item") {
-        Some(Value::Map(item)) => item,
-        _ => return Err(wrong("A write has its properties in item.").field("item")),
+    let Some(Value::Map(item)) = write.remove("item") else {
+        return Err(wrong("A write has its properties in item.").field("item"));
     };
     let mut expressions = Expressions::take(&mut write)?;
     let mut made = make(name, item);

@@ -15,13 +15,19 @@ pub struct Problem {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
-    /// Which write of several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    write: Option<usize>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
-    /// JSON as it is sent: its numbers keep their digits.
+    /// Further members, as JSON: numbers of an item keep their digits.
     #[serde(skip)]
+    members: Option<Box<Members>>,
+}
+
+/// What only writes of the database tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Members {
+    /// Which write of several.
+    write: Option<usize>,
+    /// The item that stood in the way.
     item: Option<String>,
 }
 
@@ -41,9 +47,8 @@ impl Problem {
             detail: detail.into(),
             kind,
             field: None,
-            write: None,
             retry_after_s: None,
-            item: None,
+            members: None,
         }
     }
 
@@ -57,14 +62,14 @@ impl Problem {
     /// Names the write of several that is at fault, from 0.
     #[must_use]
     pub fn write(mut self, at: usize) -> Problem {
-        self.write = Some(at);
+        self.members.get_or_insert_default().write = Some(at);
         self
     }
 
     /// Shows the item that stood in the way, as JSON.
     #[must_use]
     pub fn item(mut self, json: String) -> Problem {
-        self.item = Some(json);
+        self.members.get_or_insert_default().item = Some(json);
         self
     }
 
@@ -106,9 +111,15 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut body = serde_json::to_string(&self).expect("a problem has only text keys");
-        if let Some(item) = &self.item {
+        if let Some(members) = self.members {
             body.truncate(body.len() - 1);
-            body.push_str(&format!(",\"item\":{item}}}"));
+            if let Some(at) = members.write {
+                body.push_str(&format!(",\"write\":{at}"));
+            }
+            if let Some(item) = members.item {
+                body.push_str(&format!(",\"item\":{item}"));
+            }
+            body.push('}');
         }
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();

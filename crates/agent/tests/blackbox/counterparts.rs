@@ -143,6 +143,16 @@ impl Cloud {
         Judge::start(command)
     }
 
+    /// What dynamodb-onetable makes of a schema; `xtask/assets/dialect.mjs` lists the requests.
+    pub(crate) fn dialect(&self) -> Judge {
+        let mut command = Command::new("node");
+        command.env("PERIWINKLE_TEST_NODE_MODULES", tool("node/node_modules"));
+        command
+            .arg(asset("dialect.mjs"))
+            .args([&self.endpoint, "dialect"]);
+        Judge::start(command)
+    }
+
     /// The owner's cloud application; `xtask/assets/onetable.mjs` lists the requests.
     pub(crate) fn onetable(&self, schema: &Path, thing: &str) -> Judge {
         let mut command = Command::new("node");

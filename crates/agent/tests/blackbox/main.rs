@@ -6,6 +6,8 @@ mod client;
 #[cfg(feature = "sync")]
 mod counterparts;
 mod data;
+#[cfg(feature = "sync")]
+mod dialect;
 mod eventually;
 #[cfg(feature = "sync")]
 mod expressions;

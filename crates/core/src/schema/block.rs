@@ -38,10 +38,21 @@ pub(super) fn new_value(
     match value {
         None if field.required => Err(site.missing()),
         None => Ok(None),
-        Some(Value::Null) if field.required => Err(site.missing()),
-        Some(Value::Null) => Ok(field.nulls.then_some(Value::Null)),
+        Some(Value::Null) => null(field, site),
         Some(value) => whole_value(field, value, site, fill, writing),
     }
+}
+
+/// A null is a value of its own where nulls are stored; elsewhere it means that there is none.
+fn null(field: &Field, site: &Site<'_>) -> Result<Option<Value>, PropertyError> {
+    if field.required {
+        return Err(site.missing());
+    }
+    if !field.nulls {
+        return Ok(None);
+    }
+    convert::check_choices(field, &Value::Null, site)?;
+    Ok(Some(Value::Null))
 }
 
 fn missing_value(field: &Field, writing: &mut Writing<'_>) -> Option<Value> {
@@ -156,8 +167,7 @@ pub(super) fn change(
         return change_block(field, changes, block, site, writing);
     }
     let stored = match value {
-        Value::Null if field.required => return Err(site.missing()),
-        Value::Null => field.nulls.then_some(Value::Null),
+        Value::Null => null(field, site)?,
         value => whole_value(field, value, site, Fill::Required, writing)?,
     };
     match stored {
@@ -197,16 +207,16 @@ fn compute(
     for at in &parent.nested_computed {
         let field = &parent.nested[*at];
         let (text, missing) = expand_in(&parent.nested, field, block);
+        let told = given.get(&field.name).filter(|told| **told != Value::Null);
+        if told.is_some_and(|told| missing.is_some() || told.as_str() != Some(&text)) {
+            return Err(site.of(field).computed(field));
+        }
         if missing.is_some() {
             field.clear(block);
             if field.required {
                 return Err(site.of(field).missing());
             }
             continue;
-        }
-        let told = given.get(&field.name).filter(|told| **told != Value::Null);
-        if told.is_some_and(|told| told.as_str() != Some(&text)) {
-            return Err(site.of(field).computed(field));
         }
         field.store(block, text);
     }

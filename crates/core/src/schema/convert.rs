@@ -119,6 +119,12 @@ pub(super) fn stored_entry(
     stored(entry, value, site)?.ok_or_else(|| site.wrong_type(value, expected(entry.kind)))
 }
 
+/// Whether a stored date is the text that programs see.
+pub(super) fn is_shown_date(stored: &Value) -> bool {
+    let text = stored.as_str().and_then(UnixMillis::parse_iso);
+    text.is_some_and(|at| in_range(&at))
+}
+
 /// What programs see of a stored value that is not nested; a value of a foreign type as it is.
 pub(super) fn property(field: &Field, stored: &Value) -> Value {
     match field.kind {
@@ -232,7 +238,11 @@ pub(super) fn describe(value: &Value) -> String {
     }
 }
 
-fn check_choices(field: &Field, value: &Value, site: &Site<'_>) -> Result<(), PropertyError> {
+pub(super) fn check_choices(
+    field: &Field,
+    value: &Value,
+    site: &Site<'_>,
+) -> Result<(), PropertyError> {
     if field.choices.is_empty() || field.choices.contains(value) {
         return Ok(());
     }

@@ -183,14 +183,12 @@ impl Model {
         for at in &self.computed {
             let field = &self.fields[*at];
             let (text, missing) = self.expand(*at, item);
+            let told = given.get(&field.name).filter(|told| **told != Value::Null);
+            if told.is_some_and(|told| missing.is_some() || told.as_str() != Some(&text)) {
+                return Err(self.site(field).computed(field));
+            }
             match missing {
-                None => {
-                    let told = given.get(&field.name).filter(|told| **told != Value::Null);
-                    if told.is_some_and(|told| told.as_str() != Some(&text)) {
-                        return Err(self.site(field).computed(field));
-                    }
-                    field.store(item, text);
-                }
+                None => field.store(item, text),
                 Some(variable) if matches!(field.role, Role::Hash | Role::Sort) => {
                     // A foreign writer may have left out what the key is made from.
                     if item.contains_key(&field.attribute) {

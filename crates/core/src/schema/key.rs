@@ -316,7 +316,7 @@ impl Model {
     }
 
     fn add_computed(&self, values: &mut Map) {
-        for at in &self.computed {
+        for at in &self.key_sources {
             if let (text, None) = self.expand(*at, values) {
                 self.fields[*at].store(values, text);
             }

@@ -43,7 +43,7 @@ mod rules;
 #[expect(clippy::module_inception, reason = "the file of the type `Schema`")]
 mod schema;
 mod section;
-mod size;
+mod shown;
 mod source;
 mod template;
 #[cfg(test)]
@@ -66,7 +66,6 @@ pub use model::{
 };
 pub use place::Encoded;
 pub use schema::{Index, IndexKind, Params, Projection, Schema, Timestamps};
-pub use size::item_bytes;
 pub use template::Template;
 pub use unique::Claim;
 pub use version::{Version, VersionError};

@@ -5,6 +5,7 @@ use std::fmt;
 use regex_lite::Regex;
 
 use super::place::Encoded;
+use super::shown::Shown;
 use super::template::Template;
 use super::version::Version;
 use crate::sync::config::{DeletePolicy, Direction, ModelRule, Policy};
@@ -20,9 +21,12 @@ pub struct Model {
     pub(super) hash: usize,
     pub(super) sort: usize,
     pub(super) computed: Vec<usize>,
+    /// Those of them that the keys are made from, in that order.
+    pub(super) key_sources: Vec<usize>,
     pub(super) key_variables: Vec<String>,
     pub(super) process: Process,
     pub(super) class: Option<Class>,
+    pub(super) shown: Shown,
     /// That of the schema which the model comes from.
     pub(super) version: Version,
 }

@@ -7,6 +7,7 @@ use super::model::{Field, FieldType, Generate, Model, Pattern, Process, Role};
 use super::place::Encoded;
 use super::schema::{Index, Params};
 use super::section::{Section, unknown_key};
+use super::shown::Shown;
 use super::source::Node;
 use super::template::Template;
 use super::version::Version;
@@ -45,12 +46,15 @@ pub(super) fn model(
     rules::check_attributes(section, &fields, &process)?;
     unique::check(section, &fields, &process)?;
     rules::check_packed(section, &fields, around.indexes)?;
+    let key_sources = rules::key_sources(section, &fields, hash, sort)?;
     Ok(Model {
         name: name.to_owned(),
+        shown: Shown::of(&fields),
         fields,
         hash,
         sort,
         computed,
+        key_sources,
         key_variables,
         process,
         class,

@@ -125,6 +125,29 @@ pub(super) fn order_templates(
     Ok(order)
 }
 
+/// Computed fields that the keys are made from, in the order in which they can be computed.
+pub(super) fn key_sources(
+    section: &Section<'_>,
+    fields: &[Field],
+    hash: usize,
+    sort: usize,
+) -> Result<Vec<usize>, SchemaError> {
+    let mut order = Vec::new();
+    for at in [hash, sort] {
+        visit(section, fields, at, &mut Vec::new(), &mut order)?;
+    }
+    let uses = |user: usize, used: usize| {
+        let template = fields[user].template.as_ref();
+        template.is_some_and(|template| {
+            let mut roots = template.variables().map(|path| path.split('.').next());
+            roots.any(|root| root == Some(&fields[used].name))
+        })
+    };
+    let used: Vec<usize> = order.clone();
+    order.retain(|at| used.iter().any(|user| uses(*user, *at)));
+    Ok(order)
+}
+
 fn visit(
     section: &Section<'_>,
     fields: &[Field],

@@ -123,7 +123,8 @@ impl Template {
                     let Some(value) = value(name) else {
                         return (text, false);
                     };
-                    let missing = width.saturating_sub(value.chars().count());
+                    // Counted as JavaScript counts letters.
+                    let missing = width.saturating_sub(value.encode_utf16().count());
                     text.extend(std::iter::repeat_n(pad.as_str(), missing));
                     text.push_str(&value);
                 }
@@ -183,6 +184,7 @@ mod tests {
         match name {
             "a" => Some("x".to_owned()),
             "n" => Some("42".to_owned()),
+            "smile" => Some("😀".to_owned()),
             _ => None,
         }
     }
@@ -196,6 +198,7 @@ mod tests {
             ("${n:5}", Some("00042")),
             ("${n:5:_}", Some("___42")),
             ("${n:1}", Some("42")),
+            ("${smile:5}", Some("000😀")),
             ("P#${a}#${missing}#x", None),
         ];
         for (text, expected) in table {

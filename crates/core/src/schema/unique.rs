@@ -8,6 +8,7 @@ use super::error::{PropertyError, SchemaError};
 use super::key::{text, variable_text};
 use super::model::{Field, FieldType, Model, Process, Role};
 use super::section::Section;
+use super::template::Template;
 use crate::sync::config::{DeletePolicy, Direction, ModelRule};
 use crate::sync::record::ItemKey;
 use crate::value::Map;
@@ -129,7 +130,7 @@ pub(super) fn check(
                 field.kind
             ));
         }
-        let variables = field.scope.iter().flat_map(|scope| scope.variables());
+        let variables = field.scope.iter().flat_map(Template::variables);
         for variable in variables {
             let name = variable.split('.').next().unwrap_or_default();
             if !fields.iter().any(|known| known.name == name) {

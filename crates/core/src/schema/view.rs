@@ -148,7 +148,7 @@ impl Field {
         self.hidden && hidden == Hidden::Omit
     }
 
-    fn is_shown_as_stored(&self) -> bool {
+    pub(super) fn is_shown_as_stored(&self) -> bool {
         let is_raw = |kind| !matches!(kind, FieldType::Date | FieldType::Binary);
         self.nested.is_empty() && is_raw(self.kind) && self.items.is_none_or(is_raw)
     }

@@ -128,7 +128,10 @@ impl Database {
             feed,
             _subscription: subscription,
         };
-        migrate::complete(&shared)?;
+        migrate::complete(&shared).map_err(|error| match error {
+            DbError::ReadOnly => DbOpenError::OldForm,
+            other => other.into(),
+        })?;
         let database = Database {
             context: Arc::new(shared.context.clone()),
             shared: Arc::new(shared),
@@ -218,12 +221,7 @@ impl Database {
     pub fn get(&self, model: &str, properties: &Map) -> Result<Option<Map>, DbError> {
         let model = self.shared.model(model)?;
         let key = model.key(properties, &self.context)?;
-        let record = self.shared.record(&key)?;
-        let now = self.shared.environment.now();
-        Ok(self
-            .shared
-            .visible(model, &record, now)
-            .map(|item| model.properties(item, self.hidden)))
+        self.shared.properties(model, &key, self.hidden)
     }
 
     /// Changes the given properties of an item; null removes one.

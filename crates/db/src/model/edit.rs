@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use periwinkle_core::schema::{Model, item_bytes};
+use periwinkle_core::schema::Model;
 use periwinkle_core::sync::record::{ItemKey, Record, same_content};
 use periwinkle_core::value::Map;
+use periwinkle_core::value::attribute::item_bytes;
 
 use super::catch_up;
 use super::feed::{Entry, Origin};

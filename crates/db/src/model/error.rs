@@ -134,7 +134,7 @@ pub enum DbError {
         /// What it was to be: filter, condition, update or projection.
         role: &'static str,
         /// Where and why.
-        source: ExpressionError,
+        source: Box<ExpressionError>,
     },
     /// The call asks for something that makes no sense.
     #[error("{reason}")]
@@ -159,6 +159,15 @@ pub enum DbError {
     /// The disk refused.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
+    /// The database was opened for reading only, and its items are in the form of an older schema.
+    #[error(
+        "the items must be brought into the form of version {known} of the schema first: start the \
+         agent once, or open the database for writing"
+    )]
+    NotMigrated {
+        /// The version of the schema.
+        known: String,
+    },
     /// The database was opened for reading only.
     #[error("the database is open for reading only")]
     ReadOnly,
@@ -190,6 +199,7 @@ impl DbError {
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
+            DbError::NotMigrated { .. } => "not_migrated",
             DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
         }
@@ -272,6 +282,12 @@ pub enum DbOpenError {
     /// A row cannot be read, or was written by a newer version.
     #[error(transparent)]
     Row(#[from] DbError),
+    /// It was opened for reading only, and its items have the form of an older schema.
+    #[error(
+        "the items have the form of an older schema and reading alone cannot change them; open the \
+         database for writing once: start the agent"
+    )]
+    OldForm,
     /// A value that the schema's keys are made of is missing or cannot be part of a key.
     #[error("\"{name}\" is {found}; {expected}")]
     Context {

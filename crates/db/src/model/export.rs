@@ -47,7 +47,7 @@ impl Database {
     /// There is no such model.
     pub fn export(&self, models: &[String], form: ExportForm) -> Result<Export, DbError> {
         for model in models {
-            self.shared.schema.model(model)?;
+            self.shared.model(model)?;
         }
         Ok(Export {
             database: self.hidden(Hidden::Include),
@@ -105,7 +105,7 @@ impl Export {
             return Ok(false);
         };
         let shared = &self.database.shared;
-        let model = shared.schema.model(model)?;
+        let model = shared.model(model)?;
         let record = decode(&key, &entry.value)?;
         let now = shared.environment.now();
         let Some(item) = shared.visible(model, &record, now) else {

@@ -81,7 +81,10 @@ impl Expression {
     ) -> Result<T, DbError> {
         let mut given = self.given.clone();
         let parsed = parse(&self.text, &mut given);
-        let parsed = parsed.map_err(|source| DbError::Expression { role, source })?;
+        let parsed = parsed.map_err(|source| DbError::Expression {
+            role,
+            source: Box::new(source),
+        })?;
         match given.check_all_used() {
             Ok(()) => Ok(parsed),
             Err(unused) => Err(DbError::BadQuery {

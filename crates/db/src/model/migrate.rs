@@ -52,6 +52,7 @@ pub(super) fn complete(shared: &Shared) -> Result<u64, DbError> {
         match commit(shared, &mut state, edit) {
             // Only the versions could not be noted: they are found again at the next opening.
             Err(DbError::Full { .. }) if pass.changed == 0 && plan.is_none() => {}
+            Err(DbError::ReadOnly) if pass.changed == 0 => {}
             other => other?,
         }
         tracing::info!(
@@ -120,9 +121,18 @@ impl Pass<'_> {
                 &keys::note(PROGRESS),
                 &[&target(self.shared), last].concat(),
             );
-            commit(self.shared, state, edit)?;
+            commit(self.shared, state, edit).map_err(|error| self.explained(error))?;
         }
         Ok(last)
+    }
+
+    fn explained(&self, error: DbError) -> DbError {
+        match error {
+            DbError::ReadOnly => DbError::NotMigrated {
+                known: self.shared.schema.version().to_owned(),
+            },
+            other => other,
+        }
     }
 
     fn changed(&self, before: &Record) -> Option<Record> {
@@ -196,8 +206,11 @@ fn progress(shared: &Shared, state: &mut State) -> Result<Option<Vec<u8>>, DbErr
     }
     let mut edit = Edit::default();
     edit.batch.delete(&keys::note(PROGRESS));
-    commit(shared, state, edit)?;
-    Ok(None)
+    match commit(shared, state, edit) {
+        // Who only reads writes no rows, so that the note stays true.
+        Err(DbError::ReadOnly) => Ok(None),
+        other => other.map(|()| None),
+    }
 }
 
 fn target(shared: &Shared) -> Vec<u8> {

@@ -6,9 +6,10 @@ use periwinkle_core::limits::{
     DB_SCAN_ROWS, DROPPED_ROWS_PER_WRITE_MAX, FIND_ROWS_SEEN_MAX, ITEM_BYTES_MAX,
     ITEM_SYNCED_BYTES_MAX,
 };
-use periwinkle_core::schema::{Model, Overflow, item_bytes};
+use periwinkle_core::schema::{Model, Overflow};
 use periwinkle_core::sync::config::Direction;
 use periwinkle_core::sync::record::{ItemKey, Record};
+use periwinkle_core::value::attribute::item_bytes;
 use periwinkle_core::value::binary::{decode_varint, encode_varint};
 
 use super::error::DbError;

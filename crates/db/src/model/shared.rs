@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use periwinkle_core::ids::UlidSource;
-use periwinkle_core::schema::{Model, Schema, Written};
-use periwinkle_core::sync::record::{ItemKey, Record};
+use periwinkle_core::schema::{Hidden, Model, Schema, Written};
+use periwinkle_core::sync::record::{ItemKey, Record, RecordError};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::Map;
 
@@ -87,6 +87,26 @@ impl Shared {
         }
     }
 
+    /// The properties of the item of `key`, as committed, if programs see it.
+    pub(super) fn properties(
+        &self,
+        model: &Model,
+        key: &ItemKey,
+        hidden: Hidden,
+    ) -> Result<Option<Map>, DbError> {
+        let Some(entry) = self.store.get(&keys::item(key))? else {
+            return Ok(None);
+        };
+        let item = match model.attributes_shown(hidden) {
+            Some(names) => Record::decode_item(&entry.value, names),
+            None => Record::decode(&entry.value).map(|record| record.item),
+        };
+        let item = item.map_err(|source| unreadable(key, source))?;
+        let now = self.environment.now();
+        let item = item.filter(|item| !is_expired(model, item, now));
+        Ok(item.map(|item| model.into_properties(item, hidden)))
+    }
+
     /// The item that programs see: not when it is expired.
     pub(super) fn visible<'r>(
         &self,
@@ -94,11 +114,8 @@ impl Shared {
         record: &'r Record,
         now: Now,
     ) -> Option<&'r Map> {
-        let item = record.item.as_ref()?;
-        match (model.expires(item), now.wall) {
-            (Some(expires), Some(wall)) if expires <= wall => None,
-            _ => Some(item),
-        }
+        let item = record.item.as_ref();
+        item.filter(|item| !is_expired(model, item, now))
     }
 
     /// Commits a frame, which the queue knows at once; then counts and streams know of it.
@@ -148,10 +165,21 @@ impl Shared {
 }
 
 pub(super) fn decode(key: &ItemKey, bytes: &[u8]) -> Result<Record, DbError> {
-    Record::decode(bytes).map_err(|source| DbError::Record {
+    Record::decode(bytes).map_err(|source| unreadable(key, source))
+}
+
+fn unreadable(key: &ItemKey, source: RecordError) -> DbError {
+    DbError::Record {
         key: key.clone(),
         source,
-    })
+    }
+}
+
+fn is_expired(model: &Model, item: &Map, now: Now) -> bool {
+    match (model.expires(item), now.wall) {
+        (Some(expires), Some(wall)) => expires <= wall,
+        _ => false,
+    }
 }
 
 /// What writers share, of a database that was just opened, and what was done about its indexes.

@@ -296,10 +296,12 @@ impl Source for Overlaid<'_> {
             });
             if is_seen && self.range.contains(&place) {
                 rows.retain(|known| known.place[..] != place[..]);
-                rows.push(Candidate {
-                    place: place.into(),
-                    row: Row::Written(row.after.clone()),
-                });
+                if !row.after.is_empty() {
+                    rows.push(Candidate {
+                        place: place.into(),
+                        row: Row::Written(row.after.clone()),
+                    });
+                }
             }
         }
         match self.order {

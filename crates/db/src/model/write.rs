@@ -166,7 +166,7 @@ impl Terms {
         for (path, change) in &self.changes {
             add(&mut update, path, change).map_err(|source| DbError::Expression {
                 role: "update",
-                source,
+                source: Box::new(source),
             })?;
         }
         // A push reads the list that it makes longer, and shows nobody more of it.

@@ -1,7 +1,9 @@
 //! Schemas that change: what older rows become, and what an older program leaves alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use periwinkle_core::schema::Schema;
 use periwinkle_core::sync::record::{ItemKey, Op, ParkKind, Parked, Record};
 use periwinkle_core::sync::store::{Frame, Store};
 use periwinkle_core::value::Map;
@@ -181,6 +183,34 @@ fn renames_and_removals_reach_items_queue_and_streams() {
     let db = world.open();
     assert_eq!(rows(&db), all);
     assert_eq!(world.disk.counts().writes, writes);
+}
+
+#[test]
+fn a_reader_does_not_show_items_in_an_older_form() {
+    let mut world = World::new(13);
+    let db = world.open();
+    fill(&db, 2);
+    db.close().unwrap();
+    drop(db);
+    let read = |world: &World| {
+        let schema = Schema::parse(&world.schema).unwrap();
+        let options = periwinkle_db::Options {
+            context: Map::from([("deviceId", "d1")]),
+            ..periwinkle_db::Options::default()
+        };
+        let environment = Arc::clone(&world.clock);
+        let storage = world.disk.storage();
+        Database::open_read_only(storage, schema, options, environment).map(|(db, _)| rows(&db))
+    };
+    let before = read(&world).unwrap();
+    world.schema = changed();
+    assert_eq!(
+        read(&world).unwrap_err().to_string(),
+        "the items must be brought into the form of version 3.2.0 of the schema first: start the agent \
+         once, or open the database for writing"
+    );
+    world.schema = schema("3.2.0", &[], "{ version: '3.2.0', drop: ['Nothing'] }");
+    assert_eq!(read(&world).unwrap(), before);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use periwinkle_core::schema::Hidden;
 use periwinkle_core::value::{Map, Value, json};
 use periwinkle_db::model::transfer::{Reader, Row};
-use periwinkle_db::{Database, DbError, ExportForm, Find, ImportOptions, Imported, OnConflict};
+use periwinkle_db::{
+    Database, DbError, DbOpenError, ExportForm, Find, ImportOptions, Imported, OnConflict,
+};
 
 use crate::world::{World, props};
 
@@ -259,7 +261,7 @@ fn a_database_that_is_open_for_reading_answers_and_refuses_writes() {
     let refused = |error: DbError| assert_eq!(error.kind(), "read_only", "{error}");
     db.close().unwrap();
     let before = world.disk.files();
-    let db = world.open_read_only();
+    let db = world.open_read_only().unwrap();
     let items = db.find("Setting", &Map::new(), &Find::new()).unwrap().items;
     assert_eq!(items.len(), 1);
     assert_eq!(db.stats().queue.rows, 1);
@@ -269,4 +271,50 @@ fn a_database_that_is_open_for_reading_answers_and_refuses_writes() {
     refused(db.import(&row, ImportOptions::default()).unwrap_err());
     db.close().unwrap();
     assert_eq!(world.disk.files(), before);
+}
+
+#[test]
+fn what_has_the_form_of_an_older_schema_is_not_read_as_if_it_were_of_the_newer() {
+    let mut world = World::new(1);
+    let db = world.open();
+    db.create("Setting", &props(r#"{"id":"a","note":"n"}"#))
+        .unwrap();
+    db.close().unwrap();
+    let list =
+        "process: { migrations: [{ version: '3.1.0', rename: { Setting: { note: 'hint' } } }],";
+    world.schema = world
+        .schema
+        .replacen("version: '3.0.0'", "version: '3.1.0'", 1)
+        .replacen("note: { type: 'string' },", "hint: { type: 'string' },", 1)
+        .replacen("process: {", list, 1);
+    let before = world.disk.files();
+    let refused = world.open_read_only().unwrap_err();
+    assert!(matches!(refused, DbOpenError::OldForm), "{refused}");
+    assert_eq!(world.disk.files(), before);
+    world.open().close().unwrap();
+    let db = world.open_read_only().unwrap();
+    let a = db.get("Setting", &props(r#"{"id":"a"}"#)).unwrap().unwrap();
+    assert_eq!(a.text("hint"), Some("n"));
+}
+
+#[test]
+fn an_import_keeps_what_is_unique() {
+    let mut world = World::new(1);
+    let label = "label: { type: 'string', unique: true }, text: { type: 'string' },";
+    world.schema = world.schema.replacen("text: { type: 'string' },", label, 1);
+    let db = world.open();
+    let line = |id: &str, label: &str| {
+        format!("{{\"model\":\"UserLog\",\"item\":{{\"id\":\"{id}\",\"label\":\"{label}\"}}}}\n")
+    };
+    let both = line("1", "x") + &line("2", "x");
+    let imported = import(&db, &both, OnConflict::Replace);
+    assert_eq!(imported.faults.len(), 1);
+    assert_eq!(
+        (imported.faults[0].0, imported.faults[0].1.kind()),
+        (1, "not_unique")
+    );
+    let swapped = line("1", "x") + &line("2", "y");
+    assert_eq!(import(&db, &swapped, OnConflict::Fail).created, 2);
+    let taken = import(&db, &line("3", "y"), OnConflict::Fail);
+    assert_eq!(taken.faults[0].1.kind(), "not_unique");
 }

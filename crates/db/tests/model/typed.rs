@@ -58,7 +58,7 @@ fn a_thing_is_made_found_changed_and_removed() {
     let found = settings
         .find(&(), &Find::new().filter("value = '1'"))
         .unwrap();
-    assert_eq!(found.items, [made.value.clone()]);
+    assert_eq!(found.items, std::slice::from_ref(&made.value));
     let mut change = key.clone();
     change.insert("value", "2");
     assert_eq!(settings.update(&change).unwrap().value.value, "2");

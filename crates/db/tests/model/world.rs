@@ -122,11 +122,11 @@ impl World {
         Database::open(disk.storage(), schema, options, environment)
     }
 
-    pub(crate) fn open_read_only(&self) -> Database {
+    pub(crate) fn open_read_only(&self) -> Result<Database, DbOpenError> {
         let (schema, options) = self.given();
         let environment = Arc::clone(&self.clock);
-        let opened = Database::open_read_only(self.disk.storage(), schema, options, environment);
-        opened.unwrap().0
+        Database::open_read_only(self.disk.storage(), schema, options, environment)
+            .map(|(db, _)| db)
     }
 
     fn given(&self) -> (Schema, Options) {

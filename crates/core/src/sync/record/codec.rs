@@ -4,7 +4,7 @@ use super::{BrokenRecord, Change, Frozen, Mark, Op, ParkKind, Parked, Record};
 use crate::time::UnixMillis;
 use crate::value::Map;
 use crate::value::binary::{
-    BinaryError, decode_map_prefix, decode_varint, encode_map, encode_varint,
+    BinaryError, decode_fields_prefix, decode_map_prefix, decode_varint, encode_map, encode_varint,
 };
 use std::collections::BTreeSet;
 
@@ -79,22 +79,35 @@ impl Record {
 
     /// Reads what [`encode`](Record::encode) wrote; all of `bytes` must be used.
     pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
-        let mut reader = Reader { bytes };
-        let version = reader.byte()?;
-        if version != VERSION {
-            return Err(RecordError::Newer(version));
-        }
-        let record = match reader.byte()? {
-            NOTHING => Record::default(),
-            CLEAN => Record::clean(reader.map()?),
-            CHANGED => reader.changed()?,
-            tag => return Err(RecordError::Tag(tag)),
-        };
-        if reader.bytes.is_empty() {
-            Ok(record)
-        } else {
-            Err(RecordError::Length)
-        }
+        decode(bytes, Reader::map)
+    }
+
+    /// The item alone, with the attributes of these names, which must be in order, and perhaps
+    /// others: what is not asked for is not made where that is easy.
+    pub fn decode_item(bytes: &[u8], names: &[String]) -> Result<Option<Map>, RecordError> {
+        decode(bytes, |reader| reader.fields(names)).map(|record| record.item)
+    }
+}
+
+fn decode<'a>(
+    bytes: &'a [u8],
+    clean: impl FnOnce(&mut Reader<'a>) -> Result<Map, RecordError>,
+) -> Result<Record, RecordError> {
+    let mut reader = Reader { bytes };
+    let version = reader.byte()?;
+    if version != VERSION {
+        return Err(RecordError::Newer(version));
+    }
+    let record = match reader.byte()? {
+        NOTHING => Record::default(),
+        CLEAN => Record::clean(clean(&mut reader)?),
+        CHANGED => reader.changed()?,
+        tag => return Err(RecordError::Tag(tag)),
+    };
+    if reader.bytes.is_empty() {
+        Ok(record)
+    } else {
+        Err(RecordError::Length)
     }
 }
 
@@ -243,6 +256,12 @@ impl<'a> Reader<'a> {
 
     fn map(&mut self) -> Result<Map, RecordError> {
         let (map, used) = decode_map_prefix(self.bytes)?;
+        self.take(used)?;
+        Ok(map)
+    }
+
+    fn fields(&mut self, names: &[String]) -> Result<Map, RecordError> {
+        let (map, used) = decode_fields_prefix(self.bytes, names)?;
         self.take(used)?;
         Ok(map)
     }

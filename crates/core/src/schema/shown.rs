@@ -1,0 +1,211 @@
+//! What most callers get of an item, worked out once per model: so a read makes only these values,
+//! and moves them instead of copying.
+
+use super::convert;
+use super::decode::{Hidden, seen};
+use super::model::{Field, FieldType, Model};
+use crate::value::{Map, Value};
+
+/// What a caller who sees no hidden fields gets of an item.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// The attributes that have to be read, in order.
+    attributes: Vec<String>,
+    /// Those of them that are properties under the same name, in order.
+    kept: Vec<String>,
+    /// Fields whose property is in its attribute, but in another form.
+    converted: Vec<usize>,
+    /// Fields whose property comes from elsewhere.
+    made: Vec<usize>,
+    /// Fields that have a default.
+    defaults: Vec<usize>,
+}
+
+impl Shown {
+    pub(super) fn of(fields: &[Field]) -> Shown {
+        let mut shown = Shown::default();
+        for (at, field) in fields.iter().enumerate() {
+            if field.ttl {
+                shown.attributes.push(field.attribute.clone());
+            }
+            if field.hidden {
+                continue;
+            }
+            shown.attributes.push(field.attribute.clone());
+            let encoded = field.encoded.as_ref();
+            shown
+                .attributes
+                .extend(encoded.map(|encoded| encoded.attribute().to_owned()));
+            if encoded.is_some() || field.packed.is_some() || field.name != field.attribute {
+                shown.made.push(at);
+                continue;
+            }
+            shown.kept.push(field.name.clone());
+            if !field.is_shown_as_stored() {
+                shown.converted.push(at);
+            }
+            if field.default.is_some() {
+                shown.defaults.push(at);
+            }
+        }
+        for names in [&mut shown.attributes, &mut shown.kept] {
+            names.sort_unstable();
+            names.dedup();
+        }
+        shown
+    }
+}
+
+impl Model {
+    /// The attributes that [`into_properties`](Model::into_properties) and
+    /// [`expires`](Model::expires) look at, in order; `None` when it is all of them.
+    pub fn attributes_shown(&self, hidden: Hidden) -> Option<&[String]> {
+        match hidden {
+            Hidden::Omit => Some(&self.shown.attributes),
+            Hidden::Include => None,
+        }
+    }
+
+    /// The same as [`properties`](Model::properties), of an item that is not needed any more.
+    pub fn into_properties(&self, mut item: Map, hidden: Hidden) -> Map {
+        if hidden == Hidden::Include {
+            return self.properties(&item, hidden);
+        }
+        let shown = &self.shown;
+        let made = shown.made.iter().filter_map(|at| {
+            let field = &self.fields[*at];
+            let stored = field.stored_in(&item);
+            let value = stored.map(|stored| seen(field, &stored, hidden));
+            Some((&field.name, value.or_else(|| field.default.clone())?))
+        });
+        let made: Vec<_> = made.collect();
+        let mut kept = shown.kept.iter().peekable();
+        item.retain(|name, _| {
+            while kept.next_if(|kept| kept.as_str() < name).is_some() {}
+            kept.next_if(|kept| *kept == name).is_some()
+        });
+        for at in &shown.converted {
+            let field = &self.fields[*at];
+            if let Some(value) = item.get_mut(&field.name) {
+                convert_in_place(field, value);
+            }
+        }
+        for at in &shown.defaults {
+            let field = &self.fields[*at];
+            if let (false, Some(default)) = (item.contains_key(&field.name), &field.default) {
+                item.insert(field.name.as_str(), default.clone());
+            }
+        }
+        for (name, value) in made {
+            item.insert(name.as_str(), value);
+        }
+        item
+    }
+}
+
+fn convert_in_place(field: &Field, value: &mut Value) {
+    let has_that_form = field.kind == FieldType::Date && convert::is_shown_date(value);
+    if !has_that_form {
+        *value = seen(field, value, Hidden::Omit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::schema::{Hidden, Model, Schema};
+    use crate::value::binary::{decode_fields_prefix, encode_map};
+    use crate::value::{Map, Value, json};
+
+    fn model() -> Model {
+        let schema = Schema::parse(
+            "{
+                version: '1.0.0',
+                indexes: { primary: { hash: 'pk', sort: 'sk' } },
+                params: { isoDates: true },
+                models: { Room: {
+                    pk: { type: 'string', value: 'home#' },
+                    sk: { type: 'string', value: 'Room#${name}#${part}' },
+                    name: { type: 'string', required: true },
+                    area: { type: 'number', map: 'a' },
+                    wide: { type: 'number', map: 'size.w', default: 3 },
+                    kind: { type: 'string', default: 'office' },
+                    part: { type: 'string', encode: ['sk', '#', 2] },
+                    built: { type: 'date' },
+                    gone: { type: 'date', ttl: true, hidden: true },
+                    key: { type: 'binary' },
+                    code: { type: 'string', hidden: true },
+                    door: { type: 'object', schema: {
+                        open: { type: 'boolean', map: 'o' },
+                        pin: { type: 'string', hidden: true },
+                    } },
+                } },
+            }",
+        );
+        schema.unwrap().model("Room").unwrap().clone()
+    }
+
+    fn item() -> impl Strategy<Value = Map> {
+        const NAMES: [&str; 16] = [
+            "pk", "sk", "_type", "name", "area", "a", "size", "wide", "kind", "part", "built",
+            "gone", "key", "code", "door", "foreign",
+        ];
+        const VALUES: [&str; 7] = [
+            r#""Room#attic#4""#,
+            r#""2026-11-22T10:21:53.667Z""#,
+            r#""2026-11-22T11:21:53+01:00""#,
+            r#""AAE=""#,
+            "1795342913667",
+            r#"{"w":4,"o":true,"pin":"9"}"#,
+            "null",
+        ];
+        let value = prop::sample::select(&VALUES[..]);
+        let field = (prop::sample::select(&NAMES[..]), value);
+        prop::collection::vec(field, 0..16).prop_map(|fields| {
+            let field = |(name, text): (&'static str, _)| (name, json::parse(text).unwrap());
+            fields.into_iter().map(field).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn properties_are_the_same_however_they_are_made(item in item()) {
+            let model = model();
+            for hidden in [Hidden::Omit, Hidden::Include] {
+                let expected = model.properties(&item, hidden);
+                prop_assert_eq!(&model.into_properties(item.clone(), hidden), &expected);
+                if let Some(names) = model.attributes_shown(hidden) {
+                    let mut bytes = Vec::new();
+                    encode_map(&item, &mut bytes);
+                    let (some, _) = decode_fields_prefix(&bytes, names).unwrap();
+                    prop_assert_eq!(model.expires(&some), model.expires(&item));
+                    prop_assert_eq!(model.into_properties(some, hidden), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_is_shown_is_read() {
+        let model = model();
+        let names = model.attributes_shown(Hidden::Omit).unwrap();
+        assert_eq!(
+            names,
+            [
+                "a", "built", "door", "gone", "key", "kind", "name", "part", "size", "sk"
+            ]
+        );
+        let item = Map::from([("name", "attic"), ("code", "1234"), ("foreign", "x")]);
+        let shown = model.into_properties(item, Hidden::Omit);
+        let expected = [
+            ("kind", Value::from("office")),
+            ("name", Value::from("attic")),
+        ];
+        assert_eq!(shown.len(), 3);
+        for (name, value) in expected {
+            assert_eq!(shown.get(name), Some(&value));
+        }
+        assert_eq!(shown.get("wide"), Some(&Value::from(3)));
+    }
+}
