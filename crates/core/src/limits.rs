@@ -197,6 +197,10 @@ pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of values that one read of a scan fetches at once, unless one value is larger.
+pub const DB_READ_BYTES_MAX: usize = 256 << 10;
+/// Bytes between two values that a scan reads along rather than read twice.
+pub const DB_READ_GAP_BYTES_MAX: usize = 1 << 10;
 /// Key files that a close makes before the log is closed; the next opening reads the segments that
 /// are left, and makes theirs.
 pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
@@ -214,7 +218,8 @@ pub const FIND_ROWS_DEFAULT: usize = 100;
 pub const FIND_ROWS_MAX: usize = 10_000;
 /// Rows that one call of `find` looks at; what is left is behind its token.
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
-/// Rows that one call of the model layer reads from the engine at once.
+/// Rows that one call of the model layer reads from the engine at once: so many values at most are
+/// missing from memory when a scan runs on the caller's thread.
 pub const DB_SCAN_ROWS: usize = 256;
 /// Rows of this many bytes together end a step in which items are brought into the form of a newer
 /// schema.

@@ -14,7 +14,7 @@ use periwinkle_core::schema::{Durability, Model};
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::{Committed, Database, DbError, Find, Write};
 
-use super::DataApi as Api;
+use super::DataApi;
 use super::body::Properties;
 use super::models::json_text;
 use crate::database::sentence;
@@ -52,7 +52,7 @@ impl<S: Sync> FromRequestParts<S> for Named {
 /// A page of items, or with `count` how many there are. What the parameters do not name is a
 /// property that the items must have.
 pub(super) async fn list(
-    State(api): State<Api>,
+    State(api): State<DataApi>,
     named: Named,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
@@ -93,6 +93,7 @@ fn parse_find(model: &Model, query: Vec<(String, String)>) -> Result<Asked, Prob
             "next" => find.next(value),
             "reverse" if parse_switch(&name, &value)? => find.reverse(),
             "reverse" => find,
+            "index" => find.index(value),
             "prefix" => find.prefix(value),
             "from" => find.from(value),
             "above" => find.above(value),
@@ -143,7 +144,7 @@ fn parse_switch(name: &str, text: &str) -> Result<bool, Problem> {
     }
 }
 
-pub(super) async fn show(State(api): State<Api>, named: Named) -> Result<Response, Problem> {
+pub(super) async fn show(State(api): State<DataApi>, named: Named) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &named.model)?;
     let keys = parse_key(&api.db, model, &named.key)?;
     match api.db.get(model.name(), &keys)? {
@@ -156,7 +157,7 @@ pub(super) async fn show(State(api): State<Api>, named: Named) -> Result<Respons
 }
 
 pub(super) async fn create(
-    State(api): State<Api>,
+    State(api): State<DataApi>,
     named: Named,
     terms: Terms,
     Properties(properties): Properties,
@@ -173,7 +174,7 @@ pub(super) async fn create(
 }
 
 pub(super) async fn update(
-    State(api): State<Api>,
+    State(api): State<DataApi>,
     named: Named,
     terms: Terms,
     Properties(properties): Properties,
@@ -186,7 +187,7 @@ pub(super) async fn update(
 }
 
 pub(super) async fn upsert(
-    State(api): State<Api>,
+    State(api): State<DataApi>,
     named: Named,
     terms: Terms,
     Properties(properties): Properties,
@@ -199,7 +200,7 @@ pub(super) async fn upsert(
 }
 
 pub(super) async fn remove(
-    State(api): State<Api>,
+    State(api): State<DataApi>,
     named: Named,
     terms: Terms,
 ) -> Result<StatusCode, Problem> {

@@ -8,11 +8,11 @@ use periwinkle_core::value::json::write_json;
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::ParkedModel;
 
-use super::DataApi as Api;
+use super::DataApi;
 use super::data::value_answer;
 use crate::web::rows::is_internal;
 
-pub(super) async fn list(State(api): State<Api>) -> Response {
+pub(super) async fn list(State(api): State<DataApi>) -> Response {
     let shown = api
         .db
         .schema()

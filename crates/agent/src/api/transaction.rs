@@ -8,14 +8,14 @@ use periwinkle_core::schema::{Durability, Model};
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::{Database, Expression, Write};
 
-use super::DataApi as Api;
+use super::DataApi;
 use super::body::Properties;
 use super::data::{shown_model, value_answer};
 use crate::web::problem::Problem;
 
 /// `{"writes":[{"create":"Room","item":{...}}, {"update":"Room","item":{...},"if":"..."}]}`
 pub(super) async fn run(
-    State(api): State<Api>,
+    State(api): State<DataApi>,
     Properties(mut body): Properties,
 ) -> Result<Response, Problem> {
     let Some(Value::List(asked)) = body.remove("writes") else {

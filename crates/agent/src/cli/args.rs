@@ -53,7 +53,7 @@ pub(super) enum Command {
     /// Make a new code for setting up the owner
     Setup(Json),
     /// Read, change, check and back up the database
-    Db(Db),
+    Db(Box<Db>),
 }
 
 /// Options of `check`.

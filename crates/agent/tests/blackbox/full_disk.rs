@@ -9,10 +9,10 @@ use serde_json::json;
 use crate::agent::Home;
 
 /// A file system of its own, in memory, unmounted at the end.
-struct Mount(PathBuf);
+pub struct Mount(PathBuf);
 
 impl Mount {
-    fn new(path: PathBuf, bytes: &str) -> Mount {
+    pub fn new(path: PathBuf, bytes: &str) -> Mount {
         std::fs::create_dir_all(&path).expect("it is ours");
         mount(
             &[

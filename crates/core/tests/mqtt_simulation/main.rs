@@ -7,10 +7,12 @@
     reason = "a test takes its seed from the environment"
 )]
 #![expect(clippy::print_stdout, reason = "a test tells its story")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod broker;
 mod flash;
 mod ledger;
+mod outage;
 mod weather;
 mod world;
 
@@ -99,30 +101,30 @@ fn every_rule_is_needed() {
     let rules: [Rule; 11] = [
         ("sending again", STORMY, |rules| rules.resend = false),
         ("beginning again", FORGETFUL, |rules| {
-            rules.begin_again = false
+            rules.begin_again = false;
         }),
         ("the window on resumption", STORMY, |rules| {
-            rules.window_on_resend = false
+            rules.window_on_resend = false;
         }),
         ("staying released", STORMY, |rules| {
-            rules.released_stays = false
+            rules.released_stays = false;
         }),
         ("telling once", STORMY, |rules| rules.dedup = false),
         ("forgetting received ids", FORGETFUL, |rules| {
-            rules.forget_received = false
+            rules.forget_received = false;
         }),
         ("ids on flash", KILLED, |rules| rules.durable_ids = false),
         ("release on flash", KILLED, |rules| {
-            rules.durable_release = false
+            rules.durable_release = false;
         }),
         ("forgetting on flash", WILD, |rules| {
-            rules.durable_forget = false
+            rules.durable_forget = false;
         }),
         ("releasing doubtful ids", KILLED, |rules| {
-            rules.release_doubtful = false
+            rules.release_doubtful = false;
         }),
         ("waiting behind the backlog", STORMY, |rules| {
-            rules.behind_backlog = false
+            rules.behind_backlog = false;
         }),
     ];
     for (rule, weather, remove) in rules {

@@ -54,6 +54,12 @@ impl Cache {
         Some(&entry.value)
     }
 
+    /// As `get`, without counting as a use.
+    pub(crate) fn peek(&self, slot: CacheSlot) -> Option<&Arc<[u8]>> {
+        let entry = self.entries.get(slot.0 as usize)?.as_ref()?;
+        Some(&entry.value)
+    }
+
     /// Keeps `value` for `row` and calls `evicted` for each row that lost its value for it.
     /// A value of more than a quarter of the budget is not kept.
     pub(crate) fn insert(

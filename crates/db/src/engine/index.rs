@@ -72,31 +72,6 @@ pub(crate) struct IndexHit {
 type Place<'a> = (&'a [u8], u64, &'a [u8]);
 
 impl Indexes {
-    /// The indexes with these entries, which are in order, each of them once.
-    pub(crate) fn loaded(rows: &mut Rows, sorted: &[(IndexId, &[u8], u32)]) -> Indexes {
-        let mut entries = Slab::with_capacity(sorted.len());
-        let mut by_id = BTreeMap::new();
-        for of_one in sorted.chunk_by(|(one, ..), (other, ..)| one == other) {
-            let mut value_bytes = 0;
-            let mut ids = Vec::with_capacity(of_one.len());
-            for &(index, key, row) in of_one {
-                let chain = &mut rows[row];
-                value_bytes += u64::from(chain.length);
-                let id = entries.insert(IndexEntry {
-                    key: key.into(),
-                    row,
-                    next: chain.entries,
-                    index,
-                });
-                chain.entries = id;
-                ids.push(id);
-            }
-            let tree = Tree::from_sorted(&ids, |id| &entries[id].key);
-            by_id.insert(of_one[0].0, OneIndex { tree, value_bytes });
-        }
-        Indexes { entries, by_id }
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.by_id.values().map(|index| index.tree.len()).sum()
     }
@@ -263,6 +238,52 @@ impl Indexes {
     fn chain(&self, first: u32) -> impl Iterator<Item = u32> {
         let some = |id: u32| (id != NO_ENTRY).then_some(id);
         std::iter::successors(some(first), move |id| some(self.entries[*id].next))
+    }
+}
+
+/// Indexes in the making, from entries that are nearly in order.
+#[derive(Default)]
+pub(crate) struct IndexLoader {
+    entries: Slab<IndexEntry>,
+    by_id: BTreeMap<IndexId, Vec<u32>>,
+}
+
+impl IndexLoader {
+    pub(crate) fn push(&mut self, rows: &mut Rows, index: IndexId, key: &[u8], row: u32) {
+        let chain = &mut rows[row];
+        let id = self.entries.insert(IndexEntry {
+            key: key.into(),
+            row,
+            next: chain.entries,
+            index,
+        });
+        chain.entries = id;
+        self.by_id.entry(index).or_default().push(id);
+    }
+
+    /// `None` if an entry was there twice.
+    pub(crate) fn finish(self, rows: &Rows) -> Option<Indexes> {
+        let IndexLoader { mut entries, by_id } = self;
+        entries.shrink();
+        let mut indexes = BTreeMap::new();
+        for (index, mut ids) in by_id {
+            let place = |id: &u32| place(&entries[*id], rows);
+            ids.sort_by(|one, other| place(one).cmp(&place(other)));
+            if ids
+                .windows(2)
+                .any(|pair| place(&pair[0]) == place(&pair[1]))
+            {
+                return None;
+            }
+            let lengths = ids.iter().map(|id| rows[entries[*id].row].length);
+            let value_bytes = lengths.map(u64::from).sum();
+            let tree = Tree::from_sorted(&ids, |id| &entries[id].key);
+            indexes.insert(index, OneIndex { tree, value_bytes });
+        }
+        Some(Indexes {
+            entries,
+            by_id: indexes,
+        })
     }
 }
 

@@ -3,10 +3,13 @@
 //! `docs/formats/keys.md` has the format byte by byte. A key file is a shortcut and nothing more:
 //! what does not fit is not used.
 
+use std::cmp::Ordering;
+
 use super::crc32c::Crc;
 use super::directory::Place;
 use super::index::IndexId;
-use super::run::{Run, RunEntry, RunRow, Span, Word};
+use super::load::Stream;
+use super::run::{Run, RunRow, Word};
 
 /// The version of key files that this engine writes, and the only one that it reads.
 const KEY_FILE_VERSION: u32 = 1;
@@ -110,139 +113,245 @@ fn encode_row(out: &mut Vec<u8>, facts: SegmentFacts, row: &RunRow, previous: &[
     }
 }
 
-/// Reads a key file; `None` when anything about it is not as it should be.
-pub(crate) fn decode(bytes: &[u8]) -> Option<(SegmentFacts, Run)> {
-    if bytes.len() < HEADER_BYTES || bytes[0..8] != KEY_FILE_MAGIC {
-        return None;
-    }
-    let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-    let long = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-    if word(12)? != checksum(bytes) || word(8)? != KEY_FILE_VERSION {
-        return None;
-    }
-    let facts = SegmentFacts {
-        segment: word(16)?,
-        end: word(20)?,
-        last_frame: word(24)?,
-        last_crc: word(28)?,
-        salt: long(32)?,
-        first_sequence: long(40)?,
-        last_sequence: long(48)?,
-        mark: long(56)?,
-        transactions: word(64)?,
-        first_needed: word(68)?,
-    };
-    let mut reader = Reader {
-        rest: &bytes[HEADER_BYTES..],
-        arena: Vec::with_capacity(bytes.len() * 2),
-        last: Span::default(),
-    };
-    let (rows, entries) = (word(72)?, word(76)?);
-    let rows = reader.rows(facts, rows)?;
-    let entries = reader.entries(entries, rows.len())?;
-    let run = Run {
-        bytes: reader.arena,
-        rows,
-        entries,
-        contradiction: None,
-    };
-    reader.rest.is_empty().then_some((facts, run))
-}
-
 fn checksum(bytes: &[u8]) -> u32 {
     Crc::new().add(&bytes[0..12]).add(&bytes[16..]).finish()
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
-    /// Whole keys.
-    arena: Vec<u8>,
-    last: Span,
+/// A key file whose head and checksum are right.
+pub(crate) struct KeyFileBytes {
+    pub(crate) facts: SegmentFacts,
+    rows: u32,
+    entries: u32,
+    bytes: Vec<u8>,
 }
 
-impl Reader<'_> {
-    fn rows(&mut self, facts: SegmentFacts, count: u32) -> Option<Vec<RunRow>> {
-        let mut rows: Vec<RunRow> = Vec::with_capacity(self.bounded(count));
-        for _ in 0..count {
-            let (word, rest) = self.rest.split_first()?;
-            self.rest = rest;
-            let last = self.last;
-            let key = self.key()?;
-            let rises = rows.is_empty() || self.slice(last) < self.slice(key);
-            let word_and_move = match *word {
-                WORD_GONE => (Word::Gone, 0),
-                WORD_INDEXED => (Word::Indexed, 0),
-                WORD_THERE => (Word::There(self.place(facts)?), 0),
-                WORD_MOVED => {
-                    let place = self.place(facts)?;
-                    (Word::There(place), place.sequence)
-                }
-                _ => return None,
-            };
-            let (word, moved) = word_and_move;
-            rows.push(RunRow { key, word, moved });
-            if !rises {
-                return None;
-            }
+/// The body of a key file is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+impl KeyFileBytes {
+    /// `None` when head or checksum are not as they should be.
+    pub(crate) fn check(bytes: Vec<u8>) -> Option<KeyFileBytes> {
+        if bytes.len() < HEADER_BYTES || bytes[0..8] != KEY_FILE_MAGIC {
+            return None;
         }
-        Some(rows)
-    }
-
-    fn entries(&mut self, count: u32, rows: usize) -> Option<Vec<RunEntry>> {
-        self.last = Span::default();
-        let mut entries = Vec::with_capacity(self.bounded(count));
-        for _ in 0..count {
-            let index = IndexId(u16::try_from(self.varint()?).ok()?);
-            let key = self.key()?;
-            let row = u32::try_from(self.varint()?).ok()?;
-            if row as usize >= rows {
-                return None;
-            }
-            entries.push(RunEntry { index, key, row });
+        let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let long = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        if word(12)? != checksum(&bytes) || word(8)? != KEY_FILE_VERSION {
+            return None;
         }
-        Some(entries)
+        let facts = SegmentFacts {
+            segment: word(16)?,
+            end: word(20)?,
+            last_frame: word(24)?,
+            last_crc: word(28)?,
+            salt: long(32)?,
+            first_sequence: long(40)?,
+            last_sequence: long(48)?,
+            mark: long(56)?,
+            transactions: word(64)?,
+            first_needed: word(68)?,
+        };
+        let (rows, entries) = (word(72)?, word(76)?);
+        // Each row takes a byte at least: a wrong count must not ask for more memory than that.
+        (rows as usize <= bytes.len()).then_some(KeyFileBytes {
+            facts,
+            rows,
+            entries,
+            bytes,
+        })
     }
 
-    /// Each takes a byte at least: a wrong count must not ask for more memory than that.
-    fn bounded(&self, count: u32) -> usize {
-        (count as usize).min(self.rest.len())
+    /// The rows in the order of their keys.
+    pub(crate) fn rows(&self) -> RowCursor<'_> {
+        RowCursor {
+            facts: self.facts,
+            reader: Reader {
+                rest: &self.bytes[HEADER_BYTES..],
+                key: Vec::new(),
+            },
+            word: Word::Gone,
+            is_moved: false,
+            next: 0,
+            rows: self.rows,
+            entries: self.entries,
+        }
     }
 
-    fn place(&mut self, facts: SegmentFacts) -> Option<Place> {
-        let offset = u32::try_from(self.varint()?).ok()?;
-        let length = u32::try_from(self.varint()?).ok()?;
-        let sequence = facts.last_sequence.checked_sub(self.varint()?)?;
+    /// For each row, that it is none of the directory.
+    pub(crate) fn no_rows(&self) -> Vec<u32> {
+        vec![NO_ROW; self.rows as usize]
+    }
+}
+
+/// No row of the directory.
+pub(crate) const NO_ROW: u32 = u32::MAX;
+
+/// One row after the other.
+pub(crate) struct RowCursor<'a> {
+    facts: SegmentFacts,
+    reader: Reader<'a>,
+    word: Word,
+    is_moved: bool,
+    /// The number of the next row.
+    next: u32,
+    rows: u32,
+    entries: u32,
+}
+
+impl<'a> RowCursor<'a> {
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.reader.key
+    }
+
+    pub(crate) fn word(&self) -> Word {
+        self.word
+    }
+
+    /// The last word is that the row was moved here.
+    pub(crate) fn is_moved(&self) -> bool {
+        self.is_moved
+    }
+
+    /// The number of the row.
+    pub(crate) fn row(&self) -> u32 {
+        self.next - 1
+    }
+
+    /// The index entries of those rows that are given a row of the directory. The rows must have
+    /// come to their end.
+    pub(crate) fn entries(self, ids: &'a [u32]) -> EntryCursor<'a> {
+        EntryCursor {
+            reader: Reader {
+                rest: self.reader.rest,
+                key: Vec::new(),
+            },
+            left: self.entries,
+            index: IndexId(0),
+            id: NO_ROW,
+            ids,
+        }
+    }
+
+    fn place(&mut self) -> Option<Place> {
+        let offset = u32::try_from(self.reader.varint()?).ok()?;
+        let length = u32::try_from(self.reader.varint()?).ok()?;
+        let sequence = self
+            .facts
+            .last_sequence
+            .checked_sub(self.reader.varint()?)?;
         let end = offset.checked_add(length)?.checked_add(4)?;
-        (end <= facts.end).then_some(Place {
-            segment: facts.segment,
+        (end <= self.facts.end).then_some(Place {
+            segment: self.facts.segment,
             offset,
             length,
             sequence,
         })
     }
 
-    /// A key: how much it shares with the one before, and the rest.
-    fn key(&mut self) -> Option<Span> {
-        let shared = u32::try_from(self.varint()?).ok()?;
+    fn read(&mut self) -> Option<()> {
+        let (word, rest) = self.reader.rest.split_first()?;
+        self.reader.rest = rest;
+        let rises = self.reader.read_key()?;
+        if !rises && self.next > 0 {
+            return None;
+        }
+        self.is_moved = *word == WORD_MOVED;
+        self.word = match *word {
+            WORD_GONE => Word::Gone,
+            WORD_INDEXED => Word::Indexed,
+            WORD_THERE | WORD_MOVED => Word::There(self.place()?),
+            _ => return None,
+        };
+        self.next += 1;
+        Some(())
+    }
+}
+
+impl Stream for RowCursor<'_> {
+    fn advance(&mut self) -> Result<bool, Malformed> {
+        if self.next == self.rows {
+            return Ok(false);
+        }
+        self.read().map(|()| true).ok_or(Malformed)
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        self.key().cmp(other.key())
+    }
+}
+
+/// One index entry after the other.
+pub(crate) struct EntryCursor<'a> {
+    reader: Reader<'a>,
+    left: u32,
+    index: IndexId,
+    id: u32,
+    ids: &'a [u32],
+}
+
+impl EntryCursor<'_> {
+    pub(crate) fn index(&self) -> IndexId {
+        self.index
+    }
+
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.reader.key
+    }
+
+    /// Its row in the directory.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn read(&mut self) -> Option<()> {
+        self.index = IndexId(u16::try_from(self.reader.varint()?).ok()?);
+        self.reader.read_key()?;
+        let row = usize::try_from(self.reader.varint()?).ok()?;
+        self.id = *self.ids.get(row)?;
+        self.left -= 1;
+        Some(())
+    }
+}
+
+impl Stream for EntryCursor<'_> {
+    fn advance(&mut self) -> Result<bool, Malformed> {
+        while self.left > 0 {
+            self.read().ok_or(Malformed)?;
+            if self.id != NO_ROW {
+                return Ok(true);
+            }
+        }
+        match self.reader.rest {
+            [] => Ok(false),
+            _ => Err(Malformed),
+        }
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        let by_index = self.index.cmp(&other.index);
+        by_index.then_with(|| self.key().cmp(other.key()))
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+    /// The key that was read last.
+    key: Vec<u8>,
+}
+
+impl Reader<'_> {
+    /// Reads a key: how much it shares with the one before, and the rest. Answers whether it is
+    /// larger.
+    fn read_key(&mut self) -> Option<bool> {
+        let shared = usize::try_from(self.varint()?).ok()?;
         let own = usize::try_from(self.varint()?).ok()?;
         let (own, rest) = self.rest.split_at_checked(own)?;
         self.rest = rest;
-        if shared > self.last.length {
-            return None;
-        }
-        let start = self.arena.len();
-        let from = self.last.start as usize;
-        self.arena.extend_from_within(from..from + shared as usize);
-        self.arena.extend_from_slice(own);
-        self.last = Span {
-            start: u32::try_from(start).ok()?,
-            length: u32::try_from(self.arena.len() - start).ok()?,
-        };
-        Some(self.last)
-    }
-
-    fn slice(&self, span: Span) -> &[u8] {
-        &self.arena[span.start as usize..][..span.length as usize]
+        let rises = own > self.key.get(shared..)?;
+        self.key.truncate(shared);
+        self.key.extend_from_slice(own);
+        Some(rises)
     }
 
     fn varint(&mut self) -> Option<u64> {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::frame::{FRAME_HEADER_BYTES, Frame, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::key_file::{self, SegmentFacts, key_file_name};
+use super::key_file::{self, KeyFileBytes, SegmentFacts, key_file_name};
 use super::log::Segment;
 use super::machine::{Engine, State};
 use super::reserve::create_anew;
@@ -148,11 +148,11 @@ impl SegmentFacts {
 }
 
 /// Reads the key file of a segment; `None` if there is none or it is not one.
-pub(crate) fn read_key_file(storage: &dyn Storage, segment: u32) -> Option<(SegmentFacts, Run)> {
+pub(crate) fn read_key_file(storage: &dyn Storage, segment: u32) -> Option<KeyFileBytes> {
     let file: Arc<dyn StorageFile> = storage.open(&key_file_name(segment)).ok()?;
     let mut bytes = vec![0; usize::try_from(file.size().ok()?).ok()?];
     file.read_at(0, &mut bytes).ok()?;
-    key_file::decode(&bytes)
+    KeyFileBytes::check(bytes)
 }
 
 /// Removes key files, and answers whether there was one. Their room is worth more to the log.

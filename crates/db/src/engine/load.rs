@@ -1,125 +1,155 @@
-//! From the runs of all segments to the directory, in one pass over keys in their order.
+//! From the last words of all segments to the directory: merged key by key while they are decoded,
+//! so that nothing of them is in memory twice.
+
+use std::cmp::Ordering;
 
 use super::directory::{Directory, Place, Row, Rows};
-use super::index::{IndexId, Indexes};
-use super::run::{Run, Word};
+use super::index::{IndexLoader, Indexes};
+use super::key_file::{EntryCursor, KeyFileBytes, Malformed, RowCursor};
+use super::run::Word;
 use super::slab::Slab;
 
-/// A row was moved that was not the youngest of its key: where it lies.
+/// Why the words of the segments make no directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Contradiction {
-    pub(crate) segment: u32,
-    pub(crate) offset: u32,
+pub(crate) enum LoadError {
+    /// A row was moved that was not the youngest of its key: where it lies.
+    Contradiction { segment: u32, offset: u32 },
+    /// The body of a key file is not one, in spite of its checksum.
+    Malformed,
 }
 
-/// What a run says of a key.
-struct Head<'a> {
-    key: &'a [u8],
-    run: u32,
-    row: u32,
+impl From<Malformed> for LoadError {
+    fn from(_: Malformed) -> LoadError {
+        LoadError::Malformed
+    }
 }
 
-/// The directory that the runs make, the oldest first.
-pub(crate) fn directory(runs: &[Run], cache_bytes: usize) -> Result<Directory, Contradiction> {
-    let mut heads = heads(runs);
-    // Stable, so that the words on a key stay in the order of the segments; and it merges what is
-    // in order already, as each run is.
-    heads.sort_by(|one, other| one.key.cmp(other.key));
-    let mut rows = Slab::with_capacity(heads.len());
-    let mut ids = Vec::with_capacity(heads.len());
-    let mut indexed_by = IndexedBy::new(runs);
-    let mut rest = &heads[..];
-    while let Some(first) = rest.first() {
-        let words = rest.iter().take_while(|head| head.key == first.key).count();
-        let (same, behind) = rest.split_at(words);
-        rest = behind;
-        if let Some((place, source)) = last_word(runs, same)? {
-            let id = rows.insert(Row::new(first.key.into(), place));
-            indexed_by.set(source, id);
+/// The directory that the last words of the segments make, the oldest first.
+pub(crate) fn directory(
+    segments: &[KeyFileBytes],
+    cache_bytes: usize,
+) -> Result<Directory, LoadError> {
+    let mut rows = Slab::default();
+    let mut ids = Vec::new();
+    let mut indexed_by: Vec<_> = segments.iter().map(KeyFileBytes::no_rows).collect();
+    let cursors = segments.iter().map(KeyFileBytes::rows).collect();
+    let mut merge = Merge::new(cursors)?;
+    let mut key = Vec::new();
+    while let Some((_, first)) = merge.first() {
+        key.clear();
+        key.extend_from_slice(first.key());
+        if let Some((place, source)) = last_word(&mut merge, &key)? {
+            let id = rows.insert(Row::new(key[..].into(), place));
+            set(&mut indexed_by, source, id);
             ids.push(id);
         }
     }
-    drop(heads);
-    let indexes = indexes(runs, &indexed_by, &mut rows);
+    rows.shrink();
+    let indexes = indexes(merge.streams, &indexed_by, &mut rows)?;
     Ok(Directory::loaded(cache_bytes, rows, &ids, indexes))
 }
 
-fn heads(runs: &[Run]) -> Vec<Head<'_>> {
-    let mut heads = Vec::with_capacity(runs.iter().map(|run| run.rows.len()).sum());
-    for (at, run) in runs.iter().enumerate() {
-        heads.extend(run.rows.iter().enumerate().map(|(row, found)| Head {
-            key: run.slice(found.key),
-            run: at as u32,
-            row: row as u32,
-        }));
-    }
-    heads
+/// A word: its segment, and its row there.
+type Source = (usize, u32);
+
+fn set(indexed_by: &mut [Vec<u32>], (segment, row): Source, id: u32) {
+    indexed_by[segment][row as usize] = id;
 }
 
-/// Where the row is, and which word tells its index entries; `None` when it is gone.
-fn last_word<'h, 'a>(
-    runs: &[Run],
-    words: &'h [Head<'a>],
-) -> Result<Option<(Place, &'h Head<'a>)>, Contradiction> {
-    let mut known: Option<(Place, &Head<'_>)> = None;
-    for head in words {
-        let row = &runs[head.run as usize].rows[head.row as usize];
-        match (row.word, &mut known) {
+/// Takes all words on a key. Answers where the row is and which word tells its index entries;
+/// `None` when it is gone.
+fn last_word(
+    merge: &mut Merge<RowCursor<'_>>,
+    key: &[u8],
+) -> Result<Option<(Place, Source)>, LoadError> {
+    let mut known: Option<(Place, Source)> = None;
+    while let Some((segment, cursor)) = merge.first().filter(|(_, cursor)| cursor.key() == key) {
+        let source = (segment, cursor.row());
+        match (cursor.word(), &mut known) {
             (Word::Gone, known) => *known = None,
-            (Word::Indexed, Some((_, source))) => *source = head,
+            (Word::Indexed, Some((_, told_by))) => *told_by = source,
             (Word::Indexed, None) => {}
-            (Word::There(place), Some((old, _))) if row.moved != 0 && row.moved != old.sequence => {
-                return Err(Contradiction {
+            (Word::There(place), Some((old, _)))
+                if cursor.is_moved() && place.sequence != old.sequence =>
+            {
+                return Err(LoadError::Contradiction {
                     segment: place.segment,
                     offset: place.offset,
                 });
             }
-            (Word::There(place), known) => *known = Some((place, head)),
+            (Word::There(place), known) => *known = Some((place, source)),
         }
+        merge.advance()?;
     }
     Ok(known)
 }
 
-/// For each row of each run, the row of the directory whose index entries it tells.
-struct IndexedBy(Vec<Vec<u32>>);
-
-const NO_ROW: u32 = u32::MAX;
-
-impl IndexedBy {
-    fn new(runs: &[Run]) -> IndexedBy {
-        IndexedBy(
-            runs.iter()
-                .map(|run| vec![NO_ROW; run.rows.len()])
-                .collect(),
-        )
+/// The indexes, from what follows the rows of the segments.
+fn indexes(
+    behind_rows: Vec<RowCursor<'_>>,
+    indexed_by: &[Vec<u32>],
+    rows: &mut Rows,
+) -> Result<Indexes, LoadError> {
+    let cursors = behind_rows.into_iter().zip(indexed_by);
+    let cursors = cursors.map(|(rows, ids)| rows.entries(ids)).collect();
+    let mut merge: Merge<EntryCursor<'_>> = Merge::new(cursors)?;
+    let mut loader = IndexLoader::default();
+    while let Some((_, entry)) = merge.first() {
+        loader.push(rows, entry.index(), entry.key(), entry.id());
+        merge.advance()?;
     }
-
-    fn set(&mut self, head: &Head<'_>, id: u32) {
-        self.0[head.run as usize][head.row as usize] = id;
-    }
+    loader.finish(rows).ok_or(LoadError::Malformed)
 }
 
-fn indexes(runs: &[Run], indexed_by: &IndexedBy, rows: &mut Rows) -> Indexes {
-    let mut found: Vec<(IndexId, &[u8], u32)> =
-        Vec::with_capacity(runs.iter().map(|run| run.entries.len()).sum());
-    for (run, ids) in runs.iter().zip(&indexed_by.0) {
-        for entry in &run.entries {
-            let id = ids[entry.row as usize];
-            if id != NO_ROW {
-                found.push((entry.index, run.slice(entry.key), id));
-            }
+/// Something that gives one thing after the other.
+pub(crate) trait Stream {
+    /// Goes to the next one; `false` at the end.
+    fn advance(&mut self) -> Result<bool, Malformed>;
+
+    /// How this one stands to that of another stream.
+    fn compare(&self, other: &Self) -> Ordering;
+}
+
+/// Several streams in one order. Of equal things, the one of the first stream comes first.
+struct Merge<S> {
+    streams: Vec<S>,
+    /// Those that have not ended, the one whose turn it is last.
+    order: Vec<usize>,
+}
+
+impl<S: Stream> Merge<S> {
+    fn new(streams: Vec<S>) -> Result<Merge<S>, Malformed> {
+        let mut merge = Merge {
+            order: Vec::with_capacity(streams.len()),
+            streams,
+        };
+        for stream in 0..merge.streams.len() {
+            merge.step(stream)?;
+        }
+        Ok(merge)
+    }
+
+    fn first(&self) -> Option<(usize, &S)> {
+        let stream = *self.order.last()?;
+        Some((stream, &self.streams[stream]))
+    }
+
+    fn advance(&mut self) -> Result<(), Malformed> {
+        match self.order.pop() {
+            Some(stream) => self.step(stream),
+            None => Ok(()),
         }
     }
-    found.sort_by(|(index, key, row), (other_index, other_key, other_row)| {
-        let by_place = || {
-            rows[*row]
-                .order(*index)
-                .cmp(&rows[*other_row].order(*index))
-        };
-        index
-            .cmp(other_index)
-            .then_with(|| key.cmp(other_key))
-            .then_with(by_place)
-    });
-    Indexes::loaded(rows, &found)
+
+    /// Lets a stream go on, and puts it where it belongs now.
+    fn step(&mut self, stream: usize) -> Result<(), Malformed> {
+        if self.streams[stream].advance()? {
+            let place = self.order.partition_point(|other| {
+                let compared = self.streams[*other].compare(&self.streams[stream]);
+                compared.then(other.cmp(&stream)).is_gt()
+            });
+            self.order.insert(place, stream);
+        }
+        Ok(())
+    }
 }

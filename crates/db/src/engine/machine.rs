@@ -14,7 +14,7 @@ use super::index::{IndexId, IndexStats};
 use super::log::{Log, RoomWanted, segment_name};
 use super::options::Options;
 use super::range::{IndexPosition, IndexRange, KeyRange, Order};
-use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread};
+use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread, finish_all};
 use super::recover::{self, OpenReport, Opened};
 use super::reserve::{Claim, Reserve, Reserved};
 use super::stats::Stats;
@@ -188,10 +188,8 @@ impl Engine {
         order: Order,
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError> {
-        self.range(range, order, limit)
-            .into_iter()
-            .map(|lookup| self.finish(lookup))
-            .collect()
+        let lookups = self.range(range, order, limit);
+        self.finish_all(lookups)
     }
 
     /// Up to `limit` keys of a range.
@@ -236,13 +234,12 @@ impl Engine {
         order: Order,
         limit: usize,
     ) -> Result<Vec<IndexedEntry>, ReadError> {
-        self.index_range(index, range, order, limit)
-            .into_iter()
-            .map(|(index_key, lookup)| {
-                let entry = self.finish(lookup)?;
-                Ok(IndexedEntry { index_key, entry })
-            })
-            .collect()
+        let hits = self.index_range(index, range, order, limit);
+        let (index_keys, lookups): (Vec<_>, Vec<_>) = hits.into_iter().unzip();
+        let entries = index_keys.into_iter().zip(self.finish_all(lookups)?);
+        Ok(entries
+            .map(|(index_key, entry)| IndexedEntry { index_key, entry })
+            .collect())
     }
 
     /// Up to `limit` rows of a range of an index, without a look at their values.
@@ -457,6 +454,7 @@ impl Engine {
             bytes_committed: self.counters.bytes_committed,
             bytes_moved: self.counters.bytes_moved,
             segments_freed: self.counters.segments_freed,
+            compaction_stopped: self.compaction_fault().is_some(),
             key_files_made: self.counters.key_files,
             key_files_failed: self.counters.key_files_failed,
             bytes_key_files: self.counters.bytes_key_files,
@@ -570,6 +568,14 @@ impl Engine {
                 file: self.log.file(place.segment),
             }),
         }
+    }
+
+    fn finish_all(&mut self, lookups: Vec<Lookup>) -> Result<Vec<Entry>, ReadError> {
+        let (entries, read) = finish_all(lookups)?;
+        for (at, unread) in &read {
+            self.remember(unread, &entries[*at]);
+        }
+        Ok(entries)
     }
 
     fn finish(&mut self, lookup: Lookup) -> Result<Entry, ReadError> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use periwinkle_core::limits::{DB_READ_BYTES_MAX, DB_READ_GAP_BYTES_MAX};
+
 use super::batch::{VALUE_CRC_BYTES, value_crc};
 use super::directory::Place;
 use super::error::{Damage, ReadError};
@@ -68,9 +70,8 @@ pub struct Unread {
 impl Unread {
     /// Reads the value and compares its checksum. Blocks for the time of one disk read.
     pub fn read(&self) -> Result<Entry, ReadError> {
-        let length = self.place.length as usize;
         let offset = u64::from(self.place.offset);
-        let mut bytes = vec![0; length + VALUE_CRC_BYTES];
+        let mut bytes = vec![0; self.end() - self.start()];
         self.file
             .read_at(offset, &mut bytes)
             .map_err(|error| ReadError::Io {
@@ -78,11 +79,26 @@ impl Unread {
                 offset,
                 source: Arc::new(error),
             })?;
-        let (value, crc) = bytes.split_at(length);
+        self.check(&bytes)
+    }
+
+    /// Where the value begins in its segment.
+    fn start(&self) -> usize {
+        self.place.offset as usize
+    }
+
+    /// Where its checksum ends.
+    fn end(&self) -> usize {
+        self.start() + self.place.length as usize + VALUE_CRC_BYTES
+    }
+
+    /// The row of a value with its checksum.
+    fn check(&self, bytes: &[u8]) -> Result<Entry, ReadError> {
+        let (value, crc) = bytes.split_at(self.place.length as usize);
         if crc != value_crc(&self.key, value).to_le_bytes() {
             return Err(ReadError::Damaged(Damage {
                 file: self.name.clone(),
-                offset,
+                offset: u64::from(self.place.offset),
                 what: "the value does not match its checksum".to_owned(),
             }));
         }
@@ -92,4 +108,64 @@ impl Unread {
             sequence: self.place.sequence,
         })
     }
+}
+
+/// A value that was read, and which of the rows it belongs to.
+pub(crate) type ReadAt = (usize, Unread);
+
+/// The rows of lookups, in their order, and which of them were read from the disk. Values that lie
+/// near each other in the log are read at once.
+pub(crate) fn finish_all(lookups: Vec<Lookup>) -> Result<(Vec<Entry>, Vec<ReadAt>), ReadError> {
+    let mut entries: Vec<Option<Entry>> = Vec::with_capacity(lookups.len());
+    let mut unread = Vec::new();
+    for (at, lookup) in lookups.into_iter().enumerate() {
+        entries.push(match lookup {
+            Lookup::Ready(entry) => Some(entry),
+            Lookup::Unread(one) => {
+                unread.push((at, one));
+                None
+            }
+        });
+    }
+    unread.sort_by_key(|(_, one)| (one.place.segment, one.place.offset));
+    let mut rest = &unread[..];
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at(neighbours(rest));
+        rest = behind;
+        read_piece(piece, &mut entries)?;
+    }
+    let entries = entries.into_iter();
+    let entries = entries.map(|entry| entry.expect("each was there or was read"));
+    Ok((entries.collect(), unread))
+}
+
+/// How many values from the first one on are worth one read.
+fn neighbours(unread: &[(usize, Unread)]) -> usize {
+    let first = &unread[0].1;
+    let joins = unread.windows(2).take_while(|pair| {
+        let (one, next) = (&pair[0].1, &pair[1].1);
+        let gap = next.start().checked_sub(one.end());
+        one.place.segment == next.place.segment
+            && gap.is_some_and(|gap| gap <= DB_READ_GAP_BYTES_MAX)
+            && next.end() - first.start() <= DB_READ_BYTES_MAX
+    });
+    1 + joins.count()
+}
+
+fn read_piece(piece: &[(usize, Unread)], entries: &mut [Option<Entry>]) -> Result<(), ReadError> {
+    let (first, last) = (&piece[0].1, &piece[piece.len() - 1].1);
+    let mut bytes = vec![0; last.end() - first.start()];
+    let read = first.file.read_at(first.start() as u64, &mut bytes);
+    for (at, one) in piece {
+        let entry = match &read {
+            Ok(()) => {
+                let range = one.start() - first.start()..one.end() - first.start();
+                one.check(&bytes[range])
+            }
+            // What lies between them may be what cannot be read.
+            Err(_) => one.read(),
+        };
+        entries[*at] = Some(entry?);
+    }
+    Ok(())
 }

@@ -9,11 +9,11 @@ use super::error::{Damage, OpenError};
 use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frames_anywhere,
 };
-use super::key_file::SegmentFacts;
+use super::key_file::{self, KeyFileBytes, SegmentFacts};
 use super::key_job::read_key_file;
-use super::load;
+use super::load::{self, LoadError};
 use super::log::segment_name;
-use super::run::{Run, RunBuilder};
+use super::run::RunBuilder;
 use super::segments::{SegmentFile, is_blank, missing};
 use super::storage::Storage;
 
@@ -46,7 +46,9 @@ pub(crate) struct Facts {
 /// The state of reading.
 struct Reader<'a> {
     storage: &'a dyn Storage,
-    runs: Vec<Run>,
+    /// The last words of each segment.
+    words: Vec<KeyFileBytes>,
+    trusts_key_files: bool,
     facts: Facts,
     last: Option<LastSegment>,
 }
@@ -73,9 +75,24 @@ impl Scan {
         files: &[SegmentFile],
         cache_bytes: usize,
     ) -> Result<Scan, OpenError> {
+        match Scan::read_trusting(storage, files, cache_bytes, true)? {
+            Some(scan) => Ok(scan),
+            // A key file with a right checksum had a wrong body.
+            None => Scan::read_trusting(storage, files, cache_bytes, false)
+                .map(|scan| scan.expect("what is read from frames is well formed")),
+        }
+    }
+
+    fn read_trusting(
+        storage: &dyn Storage,
+        files: &[SegmentFile],
+        cache_bytes: usize,
+        trusts_key_files: bool,
+    ) -> Result<Option<Scan>, OpenError> {
         let mut reader = Reader {
             storage,
-            runs: Vec::new(),
+            words: Vec::new(),
+            trusts_key_files,
             facts: Facts::default(),
             last: None,
         };
@@ -91,24 +108,28 @@ impl Scan {
             reader.read_segment(index, file, bytes)?;
         }
         let Reader {
-            runs, facts, last, ..
+            words, facts, last, ..
         } = reader;
         match &last {
             Some(last) if last.damaged && facts.mark > facts.sequence => return Err(last.damage()),
             _ => facts.check_front(files)?,
         }
-        let directory = load::directory(&runs, cache_bytes).map_err(|found| {
-            OpenError::Damaged(Damage {
-                file: segment_name(found.segment),
-                offset: u64::from(found.offset),
-                what: NOT_THE_YOUNGEST.to_owned(),
-            })
-        })?;
-        Ok(Scan {
+        let directory = match load::directory(&words, cache_bytes) {
+            Ok(directory) => directory,
+            Err(LoadError::Malformed) => return Ok(None),
+            Err(LoadError::Contradiction { segment, offset }) => {
+                return Err(OpenError::Damaged(Damage {
+                    file: segment_name(segment),
+                    offset: u64::from(offset),
+                    what: NOT_THE_YOUNGEST.to_owned(),
+                }));
+            }
+        };
+        Ok(Some(Scan {
             directory,
             facts,
             last,
-        })
+        }))
     }
 }
 
@@ -118,9 +139,8 @@ const NOT_THE_YOUNGEST: &str = "a moved row that was not the youngest of its key
 /// segments before it were synced before its first byte was written.
 fn sealed(files: &[SegmentFile]) -> Result<(usize, Option<Vec<u8>>), OpenError> {
     for (index, file) in files.iter().enumerate().rev() {
-        let bytes = file.read()?;
-        if !is_blank(&bytes[SEGMENT_HEADER_BYTES..]) {
-            return Ok((index, Some(bytes)));
+        if !file.is_blank()? {
+            return Ok((index, Some(file.read()?)));
         }
     }
     Ok((0, None))
@@ -153,7 +173,12 @@ impl Reader<'_> {
     fn use_key_file(&mut self, index: usize, file: &SegmentFile) -> bool {
         let id = file.segment.id;
         let previous = self.last.as_ref();
-        let known = read_key_file(self.storage, id).filter(|(facts, _)| {
+        let found = match self.trusts_key_files {
+            true => read_key_file(self.storage, id),
+            false => None,
+        };
+        let known = found.filter(|found| {
+            let facts = found.facts;
             let follows = match previous {
                 None if index == 0 => id > 1 || facts.first_sequence == 1,
                 None => false,
@@ -163,12 +188,13 @@ impl Reader<'_> {
             };
             follows && facts.fits(&file.segment, file.header).unwrap_or(false)
         });
-        let Some((facts, run)) = known else {
+        let Some(words) = known else {
             self.facts.without_keys.insert(id);
             return false;
         };
+        let facts = words.facts;
         self.facts.add(facts);
-        self.runs.push(run);
+        self.words.push(words);
         self.last = Some(LastSegment {
             index,
             name: file.name(),
@@ -248,7 +274,14 @@ impl Reader<'_> {
                 what: NOT_THE_YOUNGEST.to_owned(),
             }));
         }
-        self.runs.push(run);
+        let facts = SegmentFacts {
+            segment: segment.header.segment,
+            end: segment.end as u32,
+            last_sequence: self.facts.sequence,
+            ..SegmentFacts::default()
+        };
+        let words = KeyFileBytes::check(key_file::encode(facts, &run));
+        self.words.push(words.expect("it was encoded here"));
         Ok(())
     }
 

@@ -8,6 +8,9 @@ use super::frame::{HeaderFault, LOG_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader
 use super::log::{Segment, segment_name, segment_of};
 use super::storage::{Storage, StorageFile};
 
+/// Bytes that are looked at together.
+const PIECE_BYTES: usize = 128 << 10;
+
 /// The segments of a log, in order, all with a good header.
 pub(crate) struct Segments {
     pub(crate) files: Vec<SegmentFile>,
@@ -24,6 +27,24 @@ pub(crate) struct SegmentFile {
 impl SegmentFile {
     pub(crate) fn name(&self) -> String {
         segment_name(self.segment.id)
+    }
+
+    /// Whether nothing was ever written behind the header. Looks at one piece after the other.
+    pub(crate) fn is_blank(&self) -> Result<bool, OpenError> {
+        let Segment { file, size, .. } = &self.segment;
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut at = SEGMENT_HEADER_BYTES as u64;
+        while at < *size {
+            let length = (*size - at).min(PIECE_BYTES as u64) as usize;
+            let piece = &mut piece[..length];
+            file.read_at(at, piece)
+                .map_err(io_error("read", &self.name()))?;
+            if !is_blank(piece) {
+                return Ok(false);
+            }
+            at += length as u64;
+        }
+        Ok(true)
     }
 
     /// All bytes of the segment.

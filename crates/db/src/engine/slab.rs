@@ -19,11 +19,9 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    pub(crate) fn with_capacity(things: usize) -> Slab<T> {
-        Slab {
-            things: Vec::with_capacity(things),
-            free: Vec::new(),
-        }
+    /// Gives back the room that was taken ahead.
+    pub(crate) fn shrink(&mut self) {
+        self.things.shrink_to_fit();
     }
 
     pub(crate) fn insert(&mut self, thing: T) -> u32 {

@@ -35,6 +35,8 @@ pub struct Stats {
     pub bytes_moved: u64,
     /// Segments that compaction has removed since opening.
     pub segments_freed: u64,
+    /// Compaction met a segment that it could not read: the log only grows.
+    pub compaction_stopped: bool,
     /// Key files made since opening.
     pub key_files_made: u64,
     /// Key files that could not be made; the next opening is slower for it.

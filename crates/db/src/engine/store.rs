@@ -17,7 +17,7 @@ use super::listen::{DurableEvent, Listeners, Subscription};
 use super::machine::{Engine, Refusal};
 use super::options::{Durability, Options};
 use super::range::{IndexRange, KeyRange, Order};
-use super::read::{Entry, IndexedEntry, IndexedRow, Lookup};
+use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, finish_all};
 use super::recover::OpenReport;
 use super::reserve::Reserve;
 use super::segments::io_error;
@@ -106,10 +106,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError> {
         let lookups = self.lock().engine.range(range, order, limit);
-        lookups
-            .into_iter()
-            .map(|lookup| self.finish(lookup))
-            .collect()
+        self.finish_all(lookups)
     }
 
     /// Up to `limit` keys of a range, all as of one moment. Never waits for the disk.
@@ -125,14 +122,12 @@ impl Store {
         order: Order,
         limit: usize,
     ) -> Result<Vec<IndexedEntry>, ReadError> {
-        let lookups = self.lock().engine.index_range(index, range, order, limit);
-        lookups
-            .into_iter()
-            .map(|(index_key, lookup)| {
-                let entry = self.finish(lookup)?;
-                Ok(IndexedEntry { index_key, entry })
-            })
-            .collect()
+        let hits = self.lock().engine.index_range(index, range, order, limit);
+        let (index_keys, lookups): (Vec<_>, Vec<_>) = hits.into_iter().unzip();
+        let entries = index_keys.into_iter().zip(self.finish_all(lookups)?);
+        Ok(entries
+            .map(|(index_key, entry)| IndexedEntry { index_key, entry })
+            .collect())
     }
 
     /// Up to `limit` rows of a range of an index, all as of one moment, without their values.
@@ -227,6 +222,12 @@ impl Store {
     /// Figures of this moment.
     pub fn stats(&self) -> Stats {
         self.lock().engine.stats()
+    }
+
+    /// Why compaction has stopped, if it has: the oldest segment could not be read. Nothing is
+    /// lost by that; the log only grows.
+    pub fn compaction_fault(&self) -> Option<ReadError> {
+        self.lock().engine.compaction_fault().cloned()
     }
 
     /// The error that ended writing, if one did; [`reopen`](Store::reopen) is the way on.
@@ -331,6 +332,18 @@ impl Store {
                 state.engine.full(room).map_or(Ok(state), Err)
             }
         }
+    }
+
+    /// Reads what is missing without the lock, and keeps it under one.
+    fn finish_all(&self, lookups: Vec<Lookup>) -> Result<Vec<Entry>, ReadError> {
+        let (entries, read) = finish_all(lookups)?;
+        if !read.is_empty() {
+            let mut state = self.lock();
+            for (at, unread) in &read {
+                state.engine.remember(unread, &entries[*at]);
+            }
+        }
+        Ok(entries)
     }
 
     fn finish(&self, lookup: Lookup) -> Result<Entry, ReadError> {

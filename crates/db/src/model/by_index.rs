@@ -1,6 +1,6 @@
 //! Queries by an index of the schema: which part of it to look at, and its rows in their order.
 
-use periwinkle_core::schema::{FieldType, IndexPart, Model, nearest};
+use periwinkle_core::schema::{Field, FieldType, IndexPart, Model, nearest};
 use periwinkle_core::value::{Map, Value, order};
 
 use super::edit::Edit;
@@ -56,7 +56,7 @@ pub(super) fn window(
 
 /// A bound of a number may be given as its text.
 fn bound(model: &Model, name: &str, value: &Value) -> Result<Value, DbError> {
-    let kind = model.field(name).map(|field| field.kind());
+    let kind = model.field(name).map(Field::kind);
     match (kind, value) {
         (Some(FieldType::Number), Value::String(text)) => Ok(model.value_from_text(name, text)?),
         _ => Ok(value.clone()),

@@ -305,6 +305,24 @@ impl Database {
     }
 
     /// What is durable at this moment: for a backup while others write, or to look at every byte.
+    ///
+    /// ```no_run
+    /// use periwinkle_core::value::Map;
+    /// use periwinkle_db::engine::FileStorage;
+    /// use periwinkle_db::{Database, Find};
+    ///
+    /// fn copy(db: &Database) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let made = db.create("Room", &Map::from([("name", "kitchen")]))?;
+    ///     made.ticket.wait()?; // on the disk
+    ///     let rooms = db.find("Room", &Map::new(), &Find::new().filter("begins_with(name, 'k')"))?;
+    ///     assert_eq!(rooms.items.len(), 1);
+    ///
+    ///     // A copy as of now, while others write.
+    ///     let snapshot = db.snapshot();
+    ///     snapshot.copy_to(&FileStorage::open("/mnt/usb/monday/db")?)?;
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn snapshot(&self) -> engine::Snapshot {
         self.shared.store.snapshot()
     }

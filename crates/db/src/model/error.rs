@@ -159,15 +159,6 @@ pub enum DbError {
     /// The disk refused.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
-    /// The database was opened for reading only, and its items are in the form of an older schema.
-    #[error(
-        "the items must be brought into the form of version {known} of the schema first: start the \
-         agent once, or open the database for writing"
-    )]
-    NotMigrated {
-        /// The version of the schema.
-        known: String,
-    },
     /// The database was opened for reading only.
     #[error("the database is open for reading only")]
     ReadOnly,
@@ -199,7 +190,6 @@ impl DbError {
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
-            DbError::NotMigrated { .. } => "not_migrated",
             DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
         }

@@ -121,18 +121,9 @@ impl Pass<'_> {
                 &keys::note(PROGRESS),
                 &[&target(self.shared), last].concat(),
             );
-            commit(self.shared, state, edit).map_err(|error| self.explained(error))?;
+            commit(self.shared, state, edit)?;
         }
         Ok(last)
-    }
-
-    fn explained(&self, error: DbError) -> DbError {
-        match error {
-            DbError::ReadOnly => DbError::NotMigrated {
-                known: self.shared.schema.version().to_owned(),
-            },
-            other => other,
-        }
     }
 
     fn changed(&self, before: &Record) -> Option<Record> {

@@ -129,6 +129,7 @@ fn a_segment_that_rotted_is_not_compacted_away() {
     }
     let fault = engine.compaction_fault().unwrap().to_string();
     assert!(fault.contains("00000001.log"), "{fault}");
+    assert!(engine.stats().compaction_stopped);
     assert_eq!(engine.stats().segments_freed, 0);
     assert!(disk.files().contains_key("00000001.log"));
 }

@@ -176,8 +176,10 @@ fn key_files_of_another_history_are_not_used() {
 #[test]
 fn a_flipped_bit_of_a_sealed_segment_is_never_answered_and_verify_names_it() {
     let (mut opened, mut refused) = (0, 0);
-    for seed in 0..4 {
-        let disk = written(seed);
+    // Lives that end with several segments, which compaction does not leave to every one.
+    let lives = (0..60).map(|seed| (seed, written(seed)));
+    let lives = lives.filter(|(_, disk)| open(&disk.snapshot()).1.key_files_used >= 2);
+    for (seed, disk) in lives.take(4) {
         let (mut engine, _) = open(&disk.snapshot());
         let (rows, _) = contents(&mut engine);
         let mut rng = Rng::new(seed);
@@ -265,6 +267,7 @@ fn whatever_is_done_to_the_files_no_value_comes_out_that_was_not_committed_under
 #[test]
 fn a_key_file_of_a_newer_version_is_not_used_and_nothing_is_refused() {
     let disk = written(1);
+    let missing = open(&disk.snapshot()).1.key_files_missing;
     let (name, mut bytes) = disk
         .files()
         .into_iter()
@@ -274,7 +277,7 @@ fn a_key_file_of_a_newer_version_is_not_used_and_nothing_is_refused() {
     let covered = [&bytes[..12], &bytes[16..]].concat();
     bytes[12..16].copy_from_slice(&crate::damage::crc32c(&covered).to_le_bytes());
     disk.put_file(&name, &bytes);
-    assert_eq!(open(&disk).1.key_files_missing, 1);
+    assert_eq!(open(&disk).1.key_files_missing, missing + 1);
 }
 
 #[test]

@@ -364,7 +364,7 @@ impl Life {
 
     fn promise(&mut self, engine: &Engine) {
         let every = self.snapshot_every.unwrap_or(usize::MAX);
-        if self.promises.len() % every == 0 {
+        if self.promises.len().is_multiple_of(every) {
             self.snapshots.push(engine.snapshot());
         }
         self.promises.push(Promise {

@@ -2,6 +2,7 @@
 //! of writes, transactions, openings and schemas.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::sync::store::Store as _;
@@ -81,9 +82,9 @@ fn write(db: &Database, things: &mut Things, rng: &mut Rng) {
                 let (id, thing) = random_thing(rng);
                 if rng.one_in(3) && after.remove(&id).is_some() {
                     tx.remove("Thing", &key(&id))?;
-                } else if !after.contains_key(&id) {
+                } else if let Entry::Vacant(place) = after.entry(id) {
                     tx.create("Thing", &thing)?;
-                    after.insert(id, thing);
+                    place.insert(thing);
                 }
                 let (query, properties) = random_query(rng);
                 let page = tx.find("Thing", &properties, &query.find().limit(3))?;

@@ -1,8 +1,7 @@
 //! The fields of a request body; each one must be asked for, so that nothing is ignored.
 
 use super::Refusal;
-use super::expression::{Condition, Placeholders};
-use super::update;
+use periwinkle_core::expr::{Condition, KeyCondition, Placeholders, Update};
 use periwinkle_core::value::attribute::{item_from_json, value_from_json};
 use periwinkle_core::value::{Map, Value, json};
 
@@ -19,14 +18,14 @@ impl Fields {
         let mut fields = value
             .into_map()
             .ok_or_else(|| serialization("no object".to_owned()))?;
-        let mut places = Placeholders::default();
+        let mut places = Placeholders::new();
         for (name, value) in object(fields.remove("ExpressionAttributeNames"))? {
             let text = value.as_str().ok_or_else(|| serialization(name.clone()))?;
-            places.names.insert(name, text.to_owned());
+            places = places.with_name(&name, text);
         }
         for (name, value) in object(fields.remove("ExpressionAttributeValues"))? {
             let value = value_from_json(value).map_err(|error| serialization(error.to_string()))?;
-            places.values.insert(name, value);
+            places = places.with_value(&name, value);
         }
         Ok(Fields { fields, places })
     }
@@ -91,7 +90,8 @@ impl Fields {
         let Some(text) = self.optional_text("ConditionExpression") else {
             return Ok(());
         };
-        if Condition::parse(&text, &mut self.places)?.holds(item) {
+        let nothing = Map::new();
+        if self.condition(&text)?.holds(item.unwrap_or(&nothing)) {
             return Ok(());
         }
         let shown = item
@@ -106,23 +106,77 @@ impl Fields {
 
     pub(super) fn update(&mut self, item: Map) -> Result<Map, Refusal> {
         let text = self.text("UpdateExpression")?;
-        update::apply(&text, item, &mut self.places)
+        check_plain(&text)?;
+        let update = Update::parse(&text, &mut self.places);
+        let update = update.map_err(|error| Refusal::validation(error.to_string()))?;
+        update
+            .apply(&item)
+            .map_err(|error| Refusal::validation(error.to_string()))
     }
 
-    pub(super) fn key_condition(&mut self) -> Result<Condition, Refusal> {
+    pub(super) fn key_condition(&mut self) -> Result<KeyCondition, Refusal> {
         let text = self.text("KeyConditionExpression")?;
-        Condition::parse(&text, &mut self.places)
+        let split = self.condition(&text)?.split_key("pk", Some("sk"));
+        let split = split.filter(|split| split.filter.is_none());
+        let split = split.ok_or_else(|| Refusal::validation("Query key condition not supported"));
+        Ok(split?.key)
+    }
+
+    fn condition(&mut self, text: &str) -> Result<Condition, Refusal> {
+        check_plain(text)?;
+        Condition::parse(text, &mut self.places)
+            .map_err(|error| Refusal::validation(error.to_string()))
     }
 
     /// Refuses what nobody asked for.
     pub(super) fn finish(&self) -> Result<(), Refusal> {
-        self.places.finish()?;
+        let unused = self.places.check_all_used();
+        unused.map_err(|error| Refusal::validation(format!("unused in expressions: {error}")))?;
         match self.fields.keys().next() {
             Some(name) => Err(Refusal::validation(format!(
                 "the field {name} is not modelled"
             ))),
             None => Ok(()),
         }
+    }
+}
+
+/// Refuses what the service does not take although our own grammar does: whatever is neither a
+/// placeholder nor a word of the language.
+fn check_plain(text: &str) -> Result<(), Refusal> {
+    const WORDS: [&str; 18] = [
+        "add",
+        "and",
+        "attribute_exists",
+        "attribute_not_exists",
+        "attribute_type",
+        "begins_with",
+        "between",
+        "contains",
+        "delete",
+        "if_not_exists",
+        "in",
+        "list_append",
+        "not",
+        "or",
+        "remove",
+        "set",
+        "size",
+        "",
+    ];
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '#' | ':');
+    let is_sign = |c: char| c.is_ascii_whitespace() || "<>=(),+-.".contains(c);
+    let words = text.split(|c: char| !is_part(c));
+    let foreign = words
+        .filter(|word| !word.starts_with(['#', ':']))
+        .find(|word| !WORDS.contains(&word.to_ascii_lowercase().as_str()));
+    let foreign = foreign.map(str::to_owned);
+    let sign = text.chars().find(|c| !is_part(*c) && !is_sign(*c));
+    match foreign.or(sign.map(String::from)) {
+        None => Ok(()),
+        Some(token) => Err(Refusal::validation(format!(
+            "Invalid expression: syntax error; token: {token}"
+        ))),
     }
 }
 

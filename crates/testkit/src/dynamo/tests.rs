@@ -174,3 +174,21 @@ fn a_missing_table_and_an_unknown_field_are_named() {
     let answer = Dynamo::new().handle("DynamoDB_20120810.GetItem", r#"{"TableName":"t"}"#);
     assert!(answer.body.contains("ResourceNotFoundException"));
 }
+
+#[test]
+fn what_only_our_own_grammar_takes_is_refused() {
+    for condition in [
+        "n = 1",
+        "#n = 1",
+        "#n = 'a'",
+        "`n` = :a",
+        "n = :a",
+        "#n = :a && #n = :a",
+    ] {
+        let answer = put_if(condition, r##"{"#n":"n"}"##, r#"{":a":{"N":"1"}}"#);
+        assert!(
+            answer.body.contains("Invalid expression: syntax error"),
+            "{condition}: {answer:?}"
+        );
+    }
+}

@@ -165,6 +165,9 @@ pub(super) struct Find {
     /// Only items with these properties; parts of the key make it quick
     #[arg(value_name = "NAME=VALUE")]
     pub(super) words: Vec<String>,
+    /// By an index of the schema: in its order, and keys are those of the index
+    #[arg(long, value_name = "NAME")]
+    pub(super) index: Option<String>,
     /// Only items whose first part of the key that is not given begins so
     #[arg(long, value_name = "TEXT")]
     pub(super) prefix: Option<String>,

@@ -241,6 +241,7 @@ fn query(words: &Words, find: &Find) -> Result<String, Failure> {
         query.push(format!("{}={}", encoded(name), encoded(&text)));
     }
     let options = [
+        ("index", &find.index),
         ("prefix", &find.prefix),
         ("from", &find.from),
         ("above", &find.above),

@@ -89,8 +89,12 @@ fn run_line(face: &Face, line: &str) -> Result<Done, Failure> {
         Err(error) if !error.use_stderr() => output::print(&error.to_string()).map(|()| Done::Next),
         Err(error) => {
             let text = error.to_string();
-            let words = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-            Err(Failure::usage(words))
+            let words = text.strip_prefix("error: ").unwrap_or(&text);
+            let words = words
+                .split("\n\nFor more information")
+                .next()
+                .unwrap_or(words);
+            Err(Failure::usage(words.trim_end()).hint("`help` lists the verbs"))
         }
     }
 }

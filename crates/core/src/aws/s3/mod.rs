@@ -23,6 +23,7 @@ mod key;
 mod list;
 mod multipart;
 mod object;
+mod template;
 pub mod upload;
 mod uploads;
 
@@ -37,6 +38,7 @@ pub use object::{
     Condition, DeleteObject, GetObject, HeadObject, ObjectFields, PutObject, Written,
 };
 
+pub use template::{KeyTemplate, TemplateError};
 pub use uploads::{ListUploads, ListedUpload, UploadsPage};
 
 use super::ServiceError;

@@ -121,6 +121,17 @@ mod tests {
     }
 
     #[test]
+    fn the_hosts_of_s3_are_for_its_own_requests() {
+        let signer = Signer::new("us-east-1", "sts");
+        let url =
+            |bucket: &str| Url::parse(&format!("https://{bucket}.s3.us-east-1.amazonaws.com/"));
+        assert_eq!(
+            redirect(&signer, &url("ours").unwrap(), &url("theirs").unwrap()),
+            Err(RedirectRefused::Stranger)
+        );
+    }
+
+    #[test]
     fn a_signature_is_made_anew_on_the_way_to_the_same_service_and_nowhere_else() {
         use RedirectRefused::{Downgrade, Stranger};
         let resign = |region: &str| {

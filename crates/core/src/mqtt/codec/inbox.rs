@@ -1,7 +1,7 @@
 //! Framing: bytes as they arrive, packets as they were sent.
 
 use super::error::Malformed;
-use super::kind::PacketKind;
+use super::kind::{PacketId, PacketKind};
 use super::packet::flags_of;
 use super::reason::Reason;
 use super::wire::varint;
@@ -20,6 +20,14 @@ pub struct Frame<'a> {
 }
 
 impl Frame<'_> {
+    /// The id of a PUBACK that says nothing but success, which looks alike in both versions.
+    pub(crate) fn plain_puback(&self) -> Option<PacketId> {
+        match (self.first, self.body) {
+            (0x40, [high, low]) => PacketId::new(u16::from_be_bytes([*high, *low])),
+            _ => None,
+        }
+    }
+
     /// The kind of packet, if the flags are those it must have.
     pub fn kind(&self) -> Result<PacketKind, Malformed> {
         kind_of(self.first)

@@ -30,7 +30,7 @@ mod publish;
 mod reason;
 mod subscribe;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod wire;
 
 pub use ack::Ack;

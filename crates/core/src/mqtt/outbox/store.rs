@@ -88,6 +88,11 @@ impl Outbox {
         self.in_flight
     }
 
+    /// Whether a message waits for its turn.
+    pub(crate) const fn waits(&self) -> bool {
+        self.rows > self.in_flight
+    }
+
     /// What has become of messages.
     pub const fn counts(&self) -> Counts {
         self.counts

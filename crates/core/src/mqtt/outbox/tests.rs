@@ -1,1 +1,215 @@
+//! Order, budget and age.
 
+use super::*;
+use crate::mqtt::codec::QoS;
+use crate::time::Mono;
+use std::time::Duration;
+
+const ONE: QoS = QoS::AtLeastOnce;
+
+fn at(seconds: u64) -> Mono {
+    Mono::from_start(Duration::from_secs(seconds))
+}
+
+fn push(outbox: &mut Outbox, topic: &str, class: Class) -> Result<u64, Refused> {
+    let publication = Publication {
+        class,
+        ..Publication::new(topic, b"x", ONE)
+    };
+    let slot = outbox.push(&publication, at(0), |_, _, _| {})?;
+    Ok(outbox.id(slot).sequence())
+}
+
+/// The numbers of all that waits, in the order in which it leaves.
+fn drain(outbox: &mut Outbox) -> Vec<u64> {
+    let mut order = Vec::new();
+    while let Some(slot) = outbox.next(|_| true) {
+        order.push(outbox.at(slot).sequence());
+        outbox.depart(slot);
+        outbox.complete(slot, true);
+    }
+    order
+}
+
+#[test]
+fn live_messages_go_first_and_the_backlog_has_a_share() {
+    let mut outbox = Outbox::new(Budget::default());
+    for index in 0..4 {
+        push(&mut outbox, &format!("old/{index}"), Class::Normal).unwrap();
+    }
+    outbox.connect();
+    for index in 0..6 {
+        push(&mut outbox, &format!("new/{index}"), Class::Normal).unwrap();
+    }
+    assert_eq!(drain(&mut outbox), [1, 5, 6, 7, 2, 8, 9, 10, 3, 4]);
+}
+
+#[test]
+fn a_live_message_waits_behind_the_backlog_of_its_topic() {
+    let mut outbox = Outbox::new(Budget::default());
+    push(&mut outbox, "a", Class::Normal).unwrap();
+    push(&mut outbox, "b", Class::Normal).unwrap();
+    push(&mut outbox, "a", Class::Normal).unwrap();
+    outbox.connect();
+    push(&mut outbox, "a", Class::Normal).unwrap();
+    push(&mut outbox, "c", Class::Normal).unwrap();
+    assert_eq!(drain(&mut outbox), [1, 5, 2, 3, 4]);
+    // With its backlog gone, the topic is live again.
+    push(&mut outbox, "old", Class::Normal).unwrap();
+    outbox.disconnect();
+    outbox.connect();
+    push(&mut outbox, "a", Class::Normal).unwrap();
+    assert_eq!(drain(&mut outbox), [7, 6]);
+}
+
+#[test]
+fn higher_classes_go_first() {
+    let mut outbox = Outbox::new(Budget::default());
+    outbox.connect();
+    for class in [
+        Class::Low,
+        Class::Normal,
+        Class::High,
+        Class::Low,
+        Class::High,
+    ] {
+        push(&mut outbox, "t", class).unwrap();
+    }
+    assert_eq!(drain(&mut outbox), [3, 5, 2, 1, 4]);
+}
+
+#[test]
+fn what_begins_again_goes_before_all_others_in_its_order() {
+    let mut outbox = Outbox::new(Budget::default());
+    outbox.connect();
+    for _ in 0..4 {
+        push(&mut outbox, "t", Class::Normal).unwrap();
+    }
+    for _ in 0..2 {
+        let slot = outbox.next(|_| true).unwrap();
+        outbox.depart(slot);
+    }
+    outbox.disconnect();
+    assert_eq!(outbox.in_flight(), 2);
+    outbox.begin_again(|_, _| {});
+    outbox.connect();
+    push(&mut outbox, "t", Class::Normal).unwrap();
+    assert_eq!(drain(&mut outbox), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn rows_and_bytes_have_a_bound_and_the_refused_are_counted() {
+    let budget = |rows_max, bytes_max| Budget {
+        rows_max,
+        bytes_max,
+        ..Budget::default()
+    };
+    let mut outbox = Outbox::new(budget(2, usize::MAX));
+    push(&mut outbox, "t", Class::Normal).unwrap();
+    push(&mut outbox, "t", Class::Normal).unwrap();
+    let refused = push(&mut outbox, "t", Class::High).unwrap_err();
+    assert_eq!(refused, Refused::Rows { rows_max: 2 });
+
+    let row = crate::limits::MQTT_OUTBOX_ROW_BYTES + 2;
+    let mut outbox = Outbox::new(budget(9, 2 * row));
+    push(&mut outbox, "t", Class::Normal).unwrap();
+    push(&mut outbox, "t", Class::Normal).unwrap();
+    assert_eq!(outbox.bytes(), 2 * row);
+    let refused = push(&mut outbox, "t", Class::High).unwrap_err();
+    let expected = Refused::Bytes {
+        bytes: row,
+        bytes_max: 2 * row,
+    };
+    assert_eq!(refused, expected);
+    assert_eq!(outbox.counts().refused, 1);
+    drain(&mut outbox);
+    assert_eq!((outbox.len(), outbox.bytes()), (0, 0));
+}
+
+#[test]
+fn the_oldest_of_the_lowest_class_make_room_but_never_what_is_on_its_way() {
+    let mut outbox = Outbox::new(Budget {
+        rows_max: 4,
+        overflow: Overflow::DropOldest,
+        ..Budget::default()
+    });
+    outbox.connect();
+    push(&mut outbox, "t", Class::Low).unwrap();
+    push(&mut outbox, "t", Class::High).unwrap();
+    push(&mut outbox, "t", Class::Low).unwrap();
+    push(&mut outbox, "t", Class::Normal).unwrap();
+    // The high one is on its way.
+    let slot = outbox.next(|_| true).unwrap();
+    outbox.depart(slot);
+    assert_eq!(push(&mut outbox, "t", Class::High), Ok(5));
+    assert_eq!(push(&mut outbox, "t", Class::Normal), Ok(6));
+    assert_eq!(push(&mut outbox, "t", Class::Normal), Ok(7));
+    assert!(push(&mut outbox, "t", Class::Low).is_err());
+    assert_eq!(outbox.counts().overflowed, [0, 1, 2]);
+    assert_eq!(outbox.in_flight(), 1);
+    assert_eq!(drain(&mut outbox), [5, 6, 7]);
+}
+
+#[test]
+fn a_message_that_fits_nowhere_pushes_nothing_out() {
+    let mut outbox = Outbox::new(Budget {
+        bytes_max: 1000,
+        overflow: Overflow::DropOldest,
+        ..Budget::default()
+    });
+    push(&mut outbox, "t", Class::Low).unwrap();
+    let large = vec![0; 2000];
+    let pushed = outbox.push(&Publication::new("t", &large, ONE), at(0), |_, _, _| {});
+    assert!(pushed.is_err());
+    assert_eq!(outbox.len(), 1);
+}
+
+#[test]
+fn what_waits_for_too_long_is_found_and_what_is_on_its_way_is_not() {
+    let mut outbox = Outbox::new(Budget {
+        age_max: Some(Duration::from_secs(160)),
+        ..Budget::default()
+    });
+    outbox.connect();
+    push(&mut outbox, "t", Class::Normal).unwrap();
+    push(&mut outbox, "t", Class::Normal).unwrap();
+    let slot = outbox.next(|_| true).unwrap();
+    outbox.depart(slot);
+    assert_eq!(outbox.deadline(), Some(at(10)));
+    assert_eq!(outbox.too_old(at(159)), []);
+    let old = outbox.too_old(at(169));
+    let old: Vec<u64> = old.iter().map(|slot| outbox.id(*slot).sequence()).collect();
+    assert_eq!(old, [2]);
+}
+
+#[test]
+fn only_late_messages_are_spilled_and_only_once() {
+    let mut outbox = Outbox::new(Budget::default());
+    let second = Duration::from_secs(1);
+    outbox
+        .push(
+            &Publication::new("t", b"", QoS::AtMostOnce),
+            at(0),
+            |_, _, _| {},
+        )
+        .unwrap();
+    assert_eq!(outbox.spill_at(second), None);
+    for seconds in [1, 2, 3] {
+        outbox
+            .push(&Publication::new("t", b"", ONE), at(seconds), |_, _, _| {})
+            .unwrap();
+    }
+    assert_eq!(outbox.spill_at(second), Some(at(2)));
+    assert!(outbox.next_spill(at(2)).is_some());
+    assert!(outbox.next_spill(at(2)).is_some());
+    assert!(outbox.next_spill(at(2)).is_none());
+    assert_eq!(outbox.spill_at(second), Some(at(4)));
+    assert_eq!(outbox.counts().spilled, 2);
+}
+
+#[test]
+fn what_is_counted_for_a_row_covers_what_it_needs() {
+    // The slab's place, the allocation's own words, and one entry of the map of topics.
+    let needed = size_of::<Entry>() + 16 + 2 * size_of::<(u64, u32)>();
+    assert!(needed <= crate::limits::MQTT_OUTBOX_ROW_BYTES, "{needed}");
+}

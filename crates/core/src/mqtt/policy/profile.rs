@@ -99,6 +99,9 @@ impl Profile {
     }
 
     fn check_topic(&self, topic: &str) -> Result<(), ProfileError> {
+        if (self.topic_bytes_max, self.slashes_max) == (None, None) {
+            return Ok(());
+        }
         // Basic ingest: `$aws/rules/NAME/` is taken off before the rule sees the topic.
         let counted = match topic.strip_prefix("$aws/rules/") {
             Some(rest) => rest.split_once('/').map_or("", |(_, topic)| topic),

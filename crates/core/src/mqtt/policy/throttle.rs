@@ -47,9 +47,19 @@ impl Throttle {
 
     /// When the next message may be sent; `None` is at once.
     pub fn next_send(&mut self, now: Mono) -> Option<Mono> {
+        if self.delay.is_zero() {
+            return None;
+        }
         self.ease(now);
-        let due = self.sent? + self.delay;
-        (due > now).then_some(due)
+        self.due().filter(|due| *due > now)
+    }
+
+    /// When the delay behind the last message is over; it may be over already.
+    pub fn due(&self) -> Option<Mono> {
+        match self.delay.is_zero() {
+            true => None,
+            false => self.sent.map(|sent| sent + self.delay),
+        }
     }
 
     /// The delay as it is.

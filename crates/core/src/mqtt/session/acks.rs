@@ -13,6 +13,7 @@ impl Session {
         let Some(slot) = self.published(ack.id, QoS::AtLeastOnce) else {
             return;
         };
+        self.hear(ack.reason);
         if self.outbox.at(slot).stage == Stage::Sent {
             self.complete(slot, outcome(ack.reason));
         }
@@ -25,6 +26,7 @@ impl Session {
             }
             return;
         };
+        self.hear(ack.reason);
         if ack.reason.is_error() {
             return self.complete(slot, Outcome::Rejected(ack.reason));
         }
@@ -59,6 +61,13 @@ impl Session {
         let entry = self.outbox.at(slot);
         if entry.stage == Stage::Released && entry.flash != Flash::Marking {
             self.complete(slot, Outcome::Done(Reason::Success));
+        }
+    }
+
+    /// Some reasons ask for patience.
+    pub(super) fn hear(&mut self, reason: Reason) {
+        if matches!(reason, Reason::QuotaExceeded | Reason::MessageRateTooHigh) {
+            self.throttle.handle_slow_down(self.now);
         }
     }
 

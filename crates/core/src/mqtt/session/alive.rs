@@ -82,9 +82,14 @@ impl Session {
             let at = self.alive.progress + self.config.stall_wait;
             (at, Wake::Stall)
         });
+        let throttle = self.throttle.due().filter(|_| self.outbox.waits());
+        let throttle = throttle.map(|at| (at, Wake::Throttle));
         let resubscribe = self.subscriptions.retry_at();
         let resubscribe = resubscribe.map(|at| (at, Wake::Resubscribe));
-        [alive, stall, resubscribe].into_iter().flatten().min()
+        [alive, stall, throttle, resubscribe]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The time that [`poll_timeout`](Session::poll_timeout) named has come.

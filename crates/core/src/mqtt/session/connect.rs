@@ -63,6 +63,7 @@ impl Session {
         self.outgoing.clear();
         self.leaving.clear();
         self.link = Link::Connecting(now);
+        self.challenged = false;
         self.alive.begin(now);
         self.write_connect();
     }
@@ -167,7 +168,6 @@ impl Session {
         self.link = Link::Up;
         self.alive.begin(self.now);
         self.received.begin_connection();
-        self.take_up(connack.session_present);
         let assigned = connack.properties.find(|property| match property {
             Property::AssignedClientIdentifier(id) => Some(id.to_owned()),
             _ => None,
@@ -180,6 +180,7 @@ impl Session {
             assigned_client_id: assigned,
             limits: self.limits,
         }));
+        self.take_up(connack.session_present);
         self.pump();
     }
 
@@ -273,29 +274,24 @@ impl Session {
             });
         }
         if auth.reason == Reason::ContinueAuthentication {
+            self.challenged = true;
             let data = auth.data().unwrap_or_default().to_vec();
             self.outputs.push_back(Output::Authenticate(data));
         }
     }
 
-    /// The next step of the enhanced authentication, or the first one of a new authentication on
-    /// a connection that stands.
+    /// The next step of the enhanced authentication. On a connection that stands and has not been
+    /// challenged, it begins a new one.
     pub fn authenticate(&mut self, data: &[u8], now: Mono) {
         self.now = now;
         let reason = match self.link {
             Link::Connecting(_) => Reason::ContinueAuthentication,
+            Link::Up if self.challenged => Reason::ContinueAuthentication,
             Link::Up => Reason::ReAuthenticate,
             _ => return,
         };
+        self.challenged = false;
         self.write_auth(reason, data);
-    }
-
-    /// The answer to a challenge that came on a connection that stands.
-    pub fn continue_authentication(&mut self, data: &[u8], now: Mono) {
-        self.now = now;
-        if matches!(self.link, Link::Connecting(_) | Link::Up) {
-            self.write_auth(Reason::ContinueAuthentication, data);
-        }
     }
 
     fn write_auth(&mut self, reason: Reason, data: &[u8]) {
@@ -319,6 +315,7 @@ impl Session {
     }
 
     pub(super) fn disconnected_by_broker(&mut self, disconnect: Disconnect<'_>) {
+        self.hear(disconnect.reason);
         let (text, server) = words(disconnect.properties);
         self.close(CloseReason::ByBroker {
             reason: disconnect.reason,

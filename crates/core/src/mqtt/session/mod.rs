@@ -42,6 +42,7 @@ pub use receive::Kept;
 
 use super::codec::{Disconnect, Inbox, Packet, PacketId, QoS, Reason, Version};
 use super::outbox::{EntryId, Flash, Mode, Outbox, Publication, Slot, Stage, StoredEntry};
+use super::policy::Throttle;
 use crate::limits::MQTT_WRITE_BYTES_MAX;
 use crate::time::Mono;
 use alive::Alive;
@@ -79,6 +80,7 @@ pub struct Session {
     subscriptions: Subscriptions,
     received: Received,
     alive: Alive,
+    throttle: Throttle,
     flushing: Flushing,
     outputs: VecDeque<Output<'static>>,
     /// The client id, which the broker may have given.
@@ -87,6 +89,8 @@ pub struct Session {
     /// A CONNECT was sent and its answer has not come: the broker may have begun a new session
     /// without our knowing.
     unanswered: bool,
+    /// The broker asked a question of the enhanced authentication, and waits for its answer.
+    challenged: bool,
     /// Properties that the session adds to a message, kept to save the allocation.
     scratch: Vec<u8>,
     now: Mono,
@@ -128,11 +132,13 @@ impl Session {
             subscriptions: Subscriptions::default(),
             received: Received::default(),
             alive: Alive::default(),
+            throttle: Throttle::new(),
             flushing: Flushing::default(),
             outputs: VecDeque::new(),
             client_id: config.client_id.clone(),
             ended_badly: ending == Ending::Badly,
             unanswered: false,
+            challenged: false,
             scratch: Vec::new(),
             now: Mono::ZERO,
             outbox,
@@ -253,6 +259,13 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Somebody asks for fewer messages; the broker's own words are heard without this. New
+    /// messages leave with a delay between them that grows with each call and vanishes with time.
+    pub fn slow_down(&mut self, now: Mono) {
+        self.now = now;
+        self.throttle.handle_slow_down(now);
     }
 
     /// Ends the connection on purpose; the session stays.

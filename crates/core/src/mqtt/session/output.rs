@@ -226,6 +226,8 @@ pub enum Wake {
     Ping,
     /// Acknowledgements are overdue.
     Stall,
+    /// The delay between two messages is over.
+    Throttle,
     /// A refused subscription is due to be asked for again.
     Resubscribe,
     /// A message has to be written to flash.

@@ -5,7 +5,7 @@ use super::persist::Then;
 use super::received::Step;
 use super::{Link, Session};
 use crate::mqtt::codec::{
-    Ack, Malformed, Packet, PacketId, Properties, Property, Publish, QoS, Reason, Version,
+    Ack, Frame, Malformed, Packet, PacketId, Properties, Property, Publish, QoS, Reason, Version,
     checked_properties,
 };
 use crate::time::Mono;
@@ -62,14 +62,25 @@ impl Session {
         let mut inbox = std::mem::replace(&mut self.inbox, crate::mqtt::codec::Inbox::new(0));
         let taken = match inbox.take() {
             Ok(None) => Taken::Nothing,
-            Ok(Some(frame)) => match Packet::decode(self.config.version, frame) {
-                Ok(packet) => self.handle_packet(packet, frame.body),
-                Err(malformed) => self.refuse_packet(malformed),
-            },
+            Ok(Some(frame)) => self.handle_frame(frame),
             Err(malformed) => self.refuse_packet(malformed),
         };
         self.inbox = inbox;
         taken
+    }
+
+    fn handle_frame(&mut self, frame: Frame<'_>) -> Taken {
+        // By far the commonest packet when much is sent.
+        if self.link == Link::Up
+            && let Some(id) = frame.plain_puback()
+        {
+            self.puback(Ack::new(id));
+            return Taken::Other;
+        }
+        match Packet::decode(self.config.version, frame) {
+            Ok(packet) => self.handle_packet(packet, frame.body),
+            Err(malformed) => self.refuse_packet(malformed),
+        }
     }
 
     fn refuse_packet(&mut self, malformed: Malformed) -> Taken {

@@ -31,7 +31,7 @@ impl Session {
         self.check(publication)?;
         let mut gone = Vec::new();
         let pushed = self.outbox.push(publication, now, |_, entry, cause| {
-            gone.push((entry, cause))
+            gone.push((entry, cause));
         });
         for (entry, cause) in gone {
             self.dropped(&entry, cause);
@@ -173,6 +173,9 @@ impl Session {
 
     /// Sends the next message of the outbox, if one may leave.
     fn send_next(&mut self) -> bool {
+        if !self.outbox.waits() || self.throttle.next_send(self.now).is_some() {
+            return false;
+        }
         let has_quota = self.quota > 0;
         let durable_ids = self.config.rules.durable_ids;
         let ready = |entry: &Entry| {
@@ -193,6 +196,7 @@ impl Session {
             };
             self.outbox.name(slot, id);
         }
+        self.throttle.handle_sent(self.now);
         self.outbox.depart(slot);
         self.count(slot);
         self.write_publish(slot);
@@ -305,7 +309,9 @@ impl Session {
                 continue;
             };
             let entry = self.outbox.at(slot);
-            self.outputs.extend(entry.tag.map(Output::Sent));
+            if let Some(tag) = entry.tag {
+                self.outputs.push_back(Output::Sent(tag));
+            }
             if entry.qos == QoS::AtMostOnce {
                 self.complete(slot, Outcome::Done(Reason::Success));
             }
@@ -353,8 +359,9 @@ impl Session {
         }
         self.alive.note_progress(self.now);
         self.forget(&entry);
-        self.outputs
-            .extend(entry.tag.map(|tag| Output::Done(tag, outcome)));
+        if let Some(tag) = entry.tag {
+            self.outputs.push_back(Output::Done(tag, outcome));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 mod framing;
 mod malformed;
 mod oracles;
-mod random;
+pub(in crate::mqtt) mod random;
 mod round_trip;
 
 use super::*;

@@ -8,7 +8,7 @@ const TOPICS: &[&str] = &["a", "a/b", "/", "$SYS/x", "dev/1/temperature", "æ¸©åº
 const FILTERS: &[&str] = &["#", "+", "a/+/b", "a/#", "$share/g/a/+", "dev/1", "$SYS/#"];
 
 /// Calls `with` with the packet of this seed.
-pub(super) fn packet(seed: u64, version: Version, with: impl FnOnce(&Packet<'_>)) {
+pub(in crate::mqtt) fn packet(seed: u64, version: Version, with: impl FnOnce(&Packet<'_>)) {
     let mut rng = Rng::new(seed);
     let rng = &mut rng;
     let bytes: Vec<u8> = (0..rng.index(200)).map(|_| rng.next_u64() as u8).collect();

@@ -1,0 +1,385 @@
+//! CONNECT to the end.
+
+use super::*;
+use crate::mqtt::outbox::DropCause;
+use crate::mqtt::policy::Profile;
+
+#[test]
+fn connect_says_what_was_configured() {
+    let mut it = session(Config {
+        keep_alive: Duration::from_secs(30),
+        user_name: Some("u".into()),
+        password: Some("p".into()),
+        will: Some(WillMessage {
+            topic: "gone".into(),
+            payload: b"x".to_vec(),
+            qos: ONE,
+            retain: true,
+            properties: PropertiesBuf::new(),
+        }),
+        ..config()
+    });
+    it.handle_connected(at(0));
+    let sent = sent(&mut it);
+    for part in [
+        "client_id: \"me\", clean_start: false, keep_alive_s: 30",
+        "will: Some(Will { topic: \"gone\"",
+        "user_name: Some(\"u\")",
+        "SessionExpiryInterval(4294967295), ReceiveMaximum(1000), MaximumPacketSize(262144)",
+    ] {
+        assert!(sent[0].contains(part), "{sent:?}");
+    }
+}
+
+#[test]
+fn nothing_leaves_before_the_broker_has_accepted() {
+    let mut it = session(config());
+    publish(&mut it, ONE, 1);
+    it.handle_connected(at(0));
+    assert_eq!(words(&mut it), ["connect -"]);
+    publish(&mut it, ONE, 2);
+    assert_eq!(words(&mut it), [""; 0]);
+}
+
+#[test]
+fn a_refusal_is_told_with_reason_words_and_server() {
+    let mut it = session(config());
+    it.handle_connected(at(0));
+    let mut set = PropertiesBuf::new();
+    set.push(Property::ReasonString("full")).unwrap();
+    set.push(Property::ServerReference("b.example")).unwrap();
+    let refusal = Packet::Connack(Connack {
+        session_present: false,
+        reason: Reason::UseAnotherServer,
+        properties: set.as_properties(),
+    });
+    receive(&mut it, &refusal, at(1));
+    let expected = CloseReason::Refused {
+        reason: Reason::UseAnotherServer,
+        text: Some("full".into()),
+        server: Some("b.example".into()),
+    };
+    assert_eq!(it.poll_output(), Some(Output::Close(expected)));
+}
+
+#[test]
+fn every_limit_of_the_broker_is_learned() {
+    let mut it = session(config());
+    it.handle_connected(at(0));
+    let mut set = PropertiesBuf::new();
+    for property in [
+        Property::ReceiveMaximum(7),
+        Property::MaximumPacketSize(1000),
+        Property::MaximumQos(1),
+        Property::RetainAvailable(false),
+        Property::WildcardSubscriptionAvailable(false),
+        Property::SharedSubscriptionAvailable(false),
+        Property::SubscriptionIdentifierAvailable(false),
+        Property::ServerKeepAlive(5),
+        Property::SessionExpiryInterval(60),
+        Property::AssignedClientIdentifier("given"),
+    ] {
+        set.push(property).unwrap();
+    }
+    let connack = Packet::Connack(Connack {
+        session_present: false,
+        reason: Reason::Success,
+        properties: set.as_properties(),
+    });
+    receive(&mut it, &connack, at(1));
+    let Some(Output::Connected(connected)) = it.poll_output() else {
+        panic!("not connected");
+    };
+    let expected = Limits {
+        receive_max: 7,
+        packet_bytes_max: 1000,
+        qos_max: ONE,
+        retain: false,
+        wildcards: false,
+        subscription_ids: false,
+        shared: false,
+        topic_aliases: 0,
+        keep_alive: Duration::from_secs(5),
+        session_expiry: Some(Duration::from_secs(60)),
+    };
+    assert_eq!(connected.limits, expected);
+    assert_eq!(it.client_id(), "given");
+    let large = [0; 1000];
+    let refused = |qos, retain, payload| {
+        let publication = Publication {
+            retain,
+            ..Publication::new("t", payload, qos)
+        };
+        Err(PublishError::Limits(match (qos, retain) {
+            (QoS::ExactlyOnce, _) => DropCause::QosNotSupported,
+            (_, true) => DropCause::RetainNotSupported,
+            _ => DropCause::TooLarge,
+        })) == it.publish(&publication, at(1))
+    };
+    let mut refused = refused;
+    assert!(refused(TWO, false, &[]));
+    assert!(refused(ONE, true, &[]));
+    assert!(refused(ONE, false, &large));
+    let options = SubscribeOptions::default();
+    assert_eq!(
+        it.subscribe("a/#", options, at(1)),
+        Err(SubscribeError::Wildcards)
+    );
+    assert_eq!(
+        it.subscribe("$share/g/a", options, at(1)),
+        Err(SubscribeError::Shared)
+    );
+}
+
+#[test]
+fn what_waits_and_breaks_a_limit_is_dropped_and_told_and_the_rest_goes_on() {
+    let mut it = session(config());
+    publish(&mut it, TWO, 1);
+    publish(&mut it, ONE, 2);
+    connect(&mut it, false, &[Property::MaximumQos(1)], at(1));
+    assert_eq!(told(&mut it), ["Done(1, Dropped(QosNotSupported))"]);
+    assert_eq!(words(&mut it), ["publish 1"]);
+}
+
+#[test]
+fn no_answer_to_connect_ends_the_attempt() {
+    let mut it = session(config());
+    it.handle_connected(at(10));
+    assert_eq!(it.poll_timeout(), Some((at(25), Wake::Connack)));
+    it.handle_timeout(at(25));
+    assert_eq!(
+        it.poll_output(),
+        Some(Output::Close(CloseReason::NoConnack))
+    );
+}
+
+#[test]
+fn a_quiet_connection_is_pinged_and_a_dead_one_is_noticed() {
+    let mut it = connected(config(), &[]);
+    sent(&mut it);
+    assert_eq!(it.poll_timeout(), Some((at(61), Wake::KeepAlive)));
+    it.handle_timeout(at(61));
+    assert_eq!(sent(&mut it), ["Pingreq"]);
+    assert_eq!(it.poll_timeout(), Some((at(71), Wake::Ping)));
+    receive(&mut it, &Packet::Pingresp, at(62));
+    assert_eq!(told(&mut it), [""; 0]);
+    assert_eq!(it.poll_timeout(), Some((at(121), Wake::KeepAlive)));
+    it.handle_timeout(at(121));
+    it.handle_timeout(at(131));
+    assert_eq!(it.poll_output(), Some(Output::Close(CloseReason::PingLost)));
+}
+
+#[test]
+fn sending_alone_does_not_count_as_a_sign_of_life() {
+    let mut it = connected(config(), &[]);
+    for seconds in 2..61 {
+        it.now = at(seconds);
+        publish(&mut it, QoS::AtMostOnce, 1);
+        sent(&mut it);
+    }
+    told(&mut it);
+    assert_eq!(it.poll_timeout(), Some((at(61), Wake::KeepAlive)));
+}
+
+#[test]
+fn a_broker_that_acknowledges_nothing_is_left() {
+    let mut it = connected(config(), &[]);
+    publish(&mut it, ONE, 1);
+    let mut now = 1;
+    while now < 50 {
+        now += 10;
+        it.handle_timeout(at(now));
+        receive(&mut it, &Packet::Pingresp, at(now));
+        it.poll_output();
+    }
+    it.handle_timeout(at(61));
+    let outputs = told(&mut it);
+    assert_eq!(outputs.last().unwrap(), "Close(Stalled)");
+}
+
+#[test]
+fn breaches_of_the_broker_end_the_connection_with_their_reason() {
+    let message = |qos, id| {
+        Packet::Publish(Publish {
+            id,
+            ..Publish::new("t", qos)
+        })
+    };
+    let second = Packet::Connack(Connack {
+        session_present: false,
+        reason: Reason::Success,
+        properties: Properties::EMPTY,
+    });
+    let mut set = PropertiesBuf::new();
+    set.push(Property::TopicAlias(1)).unwrap();
+    let alias = Packet::Publish(Publish {
+        properties: set.as_properties(),
+        ..Publish::new("t", QoS::AtMostOnce)
+    });
+    let cases = [
+        (vec![second], Reason::ProtocolError),
+        (vec![Packet::Pingreq], Reason::ProtocolError),
+        (vec![alias], Reason::TopicAliasInvalid),
+        (
+            vec![
+                message(ONE, Some(id(1))),
+                message(ONE, Some(id(2))),
+                message(ONE, Some(id(3))),
+            ],
+            Reason::ReceiveMaximumExceeded,
+        ),
+        (
+            vec![message(TWO, Some(id(1))), Packet::Pubrel(Ack::new(id(1)))],
+            Reason::ProtocolError,
+        ),
+    ];
+    for (packets, reason) in cases {
+        let receive_max = 2;
+        let mut it = connected(
+            Config {
+                receive_max,
+                ..config()
+            },
+            &[],
+        );
+        for packet in &packets {
+            receive(&mut it, packet, at(2));
+        }
+        let outputs = told(&mut it);
+        assert!(
+            outputs.last().unwrap().starts_with("Close(Protocol"),
+            "{outputs:?}"
+        );
+        let farewell = format!("Disconnect(Disconnect {{ reason: {reason:?}, properties: [] }})");
+        assert_eq!(sent(&mut it).last(), Some(&farewell));
+    }
+}
+
+#[test]
+fn garbage_ends_the_connection_and_nothing_behind_it_is_read() {
+    let mut it = connected(config(), &[]);
+    it.handle_bytes(&[0x32, 5, 0, 1, b't', 0, 0, 0x30, 3, 0, 1, b't'], at(2));
+    let outputs = told(&mut it);
+    assert_eq!(outputs.len(), 1);
+    assert!(outputs[0].starts_with("Close(Malformed"), "{outputs:?}");
+}
+
+#[test]
+fn the_brokers_farewell_is_told() {
+    let mut it = connected(config(), &[]);
+    let farewell = Packet::Disconnect(Disconnect::because(Reason::SessionTakenOver));
+    receive(&mut it, &farewell, at(2));
+    let expected = CloseReason::ByBroker {
+        reason: Reason::SessionTakenOver,
+        text: None,
+        server: None,
+    };
+    assert_eq!(it.poll_output(), Some(Output::Close(expected)));
+}
+
+#[test]
+fn an_enhanced_authentication_goes_back_and_forth() {
+    let mut it = session(Config {
+        authentication: Some(("tokens".into(), b"hello".to_vec())),
+        ..config()
+    });
+    it.handle_connected(at(0));
+    assert!(sent(&mut it)[0].contains("AuthenticationMethod(\"tokens\")"));
+    let auth = |method, reason| {
+        let mut set = PropertiesBuf::new();
+        set.push(Property::AuthenticationMethod(method)).unwrap();
+        set.push(Property::AuthenticationData(b"who?")).unwrap();
+        let mut bytes = Vec::new();
+        let auth = Packet::Auth(Auth {
+            reason,
+            properties: set.as_properties(),
+        });
+        auth.encode(Version::V5, &mut bytes).unwrap();
+        bytes
+    };
+    it.handle_bytes(&auth("tokens", Reason::ContinueAuthentication), at(1));
+    assert_eq!(
+        it.poll_output(),
+        Some(Output::Authenticate(b"who?".to_vec()))
+    );
+    it.authenticate(b"me", at(1));
+    let answer = sent(&mut it);
+    assert!(answer[0].contains("ContinueAuthentication"), "{answer:?}");
+    let connack = Packet::Connack(Connack {
+        session_present: false,
+        reason: Reason::Success,
+        properties: Properties::EMPTY,
+    });
+    receive(&mut it, &connack, at(1));
+    told(&mut it);
+    it.authenticate(b"again", at(2));
+    assert!(sent(&mut it)[0].contains("ReAuthenticate"));
+    it.handle_bytes(&auth("tokens", Reason::ContinueAuthentication), at(3));
+    assert_eq!(
+        it.poll_output(),
+        Some(Output::Authenticate(b"who?".to_vec()))
+    );
+    it.authenticate(b"still me", at(3));
+    assert!(sent(&mut it)[0].contains("ContinueAuthentication"));
+    it.handle_bytes(&auth("other", Reason::ContinueAuthentication), at(1));
+    assert!(told(&mut it)[0].starts_with("Close(Protocol"));
+}
+
+#[test]
+fn a_session_that_was_to_be_forgotten_must_not_be_there() {
+    let mut it = session(Config {
+        clean_start: true,
+        ..config()
+    });
+    it.handle_connected(at(0));
+    let connack = Packet::Connack(Connack {
+        session_present: true,
+        reason: Reason::Success,
+        properties: Properties::EMPTY,
+    });
+    receive(&mut it, &connack, at(1));
+    assert!(told(&mut it)[0].starts_with("Close(Protocol"));
+}
+
+#[test]
+fn what_aws_does_not_take_is_refused_at_once() {
+    let mut it = session(Config {
+        profile: Profile::AWS_IOT,
+        ..config()
+    });
+    let publication = Publication::new("t", b"x", TWO);
+    let error = it.publish(&publication, at(0)).unwrap_err();
+    assert_eq!(error.to_string(), "AWS IoT Core offers QoS up to 1, not 2");
+    let error = it.subscribe("1/2/3/4/5/6/7/8/9", SubscribeOptions::default(), at(0));
+    assert!(matches!(error, Err(SubscribeError::Profile(_))));
+    connect(&mut it, false, &[], at(1));
+    for tag in 0..150 {
+        publish(&mut it, ONE, tag);
+    }
+    assert_eq!(sent(&mut it).len(), 100);
+}
+
+#[test]
+fn a_broker_that_asks_for_patience_gets_it() {
+    let mut it = connected(config(), &[]);
+    publish(&mut it, ONE, 1);
+    assert_eq!(words(&mut it), ["publish 1"]);
+    receive(
+        &mut it,
+        &Packet::Puback(Ack::because(id(1), Reason::QuotaExceeded)),
+        at(1),
+    );
+    assert_eq!(
+        told(&mut it),
+        ["Sent(1)", "Done(1, Rejected(QuotaExceeded))"]
+    );
+    publish(&mut it, ONE, 2);
+    assert_eq!(words(&mut it), [""; 0]);
+    let (due, why) = it.poll_timeout().unwrap();
+    assert_eq!(
+        (due, why),
+        (at(1) + Duration::from_millis(50), Wake::Throttle)
+    );
+    it.handle_timeout(due);
+    assert_eq!(words(&mut it), ["publish 2"]);
+}

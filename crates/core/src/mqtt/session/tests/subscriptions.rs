@@ -1,0 +1,205 @@
+//! Subscriptions, asked for, refused, shared, lost and given up.
+
+use super::*;
+use crate::mqtt::policy::Profile;
+
+fn options() -> SubscribeOptions {
+    SubscribeOptions::qos(ONE)
+}
+
+fn suback(number: u16, reasons: &[Reason]) -> Packet<'static> {
+    Packet::Suback(Suback {
+        id: id(number),
+        properties: Properties::EMPTY,
+        reasons: reasons.to_vec(),
+    })
+}
+
+fn unsuback(number: u16) -> Packet<'static> {
+    Packet::Unsuback(Unsuback {
+        id: id(number),
+        properties: Properties::EMPTY,
+        reasons: vec![Reason::Success],
+    })
+}
+
+#[test]
+fn several_filters_share_a_packet_and_each_gets_its_answer() {
+    let mut it = session(config());
+    let one = it.subscribe("a", options(), at(0)).unwrap();
+    let two = it.subscribe("b", options(), at(0)).unwrap();
+    connect(&mut it, false, &[], at(1));
+    assert_eq!(words(&mut it), ["subscribe 1"]);
+    receive(
+        &mut it,
+        &suback(1, &[Reason::GrantedQos1, Reason::NotAuthorized]),
+        at(2),
+    );
+    assert_eq!(it.poll_output(), Some(Output::Subscribed(one, Ok(ONE))));
+    let refused = Output::Subscribed(two, Err(Reason::NotAuthorized));
+    assert_eq!(it.poll_output(), Some(refused));
+}
+
+#[test]
+fn a_refused_subscription_is_asked_for_again() {
+    let mut it = connected(config(), &[]);
+    it.subscribe("a", options(), at(1)).unwrap();
+    words(&mut it);
+    receive(&mut it, &suback(1, &[Reason::UnspecifiedError]), at(2));
+    told(&mut it);
+    receive(&mut it, &Packet::Pingresp, at(30));
+    it.handle_written(0, at(30));
+    assert_eq!(it.poll_timeout(), Some((at(62), Wake::Resubscribe)));
+    it.handle_timeout(at(62));
+    assert_eq!(words(&mut it), ["subscribe 2"]);
+}
+
+#[test]
+fn a_lost_session_is_subscribed_again_and_a_kept_one_is_not() {
+    let mut it = connected(config(), &[]);
+    it.subscribe("a", options(), at(1)).unwrap();
+    words(&mut it);
+    receive(&mut it, &suback(1, &[Reason::GrantedQos1]), at(1));
+    told(&mut it);
+    it.handle_disconnected(at(2));
+    connect(&mut it, true, &[], at(3));
+    assert_eq!(words(&mut it), [""; 0]);
+    it.handle_disconnected(at(4));
+    connect(&mut it, false, &[], at(5));
+    assert_eq!(words(&mut it), ["subscribe 2"]);
+}
+
+#[test]
+fn a_session_that_may_be_newer_than_we_know_is_subscribed_again() {
+    let mut it = connected(config(), &[]);
+    it.subscribe("a", options(), at(1)).unwrap();
+    words(&mut it);
+    receive(&mut it, &suback(1, &[Reason::GrantedQos1]), at(1));
+    told(&mut it);
+    it.handle_disconnected(at(2));
+    // An attempt whose answer is lost.
+    it.handle_connected(at(3));
+    it.handle_disconnected(at(4));
+    connect(&mut it, true, &[], at(5));
+    assert_eq!(words(&mut it), ["subscribe 2"]);
+}
+
+#[test]
+fn two_for_one_filter_are_one_at_the_broker_until_both_are_gone() {
+    let mut it = connected(config(), &[]);
+    let one = it.subscribe("a", options(), at(1)).unwrap();
+    words(&mut it);
+    receive(&mut it, &suback(1, &[Reason::GrantedQos1]), at(1));
+    told(&mut it);
+    let two = it.subscribe("a", options(), at(1)).unwrap();
+    assert_eq!(words(&mut it), [""; 0]);
+    assert_eq!(it.poll_output(), Some(Output::Subscribed(two, Ok(ONE))));
+    it.unsubscribe(one, at(2));
+    assert_eq!(it.poll_output(), Some(Output::Unsubscribed(one)));
+    assert_eq!(words(&mut it), [""; 0]);
+    it.unsubscribe(two, at(2));
+    assert_eq!(words(&mut it), ["unsubscribe 2"]);
+    assert_eq!(it.poll_output(), None);
+    receive(&mut it, &unsuback(2), at(3));
+    assert_eq!(it.poll_output(), Some(Output::Unsubscribed(two)));
+}
+
+#[test]
+fn a_higher_qos_for_the_same_filter_is_asked_for() {
+    let mut it = connected(config(), &[]);
+    it.subscribe("a", SubscribeOptions::default(), at(1))
+        .unwrap();
+    words(&mut it);
+    receive(&mut it, &suback(1, &[Reason::Success]), at(1));
+    told(&mut it);
+    it.subscribe("a", options(), at(1)).unwrap();
+    assert_eq!(words(&mut it), ["subscribe 2"]);
+}
+
+#[test]
+fn a_master_subscription_serves_what_it_covers() {
+    let mut it = connected(config(), &[]);
+    it.subscribe_master("me/#", options(), at(1)).unwrap();
+    words(&mut it);
+    receive(&mut it, &suback(1, &[Reason::GrantedQos1]), at(1));
+    told(&mut it);
+    let fine = it.subscribe("me/jobs/+", options(), at(1)).unwrap();
+    assert_eq!(words(&mut it), [""; 0]);
+    assert_eq!(it.poll_output(), Some(Output::Subscribed(fine, Ok(ONE))));
+    it.subscribe("you/#", options(), at(1)).unwrap();
+    assert_eq!(words(&mut it), ["subscribe 2"]);
+    it.unsubscribe(fine, at(2));
+    assert_eq!(it.poll_output(), Some(Output::Unsubscribed(fine)));
+    assert_eq!(words(&mut it), [""; 0]);
+}
+
+#[test]
+fn what_is_given_up_before_the_broker_heard_of_it_is_gone_at_once() {
+    let mut it = session(config());
+    let one = it.subscribe("a", options(), at(0)).unwrap();
+    it.unsubscribe(one, at(0));
+    assert_eq!(it.poll_output(), Some(Output::Unsubscribed(one)));
+    connect(&mut it, false, &[], at(1));
+    assert_eq!(words(&mut it), [""; 0]);
+}
+
+#[test]
+fn what_is_given_up_offline_is_given_up_at_the_broker_later() {
+    let mut it = connected(config(), &[]);
+    let one = it.subscribe("a", options(), at(1)).unwrap();
+    words(&mut it);
+    receive(&mut it, &suback(1, &[Reason::GrantedQos1]), at(1));
+    told(&mut it);
+    it.handle_disconnected(at(2));
+    it.unsubscribe(one, at(3));
+    assert_eq!(it.poll_output(), None);
+    connect(&mut it, true, &[], at(4));
+    assert_eq!(words(&mut it), ["unsubscribe 2"]);
+}
+
+#[test]
+fn what_is_wanted_again_while_it_is_given_up_is_asked_for_again() {
+    let mut it = connected(config(), &[]);
+    let one = it.subscribe("a", options(), at(1)).unwrap();
+    words(&mut it);
+    receive(&mut it, &suback(1, &[Reason::GrantedQos1]), at(1));
+    told(&mut it);
+    it.unsubscribe(one, at(2));
+    assert_eq!(words(&mut it), ["unsubscribe 2"]);
+    let two = it.subscribe("a", options(), at(2)).unwrap();
+    receive(&mut it, &unsuback(2), at(3));
+    told(&mut it);
+    assert_eq!(words(&mut it), ["subscribe 3"]);
+    receive(&mut it, &suback(3, &[Reason::GrantedQos1]), at(3));
+    assert_eq!(it.poll_output(), Some(Output::Subscribed(two, Ok(ONE))));
+}
+
+#[test]
+fn aws_gets_eight_filters_in_a_packet() {
+    let mut it = session(Config {
+        profile: Profile::AWS_IOT,
+        ..config()
+    });
+    for index in 0..20 {
+        it.subscribe(&format!("t/{index}"), options(), at(0))
+            .unwrap();
+    }
+    connect(&mut it, false, &[], at(1));
+    let counts: Vec<usize> = sent(&mut it)
+        .iter()
+        .map(|packet| packet.matches("FilterRequest").count())
+        .collect();
+    assert_eq!(counts, [8, 8, 4]);
+}
+
+#[test]
+fn subscriptions_have_a_bound() {
+    let mut it = session(config());
+    let most = crate::limits::MQTT_SUBSCRIPTIONS_MAX;
+    for index in 0..most {
+        it.subscribe(&index.to_string(), options(), at(0)).unwrap();
+    }
+    let error = it.subscribe("more", options(), at(0));
+    let subscriptions_max = most;
+    assert_eq!(error, Err(SubscribeError::TooMany { subscriptions_max }));
+}
