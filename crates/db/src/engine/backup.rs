@@ -1,9 +1,4 @@
 //! A consistent copy of a log while it is written to.
-//!
-//! A snapshot is a list of files and how much of each was durable at one moment. Bytes below that
-//! never change, and a file that compaction removes meanwhile stays readable for as long as the
-//! snapshot holds it open; its room on the disk comes back when the snapshot is dropped. So taking
-//! one is a matter of microseconds, and nobody who writes waits for the copying.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +12,11 @@ use super::storage::{Storage, StorageFile};
 /// Bytes that one step of copying reads and writes.
 const COPY_BYTES: usize = 64 << 10;
 
-/// What is durable of a log at one moment. See the [module](self).
+/// What is durable of a log at one moment: a list of files, and how much of each.
+///
+/// Bytes below that never change, and a file that compaction removes meanwhile stays readable for
+/// as long as the snapshot holds it open; its room on the disk comes back when the snapshot is
+/// dropped. So taking one is a matter of microseconds, and nobody who writes waits for the copying.
 pub struct Snapshot {
     sequence: u64,
     files: Vec<SnapshotFile>,

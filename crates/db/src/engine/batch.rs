@@ -120,7 +120,7 @@ impl Batch {
     /// Says that the batch is a step to fewer rows, though it may bring as much as it takes away: a
     /// removal that a record has to remember for a while, or the answer to one. On a full disk it
     /// may use the room that is kept for deletes, if it brings at most
-    /// [`DB_LEAD_OUT_BYTES_MAX`](periwinkle_core::limits::DB_LEAD_OUT_BYTES_MAX) a write more.
+    /// [`DB_LEAD_OUT_BYTES_MAX`] a write more.
     pub fn lead_out(&mut self) -> &mut Batch {
         self.leads_out = true;
         self

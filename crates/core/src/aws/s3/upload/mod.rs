@@ -1,6 +1,6 @@
 //! An upload in parts that survives restarts and power cuts.
 //!
-//! [`plan`] says whether an object goes in one request or in parts. An [`Upload`] drives the parts:
+//! [`plan()`] says whether an object goes in one request or in parts. An [`Upload`] drives the parts:
 //! it begins the upload, has its id saved, sends parts in parallel within a bound of memory, and
 //! makes the object of them. After a restart it goes on from its [`Record`]: it asks S3 which parts
 //! are there and sends the others.
