@@ -175,7 +175,8 @@ pub const SYNC_TWIN_WINDOW_MS: u64 = 60 * 60 * 1000;
 
 /// Bytes of one log segment, header included; reserved on disk before it is used.
 pub const DB_SEGMENT_BYTES: u64 = 4 << 20;
-/// The smallest segment that is reserved when the disk is nearly full.
+/// The smallest segment that is reserved when the disk is nearly full. Half of it is left on the
+/// disk for the small files of others.
 pub const DB_SEGMENT_BYTES_MIN: u64 = 64 << 10;
 /// Bytes of one transaction as it lies in the log; a larger one is refused.
 pub const DB_TRANSACTION_BYTES_MAX: usize = 16 << 20;

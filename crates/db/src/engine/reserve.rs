@@ -135,12 +135,27 @@ impl Reserve {
     }
 
     fn try_segment(&self, sizes: Sizes) -> io::Result<Segment> {
+        let left = self.left(sizes);
         // All that is free, if the system is right about that.
         let less = |bytes| {
-            let free = self.storage.free_bytes()?;
+            let free = self.storage.free_bytes()?.saturating_sub(left);
             Ok(if free < bytes { free } else { bytes / 2 })
         };
-        sizes.try_each(less, |bytes| self.make_segment(bytes))
+        sizes.try_each(less, |bytes| {
+            if left > 0 && self.storage.free_bytes()? < bytes + left {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.make_segment(bytes)
+        })
+    }
+
+    /// What is left on the disk for the small files of others. What leads out of a full disk may
+    /// take all.
+    fn left(&self, sizes: Sizes) -> u64 {
+        match self.claim {
+            Claim::Write => sizes.min / 2,
+            Claim::Release | Claim::Move => 0,
+        }
     }
 
     fn make_segment(&self, bytes: u64) -> io::Result<Segment> {
