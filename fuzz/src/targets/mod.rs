@@ -2,8 +2,11 @@
 
 mod config;
 mod expression;
+mod fetch;
+mod import;
 mod json;
 mod log;
+mod mqtt;
 mod record;
 mod schema;
 mod value;
@@ -52,6 +55,18 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "config",
         feed: config::feed,
+    },
+    Target {
+        name: "import",
+        feed: import::feed,
+    },
+    Target {
+        name: "mqtt",
+        feed: mqtt::feed,
+    },
+    Target {
+        name: "fetch",
+        feed: fetch::feed,
     },
 ];
 
