@@ -92,15 +92,14 @@ impl UnixMillis {
         }
         let year = number(&text[..4])?;
         let month = number(&text[5..7]).filter(|month| (1..=12).contains(month))?;
-        let day = number(&text[8..10]).filter(|day| *day >= 1)?;
+        let day = number(&text[8..10])?;
+        if !(1..=days_of_month(year, month)).contains(&day) {
+            return None;
+        }
         let hour = number(&text[11..13]).filter(|hour| *hour < 24)?;
         let minute = number(&text[14..16]).filter(|minute| *minute < 60)?;
         let second = number(&text[17..19]).filter(|second| *second < 60)?;
         let days = days_since_1970(year, month, day);
-        // A day that the month does not have is one of the next month.
-        if date_of(days) != (year, month, day) {
-            return None;
-        }
         let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
         Some(UnixMillis(seconds * 1000 + number(&text[20..23])?))
     }
@@ -165,6 +164,16 @@ fn number(digits: &[u8]) -> Option<i64> {
         let is_digit = digit.is_ascii_digit();
         is_digit.then(|| number * 10 + i64::from(digit - b'0'))
     })
+}
+
+fn days_of_month(year: i64, month: i64) -> i64 {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 /// Days of the Gregorian calendar between 1970-01-01 and a date.
@@ -260,7 +269,10 @@ mod tests {
             "2026-11-22T10:21:53Z",
             "2026-11-22T10:21:53.667+01:00",
             "2026-02-29T10:21:53.667Z",
+            "1900-02-29T10:21:53.667Z",
+            "2024-02-30T10:21:53.667Z",
             "2026-04-31T10:21:53.667Z",
+            "2026-12-32T10:21:53.667Z",
             "2026-00-22T10:21:53.667Z",
             "2026-13-22T10:21:53.667Z",
             "2026-11-00T10:21:53.667Z",
@@ -275,6 +287,7 @@ mod tests {
             assert_eq!(UnixMillis::parse_iso(text), None, "{text}");
         }
         assert!(UnixMillis::parse_iso("2024-02-29T10:21:53.667Z").is_some());
+        assert!(UnixMillis::parse_iso("2000-02-29T10:21:53.667Z").is_some());
     }
 
     #[test]

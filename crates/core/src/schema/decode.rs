@@ -14,12 +14,6 @@ pub enum Hidden {
 }
 
 impl Model {
-    /// The properties of a stored item: attributes outside the schema are left out, and a field
-    /// that the item lacks has its default.
-    pub fn properties(&self, item: &Map, hidden: Hidden) -> Map {
-        block(&self.fields, item, hidden)
-    }
-
     /// When the item expires: milliseconds since 1970.
     pub fn expires(&self, item: &Map) -> Option<crate::time::UnixMillis> {
         let field = self.fields.iter().find(|field| field.ttl)?;
@@ -27,7 +21,7 @@ impl Model {
     }
 }
 
-fn block(fields: &[Field], item: &Map, hidden: Hidden) -> Map {
+pub(super) fn block(fields: &[Field], item: &Map, hidden: Hidden) -> Map {
     let mut properties = Map::with_capacity(fields.len());
     for field in fields {
         if field.hidden && hidden == Hidden::Omit {

@@ -207,8 +207,8 @@ impl Model {
                 }
             }
         }
-        match self.key_of(item) {
-            Some(key) => self.checked_key(key.pk, key.sk).map(|_| ()),
+        match self.key_texts(item) {
+            Some((hash, sort)) => self.check_key(hash, sort),
             None => Err(self.site(self.hash_field()).missing()),
         }
     }

@@ -1,5 +1,7 @@
 //! Keys: from properties to partition and sort key, to ranges for `find`, and from URL segments.
 
+use std::borrow::Cow;
+
 use super::convert::{self, Site};
 use super::decode::{Hidden, seen};
 use super::encode::unknown_field;
@@ -255,11 +257,14 @@ impl Model {
 
     /// The key of a stored item.
     pub fn key_of(&self, item: &Map) -> Option<ItemKey> {
+        let (hash, sort) = self.key_texts(item)?;
+        Some(ItemKey::new(hash, sort))
+    }
+
+    /// The two parts of the key of a stored item.
+    pub(super) fn key_texts<'i>(&self, item: &'i Map) -> Option<(&'i str, &'i str)> {
         let part = |field: &Field| item.text(&field.attribute);
-        Some(ItemKey::new(
-            part(self.hash_field())?,
-            part(self.sort_field())?,
-        ))
+        Some((part(self.hash_field())?, part(self.sort_field())?))
     }
 
     /// How well a key fits the templates of the model: the length of their fixed texts, or `None`
@@ -344,9 +349,14 @@ impl Model {
     }
 
     pub(super) fn checked_key(&self, hash: String, sort: String) -> Result<ItemKey, PropertyError> {
+        self.check_key(&hash, &sort)?;
+        Ok(ItemKey::new(hash, sort))
+    }
+
+    pub(super) fn check_key(&self, hash: &str, sort: &str) -> Result<(), PropertyError> {
         let parts = [
-            ("partition", &hash, KEY_HASH_BYTES_MAX),
-            ("sort", &sort, KEY_SORT_BYTES_MAX),
+            ("partition", hash, KEY_HASH_BYTES_MAX),
+            ("sort", sort, KEY_SORT_BYTES_MAX),
         ];
         for (part, text, bytes_max) in parts {
             if text.is_empty() {
@@ -365,7 +375,7 @@ impl Model {
                 return Err(self.bad_key(None, format!("has a zero character in its {part} key")));
             }
         }
-        Ok(ItemKey::new(hash, sort))
+        Ok(())
     }
 
     /// Refuses a new item of which a part of the key is an empty text: no path could name it.
@@ -403,12 +413,11 @@ impl Model {
     }
 
     /// The key variables that programs give themselves.
-    pub fn asked_names(&self, context: &Map) -> impl Iterator<Item = &str> {
-        let known: Vec<_> = context.keys().map(str::to_owned).collect();
+    pub fn asked_names<'a>(&'a self, context: &'a Map) -> impl Iterator<Item = &'a str> {
         self.key_variables
             .iter()
             .map(String::as_str)
-            .filter(move |name| !known.iter().any(|known| known == name))
+            .filter(|name| !context.contains_key(name))
     }
 
     fn asked(&self, context: &Map) -> String {
@@ -433,8 +442,8 @@ pub(super) fn expand_in<'a>(
     values: &Map,
 ) -> (String, Option<&'a str>) {
     let Some(template) = &field.template else {
-        return match field.stored_in(values).and_then(|stored| text(&stored)) {
-            Some(text) => (text, None),
+        return match field.stored_in(values).and_then(|stored| key_text(stored)) {
+            Some(text) => (text.into_owned(), None),
             None => (String::new(), Some(&field.name)),
         };
     };
@@ -449,12 +458,12 @@ pub(super) fn expand_in<'a>(
 }
 
 /// The text of a variable: a field, or by a path with points one in nested objects.
-pub(super) fn variable_text(
+pub(super) fn variable_text<'v>(
     fields: &[Field],
     target: &Field,
     path: &str,
-    values: &Map,
-) -> Option<String> {
+    values: &'v Map,
+) -> Option<Cow<'v, str>> {
     let (name, rest) = match path.split_once('.') {
         Some((name, rest)) => (name, Some(rest)),
         None => (path, None),
@@ -462,21 +471,32 @@ pub(super) fn variable_text(
     let field = fields.iter().find(|field| field.name == name)?;
     let stored = field.stored_in(values)?;
     if let Some(rest) = rest {
-        return variable_text(&field.nested, target, rest, stored.as_map()?);
+        // What is read from a part of another text is no object.
+        let Cow::Borrowed(Value::Map(block)) = stored else {
+            return None;
+        };
+        return variable_text(&field.nested, target, rest, block);
     }
     if field.kind == FieldType::Date {
         let at = convert::date_millis(field, &stored)?;
-        return text(&convert::date_form(target.iso, at));
+        return key_text(Cow::Owned(convert::date_form(target.iso, at)));
     }
-    text(&stored)
+    key_text(stored)
 }
 
 /// The text of a value in a key; lists, objects and sets have none.
 pub(super) fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_javascript()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
-    }
+    key_text(Cow::Borrowed(value)).map(Cow::into_owned)
+}
+
+fn key_text(value: Cow<'_, Value>) -> Option<Cow<'_, str>> {
+    Some(match value {
+        Cow::Borrowed(Value::String(text)) => Cow::Borrowed(text),
+        Cow::Owned(Value::String(text)) => Cow::Owned(text),
+        other => Cow::Owned(match &*other {
+            Value::Number(number) => number.to_javascript(),
+            Value::Bool(flag) => flag.to_string(),
+            _ => return None,
+        }),
+    })
 }

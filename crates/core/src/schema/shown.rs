@@ -2,7 +2,7 @@
 //! and moves them instead of copying.
 
 use super::convert;
-use super::decode::{Hidden, seen};
+use super::decode::{Hidden, block, seen};
 use super::model::{Field, FieldType, Model};
 use crate::value::{Map, Value};
 
@@ -66,10 +66,19 @@ impl Model {
         }
     }
 
+    /// The properties of a stored item: attributes outside the schema are left out, and a field
+    /// that the item lacks has its default.
+    pub fn properties(&self, item: &Map, hidden: Hidden) -> Map {
+        match self.attributes_shown(hidden) {
+            Some(names) => self.into_properties(item.only(names), hidden),
+            None => block(&self.fields, item, hidden),
+        }
+    }
+
     /// The same as [`properties`](Model::properties), of an item that is not needed any more.
     pub fn into_properties(&self, mut item: Map, hidden: Hidden) -> Map {
         if hidden == Hidden::Include {
-            return self.properties(&item, hidden);
+            return block(&self.fields, &item, hidden);
         }
         let shown = &self.shown;
         let made = shown.made.iter().filter_map(|at| {
@@ -79,11 +88,7 @@ impl Model {
             Some((&field.name, value.or_else(|| field.default.clone())?))
         });
         let made: Vec<_> = made.collect();
-        let mut kept = shown.kept.iter().peekable();
-        item.retain(|name, _| {
-            while kept.next_if(|kept| kept.as_str() < name).is_some() {}
-            kept.next_if(|kept| *kept == name).is_some()
-        });
+        item.retain_only(&shown.kept);
         for at in &shown.converted {
             let field = &self.fields[*at];
             if let Some(value) = item.get_mut(&field.name) {
@@ -114,6 +119,7 @@ fn convert_in_place(field: &Field, value: &mut Value) {
 mod tests {
     use proptest::prelude::*;
 
+    use super::block;
     use crate::schema::{Hidden, Model, Schema};
     use crate::value::binary::{decode_fields_prefix, encode_map};
     use crate::value::{Map, Value, json};
@@ -173,7 +179,8 @@ mod tests {
         fn properties_are_the_same_however_they_are_made(item in item()) {
             let model = model();
             for hidden in [Hidden::Omit, Hidden::Include] {
-                let expected = model.properties(&item, hidden);
+                let expected = block(&model.fields, &item, hidden);
+                prop_assert_eq!(&model.properties(&item, hidden), &expected);
                 prop_assert_eq!(&model.into_properties(item.clone(), hidden), &expected);
                 if let Some(names) = model.attributes_shown(hidden) {
                     let mut bytes = Vec::new();

@@ -1,5 +1,6 @@
 //! Value templates: `dev#${deviceId}#up#${month}`, with `${name:length:pad}` for sorted numbers.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A text with variables, from which keys and other computed attributes are made.
@@ -108,14 +109,15 @@ impl Template {
     }
 
     /// The whole text, or `None` when a variable has no value.
-    pub fn render(&self, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+    pub fn render<'v>(&self, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> Option<String> {
         let (text, complete) = self.expand(value);
         complete.then_some(text)
     }
 
     /// The text up to the first variable without a value, and whether there was none of those.
-    pub fn expand(&self, value: impl Fn(&str) -> Option<String>) -> (String, bool) {
-        let mut text = String::with_capacity(self.text.len() + 16);
+    pub fn expand<'v>(&self, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> (String, bool) {
+        // Room for one generated id, so that most keys are made in one piece.
+        let mut text = String::with_capacity(self.text.len() + 24);
         for part in &self.parts {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
@@ -123,9 +125,11 @@ impl Template {
                     let Some(value) = value(name) else {
                         return (text, false);
                     };
-                    // Counted as JavaScript counts letters.
-                    let missing = width.saturating_sub(value.encode_utf16().count());
-                    text.extend(std::iter::repeat_n(pad.as_str(), missing));
+                    if *width > 0 {
+                        // Counted as JavaScript counts letters.
+                        let missing = width.saturating_sub(value.encode_utf16().count());
+                        text.extend(std::iter::repeat_n(pad.as_str(), missing));
+                    }
                     text.push_str(&value);
                 }
             }
@@ -180,11 +184,11 @@ const WIDTH_MAX: usize = 1024;
 mod tests {
     use super::*;
 
-    fn values(name: &str) -> Option<String> {
+    fn values(name: &str) -> Option<Cow<'static, str>> {
         match name {
-            "a" => Some("x".to_owned()),
-            "n" => Some("42".to_owned()),
-            "smile" => Some("😀".to_owned()),
+            "a" => Some("x".into()),
+            "n" => Some("42".into()),
+            "smile" => Some("😀".into()),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 //! Every value has exactly one encoding, and the reader accepts no other: equal items are equal
 //! bytes, and a record that was damaged without its checksum noticing is likely to be refused.
 
+use super::map::take_equal;
 use super::{Map, Number, Set, Value};
 use crate::limits::BINARY_DEPTH_MAX;
 use std::collections::BTreeSet;
@@ -351,15 +352,16 @@ impl<'a> Reader<'a> {
     fn fields(&mut self, names: &[String]) -> Result<Map, BinaryReason> {
         let count = self.count()?;
         let mut map = Map::with_capacity(count.min(names.len()));
-        let mut names = names.iter().peekable();
+        let mut names = names.iter();
         let mut last = None;
         for _ in 0..count {
-            let name = self.name(&mut last)?;
-            while names.next_if(|wanted| wanted.as_str() < name).is_some() {}
-            if names.next_if(|wanted| *wanted == name).is_some() {
+            let name = self.name_bytes(&mut last)?;
+            // A name that is wanted is known to be text.
+            if let Some(wanted) = take_equal(&mut names, name) {
                 let value = self.value()?;
-                map.push_in_order(name, value);
+                map.push_in_order(wanted, value);
             } else {
+                str::from_utf8(name).map_err(|_| BinaryReason::Utf8)?;
                 self.pass_value()?;
             }
         }
@@ -368,11 +370,16 @@ impl<'a> Reader<'a> {
 
     /// The name of a field, which must come after the last one.
     fn name(&mut self, last: &mut Option<&'a [u8]>) -> Result<&'a str, BinaryReason> {
+        let name = self.name_bytes(last)?;
+        str::from_utf8(name).map_err(|_| BinaryReason::Utf8)
+    }
+
+    fn name_bytes(&mut self, last: &mut Option<&'a [u8]>) -> Result<&'a [u8], BinaryReason> {
         let name = self.sized()?;
         if last.replace(name).is_some_and(|last| last >= name) {
             return Err(BinaryReason::Order);
         }
-        str::from_utf8(name).map_err(|_| BinaryReason::Utf8)
+        Ok(name)
     }
 
     /// Goes on behind a value without making it.
@@ -456,6 +463,11 @@ impl<'a> Reader<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, BinaryReason> {
+        // Nearly all lengths are below 128.
+        if let Some(byte @ ..0x80) = self.bytes.get(self.at) {
+            self.at += 1;
+            return Ok(u64::from(*byte));
+        }
         let (value, used) = decode_varint(&self.bytes[self.at..]).ok_or(BinaryReason::Length)?;
         self.at += used;
         Ok(value)

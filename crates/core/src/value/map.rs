@@ -2,6 +2,7 @@
 
 use super::Value;
 use std::fmt;
+use std::slice;
 
 /// Fields by name, held sorted in one allocation.
 ///
@@ -77,6 +78,25 @@ impl Map {
         self.fields.retain_mut(|(name, value)| keep(name, value));
     }
 
+    /// Keeps only the fields with these names, which must be in order.
+    pub(crate) fn retain_only(&mut self, names: &[String]) {
+        let mut names = names.iter();
+        self.fields
+            .retain(|(name, _)| take_equal(&mut names, name.as_bytes()).is_some());
+    }
+
+    /// A copy of the fields with these names, which must be in order.
+    pub(crate) fn only(&self, names: &[String]) -> Map {
+        let mut some = Map::with_capacity(self.len().min(names.len()));
+        let mut names = names.iter();
+        for (name, value) in self {
+            if take_equal(&mut names, name.as_bytes()).is_some() {
+                some.push_in_order(name, value.clone());
+            }
+        }
+        some
+    }
+
     /// How many fields there are.
     pub const fn len(&self) -> usize {
         self.fields.len()
@@ -126,9 +146,25 @@ impl Map {
     }
 }
 
+/// Takes the wanted names up to this one off; answers it if it is wanted. For names that come in
+/// order.
+pub(super) fn take_equal<'n>(wanted: &mut slice::Iter<'n, String>, name: &[u8]) -> Option<&'n str> {
+    loop {
+        let (next, rest) = wanted.as_slice().split_first()?;
+        let order = next.as_bytes().cmp(name);
+        if order.is_gt() {
+            return None;
+        }
+        *wanted = rest.iter();
+        if order.is_eq() {
+            return Some(next);
+        }
+    }
+}
+
 /// The fields of a [`Map`], in the order of their names.
 #[derive(Clone, Debug)]
-pub struct Iter<'a>(std::slice::Iter<'a, (String, Value)>);
+pub struct Iter<'a>(slice::Iter<'a, (String, Value)>);
 
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a Value);

@@ -32,6 +32,9 @@ pub(super) struct Edit {
 /// Up to so many rows, looking at each of them is the fastest way to find one.
 const FEW: usize = 8;
 
+/// Most rows are written without their buffer having to grow.
+const VALUE_BYTES_USUAL: usize = 512;
+
 /// A row that the frame writes.
 pub(super) struct Row {
     pub(super) key: ItemKey,
@@ -124,7 +127,7 @@ impl Edit {
     pub(super) fn seal(self, shared: &Shared) -> (Batch, Vec<Touched>) {
         let mut batch = self.batch;
         let mut touched = Vec::with_capacity(self.rows.len());
-        let mut value = Vec::new();
+        let mut value = Vec::with_capacity(VALUE_BYTES_USUAL);
         for row in self.rows {
             if row.before == row.after {
                 continue;

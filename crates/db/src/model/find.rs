@@ -325,7 +325,7 @@ impl<'a> Query<'a> {
         &self,
         source: &mut dyn Source,
         limit: usize,
-        mut meet: impl FnMut(&Map),
+        mut meet: impl FnMut(Map),
     ) -> Result<Option<Box<[u8]>>, DbError> {
         let mut last = None;
         let (mut seen, mut met) = (0, 0);
@@ -339,7 +339,7 @@ impl<'a> Query<'a> {
                 if met == limit {
                     return Ok(last);
                 }
-                met += usize::from(self.matching(&candidate.row, &mut meet)?);
+                met += usize::from(self.matching(candidate.row, &mut meet)?);
                 last = Some(candidate.place);
             }
             if !more {
@@ -349,38 +349,39 @@ impl<'a> Query<'a> {
         Ok(last)
     }
 
-    fn matching(&self, row: &Row, meet: &mut impl FnMut(&Map)) -> Result<bool, DbError> {
-        let decoded;
+    fn matching(&self, row: Row, meet: &mut impl FnMut(Map)) -> Result<bool, DbError> {
         let record = match row {
             Row::Written(record) => record,
             Row::Stored(entry) => {
                 let Some(key) = keys::parse_item(&entry.key) else {
                     return Ok(false);
                 };
-                decoded = decode(&key, &entry.value)?;
-                &decoded
+                decode(&key, &entry.value)?
             }
         };
-        Ok(self.visible(record).map(meet).is_some())
+        let matches = self.is_visible(&record);
+        record.item.filter(|_| matches).map(meet);
+        Ok(matches)
     }
 
-    /// The item of a row, if it is one that the query is about.
-    fn visible<'r>(&self, record: &'r Record) -> Option<&'r Map> {
-        let item = self.shared.visible(self.model, record, self.now)?;
-        let own = self.shared.schema.model_of(item)?;
-        let fits = own.name() == self.model.name()
+    /// Whether a row has an item that the query is about.
+    fn is_visible(&self, record: &Record) -> bool {
+        let Some(item) = self.shared.visible(self.model, record, self.now) else {
+            return false;
+        };
+        let own = self.shared.schema.model_of(item);
+        own.is_some_and(|own| own.name() == self.model.name())
             && self.wanted.iter().all(|wanted| wanted.holds(item))
             && self.filters.iter().all(|filter| {
                 let seen = self.model.seen(item, self.hidden);
                 filter.holds(&seen)
-            });
-        fits.then_some(item)
+            })
     }
 
-    fn show(&self, item: &Map) -> Map {
+    fn show(&self, item: Map) -> Map {
         match &self.projection {
-            Some(paths) => self.model.project(item, paths, self.hidden),
-            None => self.model.properties(item, self.hidden),
+            Some(paths) => self.model.project(&item, paths, self.hidden),
+            None => self.model.into_properties(item, self.hidden),
         }
     }
 

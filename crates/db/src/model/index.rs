@@ -22,6 +22,9 @@ const NEWS: IndexId = IndexId(17);
 /// Items of models with a bound, by model and age.
 const OLDEST: IndexId = IndexId(19);
 
+/// Most index keys are made without growing.
+const KEY_BYTES_USUAL: usize = 64;
+
 /// The first index of a schema.
 pub(super) const DECLARED_FIRST: u16 = 32;
 
@@ -38,7 +41,7 @@ pub(super) struct Declared {
 impl Declared {
     /// The key under which an item stands in the index; `None` when it is not in it.
     pub(super) fn key_of(&self, item: &Map) -> Option<Vec<u8>> {
-        let mut key = Vec::new();
+        let mut key = Vec::with_capacity(KEY_BYTES_USUAL);
         let mut there = order::append_first(item.get(&self.hash)?, &mut key);
         if let Some(sort) = &self.sort {
             there &= order::append_last(item.get(sort)?, &mut key);

@@ -102,8 +102,7 @@ impl Shared {
             None => Record::decode(&entry.value).map(|record| record.item),
         };
         let item = item.map_err(|source| unreadable(key, source))?;
-        let now = self.environment.now();
-        let item = item.filter(|item| !is_expired(model, item, now));
+        let item = item.filter(|item| !is_expired(model, item, || self.environment.now()));
         Ok(item.map(|item| model.into_properties(item, hidden)))
     }
 
@@ -115,7 +114,7 @@ impl Shared {
         now: Now,
     ) -> Option<&'r Map> {
         let item = record.item.as_ref();
-        item.filter(|item| !is_expired(model, item, now))
+        item.filter(|item| !is_expired(model, item, || now))
     }
 
     /// Commits a frame, which the queue knows at once; then counts and streams know of it.
@@ -175,11 +174,10 @@ fn unreadable(key: &ItemKey, source: RecordError) -> DbError {
     }
 }
 
-fn is_expired(model: &Model, item: &Map, now: Now) -> bool {
-    match (model.expires(item), now.wall) {
-        (Some(expires), Some(wall)) => expires <= wall,
-        _ => false,
-    }
+/// The clock is asked only if the answer depends on it.
+fn is_expired(model: &Model, item: &Map, now: impl FnOnce() -> Now) -> bool {
+    let expires = model.expires(item);
+    expires.is_some_and(|expires| now().wall.is_some_and(|wall| expires <= wall))
 }
 
 /// What writers share, of a database that was just opened, and what was done about its indexes.
