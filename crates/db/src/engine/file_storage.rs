@@ -29,7 +29,20 @@ pub struct FileStorage {
     handle: File,
     access: Access,
     /// There may be none in a directory that nobody can write to.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
+}
+
+/// The lock of a directory. It is let go of by name: a process that this one is just starting has
+/// a copy of the open file until it runs its program, and closing ours alone would leave the lock
+/// with it for that time.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file follows in any case.
+        let _ = self.0.unlock();
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,19 +63,19 @@ impl FileStorage {
             source,
         };
         let handle = make_directory(&directory).map_err(failed)?;
-        let mut lock = open_lock(&directory).map_err(failed)?;
-        give_to_owner_of(&handle, &lock).map_err(failed)?;
-        match lock.try_lock() {
+        let mut lock = Lock(open_lock(&directory).map_err(failed)?);
+        give_to_owner_of(&handle, &lock.0).map_err(failed)?;
+        match lock.0.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 // Readers do not write themselves into the file: it names the last who wrote.
-                let by_readers = lock.try_lock_shared().is_ok();
-                let pid = read_pid(&mut lock).filter(|_| !by_readers);
+                let by_readers = lock.0.try_lock_shared().is_ok();
+                let pid = read_pid(&mut lock.0).filter(|_| !by_readers);
                 return Err(StorageError::Locked { pid, directory });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        write_pid(&mut lock).map_err(failed)?;
+        write_pid(&mut lock.0).map_err(failed)?;
         Ok(FileStorage {
             directory,
             handle,
@@ -84,13 +97,13 @@ impl FileStorage {
         let handle = File::open(&directory).map_err(failed)?;
         let mut lock = match File::open(directory.join(LOCK_NAME)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            lock => Some(lock.map_err(failed)?),
+            lock => Some(Lock(lock.map_err(failed)?)),
         };
         if let Some(lock) = &mut lock {
-            match lock.try_lock_shared() {
+            match lock.0.try_lock_shared() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    let pid = read_pid(lock);
+                    let pid = read_pid(&mut lock.0);
                     return Err(StorageError::Locked { pid, directory });
                 }
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
@@ -262,4 +275,21 @@ fn reserve_unpromised(file: &File, from: u64, size: u64) -> io::Result<()> {
 fn free_bytes(file: &File) -> io::Result<u64> {
     let disk = rustix::fs::fstatvfs(file)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_open_lock_in_a_process_being_started_does_not_keep_the_lock() {
+        let scratch = tempfile::tempdir().unwrap();
+        for open in [FileStorage::open, FileStorage::open_read_only] {
+            let storage = open(scratch.path().to_owned()).unwrap();
+            let copy = storage._lock.as_ref().unwrap().0.try_clone().unwrap();
+            drop(storage);
+            FileStorage::open(scratch.path()).unwrap();
+            drop(copy);
+        }
+    }
 }
