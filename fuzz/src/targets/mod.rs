@@ -2,6 +2,7 @@
 
 mod config;
 mod expression;
+mod import;
 mod json;
 mod log;
 mod record;
@@ -52,6 +53,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "config",
         feed: config::feed,
+    },
+    Target {
+        name: "import",
+        feed: import::feed,
     },
 ];
 

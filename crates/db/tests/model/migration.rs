@@ -400,7 +400,7 @@ fn a_newer_major_version_parks_the_models_that_it_wrote() {
     assert_eq!(db.dirty(None, 100).unwrap(), []);
     let row = ItemKey::new("dev#d1#rw", "Setting#a");
     db.modify(std::slice::from_ref(&row), &mut |frame| {
-        frame.records[0] = Record::default()
+        frame.records[0] = Record::default();
     })
     .unwrap();
     let rules: Vec<_> = db.sync_rules().into_iter().map(|rule| rule.name).collect();

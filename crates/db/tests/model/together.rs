@@ -174,10 +174,11 @@ fn on_a_full_disk_items_of_the_device_alone_are_removed() {
     let db = world.open();
     let mut made = 0;
     let password = Value::from("x".repeat(500));
-    while let Ok(_) = db.create("User", &{
-        let name = Value::from(format!("{made}"));
+    let user = |n: u32| {
+        let name = Value::from(format!("{n}"));
         Map::from([("name", name), ("password", password.clone())])
-    }) {
+    };
+    while db.create("User", &user(made)).is_ok() {
         made += 1;
     }
     assert!(made > 100);

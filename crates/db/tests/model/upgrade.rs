@@ -89,7 +89,7 @@ fn rows_without_index_entries_get_them_once() {
     let bytes = write_without_entries(&world.disk);
     let (db, report) = world.open_reporting(&world.disk).unwrap();
     // Each: the model has a bound, so that the age of every item counts.
-    assert_eq!(report.rows_indexed, u64::from(ROWS));
+    assert_eq!(report.rows_indexed, ROWS);
     check(&db, bytes);
     db.close().unwrap();
     drop(db);
