@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use periwinkle_core::limits::DB_SCAN_ROWS;
-use periwinkle_core::schema::Schema;
+use periwinkle_core::schema::{Model, Schema};
 use periwinkle_core::value::binary::{decode_varint, encode_varint};
 
 use super::error::DbError;
@@ -140,7 +140,7 @@ pub(super) fn note(batch: &mut Batch, schema: &Schema, declared: &[Declared]) {
 /// The names of the models with a bound, in order.
 fn bounded(schema: &Schema) -> String {
     let bounded = schema.models().iter().filter(|m| m.process().is_bounded());
-    let mut names: Vec<&str> = bounded.map(periwinkle_core::schema::Model::name).collect();
+    let mut names: Vec<&str> = bounded.map(Model::name).collect();
     names.sort_unstable();
     names.join(",")
 }

@@ -244,10 +244,10 @@ fn an_index_that_is_added_to_the_schema_gets_its_entries_at_the_next_opening() {
     let db = world.open();
     for _ in 0..40 {
         let (id, thing) = random_thing(&mut rng);
-        things.entry(id).or_insert_with(|| {
+        if let Entry::Vacant(place) = things.entry(id) {
             db.create("Thing", &thing).unwrap();
-            thing
-        });
+            place.insert(thing);
+        }
     }
     let find = Find::new().index("gs1");
     let refused = db

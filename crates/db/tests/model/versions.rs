@@ -22,7 +22,7 @@ use periwinkle_testkit::disk::SimDisk;
 use crate::world::{SCHEMA, START, World, props};
 
 /// The directories of released versions.
-const VERSIONS: [&str; 1] = ["items-v1"];
+const VERSIONS: [&str; 2] = ["items-v1", "items-v2"];
 
 /// Names the directory into which this version writes its own.
 const WRITE: &str = "PERIWINKLE_WRITE_FIXTURES";
