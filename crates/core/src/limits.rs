@@ -198,9 +198,6 @@ pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
-/// Flushes in a row that threads which wait for one do themselves; then the database's own thread
-/// has its turn, which also compacts, reserves room and makes key files.
-pub const DB_FLUSHES_LED_MAX: usize = 64;
 /// Bytes of values that one read of a scan fetches at once, unless one value is larger.
 pub const DB_READ_BYTES_MAX: usize = 256 << 10;
 /// Bytes between two values that a scan reads along rather than read twice.

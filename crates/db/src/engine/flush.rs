@@ -74,19 +74,6 @@ impl Flush {
 }
 
 impl Flushed {
-    /// The end of a flush whose thread has panicked.
-    pub(crate) fn panicked() -> Flushed {
-        Flushed {
-            result: Err(StoreFailure {
-                operation: "write",
-                file: "the log".into(),
-                source: Arc::new(io::Error::other("the thread that wrote has panicked")),
-            }),
-            bytes_written: 0,
-            syncs: 0,
-        }
-    }
-
     fn write(&mut self, chunk: &Chunk) -> Result<(), (&'static str, io::Error)> {
         if !chunk.bytes.is_empty() {
             let written = chunk.file.write_at(chunk.offset, &chunk.bytes);

@@ -1,19 +1,16 @@
 //! The engine for many threads: one short lock, one storage thread, group commit.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use periwinkle_core::limits::{
-    DB_COMPACT_CREDIT_BYTES_MAX, DB_FLUSHES_LED_MAX, DB_KEY_FILES_AT_CLOSE_MAX,
-};
+use periwinkle_core::limits::{DB_COMPACT_CREDIT_BYTES_MAX, DB_KEY_FILES_AT_CLOSE_MAX};
 
 use super::backup::Snapshot;
 use super::batch::Batch;
 use super::compact::Compact;
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
-use super::flush::{Flush, Flushed};
+use super::flush::Flush;
 use super::index::{IndexId, IndexStats};
 use super::key_job::KeyFile;
 use super::listen::{DurableEvent, Listeners, Subscription};
@@ -26,7 +23,7 @@ use super::reserve::Reserve;
 use super::segments::io_error;
 use super::stats::Stats;
 use super::storage::Storage;
-use super::ticket::{Committed, Era, Lead, Leadership, Ticket};
+use super::ticket::{Committed, Era, Ticket};
 use super::tx::Tx;
 
 /// An open database of bytes. Clones share it; the last one to be dropped closes it.
@@ -35,8 +32,7 @@ use super::tx::Tx;
 /// only when its value is not in memory. A commit waits only while
 /// [`Options::unsynced_bytes_max`] bytes wait for the disk already, or while a new segment is
 /// being reserved; both are rare and end with the disk's next answer. Everything that writes is
-/// done by one thread of the store, or by one that blocks in [`Ticket::wait`] while that is idle,
-/// and one sync serves all commits that wait for it.
+/// done by one thread of the store, and one sync serves all commits that wait for it.
 #[derive(Clone)]
 pub struct Store {
     handle: Arc<Handle>,
@@ -66,19 +62,16 @@ impl Store {
         options: Options,
     ) -> Result<(Store, OpenReport), OpenError> {
         let (engine, report) = open(Arc::clone(&storage), &options)?;
-        let leadership = Arc::<Leadership>::default();
         let shared = Arc::new(Shared {
             open,
             storage,
             state: Mutex::new(State {
-                era: Era::new(engine.durable_sequence(), Arc::clone(&leadership)),
+                era: Era::new(engine.durable_sequence()),
                 engine,
                 sync_wanted: false,
                 relaxed_since: None,
                 compaction_credit: 0,
                 working: false,
-                turn: None,
-                led: 0,
                 closing: false,
                 key_files_at_close: 0,
             }),
@@ -86,7 +79,6 @@ impl Store {
             work: Condvar::new(),
             progress: Condvar::new(),
             listeners: Listeners::default(),
-            leadership,
         });
         let thread = std::thread::Builder::new()
             .name("periwinkle-db".to_owned())
@@ -95,8 +87,6 @@ impl Store {
                 move || shared.run()
             })
             .map_err(io_error("start", "the storage thread"))?;
-        let store: Arc<dyn Lead> = shared.clone();
-        shared.leadership.grant(Arc::downgrade(&store));
         let thread = Mutex::new(Some(thread));
         let handle = Arc::new(Handle { shared, thread });
         Ok((Store { handle }, report))
@@ -214,11 +204,9 @@ impl Store {
         self.lock().engine.durable_sequence()
     }
 
-    /// Calls `listener`, without a lock held, whenever more has become durable, in order and
-    /// before the tickets are served; and once when writing has failed. It runs on the storage
-    /// thread or on one that blocks in [`Ticket::wait`], one call at a time. It must not block, nor
-    /// take a lock that somebody holds around a commit or such a wait. If it panics, the others
-    /// are told all the same. Dropping the subscription ends it.
+    /// Calls `listener` on the storage thread, without a lock held, whenever more has become
+    /// durable, in order and before the tickets are served; and once when writing has failed.
+    /// It must not block, nor take a lock that somebody holds around a commit. Dropping the subscription ends it.
     pub fn on_durable(
         &self,
         listener: impl Fn(DurableEvent) + Send + Sync + 'static,
@@ -260,7 +248,7 @@ impl Store {
         }
         let (engine, report) = (shared.open)(Arc::clone(&shared.storage), &shared.options)?;
         state.era.abandon();
-        state.era = Era::new(engine.durable_sequence(), Arc::clone(&shared.leadership));
+        state.era = Era::new(engine.durable_sequence());
         state.engine = engine;
         state.relaxed_since = None;
         shared.progress.notify_all();
@@ -394,7 +382,7 @@ impl Handle {
             return;
         };
         // A listener that holds the last clone runs on the very thread that would be waited for.
-        if !self.shared.has_turn() && thread.join().is_err() {
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
             tracing::error!(target: "db", "the storage thread has panicked");
         }
     }
@@ -403,10 +391,6 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.close();
-        if !self.shared.has_turn() {
-            // The files are let go of here, and not by who still blocks on a ticket.
-            self.shared.leadership.revoke();
-        }
     }
 }
 
@@ -420,10 +404,9 @@ struct Shared {
     state: Mutex<State>,
     /// There may be something to do for the storage thread.
     work: Condvar,
-    /// The storage thread, or who leads, has done something.
+    /// The storage thread has done something.
     progress: Condvar,
     listeners: Listeners,
-    leadership: Arc<Leadership>,
 }
 
 struct State {
@@ -436,13 +419,8 @@ struct State {
     /// Bytes that compaction may read before the next flush that somebody waits for: it gets
     /// twice what others wrote, so that it keeps up with any stream of writes.
     compaction_credit: u64,
-    /// A job of this engine runs.
+    /// The storage thread runs a job of this engine.
     working: bool,
-    /// The thread that runs a job or tells how it ended: the storage thread or one that leads.
-    /// There is one at a time, so that the listeners hear all in order.
-    turn: Option<ThreadId>,
-    /// Flushes that waiting threads have done since the storage thread had a look.
-    led: usize,
     closing: bool,
     /// Key files that were made since the closing began.
     key_files_at_close: usize,
@@ -451,23 +429,6 @@ struct State {
 impl State {
     fn waits_for_the_disk(&self, era: &Arc<Era>) -> bool {
         !self.closing && self.engine.failure().is_none() && Arc::ptr_eq(&self.era, era)
-    }
-
-    /// The flush that a thread may do that waits for it: one that the storage thread would do
-    /// next, had it woken up already. Compaction that is due comes before it, as there.
-    fn take_led_flush(&mut self, options: &Options) -> Option<Flush> {
-        let others = self.turn.is_some()
-            || self.closing
-            || self.led >= DB_FLUSHES_LED_MAX
-            || self.compaction_credit >= options.compact_step_bytes;
-        if others || !self.sync_wanted {
-            return None;
-        }
-        let flush = self.engine.take_flush()?;
-        self.sync_wanted = false;
-        self.relaxed_since = None;
-        self.led += 1;
-        Some(flush)
     }
 }
 
@@ -495,37 +456,18 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this thread runs a job or a listener.
-    fn has_turn(&self) -> bool {
-        self.lock().turn == Some(std::thread::current().id())
-    }
-
     /// The storage thread.
     fn run(&self) {
-        let this = std::thread::current().id();
         let mut state = self.lock();
         loop {
-            while state.turn.is_some() {
-                state = self.wait_for_progress(state);
+            match self.next_job(&mut state) {
+                Job::Flush(flush) => state = self.flush(state, flush),
+                Job::Reserve(reserve) => state = self.reserve(state, reserve),
+                Job::Compact(step) => state = self.compact(state, step),
+                Job::KeyFile(file) => state = self.make_key_file(state, file),
+                Job::Wait(limit) => state = self.wait_for_work(state, limit),
+                Job::Stop => return,
             }
-            state.led = 0;
-            let job = self.next_job(&mut state);
-            if let Job::Wait(limit) = job {
-                state = self.wait_for_work(state, limit);
-                continue;
-            }
-            state.turn = Some(this);
-            state = match job {
-                Job::Flush(flush) => self.flush(state, flush),
-                Job::Reserve(reserve) => self.reserve(state, reserve),
-                Job::Compact(step) => self.compact(state, step),
-                Job::KeyFile(file) => self.make_key_file(state, file),
-                Job::Wait(_) | Job::Stop => {
-                    state.turn = None;
-                    return;
-                }
-            };
-            state.turn = None;
         }
     }
 
@@ -697,27 +639,5 @@ impl Shared {
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }
         }
-    }
-}
-
-impl Lead for Shared {
-    fn lead(&self) -> bool {
-        let mut state = self.lock();
-        let Some(flush) = state.take_led_flush(&self.options) else {
-            return false;
-        };
-        state.turn = Some(std::thread::current().id());
-        let led = catch_unwind(AssertUnwindSafe(|| drop(self.flush(state, flush))));
-        let mut state = self.lock();
-        if state.working {
-            // What is on the disk is not known when the storage has panicked.
-            state.working = false;
-            state.engine.flushed(Flushed::panicked());
-            state = self.announce(state);
-        }
-        state.turn = None;
-        drop(state);
-        self.progress.notify_all();
-        led.map_or_else(|panic| resume_unwind(panic), |()| true)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::error::{DurabilityError, StoreFailure};
@@ -41,24 +41,18 @@ impl Ticket {
         }
     }
 
-    /// Blocks the thread until the commit is on the disk. While the storage thread is idle, the
-    /// thread that waits writes and syncs itself what waits for the disk, that of others too, and
-    /// so saves two handovers; it then calls the listeners as well.
+    /// Blocks the thread until the commit is on the disk.
     pub fn wait(&self) -> Result<(), DurabilityError> {
+        let mut waiters = self.era.waiters();
         loop {
-            if let Some(outcome) = self.outcome(&self.era.waiters()) {
-                return outcome;
-            }
-            if self.era.leadership.lead() {
-                continue;
-            }
-            let waiters = self.era.waiters();
-            // What ended since the first look has woken those who waited then.
             if let Some(outcome) = self.outcome(&waiters) {
                 return outcome;
             }
-            let woken = self.era.changed.wait(waiters);
-            drop(woken.unwrap_or_else(PoisonError::into_inner));
+            waiters = self
+                .era
+                .changed
+                .wait(waiters)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -109,7 +103,6 @@ pub(crate) struct Era {
     durable: AtomicU64,
     waiters: Mutex<Waiters>,
     changed: Condvar,
-    leadership: Arc<Leadership>,
 }
 
 #[derive(Debug, Default)]
@@ -128,12 +121,11 @@ impl Waiters {
 }
 
 impl Era {
-    pub(crate) fn new(durable: u64, leadership: Arc<Leadership>) -> Arc<Era> {
+    pub(crate) fn new(durable: u64) -> Arc<Era> {
         Arc::new(Era {
             durable: AtomicU64::new(durable),
             waiters: Mutex::default(),
             changed: Condvar::new(),
-            leadership,
         })
     }
 
@@ -184,46 +176,5 @@ impl Era {
     fn waiters(&self) -> MutexGuard<'_, Waiters> {
         // A panic cannot leave the map half changed.
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What can write for those who block.
-pub(crate) trait Lead: Send + Sync {
-    /// Flushes on this thread what waits for a sync, unless that is the storage thread's now.
-    /// Whether it did.
-    fn lead(&self) -> bool;
-}
-
-/// The right to lead, of which a store has one. Tickets outlive the store: it takes the right
-/// away when it goes, and no ticket holds a part of the store from then on.
-#[derive(Debug, Default)]
-pub(crate) struct Leadership {
-    store: Mutex<Option<Weak<dyn Lead>>>,
-}
-
-impl Leadership {
-    pub(crate) fn grant(&self, store: Weak<dyn Lead>) {
-        *self.store() = Some(store);
-    }
-
-    /// Waits for the one who leads, if somebody does.
-    pub(crate) fn revoke(&self) {
-        *self.store() = None;
-    }
-
-    /// Leads, if nobody else does; the storage thread takes care of what then is left.
-    fn lead(&self) -> bool {
-        let store = match self.store.try_lock() {
-            Ok(store) => store,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return false,
-        };
-        let leads = store.as_ref().and_then(Weak::upgrade);
-        leads.is_some_and(|store| store.lead())
-    }
-
-    fn store(&self) -> MutexGuard<'_, Option<Weak<dyn Lead>>> {
-        // It is set in one step.
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,6 @@ mod history;
 mod index;
 mod key_files;
 mod killed;
-mod leading;
 mod memory;
 mod oracle;
 mod power_cut;
