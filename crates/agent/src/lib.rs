@@ -46,6 +46,7 @@ pub mod fetch;
 mod metrics;
 mod net;
 mod services;
+mod signals;
 mod state;
 mod status;
 mod stop;

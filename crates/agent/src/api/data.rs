@@ -269,11 +269,7 @@ pub(super) fn shown_model<'a>(db: &'a Database, name: &str) -> Result<&'a Model,
 /// What the caller hears of is on the disk, if its model asks for that.
 async fn kept(model: &Model, committed: Committed) -> Result<Committed, Problem> {
     if model.process().durability == Durability::Immediate {
-        committed
-            .ticket
-            .durable()
-            .await
-            .map_err(|error| Problem::internal(&error))?;
+        committed.ticket.durable().await?;
     }
     Ok(committed)
 }

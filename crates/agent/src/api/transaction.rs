@@ -30,8 +30,7 @@ pub(super) async fn run(
     }
     let done = api.db.write_all(&writes)?;
     if waits {
-        let durable = done.ticket.durable().await;
-        durable.map_err(|error| Problem::internal(&error))?;
+        done.ticket.durable().await?;
     }
     let items = done.value.into_iter().map(Value::Map).collect();
     let answer = Map::from([("items", Value::List(items))]);

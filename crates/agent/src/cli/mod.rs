@@ -27,6 +27,8 @@ use args::{Arguments, Command, Parsed};
 use failure::Failure;
 use inputs::Inputs;
 
+use crate::signals::outlive_file_size_limit_without_runtime;
+
 /// Does what the command line asks, and returns the exit code of the process: 0 done, 1 internal
 /// failure, 2 configuration, schema or database file, 3 refused, 4 no agent answers, 64 usage.
 pub fn main() -> ExitCode {
@@ -39,6 +41,8 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
+    outlive_file_size_limit_without_runtime()
+        .map_err(|error| Failure::internal(format!("signals cannot be handled: {error}")))?;
     let inputs = Inputs::gather(&arguments.global)?;
     match arguments.command {
         None | Some(Command::Run) => run::run(&inputs),

@@ -118,6 +118,12 @@ impl Engine {
         Ok(Engine::begin(opened, options, State::ReadOnly))
     }
 
+    /// Leaves the room that is still reserved: a write to it found the disk full, as under a limit
+    /// on the size of files. Commits need another segment, and are refused when there is none.
+    pub fn end_segment(&mut self) {
+        self.log.end_segment();
+    }
+
     fn begin(opened: Opened, options: &Options, state: State) -> (Engine, OpenReport) {
         let engine = Engine {
             log: opened.log,

@@ -10,7 +10,7 @@ use super::backup::Snapshot;
 use super::batch::Batch;
 use super::compact::Compact;
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
-use super::flush::Flush;
+use super::flush::{Flush, is_full};
 use super::index::{IndexId, IndexStats};
 use super::key_job::KeyFile;
 use super::listen::{DurableEvent, Listeners, Subscription};
@@ -246,7 +246,12 @@ impl Store {
         while state.working {
             state = shared.wait_for_progress(state);
         }
-        let (engine, report) = (shared.open)(Arc::clone(&shared.storage), &shared.options)?;
+        let failure = state.engine.failure();
+        let was_full = failure.is_some_and(|failure| is_full(&failure.source));
+        let (mut engine, report) = (shared.open)(Arc::clone(&shared.storage), &shared.options)?;
+        if was_full {
+            engine.end_segment();
+        }
         state.era.abandon();
         state.era = Era::new(engine.durable_sequence());
         state.engine = engine;

@@ -439,6 +439,24 @@ fn a_failed_sync_stops_all_writing_until_the_store_is_reopened() {
 }
 
 #[test]
+fn room_that_proved_to_be_none_is_left_at_reopening() {
+    let disk = SimDisk::new(1);
+    let store = open_sim(&disk);
+    // The write itself, as under a limit on the size of files.
+    disk.fail_nth(0, Fault::Full);
+    let committed = store.commit(&put("a", "1"), Durability::Immediate).unwrap();
+    committed.ticket.wait().unwrap_err();
+    store.reopen().unwrap();
+    let committed = store.commit(&put("b", "2"), Durability::Immediate).unwrap();
+    committed.ticket.wait().unwrap();
+    assert_eq!(store.stats().segments, 2);
+    store.close().unwrap();
+    let store = open_sim(&disk);
+    assert_eq!(value(&store, "a"), None);
+    assert_eq!(value(&store, "b").as_deref(), Some("2"));
+}
+
+#[test]
 fn a_ticket_of_before_a_reopening_is_not_served_by_later_commits() {
     let disk = SimDisk::new(1);
     let store = open_sim(&disk);
