@@ -65,9 +65,7 @@ fn build(arguments: &[&str]) -> Command {
 
 fn deep(target: &str, options: &Options) -> Command {
     let mut command = build(&["--features", "deep", "--bin", "deep", "--"]);
-    command
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", COVERAGE);
+    command.env("RUSTFLAGS", COVERAGE);
     command.env("CARGO_TARGET_DIR", paths::root().join("target/fuzz-deep"));
     command.env("PERIWINKLE_FUZZ_TARGET", target);
     let limit = format!("-max_total_time={}", options.seconds);

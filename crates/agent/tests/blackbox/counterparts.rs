@@ -165,7 +165,7 @@ impl Cloud {
         Judge::start(command)
     }
 
-    fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.endpoint.strip_prefix("http://").unwrap()
     }
 }
