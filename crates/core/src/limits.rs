@@ -609,3 +609,5 @@ pub const MQTT_COMMIT_BYTES: usize = 256 * 1024;
 pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Questions that a responder works on at once.
 pub const MQTT_ANSWERS_MAX: usize = 64;
+/// Rules between messages and the database.
+pub const MQTT_ROUTES_MAX: usize = 256;
