@@ -144,11 +144,9 @@ impl InRoute {
     /// # Errors
     /// Why there is no item in this message.
     pub fn item(&self, topic: &str, payload: &[u8]) -> Result<Found, RouteError> {
-        let json = || {
-            match value::parse_bytes(payload).ok()? {
-                Value::Map(map) => Some(map),
-                _ => None,
-            }
+        let json = || match value::json::parse_bytes(payload).ok()? {
+            Value::Map(map) => Some(map),
+            _ => None,
         };
         if self.set.is_empty() {
             return json().map(Found::Properties).ok_or(RouteError::Payload);
