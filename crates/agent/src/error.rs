@@ -98,6 +98,8 @@ impl IntoResponse for Error {
                 error.to_string(),
             ),
             Error::Database(error) => Problem::from(error),
+            #[cfg(feature = "mqtt")]
+            Error::Mqtt(error) => Problem::from(error),
             other => Problem::internal(&other),
         }
         .into_response()

@@ -635,3 +635,9 @@ pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 pub const MQTT_ANSWERS_MAX: usize = 64;
 /// Rules between messages and the database.
 pub const MQTT_ROUTES_MAX: usize = 256;
+/// Programs that listen to messages over the REST API at once.
+pub const MQTT_LISTENERS_MAX: usize = 32;
+/// How often such a listener is sent a sign of life.
+pub const MQTT_LISTENER_PULSE: Duration = Duration::from_secs(15);
+/// How long a signed address of a connection may be used; it is made right before.
+pub const MQTT_SIGNED_ADDRESS_LIFE: Duration = Duration::from_secs(300);

@@ -4,8 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
-use http::request::Parts as RequestParts;
 use periwinkle_core::mqtt::codec::QoS;
 use periwinkle_core::mqtt::filters::Filters;
 use periwinkle_core::mqtt::outbox::{Counts, Outbox};
@@ -30,7 +28,6 @@ use super::subscribe::Subscribe;
 use crate::net::clock::Clock;
 use crate::net::entropy;
 use crate::stop::{Stopper, stop};
-use crate::web::problem::Problem;
 
 /// An MQTT client. Clones share one session and one connection.
 #[derive(Clone, Debug)]
@@ -89,6 +86,7 @@ impl Mqtt {
             buffer_messages: options.buffer_messages,
             receive_max: options.session.receive_max.into(),
             reply_topic: options.reply_topic(),
+            broker: options.address.to_string(),
             keeps,
         });
         shared.lock().readers.set_shared(Arc::downgrade(&shared));
@@ -225,13 +223,4 @@ fn durable_topics(options: &Options) -> Result<Filters<()>, MqttError> {
 pub(super) fn random() -> Result<u64, MqttError> {
     let bytes = entropy::bytes().map_err(|error| MqttError::Options(error.to_string()))?;
     Ok(u64::from_le_bytes(bytes))
-}
-
-impl<S: Sync> FromRequestParts<S> for Mqtt {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut RequestParts, _: &S) -> Result<Mqtt, Problem> {
-        let mqtt = parts.extensions.get::<Mqtt>().cloned();
-        mqtt.ok_or_else(|| Problem::internal(&"this agent has no MQTT client: set `mqtt.enable`"))
-    }
 }

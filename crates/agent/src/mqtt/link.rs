@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::{Sink, Stream};
-use periwinkle_core::fetch::proxy::Proxy;
 use periwinkle_core::fetch::Url;
+use periwinkle_core::fetch::proxy::Proxy;
 use periwinkle_core::limits::MQTT_WRITE_BYTES;
 use periwinkle_core::mqtt::address::Address;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};

@@ -29,8 +29,11 @@ mod publish;
 mod questions;
 mod readers;
 mod responder;
+mod routes;
+mod service;
 mod shared;
 mod state;
+mod status;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -39,6 +42,8 @@ mod waiters;
 pub use client::Mqtt;
 pub use error::MqttError;
 pub use message::Message;
+#[cfg(feature = "sync")]
+pub(crate) use options::IotSigner;
 pub use options::{Authenticator, Options, Presign, TlsOptions};
 pub use periwinkle_core::mqtt::codec::{
     Properties, Property, QoS, Reason, RetainHandling, Version,
@@ -46,6 +51,7 @@ pub use periwinkle_core::mqtt::codec::{
 pub use periwinkle_core::mqtt::outbox::Class;
 pub use publish::{Delivery, Publish, basic_ingest};
 pub use questions::Request;
-pub use responder::{Reply, Responder};
+pub use responder::{Reply, Respond, Responder};
+pub(crate) use service::MqttService;
 pub use state::ConnectionState;
 pub use subscribe::{Subscribe, Subscription};

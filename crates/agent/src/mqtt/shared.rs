@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub(super) receive_max: usize,
     /// Where our answers come, which with 3.1.1 is where we send answers to.
     pub(super) reply_topic: String,
+    /// For people.
+    pub(super) broker: String,
     /// Whether there is flash.
     pub(super) keeps: bool,
 }
@@ -84,6 +86,7 @@ impl Shared {
             buffer_messages: parts.buffer_messages,
             receive_max: parts.receive_max,
             reply_topic: parts.reply_topic,
+            broker: parts.broker,
             keeps: parts.keeps,
         })
     }
@@ -121,6 +124,7 @@ pub(super) struct Parts {
     pub(super) buffer_messages: usize,
     pub(super) receive_max: usize,
     pub(super) reply_topic: String,
+    pub(super) broker: String,
     pub(super) keeps: bool,
 }
 

@@ -2,6 +2,7 @@
 //! session decides is simulated in core.
 
 mod broker;
+mod keeping;
 mod publishing;
 mod questions;
 mod receiving;
