@@ -10,6 +10,8 @@ pub mod events;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod models;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod session;
 mod setup;
 mod status;
@@ -34,6 +36,8 @@ use events::Feed;
 
 #[cfg(feature = "metrics")]
 pub use metrics::router as metrics_router;
+#[cfg(feature = "mqtt")]
+pub use mqtt::router as mqtt_router;
 #[cfg(feature = "sync")]
 pub use sync::router as sync_router;
 
