@@ -594,3 +594,18 @@ pub const MQTT_HISTORY_ROWS_MAX: usize = 32;
 pub const MQTT_THROTTLE_DELAY_MAX: Duration = Duration::from_secs(30);
 /// How far ahead the next opening of a schedule is looked for.
 pub const SCHEDULE_LOOK_AHEAD_DAYS: i64 = 366;
+
+// MQTT: the client in the agent.
+
+/// Time for the way to the broker: name, TCP, proxy, TLS, WebSocket, unless configured otherwise.
+pub const MQTT_CONNECT_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Messages that wait for a reader, unless it asks for another number.
+pub const MQTT_READER_MESSAGES: usize = 1000;
+/// Turns of the connection task before others have theirs.
+pub const MQTT_TURNS_MAX: usize = 16;
+/// Bytes of messages that one commit to flash takes, unless one message is longer.
+pub const MQTT_COMMIT_BYTES: usize = 256 * 1024;
+/// Time that an orderly stop gives the broker for our farewell, and flash for what waits.
+pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Questions that a responder works on at once.
+pub const MQTT_ANSWERS_MAX: usize = 64;
