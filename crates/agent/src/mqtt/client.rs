@@ -92,7 +92,7 @@ impl Mqtt {
             keeps,
         });
         shared.lock().readers.set_shared(Arc::downgrade(&shared));
-        let dialer = Dialer::new(&options)?;
+        let dialer = Dialer::new(&options, &shared.clock)?;
         let driver = Driver::new(shared.clone(), dialer, keeper, &options);
         Ok((
             Mqtt {

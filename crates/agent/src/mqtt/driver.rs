@@ -39,6 +39,8 @@ pub(crate) struct Driver {
     woken: Vec<Waker>,
     /// Why the connection is to be closed.
     closing: Option<CloseReason>,
+    /// The line may keep back what was written.
+    unflushed: bool,
     /// Everything that must survive is on flash.
     stopped: bool,
 }
@@ -75,6 +77,7 @@ impl Driver {
             armed: None,
             woken: Vec::new(),
             closing: None,
+            unflushed: false,
             stopped: false,
         }
     }
@@ -263,24 +266,27 @@ impl Driver {
             return false;
         };
         if state.session.pending().is_empty() {
+            // TLS and WebSockets keep a part back until they are told.
+            if self.unflushed {
+                self.unflushed = Pin::new(wire).poll_flush(context).is_pending();
+            }
             return false;
         }
-        match Pin::new(&mut *wire).poll_write(context, state.session.pending()) {
-            Poll::Pending => return false,
-            Poll::Ready(Ok(count)) => state.session.handle_written(count, now),
+        match Pin::new(wire).poll_write(context, state.session.pending()) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(count)) => {
+                state.session.handle_written(count, now);
+                self.unflushed = true;
+                true
+            }
             Poll::Ready(Err(error)) => {
-                // What it still said, such as why it closes, is worth more than this error.
+                // What the broker said before, such as why it closes, is worth more than this.
                 if self.closing.is_none() && !self.read_last(context, state, now) {
                     self.lose(state, &error.to_string(), now);
                 }
-                return true;
+                true
             }
         }
-        if let (true, Line::Up(wire)) = (state.session.pending().is_empty(), &mut self.line) {
-            // TLS and WebSockets keep a part back until they are told.
-            let _ = Pin::new(wire).poll_flush(context);
-        }
-        true
     }
 
     fn read_last(&mut self, context: &mut Context<'_>, state: &mut State, now: Mono) -> bool {
@@ -454,7 +460,8 @@ impl Driver {
             went_on |= self.keeper.is_full();
             went_on |= self.commit(state, now.mono);
             went_on |= self.write(context, state, now.mono);
-            let is_said = !matches!(self.line, Line::Up(_)) || state.session.pending().is_empty();
+            let is_said = !matches!(self.line, Line::Up(_))
+                || (state.session.pending().is_empty() && !self.unflushed);
             if self.stopped && is_said {
                 return Poll::Ready(());
             }

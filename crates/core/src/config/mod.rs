@@ -30,6 +30,7 @@ mod error;
 mod keys;
 mod listener;
 mod load;
+mod mqtt;
 mod reference;
 mod setting;
 mod sources;
@@ -40,9 +41,13 @@ mod units;
 mod tests;
 
 pub use error::{ConfigError, ConfigErrors, Problem};
-pub use keys::{Config, Control, Db, Device, Log, Metrics, Runtime, Sync, Web};
+pub use keys::{Config, Control, Db, Device, Log, Metrics, Mqtt, Runtime, Sync, Web};
 pub use listener::{ListenHost, Listener, Scheme};
 pub use load::{Effective, Loaded, load};
+pub use mqtt::{
+    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Proxy,
+    Route, Topic, TopicFilter, UserName,
+};
 pub use reference::reference;
 pub use sources::{File, Origin, Override, Sources};
 pub use types::{

@@ -272,6 +272,8 @@ checked_text! {
     }
 }
 
+pub(super) use {checked_text, choice};
+
 impl Element for HostName {
     const LIST_KIND: &'static str = "a list of host names, such as `[\"pump.local\"]`";
 }

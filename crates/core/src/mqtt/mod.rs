@@ -7,5 +7,6 @@ pub mod filters;
 pub mod outbox;
 pub mod policy;
 pub mod request;
+pub mod route;
 pub mod session;
 pub mod topic;
