@@ -14,6 +14,7 @@ mod human;
 mod inputs;
 mod log;
 mod output;
+mod progress;
 mod prompt;
 mod run;
 mod setup;
