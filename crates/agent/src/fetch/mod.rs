@@ -1,16 +1,23 @@
 //! The HTTP client: pooled connections, a deadline and a bound for every exchange.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use periwinkle_core::fetch::proxy::ProxyRules;
 use periwinkle_core::limits;
 use thiserror::Error;
 
 use crate::Agent;
 use crate::net::clock::Clock;
-use crate::net::outbound::{HttpClient, http_client};
+use crate::net::outbound::{Connector, HttpClient, http_client};
+
+pub use crate::net::client_tls::{ClientCertificate, ClientTls, TlsFailure, Trust};
+pub use crate::net::dial::{Cause, DialError, Patience, Target, Via, dial};
+pub use crate::net::link::Link;
+pub use crate::net::websocket::{Message, Opening, WebSocket, WebSocketError};
 
 /// Why an exchange failed.
 #[derive(Debug, Error)]
@@ -56,7 +63,7 @@ pub enum FetchError {
 /// The HTTP client; clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Fetch {
-    client: HttpClient,
+    client: HttpClient<Full<Bytes>>,
 }
 
 impl Agent {
@@ -69,8 +76,11 @@ impl Agent {
 impl Fetch {
     /// A client with connections of its own.
     pub(crate) fn new(clock: &Clock) -> Fetch {
+        let tls = ClientTls::builder(clock).build();
+        let tls = Arc::new(tls.expect("the embedded roots need no file"));
+        let connector = Connector::new(tls, ProxyRules::default(), Patience::default());
         Fetch {
-            client: http_client(clock),
+            client: http_client(connector),
         }
     }
 
