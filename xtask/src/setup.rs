@@ -28,6 +28,12 @@ const fn package(program: &'static str, name: &'static str, purpose: &'static st
     }
 }
 
+const NGINX: Package = package(
+    "nginx",
+    "nginx-light",
+    "a server to try the client against, and a peer in the benchmarks",
+);
+
 const TEST_PACKAGES: &[Package] = &[
     package("chromium", "chromium", "the browser tests"),
     package(
@@ -45,10 +51,14 @@ const TEST_PACKAGES: &[Package] = &[
     package("pip3", "python3-pip", "their packages"),
     package("node", "nodejs", "the console and its judges"),
     package("npm", "npm", "their packages"),
+    NGINX,
+    package("tinyproxy", "tinyproxy", "a proxy of HTTP"),
+    package("microsocks", "microsocks", "a proxy of SOCKS"),
 ];
 
 const BENCH_PACKAGES: &[Package] = &[
-    package("nginx", "nginx-light", "the peer in the web benchmark"),
+    NGINX,
+    package("curl", "curl", "the peer in the benchmark of the client"),
     package(
         "taskset",
         "util-linux",

@@ -16,6 +16,7 @@ mod log;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod output;
+mod progress;
 mod prompt;
 mod run;
 mod setup;
