@@ -7,6 +7,7 @@ mod body;
 mod data;
 mod database;
 pub mod events;
+mod expressions;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod models;
