@@ -92,6 +92,8 @@ pub struct Services {
     device: Device,
     #[cfg(feature = "mqtt")]
     mqtt: Option<MqttService>,
+    #[cfg(feature = "fetch")]
+    pub(crate) fetch: crate::fetch::Fetch,
 }
 
 /// Who this device is.
@@ -123,7 +125,13 @@ impl Services {
             Some(mqtt) => routes.layer(axum::Extension(mqtt.handle())),
             None => routes,
         };
+        #[cfg(feature = "fetch")]
+        let fetch = crate::fetch::FetchOptions::new(&clock)
+            .build()
+            .map_err(|error| Error::Config(error.to_string()))?;
         Ok(Services {
+            #[cfg(feature = "fetch")]
+            fetch,
             config: Arc::new(config),
             clock,
             state,
