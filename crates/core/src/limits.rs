@@ -332,7 +332,25 @@ pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const FETCH_ANSWER_HEADERS_MAX: usize = 100;
 /// Length of an answer's head, and what is read of its body at once.
 pub const FETCH_ANSWER_HEAD_BYTES_MAX: usize = 64 * 1024;
-/// One exchange that names no deadline of its own.
+/// From the end of a request to the beginning of its answer, unless configured otherwise.
+pub const FETCH_FIRST_BYTE_MAX: Duration = Duration::from_secs(60);
+/// Between two pieces of a body, either way, unless configured otherwise.
+pub const FETCH_BETWEEN_BYTES_MAX: Duration = Duration::from_secs(30);
+/// How long a body waits for the server to ask for it, once it was asked whether it will.
+pub const FETCH_CONTINUE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a connection may wait to write, whoever still waits for it.
+pub const FETCH_WRITE_STALL_MAX: Duration = Duration::from_secs(120);
+/// What is read and sent of a body at once.
+pub const FETCH_PIECE_BYTES: usize = 128 * 1024;
+/// What is decoded of a body at once.
+pub const FETCH_DECODE_BYTES: usize = 16 * 1024;
+/// The rest of an answer that is read so that its connection can be used again.
+pub const FETCH_DRAIN_BYTES_MAX: usize = 64 * 1024;
+/// The beginning of an answer that goes into an error.
+pub const FETCH_EXCERPT_BYTES: usize = 500;
+/// Servers whose questions for a password are remembered.
+pub const FETCH_LOGINS_MAX: usize = 64;
+/// An answer that is read into memory and whose request names no deadline of its own.
 pub const FETCH_TOTAL_MAX: Duration = Duration::from_secs(60);
 /// How long an idle connection is kept for the next request.
 pub const FETCH_POOL_IDLE_MAX: Duration = Duration::from_secs(30);

@@ -65,6 +65,32 @@ impl Connector {
         }
     }
 
+    /// The value of `Proxy-Authorization` for a request that goes to a proxy as it is.
+    ///
+    /// # Errors
+    /// When the credentials cannot be sent.
+    pub fn forwarding_login(&self, url: &Url) -> Result<Option<String>, DialError> {
+        match self.shared.proxies.proxy_for(url) {
+            Some(proxy) if forwards(proxy, url) => {
+                tunnel::authorization(proxy).map_err(|failure| DialError::Proxy {
+                    proxy: format!("{}:{}", proxy.host, proxy.port),
+                    address: url.authority(),
+                    failure,
+                })
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A connection to the server of an address, through the proxy by `CONNECT` if there is one.
+    ///
+    /// # Errors
+    /// Which phase failed, and why.
+    pub async fn link(&self, url: &Url) -> Result<Link, DialError> {
+        let proxy = self.shared.proxies.proxy_for(url);
+        dial(&self.target(url, proxy), &self.shared.patience).await
+    }
+
     async fn connect(&self, url: &Url) -> Result<HttpLink, DialError> {
         let proxy = self.shared.proxies.proxy_for(url);
         let forwarder = proxy.filter(|proxy| forwards(proxy, url));
@@ -98,14 +124,15 @@ fn forwards(proxy: &Proxy, url: &Url) -> bool {
     url.scheme() == Scheme::Http && matches!(proxy.kind, ProxyKind::Http | ProxyKind::Https)
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<HttpLink, DialError>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<HttpLink, Arc<DialError>>> + Send>>;
 
 impl Service<Uri> for Connector {
     type Response = HttpLink;
-    type Error = DialError;
+    /// Shared, because hyper gives errors out by reference.
+    type Error = Arc<DialError>;
     type Future = Connecting;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Arc<DialError>>> {
         Poll::Ready(Ok(()))
     }
 
@@ -117,7 +144,7 @@ impl Service<Uri> for Connector {
                 host: address,
                 cause: Cause::Io(io::Error::other(error)),
             })?;
-            connector.connect(&url).await
+            connector.connect(&url).await.map_err(Arc::new)
         })
     }
 }
