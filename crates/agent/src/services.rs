@@ -83,6 +83,8 @@ pub struct Services {
     accounts: Arc<Accounts>,
     routes: Router,
     device: Device,
+    #[cfg(feature = "fetch")]
+    pub(crate) fetch: crate::fetch::Fetch,
 }
 
 /// Who this device is.
@@ -106,7 +108,13 @@ impl Services {
         let device = device(&config, &state)?;
         let db = database::open(&config, &state.database(), &device.id, clock.clone()).await?;
         let accounts = open_accounts(&config, &clock, &state, &db, setup_code)?;
+        #[cfg(feature = "fetch")]
+        let fetch = crate::fetch::FetchOptions::new(&clock)
+            .build()
+            .map_err(|error| Error::Config(error.to_string()))?;
         Ok(Services {
+            #[cfg(feature = "fetch")]
+            fetch,
             config: Arc::new(config),
             clock,
             state,

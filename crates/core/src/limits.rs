@@ -304,11 +304,53 @@ pub const DYNAMODB_TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const DYNAMODB_CLIENT_TOKEN_BYTES_MAX: usize = 36;
 /// Length of a request's body.
 pub const DYNAMODB_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+// Outgoing connections: each phase by itself, unless its caller says otherwise.
+
+/// From a name to its addresses.
+pub const DIAL_RESOLVE_MAX: Duration = Duration::from_secs(10);
+/// From the addresses to a TCP connection.
+pub const DIAL_CONNECT_MAX: Duration = Duration::from_secs(10);
+/// From a connection with a proxy to one through it.
+pub const DIAL_PROXY_MAX: Duration = Duration::from_secs(10);
+/// A TLS handshake.
+pub const DIAL_TLS_MAX: Duration = Duration::from_secs(10);
+/// How long the first family of addresses is tried alone (RFC 8305, section 5).
+pub const DIAL_FAMILY_DELAY: Duration = Duration::from_millis(250);
+/// Addresses of one name that are tried.
+pub const DIAL_ADDRESSES_MAX: usize = 16;
+/// Length of a proxy's answer to CONNECT.
+pub const PROXY_ANSWER_BYTES_MAX: usize = 8 * 1024;
+/// Length of a message over WebSocket that is received, in frames or in one, unless its caller says
+/// otherwise.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// What may wait to be written to a WebSocket.
+pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 // HTTP client.
 
-/// From the start of a connection to its TCP handshake, and again to its TLS handshake.
-pub const FETCH_CONNECT_MAX: Duration = Duration::from_secs(10);
-/// One exchange that names no deadline of its own.
+/// Fields of one answer.
+pub const FETCH_ANSWER_HEADERS_MAX: usize = 100;
+/// Length of an answer's head, and what is read of its body at once.
+pub const FETCH_ANSWER_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// From the end of a request to the beginning of its answer, unless configured otherwise.
+pub const FETCH_FIRST_BYTE_MAX: Duration = Duration::from_secs(60);
+/// Between two pieces of a body, either way, unless configured otherwise.
+pub const FETCH_BETWEEN_BYTES_MAX: Duration = Duration::from_secs(30);
+/// How long a body waits for the server to ask for it, once it was asked whether it will.
+pub const FETCH_CONTINUE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a connection may wait to write, whoever still waits for it.
+pub const FETCH_WRITE_STALL_MAX: Duration = Duration::from_secs(120);
+/// What is read and sent of a body at once.
+pub const FETCH_PIECE_BYTES: usize = 128 * 1024;
+/// What is decoded of a body at once.
+pub const FETCH_DECODE_BYTES: usize = 16 * 1024;
+/// The rest of an answer that is read so that its connection can be used again.
+pub const FETCH_DRAIN_BYTES_MAX: usize = 64 * 1024;
+/// The beginning of an answer that goes into an error.
+pub const FETCH_EXCERPT_BYTES: usize = 500;
+/// Servers whose questions for a password are remembered.
+pub const FETCH_LOGINS_MAX: usize = 64;
+/// An answer that is read into memory and whose request names no deadline of its own.
 pub const FETCH_TOTAL_MAX: Duration = Duration::from_secs(60);
 /// How long an idle connection is kept for the next request.
 pub const FETCH_POOL_IDLE_MAX: Duration = Duration::from_secs(30);
