@@ -127,7 +127,10 @@ fn emulator() -> Result<()> {
 }
 
 fn judges() -> Result<()> {
-    python("judges", "the Python judges (boto3, moto, paho-mqtt, pytest)")
+    python(
+        "judges",
+        "the Python judges (boto3, moto, paho-mqtt, pytest)",
+    )
 }
 
 /// A Python environment from the list of exact versions `xtask/assets/<name>.txt`.

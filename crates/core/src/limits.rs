@@ -510,6 +510,49 @@ pub const UPLOAD_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Failures within this time shrink the number of parts on their way once.
 pub const UPLOAD_THROTTLE_COOLDOWN: Duration = Duration::from_secs(2);
 
+// Uploads: the queue and the files that are watched for.
+
+/// Length of a pattern of paths.
+pub const UPLOAD_PATTERN_BYTES_MAX: usize = 1024;
+/// `[[upload.watch]]`: patterns of one configuration.
+pub const UPLOAD_WATCHES_MAX: usize = 32;
+/// Entries of folders that one look at one pattern reads; the rest waits for the next one.
+pub const UPLOAD_LOOK_ENTRIES_MAX: usize = 20_000;
+/// Folders one below the other that a look enters.
+pub const UPLOAD_LOOK_DEPTH_MAX: usize = 16;
+/// Files that one look puts into the queue.
+pub const UPLOAD_LOOK_TAKES_MAX: usize = 256;
+/// `upload.queue_rows_max`: uploads that wait.
+pub const UPLOAD_QUEUE_ROWS_MAX: u32 = 10_000;
+/// `upload.queue_bytes_max`: copies that are kept for uploads that wait.
+pub const UPLOAD_QUEUE_BYTES_MAX: u64 = 1_000_000_000;
+/// Uploads that have ended and are remembered; the oldest give way.
+pub const UPLOAD_ENDED_ROWS_MAX: usize = 1000;
+/// The highest priority; the lowest is 0.
+pub const UPLOAD_PRIORITY_STEPS_MAX: u32 = 9;
+/// The priority of who asks for none.
+pub const UPLOAD_PRIORITY_STEPS: u32 = 5;
+/// The first pause of an upload that failed too often in a row; it doubles with each one.
+pub const UPLOAD_PAUSE_MIN: Duration = Duration::from_secs(10);
+/// The longest one.
+pub const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
+/// The pause of an upload that S3 refused: somebody has to set something right first.
+pub const UPLOAD_REFUSED_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// What is read of a file at once while it is sent.
+pub const UPLOAD_PIECE_BYTES: usize = 64 * 1024;
+/// Time for the answer to a request without a body, and between two pieces of one with a body.
+pub const UPLOAD_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Time for S3 to make an object of its parts ("several minutes", CompleteMultipartUpload).
+pub const UPLOAD_COMPLETE_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Length of an answer that is read as XML.
+pub const UPLOAD_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How often what has ended long ago and what was left behind at S3 is cleared away.
+pub const UPLOAD_CLEAR_INTERVAL: Duration = Duration::from_secs(3600);
+/// Uploads left behind that one clearing gives up.
+pub const UPLOAD_ORPHANS_MAX: usize = 1000;
+/// How often the service gives a sign of life, at least.
+pub const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(120);
+
 // STS ("AssumeRole" in the STS API reference), checked before a request leaves.
 
 /// Length of a role's full name.

@@ -14,9 +14,10 @@ use super::mqtt::{
 };
 use super::setting::{Raw, Setting, parse_within};
 use super::types::{
-    Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat, LogLevel,
-    Region, TableName,
+    BucketName, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat,
+    LogLevel, Region, TableName, UploadChecksum,
 };
+use super::watch::Watch;
 use crate::limits;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -416,6 +417,57 @@ settings! {
         /// Requests that may run at the same time.
         in_flight_max: u32 = limits::SYNC_IN_FLIGHT_MAX, in 1..=256;
     }
+
+    /// Uploads to S3, with the credentials of `[sync]`.
+    upload: Upload if "upload" {
+        /// Upload. Needs `bucket` and `region`.
+        enable: bool = false;
+        /// The bucket.
+        bucket: Option<BucketName> = None;
+        /// The region of the bucket.
+        region: Option<Region> = None;
+        /// A URL to use in place of the region's own, for emulators and private endpoints.
+        /// Plain `http://` only to loopback addresses.
+        endpoint: Option<Endpoint> = None;
+        /// Allow an `endpoint` with plain `http://` on another machine: data can be read on the
+        /// way. It cannot be changed: every piece is signed.
+        insecure_endpoint: bool = false;
+        /// Files to upload, one table `[[upload.watch]]` for each pattern: `pattern` (a path with
+        /// `*`, `?`, `[a-z]`, and `**` for any folders), `bucket` (unset: the one above), `key`
+        /// (a template of `${deviceId}`, `${date}`, `${time}`, `${name}`, `${path}` and `${id}`,
+        /// `${deviceId}/${date}/${name}` by default), `remove` (once it is uploaded, `false` by
+        /// default), `min_age` (how long it must have been the same, `10 s` by default) and
+        /// `priority` (0 to 9, higher ones first, 5 by default).
+        watch: Vec<Watch> = Vec::new();
+        /// The time between two looks for such files.
+        interval: Duration = 10 * SECOND, in 100 * MILLISECOND..=DAY;
+        /// The length of a part; what is longer is uploaded in parts of this length, and of more
+        /// where S3 would not take so many.
+        part_bytes: Bytes = Bytes(limits::UPLOAD_PART_BYTES), in Bytes(5 * MIB)..=Bytes(5 * GIB);
+        /// Files and parts that may be on their way at the same time.
+        parallel: u32 = limits::UPLOAD_PARALLEL_PARTS_MAX,
+            in 1..=limits::UPLOAD_PARALLEL_PARTS_MAX;
+        /// The checksum that S3 compares with what it received.
+        checksum: UploadChecksum = UploadChecksum::Crc64Nvme;
+        /// The most bytes that leave in a second. Unset: as fast as the link is.
+        rate_max: Option<Bytes> = None;
+        /// Uploads that may wait. Further ones are refused, and files that are watched for stay
+        /// where they are.
+        queue_rows_max: u32 = limits::UPLOAD_QUEUE_ROWS_MAX, in 1..=100_000;
+        /// Bytes of the copies that are kept for uploads that wait. Files that are uploaded from
+        /// where they are do not count.
+        queue_bytes_max: Bytes = Bytes(limits::UPLOAD_QUEUE_BYTES_MAX),
+            in Bytes(MIB)..=Bytes(64 * 1024 * GIB);
+        /// The age at which an upload that still waits is dropped, and counted.
+        queue_age_max: Expiry = Expiry::Never, in Expiry::After(MINUTE)..=Expiry::Never;
+        /// How long an upload that has ended is remembered.
+        keep: Expiry = Expiry::After(7 * DAY), in Expiry::After(MINUTE)..=Expiry::Never;
+        /// The directory of the copies. Unset: `uploads` in the state directory. In memory
+        /// (`/run`) it spares the flash, and what waits is lost with the power.
+        spool: Option<PathBuf> = None;
+        /// The age at which what S3 has of an upload that nobody goes on with is removed there.
+        orphan_age: Expiry = Expiry::After(7 * DAY), in Expiry::After(HOUR)..=Expiry::Never;
+    }
 }
 
 impl Config {
@@ -424,6 +476,14 @@ impl Config {
         match &self.control.socket {
             Some(path) => path.clone(),
             None => self.runtime.state.join("control.sock"),
+        }
+    }
+
+    /// The directory of copies that wait to be uploaded.
+    pub fn upload_spool(&self) -> PathBuf {
+        match &self.upload.spool {
+            Some(path) => path.clone(),
+            None => self.runtime.state.join("uploads"),
         }
     }
 }
