@@ -63,6 +63,7 @@ mod tails;
 mod ticket;
 mod tree;
 mod tx;
+mod work;
 
 pub use backup::{Snapshot, SnapshotFile};
 pub use batch::Batch;
