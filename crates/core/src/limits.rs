@@ -201,6 +201,9 @@ pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// How long an immediate commit may wait for its flush while nobody asks its ticket. One that is
+/// waited for is flushed at once.
+pub const DB_SYNC_GRACE: Duration = Duration::from_millis(1);
 /// Bytes of values that one read of a scan fetches at once, unless one value is larger.
 pub const DB_READ_BYTES_MAX: usize = 256 << 10;
 /// Bytes between two values that a scan reads along rather than read twice.
