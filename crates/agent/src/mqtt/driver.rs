@@ -304,12 +304,15 @@ impl Driver {
     }
 
     fn commit(&mut self, state: &mut State, now: Mono) -> bool {
+        let flights = self.keeper.flights();
         match self.keeper.commit() {
             Some(stored) => {
                 tell(stored, state, now);
                 true
             }
-            None => false,
+            // What has begun now has to be asked for before this task sleeps, or the disk's answer
+            // would wake nobody.
+            None => self.keeper.flights() > flights,
         }
     }
 

@@ -200,6 +200,11 @@ impl Keeper {
         Stored::Failed(first)
     }
 
+    /// Writes that the disk has not answered.
+    pub(super) fn flights(&self) -> usize {
+        self.flights.len()
+    }
+
     /// What the disk has answered.
     pub(super) fn poll_stored(&mut self, context: &mut Context<'_>) -> Poll<Stored> {
         let Some(flight) = self.flights.front_mut() else {
