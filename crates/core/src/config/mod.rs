@@ -8,7 +8,7 @@
 //!
 //! let loaded = load(&Sources {
 //!     file: Some(File { name: "periwinkle.toml", text: "[db]\nflush = '2 s'\n" }),
-//!     features: &["web", "metrics", "sync"],
+//!     features: &["web", "metrics", "mqtt", "sync"],
 //!     ..Sources::default()
 //! })
 //! .unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 
-const ALL: &[&str] = &["web", "metrics", "sync"];
+const ALL: &[&str] = &["web", "metrics", "mqtt", "sync"];
 
 fn file(text: &str) -> Sources<'_> {
     Sources {
