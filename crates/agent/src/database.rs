@@ -157,6 +157,7 @@ fn built_in_schema() -> Schema {
 fn engine_options(config: &Config) -> engine::Options {
     engine::Options {
         flush_interval: config.db.flush,
+        lazy_interval: config.db.lazy_flush,
         cache_bytes: config.db.cache.as_usize(),
         ..engine::Options::default()
     }

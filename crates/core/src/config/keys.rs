@@ -275,6 +275,9 @@ settings! {
     db: Db {
         /// The longest time a relaxed write may wait before it is flushed to the disk.
         flush: Duration = Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS), in 10 * MILLISECOND..=HOUR;
+        /// The longest time a lazy write may wait before it is flushed to the disk. Each flush wears the
+        /// flash by two blocks or more, however little there is to write.
+        lazy_flush: Duration = limits::DB_LAZY_INTERVAL, in SECOND..=DAY;
         /// Memory for values, so that reads do not wait for the disk.
         cache: Bytes = Bytes(limits::DB_CACHE_BYTES as u64), in Bytes(64 * KIB)..=Bytes(64 * GIB);
         /// A schema (OneTable, JSON or JSON5) to use in place of the built-in one.
