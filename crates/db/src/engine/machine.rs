@@ -462,6 +462,7 @@ impl Engine {
             bytes_committed: self.counters.bytes_committed,
             bytes_moved: self.counters.bytes_moved,
             segments_freed: self.counters.segments_freed,
+            disk_full: self.full.is_some(),
             compaction_stopped: self.compaction_fault().is_some(),
             key_files_made: self.counters.key_files,
             key_files_failed: self.counters.key_files_failed,
