@@ -172,6 +172,18 @@ impl Agent {
         Builder::default()
     }
 
+    /// The MQTT client, before and while the agent runs; messages and subscriptions wait until
+    /// then.
+    ///
+    /// # Errors
+    /// `mqtt.enable` is off.
+    #[cfg(feature = "mqtt")]
+    pub fn mqtt(&self) -> Result<crate::mqtt::Mqtt> {
+        let off = "this agent has no MQTT client: set `mqtt.enable` and `mqtt.url`";
+        let mqtt = self.services.mqtt();
+        mqtt.ok_or_else(|| Error::Config(off.to_owned()))
+    }
+
     /// Asks the agent to stop from elsewhere in the program.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()

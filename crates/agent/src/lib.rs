@@ -44,6 +44,8 @@ mod events;
 pub mod fetch;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 mod net;
 mod services;
 mod signals;

@@ -4,7 +4,6 @@
 //! process; every round visits all engines, every other one in reverse, so that a slow minute
 //! hits all alike.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -12,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use super::{listed, median};
+use super::table::{Figures, Line, collect, line, raw, table};
 use crate::command::{cargo, output, program, show};
 use crate::paths;
 
@@ -106,23 +105,6 @@ const CONTENDERS: &[Contender] = &[
         modes: "relaxed: journal in the page cache, not synced. durable: PersistMode::SyncData. Up to 64 MiB of rows stay in memory",
     },
 ];
-
-/// A line of the table: a figure by its name in `benches/db`, and how it is shown.
-struct Line {
-    figure: &'static str,
-    title: &'static str,
-    digits: usize,
-    bar: &'static str,
-}
-
-const fn line(figure: &'static str, title: &'static str, digits: usize, bar: &'static str) -> Line {
-    Line {
-        figure,
-        title,
-        digits,
-        bar,
-    }
-}
 
 const ENGINE: &[Line] = &[
     line("get_cached_us", "get, in the engine's cache, us", 2, "1"),
@@ -279,9 +261,6 @@ const MODEL: &[Line] = &[
 const KEY_BYTES: f64 = 60.0;
 const INDEX_KEY_BYTES: f64 = 40.0;
 
-/// Figures by engine and name, one number a round.
-type Figures = BTreeMap<(&'static str, String), Vec<f64>>;
-
 pub(super) fn run(what: &What) -> Result<()> {
     let binary = build(&[])?;
     let run = Run {
@@ -410,12 +389,7 @@ impl Run {
             return Ok(());
         }
         let printed = output(&mut command).with_context(|| format!("{engine}, {step}"))?;
-        for line in printed.lines() {
-            let (name, number) = line.split_once(' ').context("a figure has no number")?;
-            let values = figures.entry((engine, name.to_owned())).or_default();
-            values.push(number.parse().context("a figure is no number")?);
-        }
-        Ok(())
+        collect(engine, &printed, figures)
     }
 }
 
@@ -462,35 +436,4 @@ fn report(run: &Run, contenders: &[&Contender], figures: &Figures, rounds: usize
     raw(ENGINE, &names, figures);
     raw(MODEL, &["model"], figures);
     Ok(())
-}
-
-fn table(lines: &[Line], names: &[&'static str], figures: &Figures) {
-    print!("\n  {:46}", "");
-    names.iter().for_each(|name| print!(" {name:>13}"));
-    println!(" {:>6}", "bar");
-    for line in lines {
-        print!("  {:46}", line.title);
-        for name in names {
-            match figures.get(&(name, line.figure.to_owned())) {
-                Some(values) => print!(" {:>13.*}", line.digits, median(values)),
-                None => print!(" {:>13}", "-"),
-            }
-        }
-        println!(" {:>6}", line.bar);
-    }
-}
-
-fn raw(lines: &[Line], names: &[&'static str], figures: &Figures) {
-    println!();
-    for line in lines {
-        for name in names {
-            if let Some(values) = figures.get(&(name, line.figure.to_owned())) {
-                println!(
-                    "  raw {:24} {name:13} {}",
-                    line.figure,
-                    listed(values, line.digits)
-                );
-            }
-        }
-    }
 }

@@ -3,7 +3,7 @@
 //!
 //! `run` and `check` work on the configuration; `status`, `user` and `setup` speak to the running
 //! agent over its control socket, which serves the same API as the web server; `db` does so, too,
-//! and works on the files itself when no agent runs.
+//! and works on the files itself when no agent runs; `mqtt` is a client of any broker.
 
 mod args;
 mod check;
@@ -13,7 +13,10 @@ mod failure;
 mod human;
 mod inputs;
 mod log;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod output;
+mod progress;
 mod prompt;
 mod run;
 mod setup;
@@ -51,6 +54,8 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::User(user)) => user::user(&inputs, &user.command),
         Some(Command::Setup(setup)) => setup::setup(&inputs, &setup),
         Some(Command::Db(db)) => db::run(&inputs, &db),
+        #[cfg(feature = "mqtt")]
+        Some(Command::Mqtt(mqtt)) => mqtt::run(&mqtt),
     }
 }
 

@@ -96,11 +96,7 @@ impl Engine {
     /// The next step of compaction, if there is enough to gain and nothing else to wait for.
     /// What it moves waits for the disk like a commit; the caller sees to the proportion.
     pub fn take_compaction(&mut self) -> Option<Compact> {
-        let idle = matches!(self.state, State::Open)
-            && !self.compaction.working
-            && !self.compaction.blocked
-            && self.compaction.fault.is_none();
-        if !idle {
+        if !self.may_compact() {
             return None;
         }
         if self.compaction.victim.is_none() {
@@ -109,6 +105,22 @@ impl Engine {
         let step = self.next_step()?;
         self.compaction.working = true;
         Some(Compact { step })
+    }
+
+    fn may_compact(&self) -> bool {
+        matches!(self.state, State::Open)
+            && !self.compaction.working
+            && !self.compaction.blocked
+            && self.compaction.fault.is_none()
+    }
+
+    /// Whether there is a step to take, or rows to be moved before it.
+    pub(super) fn wants_to_compact(&self) -> bool {
+        let wanted = match &self.compaction.victim {
+            Some(_) => !self.compaction_wants_flush(),
+            None => self.pick_victim().is_some(),
+        };
+        self.may_compact() && wanted
     }
 
     /// Takes note of how the step ended, and moves the rows that it read.

@@ -204,13 +204,16 @@ impl Log {
 
     /// A segment that lacks its key file and whose last frame is on the disk.
     pub(crate) fn take_segment_without_keys(&mut self) -> Option<Segment> {
-        let id = *self.without_keys.first()?;
-        let mut pending = self.waiting.iter().chain(self.writing.iter());
-        if pending.any(|chunk| chunk.segment == id) {
-            return None;
-        }
+        let id = self.segment_without_keys()?;
         self.without_keys.remove(&id);
         self.segments.get(&id).cloned()
+    }
+
+    /// The number of such a segment, which stays as it is.
+    pub(crate) fn segment_without_keys(&self) -> Option<u32> {
+        let id = *self.without_keys.first()?;
+        let mut pending = self.waiting.iter().chain(self.writing.iter());
+        (!pending.any(|chunk| chunk.segment == id)).then_some(id)
     }
 
     /// The oldest segment, if no frame of it waits for the disk and none will come.
@@ -341,9 +344,8 @@ impl Log {
         if self.reserving {
             return None;
         }
-        let spare = self.spare.as_ref().map_or(0, |spare| spare.size);
         let wanted = std::mem::take(&mut self.room_wanted).into_iter();
-        let wanted = wanted.filter(|w| w.bytes > spare || (w.bytes == 0 && self.reserve.is_none()));
+        let wanted = wanted.filter(|wanted| self.is_missing(wanted));
         // Those who lead out of a full disk come first; the others ask again.
         let wanted = wanted.max_by_key(|w| (w.claim == Claim::Release, w.claim != Claim::Move));
         let wanted = wanted.or_else(|| self.wanted_ahead())?;
@@ -369,6 +371,21 @@ impl Log {
             },
             reserve_now: self.reserve,
         })
+    }
+
+    /// Whether [`take_reserve`](Log::take_reserve) would give something.
+    pub(crate) fn wants_room(&self) -> bool {
+        let wanted = || {
+            self.room_wanted
+                .iter()
+                .any(|wanted| self.is_missing(wanted))
+        };
+        !self.reserving && (wanted() || self.wanted_ahead().is_some())
+    }
+
+    fn is_missing(&self, wanted: &RoomWanted) -> bool {
+        let spare = self.spare.as_ref().map_or(0, |spare| spare.size);
+        wanted.bytes > spare || (wanted.bytes == 0 && self.reserve.is_none())
     }
 
     /// Segments are not larger than what the reserve can take in.

@@ -399,6 +399,12 @@ impl Engine {
         })
     }
 
+    /// Whether there is a job other than a flush.
+    pub(super) fn has_work(&self) -> bool {
+        matches!(self.state, State::Open)
+            && (self.log.wants_room() || self.wants_key_file() || self.wants_to_compact())
+    }
+
     /// Takes no more commits and appends the frame of an orderly close, which says that all
     /// before it was synced. Call it when nothing waits for the disk; then flush once more.
     pub fn close(&mut self) {

@@ -25,6 +25,8 @@ pub struct Options {
     pub compact_step_bytes: u64,
     /// How long a relaxed commit may wait for its flush.
     pub flush_interval: Duration,
+    /// How long an immediate commit may wait for its flush while nobody asks its ticket.
+    pub sync_grace: Duration,
     /// Mixed into every checksum of a new log, so that nobody who stores values can forge a
     /// frame inside one. Drawn at random by default; a simulation sets it.
     pub salt: u64,
@@ -41,6 +43,7 @@ impl Default for Options {
             live_pct_min: limits::DB_LIVE_PCT_MIN,
             compact_step_bytes: limits::DB_COMPACT_STEP_BYTES,
             flush_interval: Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS),
+            sync_grace: limits::DB_SYNC_GRACE,
             salt: RandomState::new().hash_one("periwinkle log"),
         }
     }
@@ -49,7 +52,8 @@ impl Default for Options {
 /// When a commit reaches the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// As soon as the disk can, together with all others who wait.
+    /// As soon as the disk can, together with all others who wait: from the moment on when
+    /// somebody waits for the ticket or polls it, and otherwise after [`Options::sync_grace`].
     #[default]
     Immediate,
     /// Within [`Options::flush_interval`].
