@@ -309,6 +309,7 @@ pub fn show(db: &Database) -> serde_json::Value {
                 (parked.model.clone(), versions)
             })
             .collect::<serde_json::Map<_, _>>(),
+        "disk_full": engine.disk_full,
         "compaction_stopped": engine.compaction_stopped,
         "failure": db.failure().map(|failure| failure.to_string()),
     })

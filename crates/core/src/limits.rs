@@ -194,7 +194,7 @@ pub const DB_FLUSH_BYTES: usize = 1 << 20;
 pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
 /// Share of the database's log, in percent, that is still needed at least: below it the log is
 /// compacted. More takes less room on the disk and writes more.
-pub const DB_LIVE_PCT_MIN: u64 = 50;
+pub const DB_LIVE_PERCENT_MIN: u64 = 50;
 /// Bytes that one step of the database's compaction reads and writes at most, unless one
 /// transaction is larger.
 pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;

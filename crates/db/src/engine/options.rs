@@ -20,7 +20,7 @@ pub struct Options {
     pub flush_bytes: usize,
     /// Share of the log, in percent from 1 to 99, that is still needed at least: below it the log
     /// is compacted. More takes less room on the disk and writes more.
-    pub live_pct_min: u64,
+    pub live_percent_min: u64,
     /// Bytes that one step of compaction reads and writes, unless one transaction is larger.
     pub compact_step_bytes: u64,
     /// How long a relaxed commit may wait for its flush.
@@ -42,7 +42,7 @@ impl Default for Options {
             cache_bytes: limits::DB_CACHE_BYTES,
             unsynced_bytes_max: limits::DB_UNSYNCED_BYTES_MAX,
             flush_bytes: limits::DB_FLUSH_BYTES,
-            live_pct_min: limits::DB_LIVE_PCT_MIN,
+            live_percent_min: limits::DB_LIVE_PERCENT_MIN,
             compact_step_bytes: limits::DB_COMPACT_STEP_BYTES,
             flush_interval: Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS),
             lazy_interval: limits::DB_LAZY_INTERVAL,
