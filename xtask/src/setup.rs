@@ -70,6 +70,7 @@ const BENCH_PACKAGES: &[Package] = &[
         "a peer in the MQTT benchmark",
     ),
     package("mosquitto", "mosquitto", "the broker of the MQTT benchmark"),
+    package("valgrind", "valgrind", "instructions, counted"),
 ];
 
 /// Everything the tests and the demo use.

@@ -3,7 +3,8 @@
 //!
 //! `run` and `check` work on the configuration; `status`, `user` and `setup` speak to the running
 //! agent over its control socket, which serves the same API as the web server; `db` does so, too,
-//! and works on the files itself when no agent runs; `mqtt` is a client of any broker.
+//! and works on the files itself when no agent runs; `mqtt` is a client of any
+//! broker, or speaks to the agent's.
 
 mod args;
 mod check;
@@ -55,7 +56,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Setup(setup)) => setup::setup(&inputs, &setup),
         Some(Command::Db(db)) => db::run(&inputs, &db),
         #[cfg(feature = "mqtt")]
-        Some(Command::Mqtt(mqtt)) => mqtt::run(&mqtt),
+        Some(Command::Mqtt(mqtt)) => mqtt::run(&inputs, &mqtt),
     }
 }
 

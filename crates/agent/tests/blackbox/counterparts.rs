@@ -283,7 +283,7 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -333,7 +333,7 @@ impl Drop for Judge {
     }
 }
 
-fn tool(path: &str) -> PathBuf {
+pub(crate) fn tool(path: &str) -> PathBuf {
     let tools = std::env::var_os("PERIWINKLE_TEST_TOOLS")
         .map_or_else(|| root().join(".test"), PathBuf::from);
     let tool = tools.join(path);
@@ -345,7 +345,7 @@ fn tool(path: &str) -> PathBuf {
     tool
 }
 
-fn asset(name: &str) -> PathBuf {
+pub(crate) fn asset(name: &str) -> PathBuf {
     root().join("xtask/assets").join(name)
 }
 

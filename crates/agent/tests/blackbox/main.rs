@@ -26,6 +26,8 @@ mod library;
 mod lifecycle;
 #[cfg(feature = "metrics")]
 mod measurement;
+#[cfg(all(feature = "mqtt", feature = "sync"))]
+mod mqtt;
 #[cfg(feature = "sync")]
 mod replication;
 #[cfg(feature = "sync")]

@@ -28,6 +28,8 @@ pub(super) enum MqttCommand {
     /// Ask a question and print its answer
     #[command(disable_help_flag = true, after_help = REQUEST_EXAMPLES)]
     Request(Box<Request>),
+    /// Show how the running agent's connection to its broker is
+    Status(Json),
     /// Measure a broker: messages to it and back
     #[command(disable_help_flag = true)]
     Bench(Box<Bench>),
@@ -36,7 +38,8 @@ pub(super) enum MqttCommand {
 const PUB_EXAMPLES: &str = "\
 Examples:
   periwinkle mqtt pub -h broker -t hall/lamp -m on -q 1 -r
-  sensor | periwinkle mqtt pub --url mqtts://broker --cafile ca.pem -t hall/temperature -l -q 1";
+  sensor | periwinkle mqtt pub --url mqtts://broker --cafile ca.pem -t hall/temperature -l -q 1
+  periwinkle mqtt pub --agent --durable -t alarm -m fire";
 
 const SUB_EXAMPLES: &str = "\
 Examples:
@@ -81,6 +84,9 @@ pub(super) struct Publish {
     /// The pause between them
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     pub(super) repeat_delay: Duration,
+    /// On flash before it is accepted: safe from a power cut
+    #[arg(long, requires = "agent")]
+    pub(super) durable: bool,
     #[command(flatten)]
     pub(super) json: Json,
     #[command(flatten)]
@@ -203,6 +209,9 @@ pub(super) struct Bench {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "The broker")]
 pub(super) struct Broker {
+    /// Through the running agent: its connection, its queue
+    #[arg(long, conflicts_with_all = OWN_CONNECTION)]
+    pub(super) agent: bool,
     /// Where it is: mqtt://, mqtts://, ws:// or wss://HOST[:PORT]
     #[arg(long, conflicts_with_all = ["host", "port"])]
     pub(super) url: Option<String>,
@@ -267,6 +276,25 @@ pub(super) struct Broker {
     #[arg(long, action = ArgAction::Help, help_heading = "Options of every command")]
     help: Option<bool>,
 }
+
+/// Options that say nothing when the agent has the connection.
+const OWN_CONNECTION: [&str; 15] = [
+    "url",
+    "host",
+    "port",
+    "id",
+    "username",
+    "password",
+    "password_file",
+    "disable_clean_session",
+    "cafile",
+    "cert",
+    "key",
+    "tls_alpn",
+    "proxy",
+    "will_topic",
+    "session_expiry_interval",
+];
 
 fn quality(text: &str) -> Result<QoS, String> {
     match text {
@@ -362,8 +390,10 @@ mod tests {
             ("pub -t a -m x -q 3", "it is 0, 1 or 2"),
             ("pub -t a -m x -V 4", "it is 5 or 311"),
             ("pub -t a -m x -D name", "NAME=VALUE"),
+            ("pub -t a -m x --durable", "--agent"),
             ("pub -t a -m x -c", "--id"),
             ("pub -t a -m x --cert c.pem", "--key"),
+            ("pub -t a -m x --agent -h b", "cannot be used with"),
             ("pub -t a -m x --url mqtt://b -p 1", "cannot be used with"),
             ("sub", "--topic"),
             ("sub -t a -W -1", "number of seconds"),

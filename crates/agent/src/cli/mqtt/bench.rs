@@ -12,6 +12,10 @@ use crate::mqtt::{Mqtt, QoS, Subscription};
 
 /// Publishes to a topic that it has subscribed to itself, and takes the time.
 pub(super) async fn bench(bench: &Bench) -> Result<(), Failure> {
+    if bench.broker.agent {
+        let words = "--agent: a measurement needs a connection of its own; name the broker";
+        return Err(Failure::usage(words));
+    }
     let mut options = broker::options(&bench.broker)?;
     options.session.in_flight_max = bench.window;
     options.buffer_messages = bench.number as usize;

@@ -1,31 +1,46 @@
 //! `periwinkle mqtt`: messages by hand.
 //!
 //! `pub`, `sub`, `request` and `bench` are clients of their own, with options named as those of
-//! mosquitto's tools.
+//! mosquitto's tools; with `--agent`, the first three go through the running agent instead, its
+//! connection and its queue. `status` asks the running agent.
 
 mod args;
 mod bench;
 mod broker;
+mod events;
 mod format;
 mod payload;
 mod publish;
 mod request;
+mod status;
 mod subscribe;
+mod through_agent;
 
 pub(in crate::cli) use args::Mqtt;
 
 use args::MqttCommand;
 
 use super::failure::Failure;
+use super::inputs::Inputs;
 use crate::mqtt::MqttError;
 
 /// Does what was typed after `mqtt`.
-pub(in crate::cli) fn run(mqtt: &Mqtt) -> Result<(), Failure> {
+pub(in crate::cli) fn run(inputs: &Inputs, mqtt: &Mqtt) -> Result<(), Failure> {
     match &mqtt.command {
+        MqttCommand::Pub(publish) if publish.broker.agent => {
+            through_agent::publish(inputs, publish)
+        }
+        MqttCommand::Sub(subscribe) if subscribe.broker.agent => {
+            on_a_runtime(through_agent::subscribe(inputs, subscribe))
+        }
+        MqttCommand::Request(request) if request.broker.agent => {
+            through_agent::request(inputs, request)
+        }
         MqttCommand::Pub(publish) => on_a_runtime(publish::publish(publish)),
         MqttCommand::Sub(subscribe) => on_a_runtime(subscribe::subscribe(subscribe)),
         MqttCommand::Request(request) => on_a_runtime(request::request(request)),
         MqttCommand::Bench(bench) => on_a_runtime(bench::bench(bench)),
+        MqttCommand::Status(json) => status::status(inputs, *json),
     }
 }
 

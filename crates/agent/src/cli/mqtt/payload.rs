@@ -29,6 +29,16 @@ pub(super) fn read(what: &What) -> Result<Vec<u8>, Failure> {
     bounded(file, &name)
 }
 
+/// The same, for who can take no more than one.
+pub(super) fn one(what: &What) -> Result<Vec<u8>, Failure> {
+    match what.lines {
+        true => Err(Failure::usage(
+            "-l: one question at a time; -s takes all of standard input",
+        )),
+        false => read(what),
+    }
+}
+
 /// No more than a packet can hold is ever in memory.
 fn bounded(from: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();

@@ -27,7 +27,7 @@ pub(super) async fn subscribe(subscribe: &Subscribe) -> Result<(), Failure> {
 }
 
 /// What came of the work, or nothing when the time was over first.
-async fn within<T>(wait: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<T>(wait: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
     match wait {
         Some(wait) => tokio::time::timeout(wait, work).await.ok(),
         None => Some(work.await),
