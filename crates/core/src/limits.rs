@@ -219,6 +219,9 @@ pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
 pub const DB_LEAD_OUT_BYTES_MAX: u64 = 128;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
+/// Values that one call of the database may read from the disk on a thread that should not wait,
+/// such as that of an async runtime. A scan that misses more goes to another thread.
+pub const DB_SCAN_INLINE_MISSES_MAX: usize = 64;
 
 // Database model layer (periwinkle-db, model/).
 
@@ -228,8 +231,7 @@ pub const FIND_ROWS_DEFAULT: usize = 100;
 pub const FIND_ROWS_MAX: usize = 10_000;
 /// Rows that one call of `find` looks at; what is left is behind its token.
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
-/// Rows that one call of the model layer reads from the engine at once: so many values at most are
-/// missing from memory when a scan runs on the caller's thread.
+/// Rows that one call of the model layer reads from the engine at once.
 pub const DB_SCAN_ROWS: usize = 256;
 /// Rows of this many bytes together end a step in which items are brought into the form of a newer
 /// schema.

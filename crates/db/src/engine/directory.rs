@@ -66,9 +66,10 @@ impl Row {
 
     /// `entries` is what its index entries take at most.
     fn weight(&self, entries: u64) -> Weight {
-        let live = self.key.len() as u64 + u64::from(self.length);
-        let needed = moved_bytes_max(self.key.len(), self.length) + entries;
-        (self.segment, live, needed)
+        Weight {
+            live: self.key.len() as u64 + u64::from(self.length),
+            needed: moved_bytes_max(self.key.len(), self.length) + entries,
+        }
     }
 
     fn place(&self) -> Place {
@@ -129,9 +130,19 @@ impl Directory {
             needed_bytes: 0,
             largest_row: 0,
         };
+        let mut needed: Vec<u64> = Vec::new();
+        let first = rows.all().map(|(_, row)| row.segment).min().unwrap_or(0);
         for ((_, row), entries) in rows.all().zip(entry_bytes) {
-            directory.add_weight(row.weight(u64::from(*entries)));
+            let weight = row.weight(u64::from(*entries));
+            let segment = (row.segment - first) as usize;
+            needed.resize(needed.len().max(segment + 1), 0);
+            needed[segment] += weight.needed;
+            directory.live_bytes += weight.live;
+            directory.largest_row = directory.largest_row.max(weight.needed);
         }
+        directory.needed_bytes = needed.iter().sum();
+        let needed = (first..).zip(needed).filter(|(_, bytes)| *bytes > 0);
+        directory.needed = needed.collect();
         directory.rows = rows;
         directory
     }
@@ -372,24 +383,22 @@ impl Directory {
 
     /// Adds the row, as it is, to the figures.
     fn count(&mut self, id: u32) {
-        self.add_weight(self.weight(id));
-    }
-
-    fn add_weight(&mut self, (segment, live, needed): Weight) {
+        let Weight { live, needed } = self.weight(id);
         self.live_bytes += live;
-        *self.needed.entry(segment).or_default() += needed;
+        *self.needed.entry(self.rows[id].segment).or_default() += needed;
         self.needed_bytes += needed;
         self.largest_row = self.largest_row.max(needed);
     }
 
     /// Takes the row, as it still is, from the figures.
     fn discount(&mut self, id: u32) {
-        let (segment, live, bytes) = self.weight(id);
+        let Weight { live, needed } = self.weight(id);
         self.live_bytes -= live;
-        self.needed_bytes -= bytes;
-        let needed = self.needed.entry(segment).or_default();
-        *needed -= bytes;
-        if *needed == 0 {
+        self.needed_bytes -= needed;
+        let segment = self.rows[id].segment;
+        let of_segment = self.needed.entry(segment).or_default();
+        *of_segment -= needed;
+        if *of_segment == 0 {
             self.needed.remove(&segment);
         }
     }
@@ -402,8 +411,11 @@ impl Directory {
     }
 }
 
-/// A row's segment, its live bytes, and what it would take at most when it is moved.
-type Weight = (u32, u64, u64);
+/// A row's live bytes, and what it would take at most when it is moved.
+struct Weight {
+    live: u64,
+    needed: u64,
+}
 
 /// A key and what the directory knows of it.
 pub(crate) type Hit = (Box<[u8]>, Found);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use periwinkle_core::limits::DB_SCAN_INLINE_MISSES_MAX;
 use periwinkle_core::schema::{Hidden, Schema};
 use periwinkle_core::sync::config::ModelRule;
 use periwinkle_core::value::{Map, Value};
@@ -31,6 +32,7 @@ pub struct Database {
     context: Arc<Map>,
     pub(super) durability: Option<Durability>,
     pub(super) hidden: Hidden,
+    is_inline: bool,
 }
 
 impl fmt::Debug for Database {
@@ -133,6 +135,7 @@ impl Database {
             shared: Arc::new(shared),
             durability: None,
             hidden: Hidden::Omit,
+            is_inline: false,
         };
         Ok((database, report))
     }
@@ -150,6 +153,24 @@ impl Database {
         Database {
             hidden,
             ..self.clone()
+        }
+    }
+
+    /// The same database for a thread that should not wait, such as that of an async runtime: a
+    /// call of `find` or `count` reads at most [`DB_SCAN_INLINE_MISSES_MAX`] values from the disk.
+    /// One that would read more fails with [`DbError::Waits`].
+    pub fn inline(&self) -> Database {
+        Database {
+            is_inline: true,
+            ..self.clone()
+        }
+    }
+
+    /// The store for the scans of one call.
+    pub(super) fn store_to_scan(&self) -> Store {
+        match self.is_inline {
+            true => self.shared.store.reading_at_most(DB_SCAN_INLINE_MISSES_MAX),
+            false => self.shared.store.clone(),
         }
     }
 
