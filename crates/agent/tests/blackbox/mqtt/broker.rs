@@ -123,8 +123,7 @@ impl Mosquitto {
         match self.prefix.is_empty() {
             true => TcpStream::connect(("127.0.0.1", self.port)).is_ok(),
             // Out of reach from here: it says so in its log.
-            false => fs::read_to_string(self.file("log"))
-                .is_ok_and(|log| log.contains("running")),
+            false => fs::read_to_string(self.file("log")).is_ok_and(|log| log.contains("running")),
         }
     }
 

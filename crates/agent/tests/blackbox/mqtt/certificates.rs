@@ -29,7 +29,10 @@ impl Certificates {
     }
 
     pub(super) fn identity(&self, name: &str) -> (PathBuf, PathBuf) {
-        (self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")))
+        (
+            self.path(&format!("{name}.pem")),
+            self.path(&format!("{name}.key")),
+        )
     }
 }
 
@@ -48,12 +51,21 @@ fn signed_in(folder: &Path, name: &str, authority: &str) {
     openssl(
         folder,
         &[
-            "x509", "-req", "-days", "2", "-CAcreateserial",
-            "-in", &format!("{name}.csr"),
-            "-out", &format!("{name}.pem"),
-            "-CA", &format!("{authority}.pem"),
-            "-CAkey", &format!("{authority}.key"),
-            "-extfile", "extensions",
+            "x509",
+            "-req",
+            "-days",
+            "2",
+            "-CAcreateserial",
+            "-in",
+            &format!("{name}.csr"),
+            "-out",
+            &format!("{name}.pem"),
+            "-CA",
+            &format!("{authority}.pem"),
+            "-CAkey",
+            &format!("{authority}.key"),
+            "-extfile",
+            "extensions",
         ],
     );
 }
@@ -61,7 +73,13 @@ fn signed_in(folder: &Path, name: &str, authority: &str) {
 fn new_key(folder: &Path, words: &[&str], name: &str, kind: &str) {
     let (key, out) = (format!("{name}.key"), format!("{name}.{kind}"));
     let mut all = words.to_vec();
-    all.extend(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+    all.extend([
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+    ]);
     all.extend(["-keyout", &key, "-out", &out]);
     openssl(folder, &all);
 }

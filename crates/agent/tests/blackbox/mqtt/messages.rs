@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use periwinkle::mqtt::{
-    Message, Mqtt, MqttError, Property, QoS, Reason, RetainHandling, Version,
-};
+use periwinkle::mqtt::{Message, Mqtt, MqttError, Property, QoS, Reason, RetainHandling, Version};
 use serde_json::json;
 
 use super::broker::{Mosquitto, Setup};
@@ -25,7 +23,9 @@ async fn mosquitto_sub_gets_every_quality_of_both_versions_in_order() {
             for number in 0..20 {
                 let text = format!("{number}");
                 let acked = mqtt.publish(&topic, &text).qos(qos).acked();
-                in_time("an acknowledgement", acked).await.expect("it is taken");
+                in_time("an acknowledgement", acked)
+                    .await
+                    .expect("it is taken");
                 expected.push(format!("{} 0 {topic} {number}", qos.level()));
             }
         }
@@ -40,14 +40,24 @@ async fn what_mosquitto_pub_sends_comes_once_to_every_subscription_that_matches(
         let mut options = options(&broker, "ours");
         options.session.version = version;
         let mqtt = connected(options).await;
-        let mut wide = mqtt.subscribe("in/#", QoS::ExactlyOnce).await.expect("granted");
-        let mut narrow = mqtt.subscribe("in/+/x", QoS::ExactlyOnce).await.expect("granted");
+        let mut wide = mqtt
+            .subscribe("in/#", QoS::ExactlyOnce)
+            .await
+            .expect("granted");
+        let mut narrow = mqtt
+            .subscribe("in/+/x", QoS::ExactlyOnce)
+            .await
+            .expect("granted");
         assert_eq!(wide.granted(), Some(QoS::ExactlyOnce));
         for qos in ["0", "1", "2"] {
             mosquitto_pub(&broker, &["-t", "in/a/x", "-m", qos, "-q", qos]);
         }
         mosquitto_pub(&broker, &["-t", "in/end", "-m", "end", "-q", "2"]);
-        assert_eq!(texts(&mut wide, 4).await, ["0", "1", "2", "end"], "{version:?}");
+        assert_eq!(
+            texts(&mut wide, 4).await,
+            ["0", "1", "2", "end"],
+            "{version:?}"
+        );
         assert_eq!(texts(&mut narrow, 3).await, ["0", "1", "2"], "{version:?}");
     }
 }
@@ -69,7 +79,9 @@ async fn ten_thousand_messages_in_flight_together_arrive_once_and_in_order() {
             assert_eq!(message.text(), Some(&*number.to_string()), "{qos:?}");
             message.ack();
         }
-        in_time("the last acknowledgement", mqtt.drained()).await.expect("it runs");
+        in_time("the last acknowledgement", mqtt.drained())
+            .await
+            .expect("it runs");
     }
 }
 
@@ -94,7 +106,10 @@ async fn properties_reach_paho_and_come_from_it_as_they_were_set() {
     let message = take(&mut judge, 1).remove(0);
     let mut properties = message["properties"].clone();
     let expiry = properties["MessageExpiryInterval"].take().as_u64();
-    assert!((590..=600).contains(&expiry.expect("it is there")), "{expiry:?}");
+    assert!(
+        (590..=600).contains(&expiry.expect("it is there")),
+        "{expiry:?}"
+    );
     assert_eq!(
         properties,
         json!({
@@ -104,14 +119,20 @@ async fn properties_reach_paho_and_come_from_it_as_they_were_set() {
             "UserProperty": [["room", "hall"], ["room", "cellar"]],
         })
     );
-    let mut back = mqtt.subscribe("from/paho", QoS::AtLeastOnce).await.expect("granted");
+    let mut back = mqtt
+        .subscribe("from/paho", QoS::AtLeastOnce)
+        .await
+        .expect("granted");
     judge.ask(&json!({
         "op": "publish", "topic": "from/paho", "payload": "hi", "qos": 1,
         "properties": {"ContentType": "text/plain", "ResponseTopic": "r",
                        "UserProperty": [["a", "1"], ["a", "2"]]},
     }));
     let message = next(&mut back).await;
-    assert_eq!((message.content_type(), message.response_topic()), (Some("text/plain"), Some("r")));
+    assert_eq!(
+        (message.content_type(), message.response_topic()),
+        (Some("text/plain"), Some("r"))
+    );
     assert_eq!(user_properties(&message), [("a", "1"), ("a", "2")]);
 }
 
@@ -129,7 +150,10 @@ async fn retained_messages_come_to_whoever_subscribes_later_unless_it_says_no() 
     let mqtt = connected(options(&broker, "ours")).await;
     let kept = mqtt.publish("kept", "old").qos(QoS::AtLeastOnce).retain();
     kept.acked().await.expect("it is taken");
-    let mut later = mqtt.subscribe("kept", QoS::AtLeastOnce).await.expect("granted");
+    let mut later = mqtt
+        .subscribe("kept", QoS::AtLeastOnce)
+        .await
+        .expect("granted");
     let message = next(&mut later).await;
     assert_eq!((message.text(), message.retain()), (Some("old"), true));
     drop(later);
@@ -140,7 +164,10 @@ async fn retained_messages_come_to_whoever_subscribes_later_unless_it_says_no() 
     mosquitto_pub(&broker, &["-t", "kept", "-m", "new", "-r", "-q", "1"]);
     let message = next(&mut unwilling).await;
     assert_eq!((message.text(), message.retain()), (Some("new"), false));
-    assert_eq!(Collector::subscribe(&broker, "kept").collect(1), ["1 1 kept new"]);
+    assert_eq!(
+        Collector::subscribe(&broker, "kept").collect(1),
+        ["1 1 kept new"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,8 +177,14 @@ async fn a_shared_subscription_gives_each_message_to_one_of_its_members() {
         connected(options(&broker, "one")).await,
         connected(options(&broker, "two")).await,
     );
-    let mut first = one.subscribe("$share/g/jobs", QoS::AtLeastOnce).await.expect("granted");
-    let mut second = two.subscribe("$share/g/jobs", QoS::AtLeastOnce).await.expect("granted");
+    let mut first = one
+        .subscribe("$share/g/jobs", QoS::AtLeastOnce)
+        .await
+        .expect("granted");
+    let mut second = two
+        .subscribe("$share/g/jobs", QoS::AtLeastOnce)
+        .await
+        .expect("granted");
     for number in numbers(0..100) {
         mosquitto_pub(&broker, &["-t", "jobs", "-m", &number, "-q", "1"]);
     }
@@ -161,7 +194,13 @@ async fn a_shared_subscription_gives_each_message_to_one_of_its_members() {
             message = next(&mut first) => message,
             message = next(&mut second) => message,
         };
-        all.push(message.text().expect("text").parse::<u32>().expect("a number"));
+        all.push(
+            message
+                .text()
+                .expect("text")
+                .parse::<u32>()
+                .expect("a number"),
+        );
     }
     all.sort_unstable();
     assert_eq!(all, (0..100).collect::<Vec<_>>());
@@ -196,7 +235,10 @@ async fn paho_answers_our_questions_and_we_answer_its() {
         "properties": {"ResponseTopic": "answers", "UserProperty": []},
     }));
     let answer = take(&mut judge, 1).remove(0);
-    assert_eq!((&answer["topic"], &answer["payload"]), (&json!("answers"), &json!("abab")));
+    assert_eq!(
+        (&answer["topic"], &answer["payload"]),
+        (&json!("answers"), &json!("abab"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,8 +248,13 @@ async fn a_question_that_nobody_hears_is_told_apart_from_one_that_nobody_answers
     let unheard = mqtt.request("nobody", "x", Duration::from_secs(20)).await;
     let told = unheard.expect_err("nobody is there").to_string();
     assert_eq!(told, "nobody listens to the topic of the question");
-    let _silent = mqtt.subscribe("silent", QoS::AtLeastOnce).await.expect("granted");
-    let unanswered = mqtt.request("silent", "x", Duration::from_millis(300)).await;
+    let _silent = mqtt
+        .subscribe("silent", QoS::AtLeastOnce)
+        .await
+        .expect("granted");
+    let unanswered = mqtt
+        .request("silent", "x", Duration::from_millis(300))
+        .await;
     let told = unanswered.expect_err("it does not answer").to_string();
     assert_eq!(told, "no answer came within 300ms");
 }
@@ -226,12 +273,20 @@ fn with_rules(rules: &str) -> Mosquitto {
 async fn what_the_broker_forbids_is_a_typed_error_and_the_rest_goes_on() {
     let broker = with_rules("topic readwrite open/#\n");
     let mqtt = connected(options(&broker, "ours")).await;
-    let refused = mqtt.publish("secret", "x").qos(QoS::AtLeastOnce).acked().await;
+    let refused = mqtt
+        .publish("secret", "x")
+        .qos(QoS::AtLeastOnce)
+        .acked()
+        .await;
     assert!(
         matches!(refused, Err(MqttError::Rejected(Reason::NotAuthorized))),
         "{refused:?}"
     );
-    let taken = mqtt.publish("open/a", "x").qos(QoS::AtLeastOnce).acked().await;
+    let taken = mqtt
+        .publish("open/a", "x")
+        .qos(QoS::AtLeastOnce)
+        .acked()
+        .await;
     assert_eq!(taken.expect("it is allowed"), Reason::NoMatchingSubscribers);
 }
 
@@ -247,7 +302,9 @@ async fn a_wrong_password_is_told_and_the_right_one_works() {
         format!("{state:?}").contains("Bad user name or password")
             || format!("{state:?}").contains("not authorized")
     };
-    in_time("a refusal", connection.wait_for(told)).await.expect("it runs");
+    in_time("a refusal", connection.wait_for(told))
+        .await
+        .expect("it runs");
     let mut right = wrong;
     right.session.password = Some("lovelace".to_owned().into());
     connected(right).await;
@@ -280,11 +337,19 @@ async fn a_message_over_the_bound_of_the_broker_is_refused_before_it_is_sent() {
         options.session.version = version;
         let mqtt = connected(options).await;
         if version == Version::V5 {
-            let large = mqtt.publish("a", [b'x'; 2000]).qos(QoS::AtLeastOnce).acked().await;
+            let large = mqtt
+                .publish("a", [b'x'; 2000])
+                .qos(QoS::AtLeastOnce)
+                .acked()
+                .await;
             let told = large.expect_err("it is too large").to_string();
             assert!(told.contains("1000") || told.contains("large"), "{told}");
         }
-        let small = mqtt.publish("a", [b'x'; 500]).qos(QoS::AtLeastOnce).acked().await;
+        let small = mqtt
+            .publish("a", [b'x'; 500])
+            .qos(QoS::AtLeastOnce)
+            .acked()
+            .await;
         small.expect("the connection has not suffered");
     }
 }
@@ -296,9 +361,17 @@ async fn a_broker_that_takes_few_at_once_gets_no_more_and_all_arrive() {
     let mqtt = connected(options(&broker, "ours")).await;
     for number in 0..500 {
         let text = number.to_string();
-        mqtt.publish("slow", text).qos(QoS::ExactlyOnce).detach().expect("there is room");
+        mqtt.publish("slow", text)
+            .qos(QoS::ExactlyOnce)
+            .detach()
+            .expect("there is room");
     }
-    mqtt.publish("slow", "end").qos(QoS::ExactlyOnce).detach().expect("there is room");
-    in_time("the last one", mqtt.drained()).await.expect("it runs");
+    mqtt.publish("slow", "end")
+        .qos(QoS::ExactlyOnce)
+        .detach()
+        .expect("there is room");
+    in_time("the last one", mqtt.drained())
+        .await
+        .expect("it runs");
     assert_eq!(collector.payloads_to_the_end(), numbers(0..500));
 }

@@ -30,11 +30,16 @@ fn trusting(broker: &Mosquitto, certificates: &Certificates) -> Options {
 /// A message to itself, large enough for several records and frames.
 async fn check_exchange(options: Options) {
     let mqtt = connected(options).await;
-    let mut echo = mqtt.subscribe("echo", QoS::ExactlyOnce).await.expect("granted");
+    let mut echo = mqtt
+        .subscribe("echo", QoS::ExactlyOnce)
+        .await
+        .expect("granted");
     for bytes in [0, 1, 125, 126, 65_535, 65_536, 200_000] {
         let payload: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
         let sent = mqtt.publish("echo", &payload).qos(QoS::ExactlyOnce).acked();
-        in_time("an acknowledgement", sent).await.expect("it is taken");
+        in_time("an acknowledgement", sent)
+            .await
+            .expect("it is taken");
         assert_eq!(next(&mut echo).await.payload(), payload, "{bytes} bytes");
     }
 }
@@ -47,7 +52,9 @@ async fn refusal(options: Options) -> String {
         assert!(!state.is_connected(), "it must not be taken");
         matches!(state, ConnectionState::Offline { why: Some(_) })
     };
-    let state = in_time("a refusal", connection.wait_for(told)).await.expect("it runs");
+    let state = in_time("a refusal", connection.wait_for(told))
+        .await
+        .expect("it runs");
     match &*state {
         ConnectionState::Offline { why: Some(why) } => why.clone(),
         other => panic!("{other:?}"),
