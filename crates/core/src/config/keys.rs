@@ -345,7 +345,7 @@ settings! {
         region: Option<Region> = None;
         /// What kind of broker it is: what `aws-iot` does not take is refused here, before the
         /// broker drops the connection.
-        profile: BrokerProfile = BrokerProfile::Generic;
+        broker: BrokerProfile = BrokerProfile::Generic;
         /// Where the broker publishes `will_payload` when the connection ends badly.
         will_topic: Option<Topic> = None;
         /// What it publishes there.

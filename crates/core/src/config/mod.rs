@@ -8,7 +8,7 @@
 //!
 //! let loaded = load(&Sources {
 //!     file: Some(File { name: "periwinkle.toml", text: "[db]\nflush = '2 s'\n" }),
-//!     features: &["web", "metrics", "sync", "upload"],
+//!     features: &["web", "metrics", "mqtt", "fetch", "sync", "upload"],
 //!     ..Sources::default()
 //! })
 //! .unwrap();
