@@ -50,6 +50,8 @@ pub const FEATURES: &[&str] = &[
     "web",
     #[cfg(feature = "metrics")]
     "metrics",
+    #[cfg(feature = "fetch")]
+    "fetch",
     #[cfg(feature = "sync")]
     "sync",
 ];
@@ -108,10 +110,11 @@ impl Services {
         let device = device(&config, &state)?;
         let db = database::open(&config, &state.database(), &device.id, clock.clone()).await?;
         let accounts = open_accounts(&config, &clock, &state, &db, setup_code)?;
+        let routes = maker_routes(routes, public_routes);
         #[cfg(feature = "fetch")]
-        let fetch = crate::fetch::FetchOptions::new(&clock)
-            .build()
-            .map_err(|error| Error::Config(error.to_string()))?;
+        let fetch = open_fetch(&config, &clock)?;
+        #[cfg(feature = "fetch")]
+        let routes = routes.layer(axum::Extension(fetch.clone()));
         Ok(Services {
             #[cfg(feature = "fetch")]
             fetch,
@@ -121,7 +124,7 @@ impl Services {
             events: Events::default(),
             status: StatusBoard::default(),
             accounts: Arc::new(accounts),
-            routes: maker_routes(routes, public_routes),
+            routes,
             db,
             device,
         })
@@ -187,7 +190,7 @@ impl Services {
 
     #[cfg(feature = "sync")]
     async fn start_sync(&self, supervisor: &mut Supervisor, extra: Router) -> Router {
-        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events, &self.clock);
+        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events, &self.fetch);
         let handle = sync.handle();
         self.status.add("sync", {
             let handle = handle.clone();
@@ -331,6 +334,30 @@ fn open_accounts(
     let rows = Rows::new(db.clone());
     Accounts::open(rows, clock.clone(), passwords, rules, first_owner, sessions)
         .map_err(|problem| Error::Config(format!("the users cannot be read: {problem:?}")))
+}
+
+#[cfg(feature = "fetch")]
+fn open_fetch(config: &Config, clock: &Clock) -> Result<crate::fetch::Fetch> {
+    let options = crate::fetch::FetchOptions::configured(config, clock);
+    let options = options.map_err(|error| Error::Config(error.to_string()))?;
+    let client = options.credentials(credentials(config)).build();
+    client.map_err(|error| Error::Config(error.to_string()))
+}
+
+/// The client signs with the keys of replication.
+#[cfg(feature = "sync")]
+fn credentials(config: &Config) -> crate::fetch::CredentialsSource {
+    use crate::cloud::credentials::CredentialSource;
+    let source = std::sync::Mutex::new(CredentialSource::new(&config.sync));
+    Arc::new(move || {
+        let mut source = source.lock().expect("no holder of the credentials panics");
+        source.credentials().map_err(|error| error.to_string())
+    })
+}
+
+#[cfg(all(feature = "fetch", not(feature = "sync")))]
+fn credentials(_: &Config) -> crate::fetch::CredentialsSource {
+    Arc::new(|| Err("give them to the request".to_owned()))
 }
 
 /// The maker's routes: those that need a login ask for it only when one of them matches.

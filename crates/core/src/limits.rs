@@ -348,6 +348,12 @@ pub const FETCH_DECODE_BYTES: usize = 16 * 1024;
 pub const FETCH_DRAIN_BYTES_MAX: usize = 64 * 1024;
 /// The beginning of an answer that goes into an error.
 pub const FETCH_EXCERPT_BYTES: usize = 500;
+/// How long an event stream may be silent before it is opened again; servers send comments.
+pub const FETCH_EVENT_SILENCE_MAX: Duration = Duration::from_secs(300);
+/// Connections in a row that bring nothing of a file, before its download fails.
+pub const FETCH_DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
+/// Retries of a call of AWS that was throttled.
+pub const AWS_RETRIES_MAX: u32 = 5;
 /// Servers whose questions for a password are remembered.
 pub const FETCH_LOGINS_MAX: usize = 64;
 /// An answer that is read into memory and whose request names no deadline of its own.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::listener::Listener;
 use super::setting::{Raw, Setting, parse_within};
 use super::types::{
-    Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat, LogLevel,
-    Region, TableName,
+    BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat,
+    LogLevel, ProxyAddress, Region, TableName,
 };
 use crate::limits;
 
@@ -293,6 +293,36 @@ settings! {
             in Expiry::After(HOUR)..=Expiry::Never;
         /// A path on the file system whose space is measured.
         disk: PathBuf = PathBuf::from("/");
+    }
+
+    /// The HTTP client of the agent and of the maker's own program.
+    fetch: Fetch if "fetch" {
+        /// The proxy before all servers. The machine itself is always reached directly.
+        proxy: Option<ProxyAddress> = None;
+        /// A file with the name and the password for the proxy, as `name:password`.
+        proxy_login_file: Option<PathBuf> = None;
+        /// What is reached without the proxy: hosts with all below them, addresses, networks, `*`
+        /// for all; with a port, that port only.
+        no_proxy: Vec<BypassEntry> = Vec::new();
+        /// Files with certificates (PEM) of authorities to believe, beside those of the web. AWS's
+        /// endpoints are believed with Amazon's own authorities only.
+        ca: Vec<PathBuf> = Vec::new();
+        /// The file with the certificate chain (PEM) that is shown to servers that ask for one.
+        certificate: Option<PathBuf> = None;
+        /// The file with the private key (PEM) of the certificate.
+        key: Option<PathBuf> = None;
+        /// How long each step of making a connection may take: name, TCP, proxy, TLS.
+        connect_timeout: Duration = limits::DIAL_CONNECT_MAX, in 100 * MILLISECOND..=5 * MINUTE;
+        /// How long a server may take to begin its answer.
+        first_byte_timeout: Duration = limits::FETCH_FIRST_BYTE_MAX, in 100 * MILLISECOND..=DAY;
+        /// How long a transfer may stand still, either way.
+        idle_timeout: Duration = limits::FETCH_BETWEEN_BYTES_MAX, in 100 * MILLISECOND..=DAY;
+        /// Redirects that are followed.
+        redirects_max: u32 = limits::FETCH_REDIRECTS_MAX, in 0..=50;
+        /// How often a request is sent again, where that can do no harm.
+        retries_max: u32 = limits::FETCH_RETRIES_MAX, in 0..=20;
+        /// The region of signatures for addresses that name none. Unset: that of `sync`.
+        region: Option<Region> = None;
     }
 
     /// Replication with DynamoDB.

@@ -40,12 +40,12 @@ mod units;
 mod tests;
 
 pub use error::{ConfigError, ConfigErrors, Problem};
-pub use keys::{Config, Control, Db, Device, Log, Metrics, Runtime, Sync, Web};
+pub use keys::{Config, Control, Db, Device, Fetch, Log, Metrics, Runtime, Sync, Web};
 pub use listener::{ListenHost, Listener, Scheme};
 pub use load::{Effective, Loaded, load};
 pub use reference::reference;
 pub use sources::{File, Origin, Override, Sources};
 pub use types::{
-    Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat, LogLevel,
-    Region, TableName,
+    BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat,
+    LogLevel, ProxyAddress, Region, TableName,
 };
