@@ -380,6 +380,8 @@ mod tests {
                 ("Setting", "both"),
                 ("User", "none"),
                 ("Session", "none"),
+                ("Upload", "none"),
+                ("UploadFile", "none"),
                 ("Conflicts", "none"),
             ]
         );

@@ -16,6 +16,8 @@ mod status;
 #[cfg(feature = "sync")]
 mod sync;
 mod transaction;
+#[cfg(feature = "upload")]
+mod uploads;
 mod users;
 pub(crate) mod verify;
 
@@ -36,6 +38,8 @@ use events::Feed;
 pub use metrics::router as metrics_router;
 #[cfg(feature = "sync")]
 pub use sync::router as sync_router;
+#[cfg(feature = "upload")]
+pub use uploads::router as uploads_router;
 
 /// What the handlers of the API work with.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use super::db::Db;
+use super::upload::Upload;
 
 /// Device agent: web server, database that replicates with DynamoDB, and the device's metrics.
 ///
@@ -54,6 +55,8 @@ pub(super) enum Command {
     Setup(Json),
     /// Read, change, check and back up the database
     Db(Box<Db>),
+    /// Upload to S3 from a queue that survives restarts, and read what is there
+    Upload(Box<Upload>),
 }
 
 /// Options of `check`.

@@ -1,8 +1,8 @@
 //! The command line of the one binary: quiet verbs, honest exit codes, and words that say what to
 //! do next.
 //!
-//! `run` and `check` work on the configuration; `status`, `user` and `setup` speak to the running
-//! agent over its control socket, which serves the same API as the web server; `db` does so, too,
+//! `run` and `check` work on the configuration; `status`, `user`, `setup` and `upload` speak to the
+//! running agent over its control socket, which serves the same API as the web server; `db` does so, too,
 //! and works on the files itself when no agent runs.
 
 mod args;
@@ -14,11 +14,13 @@ mod human;
 mod inputs;
 mod log;
 mod output;
+mod progress;
 mod prompt;
 mod run;
 mod setup;
 mod status;
 mod table;
+mod upload;
 mod user;
 
 use std::process::ExitCode;
@@ -47,6 +49,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::User(user)) => user::user(&inputs, &user.command),
         Some(Command::Setup(setup)) => setup::setup(&inputs, &setup),
         Some(Command::Db(db)) => db::run(&inputs, &db),
+        Some(Command::Upload(upload)) => upload::run(&inputs, &upload),
     }
 }
 

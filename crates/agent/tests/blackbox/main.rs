@@ -26,3 +26,5 @@ mod lifecycle;
 mod measurement;
 #[cfg(feature = "sync")]
 mod replication;
+#[cfg(all(feature = "sync", feature = "upload"))]
+mod upload;

@@ -7,10 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::super::failure::Failure;
+use super::super::progress::Progress;
 use super::super::{human, output};
 use super::args::Export;
 use super::face::{Call, Face};
-use super::progress::Progress;
 use super::words::encoded;
 
 pub(super) fn export(face: &Face, export: &Export) -> Result<(), Failure> {

@@ -14,7 +14,6 @@ mod files;
 mod import;
 mod items;
 mod models;
-mod progress;
 mod salvage;
 mod shell;
 mod verify;
