@@ -1,16 +1,21 @@
 //! Uploads to S3: the queue, and what is in the bucket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use axum::routing::{get, post, put};
+use bytes::Bytes;
+use futures_util::stream::{Stream, StreamExt, unfold};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use periwinkle_core::limits;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use super::body::{Checked, Fields};
 use super::session::json_answer;
@@ -139,8 +144,37 @@ async fn put_body(
         let given = headers.get(CONTENT_TYPE);
         options.content_type = given.and_then(|value| value.to_str().ok().map(str::to_owned));
     }
-    let put = uploads.put_stream(key, body.into_data_stream());
-    take(&uploads, options.apply(put)).await
+    let body = Arc::new(Mutex::new(body.into_data_stream()));
+    let put = uploads.put_stream(key, pieces(body.clone()));
+    let taken = take(&uploads, options.apply(put)).await;
+    if taken.is_err() {
+        discard(&body).await;
+    }
+    taken
+}
+
+type Incoming = Arc<Mutex<BodyDataStream>>;
+
+fn pieces(body: Incoming) -> impl Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {
+    unfold(body, |body| async move {
+        let piece = body.lock().await.next().await?;
+        Some((piece, body))
+    })
+}
+
+/// A client that is still sending would be cut off before it reads why its body is not taken.
+async fn discard(body: &Incoming) {
+    let rest = async {
+        let mut bytes = 0;
+        while let Some(Ok(piece)) = body.lock().await.next().await {
+            bytes += piece.len();
+            if bytes > limits::UPLOAD_DISCARD_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // Who is slower than that does not read the answer.
+    let _ = tokio::time::timeout(limits::UPLOAD_DISCARD_WAIT_MAX, rest).await;
 }
 
 /// Answers when the upload is safe from a power cut; it is sent later.

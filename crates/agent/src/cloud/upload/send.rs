@@ -53,10 +53,23 @@ pub(super) struct Reply {
 #[derive(Clone, Debug)]
 pub(super) struct Stretch {
     pub(super) source: Source,
+    /// What the file has to be still when the last byte leaves.
+    pub(super) identity: String,
     pub(super) offset: u64,
     pub(super) bytes: u64,
     /// Counts what has left, for whoever wants to know how far it is.
     pub(super) sent: Arc<AtomicU64>,
+}
+
+impl Stretch {
+    /// Bytes of a file that was changed meanwhile are no object: S3 never gets their end.
+    fn check(&self) -> io::Result<()> {
+        let now = self.source.identity()?.to_string();
+        match now == self.identity {
+            true => Ok(()),
+            false => Err(io::Error::other("the file was changed while it was read")),
+        }
+    }
 }
 
 impl Sender {
@@ -200,6 +213,7 @@ impl Sender {
         let bytes = usize::try_from(stretch.bytes).expect("it is at most one piece");
         self.pacer.keep(stretch.bytes).await;
         let data = stretch.source.read(stretch.offset, bytes).await;
+        let data = data.and_then(|data| stretch.check().map(|()| data));
         let data = Bytes::from(data.map_err(|source| UploadError::File {
             path: stretch.source.path(),
             source,
@@ -301,6 +315,10 @@ impl Sender {
         if let Some(date) = answer.header("date").and_then(parse_date) {
             let mut offset = self.offset.lock().expect("nobody panics with it");
             offset.handle_date(date, sent, self.wall());
+            // What S3 does for a signature of ours, it does at the time that it says.
+            if answer.is_success() && !self.clock.now().trusted {
+                self.clock.confirm(date);
+            }
         }
         Ok(answer)
     }
@@ -428,6 +446,7 @@ impl Pieces {
             };
             let left = self.stretch.bytes - self.at;
             if left == 0 {
+                self.stretch.check()?;
                 let chunks = self.chunks.take().expect("it was just there");
                 let sum = chunks.finish(&mut out).map_err(io::Error::other)?;
                 if let Some(sum) = sum {

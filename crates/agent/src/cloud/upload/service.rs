@@ -36,6 +36,8 @@ struct Shell {
     errands: JoinSet<Errand>,
     look_due: Option<Instant>,
     clear_due: Option<Instant>,
+    /// The last clearing did not know the time.
+    clears_when_trusted: bool,
     /// Pauses of uploads that failed, by their ids.
     pauses: BTreeMap<String, Backoff>,
     /// The trouble that the log knows of.
@@ -44,7 +46,8 @@ struct Shell {
 
 enum Errand {
     Looked(Option<Duration>),
-    Cleared,
+    /// Whether the time could be trusted, without which nothing is old.
+    Cleared(bool),
 }
 
 impl Shell {
@@ -55,6 +58,7 @@ impl Shell {
             errands: JoinSet::new(),
             look_due: Some(Instant::now()),
             clear_due: Some(Instant::now()),
+            clears_when_trusted: false,
             pauses: BTreeMap::new(),
             logged: None,
             hub,
@@ -140,6 +144,10 @@ impl Shell {
         let written = match ended {
             Ended::Done { etag } => {
                 self.log_good();
+                // S3 has just told the time.
+                if std::mem::take(&mut self.clears_when_trusted) {
+                    self.clear_due = Some(Instant::now());
+                }
                 self.hub.end(&row, State::Done, (etag, None)).await
             }
             Ended::Over(state, why) => {
@@ -214,9 +222,10 @@ impl Shell {
         self.clear_due = None;
         let hub = self.hub.clone();
         self.errands.spawn(async move {
+            let trusted = hub.trusted_ms().is_some();
             clear_ended(&hub).await;
             clear_orphans(&hub).await;
-            Errand::Cleared
+            Errand::Cleared(trusted)
         });
     }
 
@@ -227,7 +236,8 @@ impl Shell {
                 let wait = soon.map_or(interval, |soon| soon.min(interval));
                 self.look_due = Some(Instant::now() + wait);
             }
-            Errand::Cleared => {
+            Errand::Cleared(trusted) => {
+                self.clears_when_trusted = !trusted;
                 self.clear_due = Some(Instant::now() + limits::UPLOAD_CLEAR_INTERVAL);
             }
         }

@@ -36,6 +36,8 @@ struct JudgedS3 {
 struct State {
     spoil: Spoil,
     verdicts: Vec<Result<usize, Refused>>,
+    /// The addresses of what was given up.
+    given_up: Vec<String>,
 }
 
 impl JudgedS3 {
@@ -45,6 +47,7 @@ impl JudgedS3 {
         let state = Arc::new(Mutex::new(State {
             spoil: Spoil::Nothing,
             verdicts: Vec::new(),
+            given_up: Vec::new(),
         }));
         let shared = state.clone();
         thread::spawn(move || {
@@ -91,6 +94,9 @@ fn serve(mut client: TcpStream, address: SocketAddr, state: &Mutex<State>) -> io
         if is_body {
             state.verdicts.push(verdict.clone());
         }
+        if received.method == "DELETE" && verdict.is_ok() {
+            state.given_up.push(received.uri.clone());
+        }
         verdict
     };
     let (status, body) = match verdict {
@@ -102,7 +108,9 @@ fn serve(mut client: TcpStream, address: SocketAddr, state: &Mutex<State>) -> io
     };
     write!(
         client,
-        "HTTP/1.1 {status}\r\netag: \"e\"\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\ndate: {}\r\netag: \"e\"\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        httpdate::fmt_http_date(std::time::SystemTime::now()),
         body.len()
     )
 }
@@ -115,7 +123,16 @@ fn answer_to(received: &Received) -> String {
         ("POST", false) => "<CompleteMultipartUploadResult><ETag>\"e\"</ETag>\
             </CompleteMultipartUploadResult>"
             .to_owned(),
-        ("GET", true) => "<ListMultipartUploadsResult/>".to_owned(),
+        ("GET", true) => {
+            let upload = |id: &str, day: &str| {
+                format!(
+                    "<Upload><Key>judged/{id}</Key><UploadId>{id}</UploadId>\
+                     <Initiated>{day}T00:00:00.000Z</Initiated></Upload>"
+                )
+            };
+            let (old, new) = (upload("old", "2020-01-01"), upload("new", "2999-01-01"));
+            format!("<ListMultipartUploadsResult>{old}{new}</ListMultipartUploadsResult>")
+        }
         _ => String::new(),
     }
 }
@@ -237,4 +254,25 @@ fn every_part_is_signed_and_carries_its_checksum() {
         .filter_map(|one| one.as_ref().err())
         .collect();
     assert_eq!(refused.len(), 1, "{refused:?}");
+}
+
+#[test]
+fn what_was_left_behind_long_ago_is_given_up_once_the_time_is_known() {
+    let s3 = JudgedS3::start();
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let agent = home(&device(&folder), &s3.endpoint(), "").start();
+    let file = write(&agent, "any", b"any");
+    let id = put_file(&agent, &file, "judged/any");
+    assert_eq!(ended(&agent, &id)["state"], "done");
+    eventually("the old one is given up", || {
+        (agent.status()["upload"]["orphans"] == 1).then_some(())
+    });
+    let state = s3.state.lock().expect("nobody panics with it");
+    let [given_up] = state.given_up.as_slice() else {
+        panic!("{:?}", state.given_up);
+    };
+    assert!(
+        given_up.ends_with("/judged-bucket/judged/old?uploadId=old"),
+        "{given_up}"
+    );
 }

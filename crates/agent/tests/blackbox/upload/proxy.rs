@@ -12,8 +12,10 @@ pub enum Weather {
     Fair,
     /// Every third is refused because there were too many.
     Busy,
-    /// Of every four one is lost, of one the answer, and one is cut in its middle.
+    /// Of every seven one is lost, of one the answer, and one is cut in its middle.
     Storm,
+    /// A byte of each answer to `GET` is another one, far from its head.
+    Fog,
     /// Nothing passes.
     Night,
 }
@@ -117,12 +119,12 @@ fn pass(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> io::Resu
         (state.weather, state.requests)
     };
     let mut body = Vec::new();
-    let cut = weather == Weather::Storm && number % 4 == 1;
+    let cut = weather == Weather::Storm && number % 7 == 1;
     let taken = if cut { length / 2 } else { length };
     reader.take(taken).read_to_end(&mut body)?;
-    match (weather, number % 4) {
+    match (weather, number % 7) {
         (Weather::Night, _) => return Ok(()),
-        (Weather::Storm, 0 | 1) => return Ok(()),
+        (Weather::Storm, 1 | 5) => return Ok(()),
         (Weather::Busy, _) if number.is_multiple_of(3) => {
             let head = format!(
                 "HTTP/1.1 503 Slow Down\r\ncontent-type: application/xml\r\ncontent-length: {}\r\n\
@@ -143,7 +145,11 @@ fn pass(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> io::Resu
         let mut state = state.lock().expect("nobody panics with it");
         state.done.push(line);
     }
-    if weather == Weather::Storm && number % 4 == 2 {
+    if weather == Weather::Fog && line.starts_with("GET ") {
+        let at = reply.len() / 2;
+        reply[at] ^= 1;
+    }
+    if weather == Weather::Storm && number % 7 == 3 {
         return Ok(());
     }
     client.write_all(&reply)
