@@ -9,7 +9,7 @@ use super::error::PropertyError;
 use super::model::{Field, FieldType, Model};
 use crate::limits::{KEY_HASH_BYTES_MAX, KEY_SORT_BYTES_MAX};
 use crate::sync::record::ItemKey;
-use crate::value::{Map, Number, Value, json};
+use crate::value::{Map, Name, Number, Value, json};
 
 /// Which keys a `find` looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -416,7 +416,7 @@ impl Model {
     pub fn asked_names<'a>(&'a self, context: &'a Map) -> impl Iterator<Item = &'a str> {
         self.key_variables
             .iter()
-            .map(String::as_str)
+            .map(Name::as_str)
             .filter(|name| !context.contains_key(name))
     }
 

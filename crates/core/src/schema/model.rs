@@ -9,7 +9,7 @@ use super::shown::Shown;
 use super::template::Template;
 use super::version::Version;
 use crate::sync::config::{DeletePolicy, Direction, ModelRule, Policy};
-use crate::value::{Map, Value};
+use crate::value::{Map, Name, Value};
 
 /// One kind of item: its fields, its key and its process settings.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct Model {
     pub(super) computed: Vec<usize>,
     /// Those of them that the keys are made from, in that order.
     pub(super) key_sources: Vec<usize>,
-    pub(super) key_variables: Vec<String>,
+    pub(super) key_variables: Vec<Name>,
     pub(super) process: Process,
     pub(super) class: Option<Class>,
     pub(super) shown: Shown,
@@ -48,7 +48,7 @@ impl Model {
     }
 
     /// The variables of the key templates in order of first appearance, context values included.
-    pub fn key_variables(&self) -> &[String] {
+    pub fn key_variables(&self) -> &[Name] {
         &self.key_variables
     }
 
@@ -99,7 +99,7 @@ impl Model {
         Some(ModelRule {
             policy: self.process.conflict,
             deletes: self.process.deletes,
-            updated: updated.map(|field| field.attribute.clone()),
+            updated: updated.map(|field| field.attribute.clone().into()),
             ..rule
         })
     }
@@ -116,10 +116,10 @@ impl Model {
 /// One property of a model.
 #[derive(Clone, Debug)]
 pub struct Field {
-    pub(super) name: String,
-    pub(super) attribute: String,
+    pub(super) name: Name,
+    pub(super) attribute: Name,
     /// The entry of the attribute that it is packed into (`map: 'attribute.entry'`).
-    pub(super) packed: Option<String>,
+    pub(super) packed: Option<Name>,
     /// The part of another attribute that it is read from (`encode`); then it has none of its own.
     pub(super) encoded: Option<Encoded>,
     pub(super) kind: FieldType,
@@ -250,8 +250,8 @@ impl Field {
     /// A field of which the schema says nothing but its type.
     pub(super) fn plain(name: &str, kind: FieldType) -> Field {
         Field {
-            name: name.to_owned(),
-            attribute: name.to_owned(),
+            name: name.into(),
+            attribute: name.into(),
             packed: None,
             encoded: None,
             kind,

@@ -4,12 +4,12 @@
 use std::borrow::Cow;
 
 use super::model::{Field, FieldType};
-use crate::value::{Map, Number, Value};
+use crate::value::{Map, Name, Number, Value};
 
 /// A part of the text of another attribute: `encode: ['sk', '#', 1]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    pub(super) attribute: String,
+    pub(super) attribute: Name,
     pub(super) separator: String,
     pub(super) part: usize,
 }
@@ -61,16 +61,16 @@ impl Field {
     /// Puts a stored value in its place.
     pub(super) fn store(&self, item: &mut Map, value: impl Into<Value>) {
         let Some(entry) = &self.packed else {
-            item.insert(self.attribute.as_str(), value);
+            item.insert(&self.attribute, value);
             return;
         };
         match item.get_mut(&self.attribute) {
             Some(Value::Map(whole)) => {
-                whole.insert(entry.as_str(), value);
+                whole.insert(entry, value);
             }
             _ => {
-                let whole = Map::from([(entry.as_str(), value.into())]);
-                item.insert(self.attribute.as_str(), whole);
+                let whole = Map::from([(entry, value.into())]);
+                item.insert(&self.attribute, whole);
             }
         }
     }

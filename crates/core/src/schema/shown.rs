@@ -4,15 +4,15 @@
 use super::convert;
 use super::decode::{Hidden, block, seen};
 use super::model::{Field, FieldType, Model};
-use crate::value::{Map, Value};
+use crate::value::{Map, Name, Value};
 
 /// What a caller who sees no hidden fields gets of an item.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shown {
     /// The attributes that have to be read, in order.
-    attributes: Vec<String>,
+    attributes: Vec<Name>,
     /// Those of them that are properties under the same name, in order.
-    kept: Vec<String>,
+    kept: Vec<Name>,
     /// Fields whose property is in its attribute, but in another form.
     converted: Vec<usize>,
     /// Fields whose property comes from elsewhere.
@@ -35,7 +35,7 @@ impl Shown {
             let encoded = field.encoded.as_ref();
             shown
                 .attributes
-                .extend(encoded.map(|encoded| encoded.attribute().to_owned()));
+                .extend(encoded.map(|encoded| encoded.attribute.clone()));
             if encoded.is_some() || field.packed.is_some() || field.name != field.attribute {
                 shown.made.push(at);
                 continue;
@@ -59,7 +59,7 @@ impl Shown {
 impl Model {
     /// The attributes that [`into_properties`](Model::into_properties) and
     /// [`expires`](Model::expires) look at, in order; `None` when it is all of them.
-    pub fn attributes_shown(&self, hidden: Hidden) -> Option<&[String]> {
+    pub fn attributes_shown(&self, hidden: Hidden) -> Option<&[Name]> {
         match hidden {
             Hidden::Omit => Some(&self.shown.attributes),
             Hidden::Include => None,
@@ -98,11 +98,11 @@ impl Model {
         for at in &shown.defaults {
             let field = &self.fields[*at];
             if let (false, Some(default)) = (item.contains_key(&field.name), &field.default) {
-                item.insert(field.name.as_str(), default.clone());
+                item.insert(&field.name, default.clone());
             }
         }
         for (name, value) in made {
-            item.insert(name.as_str(), value);
+            item.insert(name, value);
         }
         item
     }

@@ -4,7 +4,8 @@
 //! bytes, and a record that was damaged without its checksum noticing is likely to be refused.
 
 use super::map::take_equal;
-use super::{Map, Number, Set, Value};
+use super::name::compare;
+use super::{Map, Name, Number, Set, Value};
 use crate::limits::BINARY_DEPTH_MAX;
 use std::collections::BTreeSet;
 
@@ -134,7 +135,7 @@ pub fn decode_map_prefix(bytes: &[u8]) -> Result<(Map, usize), BinaryError> {
 /// # Errors
 /// When the bytes do not begin with what [`encode_map`] writes for some map; what is wrong inside
 /// a value that is passed over may stay unseen.
-pub fn decode_fields_prefix(bytes: &[u8], names: &[String]) -> Result<(Map, usize), BinaryError> {
+pub fn decode_fields_prefix(bytes: &[u8], names: &[Name]) -> Result<(Map, usize), BinaryError> {
     decode_prefix(bytes, |reader| reader.fields(names))
 }
 
@@ -344,12 +345,12 @@ impl<'a> Reader<'a> {
         for _ in 0..count {
             let name = self.name(&mut last)?;
             let value = self.value()?;
-            map.push_in_order(name, value);
+            map.push_in_order(name.into(), value);
         }
         Ok(map)
     }
 
-    fn fields(&mut self, names: &[String]) -> Result<Map, BinaryReason> {
+    fn fields(&mut self, names: &[Name]) -> Result<Map, BinaryReason> {
         let count = self.count()?;
         let mut map = Map::with_capacity(count.min(names.len()));
         let mut names = names.iter();
@@ -359,7 +360,7 @@ impl<'a> Reader<'a> {
             // A name that is wanted is known to be text.
             if let Some(wanted) = take_equal(&mut names, name) {
                 let value = self.value()?;
-                map.push_in_order(wanted, value);
+                map.push_in_order(wanted.clone(), value);
             } else {
                 str::from_utf8(name).map_err(|_| BinaryReason::Utf8)?;
                 self.pass_value()?;
@@ -376,7 +377,10 @@ impl<'a> Reader<'a> {
 
     fn name_bytes(&mut self, last: &mut Option<&'a [u8]>) -> Result<&'a [u8], BinaryReason> {
         let name = self.sized()?;
-        if last.replace(name).is_some_and(|last| last >= name) {
+        if last
+            .replace(name)
+            .is_some_and(|last| compare(last, name).is_ge())
+        {
             return Err(BinaryReason::Order);
         }
         Ok(name)
@@ -641,7 +645,8 @@ mod tests {
             bytes.push(7);
             let picked = map.keys().enumerate().filter(|(at, _)| pick >> (at % 64) & 1 == 1);
             let names = others.into_iter().chain(picked.map(|(_, name)| name.to_owned()));
-            let names: Vec<String> = names.collect::<BTreeSet<_>>().into_iter().collect();
+            let names: BTreeSet<Name> = names.map(Name::from).collect();
+            let names: Vec<Name> = names.into_iter().collect();
             let mut expected = map;
             expected.retain(|name, _| names.iter().any(|wanted| wanted == name));
             let found = decode_fields_prefix(&bytes, &names);

@@ -1,6 +1,6 @@
 //! From values to things.
 
-use super::super::{Map, Number, Set, Value};
+use super::super::{Map, Name, Number, Set, Value};
 use super::error::TypedError;
 use super::foreign::NUMBER;
 use serde::de::value::StringDeserializer;
@@ -136,7 +136,7 @@ impl<'de> Deserializer<'de> for Reader {
             Value::Map(map) if map.len() == 1 => {
                 let mut fields = map.into_iter();
                 let (variant, value) = fields.next().expect("the map has one field");
-                (variant, Some(value))
+                (variant.into(), Some(value))
             }
             _ => return Err(self.unfit(&format!("one of {}", variants.join(", ")))),
         };
@@ -215,8 +215,8 @@ impl<'de> de::SeqAccess<'de> for Items {
 
 /// The fields of a map, one after the other.
 struct Entries {
-    fields: std::vec::IntoIter<(String, Value)>,
-    next: Option<(String, Value)>,
+    fields: std::vec::IntoIter<(Name, Value)>,
+    next: Option<(Name, Value)>,
 }
 
 impl Entries {
@@ -238,7 +238,7 @@ impl<'de> de::MapAccess<'de> for Entries {
         self.next = self.fields.next();
         match &self.next {
             None => Ok(None),
-            Some((name, _)) => seed.deserialize(Key(name.clone())).map(Some),
+            Some((name, _)) => seed.deserialize(Key(name.to_string())).map(Some),
         }
     }
 
