@@ -26,6 +26,24 @@ impl Reader {
     }
 }
 
+/// What serde asks for each type of integer, handed to the macro that answers it.
+macro_rules! integers {
+    ($answer:ident) => {
+        $answer! {
+            deserialize_i8: i8 => visit_i8;
+            deserialize_i16: i16 => visit_i16;
+            deserialize_i32: i32 => visit_i32;
+            deserialize_i64: i64 => visit_i64;
+            deserialize_i128: i128 => visit_i128;
+            deserialize_u8: u8 => visit_u8;
+            deserialize_u16: u16 => visit_u16;
+            deserialize_u32: u32 => visit_u32;
+            deserialize_u64: u64 => visit_u64;
+            deserialize_u128: u128 => visit_u128;
+        }
+    };
+}
+
 /// Integers, exactly: a number with a fraction is none.
 macro_rules! deserialize_integers {
     ($($deserialize:ident: $integer:ty => $visit:ident;)*) => {
@@ -56,18 +74,7 @@ impl<'de> Deserializer<'de> for Reader {
         }
     }
 
-    deserialize_integers! {
-        deserialize_i8: i8 => visit_i8;
-        deserialize_i16: i16 => visit_i16;
-        deserialize_i32: i32 => visit_i32;
-        deserialize_i64: i64 => visit_i64;
-        deserialize_i128: i128 => visit_i128;
-        deserialize_u8: u8 => visit_u8;
-        deserialize_u16: u16 => visit_u16;
-        deserialize_u32: u32 => visit_u32;
-        deserialize_u64: u64 => visit_u64;
-        deserialize_u128: u128 => visit_u128;
-    }
+    integers! { deserialize_integers }
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypedError> {
         let number = self.number("a number")?;
@@ -280,19 +287,8 @@ impl<'de> Deserializer<'de> for Key {
         visitor.visit_string(self.0)
     }
 
-    deserialize_key! {
-        deserialize_bool: bool => visit_bool;
-        deserialize_i8: i8 => visit_i8;
-        deserialize_i16: i16 => visit_i16;
-        deserialize_i32: i32 => visit_i32;
-        deserialize_i64: i64 => visit_i64;
-        deserialize_i128: i128 => visit_i128;
-        deserialize_u8: u8 => visit_u8;
-        deserialize_u16: u16 => visit_u16;
-        deserialize_u32: u32 => visit_u32;
-        deserialize_u64: u64 => visit_u64;
-        deserialize_u128: u128 => visit_u128;
-    }
+    deserialize_key! { deserialize_bool: bool => visit_bool; }
+    integers! { deserialize_key }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
