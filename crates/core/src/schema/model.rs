@@ -16,10 +16,11 @@ use crate::value::{Map, Name, Value};
 pub struct Model {
     pub(super) name: String,
     pub(super) fields: Vec<Field>,
-    /// Positions in `fields`: the partition key, the sort key, and fields with a value template in
-    /// the order in which they can be computed.
+    /// Positions in `fields`: the partition key, the sort key, the time of expiry, and fields with a
+    /// value template in the order in which they can be computed.
     pub(super) hash: usize,
     pub(super) sort: usize,
+    pub(super) ttl: Option<usize>,
     pub(super) computed: Vec<usize>,
     /// Those of them that the keys are made from, in that order.
     pub(super) key_sources: Vec<usize>,
@@ -45,6 +46,11 @@ impl Model {
     /// The field of this name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The field of this name, for a name that came out of a map.
+    pub(super) fn named(&self, name: &Name) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == *name)
     }
 
     /// The variables of the key templates in order of first appearance, context values included.
@@ -106,10 +112,7 @@ impl Model {
 
     /// The attribute that holds the time of expiry, if the model has one.
     pub fn ttl_attribute(&self) -> Option<&str> {
-        self.fields
-            .iter()
-            .find(|field| field.ttl)
-            .map(|field| field.attribute.as_str())
+        self.ttl.map(|at| self.fields[at].attribute())
     }
 }
 

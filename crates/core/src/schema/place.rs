@@ -29,11 +29,6 @@ impl Encoded {
     pub fn part(&self) -> usize {
         self.part
     }
-
-    fn text_in<'a>(&self, item: &'a Map) -> Option<&'a str> {
-        let text = item.text(&self.attribute)?;
-        text.split(self.separator.as_str()).nth(self.part)
-    }
 }
 
 impl Field {
@@ -47,11 +42,18 @@ impl Field {
             });
         match (own, &self.encoded) {
             (Some(value), _) => Some(Cow::Borrowed(value)),
-            (None, Some(encoded)) => encoded
-                .text_in(item)
-                .map(|text| Cow::Owned(self.read(text))),
+            (None, Some(encoded)) => self
+                .stored_in_text(item.text(&encoded.attribute)?)
+                .map(Cow::Owned),
             (None, None) => None,
         }
+    }
+
+    /// The stored value of an encoded field in the text that it is kept in.
+    pub(super) fn stored_in_text(&self, text: &str) -> Option<Value> {
+        let encoded = self.encoded.as_ref()?;
+        let part = text.split(&encoded.separator).nth(encoded.part)?;
+        Some(self.read(part))
     }
 
     pub(super) fn is_in(&self, item: &Map) -> bool {

@@ -50,6 +50,7 @@ pub(super) fn model(
     Ok(Model {
         name: name.to_owned(),
         shown: Shown::of(&fields),
+        ttl: fields.iter().position(|field| field.ttl),
         fields,
         hash,
         sort,
@@ -389,7 +390,7 @@ fn encoded(
     let variables: Vec<_> = template.variables().collect();
     let counted = variables
         .iter()
-        .position(|variable| *variable == field.name);
+        .position(|variable| *variable == &field.name);
     if told.or(counted) != Some(part) {
         return fail(format!(
             "\"{}\" is part {part} of \"{template}\": write encode: ['{target}', '{separator}', {part}]",

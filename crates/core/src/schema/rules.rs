@@ -234,7 +234,7 @@ fn collect_variables(fields: &[Field], at: usize, names: &mut Vec<Name>) {
         return;
     };
     for variable in template.variables() {
-        match fields.iter().position(|field| field.name == variable) {
+        match fields.iter().position(|field| field.name == *variable) {
             Some(from) => collect_variables(fields, from, names),
             None => names.push(variable.into()),
         }

@@ -3,7 +3,7 @@
 //! Every value has exactly one encoding, and the reader accepts no other: equal items are equal
 //! bytes, and a record that was damaged without its checksum noticing is likely to be refused.
 
-use super::map::take_equal;
+use super::map::take_wanted;
 use super::name::compare;
 use super::{Map, Name, Number, Set, Value};
 use crate::limits::BINARY_DEPTH_MAX;
@@ -73,8 +73,8 @@ const SMALL_INTEGER_MAX: u64 = 0x7F;
 /// Appends the encoding of a map, without a tag.
 pub fn encode_map(map: &Map, out: &mut Vec<u8>) {
     encode_length(map.len(), out);
-    for (name, value) in map {
-        encode_text(name, out);
+    for (name, value) in map.fields() {
+        encode_bytes(name.as_bytes(), out);
         encode_value(value, out);
     }
 }
@@ -134,7 +134,7 @@ pub fn decode_map_prefix(bytes: &[u8]) -> Result<(Map, usize), BinaryError> {
 ///
 /// # Errors
 /// When the bytes do not begin with what [`encode_map`] writes for some map; what is wrong inside
-/// a value that is passed over may stay unseen.
+/// a field that is passed over may stay unseen.
 pub fn decode_fields_prefix(bytes: &[u8], names: &[Name]) -> Result<(Map, usize), BinaryError> {
     decode_prefix(bytes, |reader| reader.fields(names))
 }
@@ -350,19 +350,18 @@ impl<'a> Reader<'a> {
         Ok(map)
     }
 
-    fn fields(&mut self, names: &[Name]) -> Result<Map, BinaryReason> {
+    fn fields(&mut self, mut names: &[Name]) -> Result<Map, BinaryReason> {
         let count = self.count()?;
         let mut map = Map::with_capacity(count.min(names.len()));
-        let mut names = names.iter();
         let mut last = None;
         for _ in 0..count {
             let name = self.name_bytes(&mut last)?;
             // A name that is wanted is known to be text.
-            if let Some(wanted) = take_equal(&mut names, name) {
+            if let Some(wanted) = take_wanted(&mut names, |wanted| compare(wanted.as_bytes(), name))
+            {
                 let value = self.value()?;
                 map.push_in_order(wanted.clone(), value);
             } else {
-                str::from_utf8(name).map_err(|_| BinaryReason::Utf8)?;
                 self.pass_value()?;
             }
         }

@@ -1,7 +1,8 @@
 //! A map as items have it: few fields, read often, always in the order of their names.
 
-use super::name::compare;
+use super::name::AsName;
 use super::{Name, Value};
+use std::cmp::Ordering;
 use std::fmt;
 use std::slice;
 
@@ -9,6 +10,8 @@ use std::slice;
 ///
 /// Items have tens of attributes rather than thousands: a sorted vector is smaller than a tree,
 /// and its iteration order gives every written form the same bytes each time.
+///
+/// A field is asked for by its [`Name`] or by the text of it.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Map {
     fields: Vec<(Name, Value)>,
@@ -28,27 +31,27 @@ impl Map {
     }
 
     /// The field of that name.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.position(name.as_bytes())
+    pub fn get<N: AsName + ?Sized>(&self, name: &N) -> Option<&Value> {
+        self.position(&name.as_name())
             .ok()
             .map(|at| &self.fields[at].1)
     }
 
     /// The field of that name, for change.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
-        self.position(name.as_bytes())
+    pub fn get_mut<N: AsName + ?Sized>(&mut self, name: &N) -> Option<&mut Value> {
+        self.position(&name.as_name())
             .ok()
             .map(|at| &mut self.fields[at].1)
     }
 
     /// The text of the field of that name, if it is there and is text.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub fn text<N: AsName + ?Sized>(&self, name: &N) -> Option<&str> {
         self.get(name).and_then(Value::as_str)
     }
 
     /// Whether there is a field of that name.
-    pub fn contains_key(&self, name: &str) -> bool {
-        self.position(name.as_bytes()).is_ok()
+    pub fn contains_key<N: AsName + ?Sized>(&self, name: &N) -> bool {
+        self.position(&name.as_name()).is_ok()
     }
 
     /// Sets a field and gives back what it held before.
@@ -59,7 +62,7 @@ impl Map {
             self.fields.push((name, value));
             return None;
         }
-        match self.position(name.as_bytes()) {
+        match self.position(&name) {
             Ok(at) => Some(std::mem::replace(&mut self.fields[at].1, value)),
             Err(at) => {
                 self.fields.insert(at, (name, value));
@@ -74,8 +77,8 @@ impl Map {
     }
 
     /// Takes a field out.
-    pub fn remove(&mut self, name: &str) -> Option<Value> {
-        self.position(name.as_bytes())
+    pub fn remove<N: AsName + ?Sized>(&mut self, name: &N) -> Option<Value> {
+        self.position(&name.as_name())
             .ok()
             .map(|at| self.fields.remove(at).1)
     }
@@ -86,18 +89,16 @@ impl Map {
     }
 
     /// Keeps only the fields with these names, which must be in order.
-    pub(crate) fn retain_only(&mut self, names: &[Name]) {
-        let mut names = names.iter();
+    pub(crate) fn retain_only(&mut self, mut names: &[Name]) {
         self.fields
-            .retain(|(name, _)| take_equal(&mut names, name.as_bytes()).is_some());
+            .retain(|(name, _)| take_wanted(&mut names, |wanted| wanted.cmp(name)).is_some());
     }
 
     /// A copy of the fields with these names, which must be in order.
-    pub(crate) fn only(&self, names: &[Name]) -> Map {
+    pub(crate) fn only(&self, mut names: &[Name]) -> Map {
         let mut some = Map::with_capacity(self.len().min(names.len()));
-        let mut names = names.iter();
         for (name, value) in &self.fields {
-            if take_equal(&mut names, name.as_bytes()).is_some() {
+            if take_wanted(&mut names, |wanted| wanted.cmp(name)).is_some() {
                 some.push_in_order(name.clone(), value.clone());
             }
         }
@@ -117,6 +118,11 @@ impl Map {
     /// The fields, in the order of their names.
     pub fn iter(&self) -> Iter<'_> {
         Iter(self.fields.iter())
+    }
+
+    /// The fields with their names as they are held.
+    pub(crate) fn fields(&self) -> slice::Iter<'_, (Name, Value)> {
+        self.fields.iter()
     }
 
     /// The fields for change, in the order of their names.
@@ -147,26 +153,28 @@ impl Map {
         Ok(Map { fields })
     }
 
-    fn position(&self, name: &[u8]) -> Result<usize, usize> {
-        self.fields
-            .binary_search_by(|(field, _)| compare(field.as_bytes(), name))
+    fn position(&self, name: &Name) -> Result<usize, usize> {
+        self.fields.binary_search_by(|(field, _)| field.cmp(name))
     }
 }
 
-/// Takes the wanted names up to this one off; answers it if it is wanted. For names that come in
-/// order.
-pub(super) fn take_equal<'n>(wanted: &mut slice::Iter<'n, Name>, name: &[u8]) -> Option<&'n Name> {
-    loop {
-        let (next, rest) = wanted.as_slice().split_first()?;
-        let order = compare(next.as_bytes(), name);
+/// Takes the wanted names up to one off, of which `order` says how another stands to it; answers it
+/// if it is wanted. For names that come in order.
+pub(super) fn take_wanted<'n>(
+    wanted: &mut &'n [Name],
+    order: impl Fn(&Name) -> Ordering,
+) -> Option<&'n Name> {
+    while let Some((next, rest)) = wanted.split_first() {
+        let order = order(next);
         if order.is_gt() {
             return None;
         }
-        *wanted = rest.iter();
+        *wanted = rest;
         if order.is_eq() {
             return Some(next);
         }
     }
+    None
 }
 
 /// The fields of a [`Map`], in the order of their names.

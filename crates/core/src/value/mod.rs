@@ -39,6 +39,6 @@ pub mod typed;
 
 pub use data::Value;
 pub use map::Map;
-pub use name::Name;
+pub use name::{AsName, Name};
 pub use number::{Number, NumberError};
 pub use set::Set;

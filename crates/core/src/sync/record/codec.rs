@@ -82,10 +82,14 @@ impl Record {
         decode(bytes, Reader::map)
     }
 
-    /// The item alone, with the attributes of these names, which must be in order, and perhaps
-    /// others: what is not asked for is not made where that is easy.
+    /// The item alone, with only the attributes of these names, which must be in order. Those of a
+    /// record that the cloud agrees with are all that is made.
     pub fn decode_item(bytes: &[u8], names: &[Name]) -> Result<Option<Map>, RecordError> {
-        decode(bytes, |reader| reader.fields(names)).map(|record| record.item)
+        let Record { mut item, change } = decode(bytes, |reader| reader.fields(names))?;
+        if let (Some(item), Some(_)) = (&mut item, change) {
+            item.retain_only(names);
+        }
+        Ok(item)
     }
 }
 
