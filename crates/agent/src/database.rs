@@ -13,7 +13,9 @@ use periwinkle_core::limits;
 use periwinkle_core::schema::{Schema, SchemaError};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::{Map, Value};
-use periwinkle_db::engine::{self, FileStorage, OpenReport, Storage, StorageError};
+use periwinkle_db::engine::{
+    self, DurabilityError, FileStorage, OpenReport, Storage, StorageError,
+};
 use periwinkle_db::{
     Change, Database, DbError, DbOpenError, Environment, Event, Options, QueueBounds, Since,
 };
@@ -347,8 +349,20 @@ impl From<DbError> for Problem {
     }
 }
 
+impl From<DurabilityError> for Problem {
+    fn from(error: DurabilityError) -> Problem {
+        let detail = format!(
+            "{} Whether the change is there shows when it is read again.",
+            sentence(&error.to_string())
+        );
+        Problem::new(http::StatusCode::INTERNAL_SERVER_ERROR, "disk", detail)
+    }
+}
+
 /// How errors begin, if not with a name.
-const SMALL: [&str; 7] = ["there ", "the ", "this ", "write ", "limit ", "a ", "no "];
+const SMALL: [&str; 8] = [
+    "there ", "the ", "this ", "write ", "limit ", "a ", "no ", "cannot ",
+];
 
 /// Words of an error as a sentence of their own.
 pub(crate) fn sentence(words: &str) -> String {

@@ -7,6 +7,7 @@ mod flash;
 mod instructions;
 mod memory;
 mod start;
+mod table;
 mod web;
 
 use anyhow::Result;

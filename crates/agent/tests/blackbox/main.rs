@@ -2,6 +2,8 @@
 #![allow(clippy::print_stderr, reason = "a failed test shows the agent's log")]
 
 mod agent;
+#[cfg(feature = "fetch")]
+mod certificates;
 mod client;
 #[cfg(feature = "sync")]
 mod counterparts;
@@ -26,3 +28,5 @@ mod lifecycle;
 mod measurement;
 #[cfg(feature = "sync")]
 mod replication;
+#[cfg(feature = "sync")]
+mod s3;

@@ -244,6 +244,23 @@ checked_text! {
 }
 
 checked_text! {
+    /// The name of a bucket (S3 User Guide, "Bucket naming rules").
+    BucketName,
+    "a bucket's name: 3 to 63 small letters, digits, dots and hyphens, such as \"pumps-7\"",
+    |text| crate::aws::s3::Bucket::is_name(text).then(|| text.to_owned())
+}
+
+choice! {
+    /// Which checksum S3 compares.
+    UploadChecksum, "\"crc64nvme\" or \"crc32\"" {
+        /// CRC-64/NVME, which S3 itself prefers.
+        Crc64Nvme = "crc64nvme",
+        /// CRC-32, which every stand-in of S3 understands.
+        Crc32 = "crc32",
+    }
+}
+
+checked_text! {
     /// The code of an AWS region.
     Region,
     "a region's code, such as \"eu-central-1\"",
@@ -271,6 +288,8 @@ checked_text! {
         (name.len() <= HOST_NAME_BYTES_MAX && name.split('.').all(label)).then_some(name)
     }
 }
+
+pub(super) use {checked_text, choice};
 
 impl Element for HostName {
     const LIST_KIND: &'static str = "a list of host names, such as `[\"pump.local\"]`";

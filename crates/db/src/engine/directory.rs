@@ -64,6 +64,13 @@ impl Row {
         (sequence, &self.key)
     }
 
+    /// `entries` is what its index entries take at most.
+    fn weight(&self, entries: u64) -> Weight {
+        let live = self.key.len() as u64 + u64::from(self.length);
+        let needed = moved_bytes_max(self.key.len(), self.length) + entries;
+        (self.segment, live, needed)
+    }
+
     fn place(&self) -> Place {
         Place {
             segment: self.segment,
@@ -103,16 +110,18 @@ pub(crate) struct Found {
 }
 
 impl Directory {
-    /// A directory of these rows, whose ids are given in the order of their keys.
+    /// A directory of these rows, which were numbered in the order of their keys. `entry_bytes` is
+    /// what the index entries of each take at most when it is moved.
     pub(crate) fn loaded(
         cache_bytes: usize,
         rows: Rows,
-        ids: &[u32],
         indexes: Indexes,
+        entry_bytes: &[u32],
     ) -> Directory {
+        let ids: Vec<u32> = rows.all().map(|(id, _)| id).collect();
         let mut directory = Directory {
-            keys: Tree::from_sorted(ids, |id| &rows[id].key),
-            rows,
+            keys: Tree::from_sorted(&ids, |id| &rows[id].key),
+            rows: Slab::default(),
             indexes,
             cache: Cache::new(cache_bytes),
             live_bytes: 0,
@@ -120,9 +129,10 @@ impl Directory {
             needed_bytes: 0,
             largest_row: 0,
         };
-        for id in ids {
-            directory.count(*id);
+        for ((_, row), entries) in rows.all().zip(entry_bytes) {
+            directory.add_weight(row.weight(u64::from(*entries)));
         }
+        directory.rows = rows;
         directory
     }
 
@@ -362,7 +372,10 @@ impl Directory {
 
     /// Adds the row, as it is, to the figures.
     fn count(&mut self, id: u32) {
-        let (segment, live, needed) = self.weight(id);
+        self.add_weight(self.weight(id));
+    }
+
+    fn add_weight(&mut self, (segment, live, needed): Weight) {
         self.live_bytes += live;
         *self.needed.entry(segment).or_default() += needed;
         self.needed_bytes += needed;
@@ -381,16 +394,16 @@ impl Directory {
         }
     }
 
-    /// The row's segment, its live bytes, and what it would take at most when it is moved.
-    fn weight(&self, id: u32) -> (u32, u64, u64) {
+    fn weight(&self, id: u32) -> Weight {
         let row = &self.rows[id];
-        let live = row.key.len() as u64 + u64::from(row.length);
         let entries = self.indexes.of_row(row.entries);
         let entries = entries.map(|(_, key)| moved_entry_bytes_max(key.len()));
-        let needed = moved_bytes_max(row.key.len(), row.length) + entries.sum::<u64>();
-        (row.segment, live, needed)
+        row.weight(entries.sum())
     }
 }
+
+/// A row's segment, its live bytes, and what it would take at most when it is moved.
+type Weight = (u32, u64, u64);
 
 /// A key and what the directory knows of it.
 pub(crate) type Hit = (Box<[u8]>, Found);

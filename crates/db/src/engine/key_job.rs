@@ -43,6 +43,11 @@ impl Engine {
         })
     }
 
+    /// Whether there is one.
+    pub(super) fn wants_key_file(&self) -> bool {
+        !self.log.is_cramped() && self.log.segment_without_keys().is_some()
+    }
+
     /// Takes note of how it ended. Without the file the next opening reads the segment, and
     /// another try is made then.
     pub fn key_file_made(&mut self, made: KeyFileMade) {

@@ -18,10 +18,15 @@ pub struct Options {
     pub unsynced_bytes_max: usize,
     /// Bytes of relaxed commits that start a flush before its time.
     pub flush_bytes: usize,
+    /// Share of the log, in percent from 1 to 99, that is still needed at least: below it the log
+    /// is compacted. More takes less room on the disk and writes more.
+    pub live_pct_min: u64,
     /// Bytes that one step of compaction reads and writes, unless one transaction is larger.
     pub compact_step_bytes: u64,
     /// How long a relaxed commit may wait for its flush.
     pub flush_interval: Duration,
+    /// How long an immediate commit may wait for its flush while nobody asks its ticket.
+    pub sync_grace: Duration,
     /// Mixed into every checksum of a new log, so that nobody who stores values can forge a
     /// frame inside one. Drawn at random by default; a simulation sets it.
     pub salt: u64,
@@ -35,8 +40,10 @@ impl Default for Options {
             cache_bytes: limits::DB_CACHE_BYTES,
             unsynced_bytes_max: limits::DB_UNSYNCED_BYTES_MAX,
             flush_bytes: limits::DB_FLUSH_BYTES,
+            live_pct_min: limits::DB_LIVE_PCT_MIN,
             compact_step_bytes: limits::DB_COMPACT_STEP_BYTES,
             flush_interval: Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS),
+            sync_grace: limits::DB_SYNC_GRACE,
             salt: RandomState::new().hash_one("periwinkle log"),
         }
     }
@@ -45,7 +52,8 @@ impl Default for Options {
 /// When a commit reaches the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// As soon as the disk can, together with all others who wait.
+    /// As soon as the disk can, together with all others who wait: from the moment on when
+    /// somebody waits for the ticket or polls it, and otherwise after [`Options::sync_grace`].
     #[default]
     Immediate,
     /// Within [`Options::flush_interval`].

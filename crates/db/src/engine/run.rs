@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use super::batch::{Entries, PayloadFault, Write, decode_ops};
 use super::directory::Place;
 use super::frame::{Frame, FrameKind};
+use super::head::{head, shared_by_all};
 use super::index::IndexId;
 use super::moves::{Move, decode_moves};
 
@@ -96,6 +97,8 @@ pub(crate) struct RunBuilder {
 
 struct RunOp {
     key: Span,
+    /// What mostly decides where the key belongs, once that is asked.
+    head: u64,
     word: Word,
     entries: Span,
     moved: bool,
@@ -166,6 +169,7 @@ impl RunBuilder {
         let entries = self.append(entries);
         self.ops.push(RunOp {
             key,
+            head: 0,
             word,
             entries,
             moved,
@@ -188,8 +192,15 @@ impl RunBuilder {
             bytes,
             ..Run::default()
         };
+        let shared = shared_by_all(ops.iter().map(|op| run.slice(op.key)));
+        for op in &mut ops {
+            op.head = head(run.slice(op.key), shared);
+        }
         // Stable: the words on a key stay in their order.
-        ops.sort_by(|one, other| run.slice(one.key).cmp(run.slice(other.key)));
+        ops.sort_by(|one, other| {
+            let by_key = || run.slice(one.key).cmp(run.slice(other.key));
+            one.head.cmp(&other.head).then_with(by_key)
+        });
         let mut entries = Vec::new();
         let mut at = 0;
         while at < ops.len() {
@@ -252,9 +263,16 @@ impl Run {
                     row: row as u32,
                 }));
         }
-        let mut entries = std::mem::take(&mut self.entries);
-        entries.sort_by(|one, other| self.compare(one, other));
-        entries.dedup_by(|one, other| self.compare(one, other).is_eq());
-        self.entries = entries;
+        let shared = shared_by_all(self.entries.iter().map(|entry| self.slice(entry.key)));
+        let entries = std::mem::take(&mut self.entries).into_iter();
+        let with_head = |entry: RunEntry| (head(self.slice(entry.key), shared), entry);
+        let mut entries: Vec<_> = entries.map(with_head).collect();
+        entries.sort_by(|(one_head, one), (other_head, other)| {
+            let by_index = one.index.cmp(&other.index);
+            let by_rest = || self.compare(one, other);
+            by_index.then(one_head.cmp(other_head)).then_with(by_rest)
+        });
+        entries.dedup_by(|(_, one), (_, other)| self.compare(one, other).is_eq());
+        self.entries = entries.into_iter().map(|(_, entry)| entry).collect();
     }
 }
