@@ -138,7 +138,7 @@ impl Model {
             let stored = field.stored_in(item)?;
             text(&convert::property(field, &stored))
         };
-        let names = self.asked_names(context);
+        let names = self.asked_variables(context);
         names
             .map(|name| segment(name).unwrap_or_default())
             .collect()
@@ -419,13 +419,17 @@ impl Model {
     }
 
     /// The key variables that programs give themselves.
-    pub fn asked_names<'a>(&'a self, context: &'a Map) -> impl Iterator<Item = &'a Name> {
+    pub fn asked_names<'a>(&'a self, context: &'a Map) -> impl Iterator<Item = &'a str> {
+        self.asked_variables(context).map(Name::as_str)
+    }
+
+    fn asked_variables<'a>(&'a self, context: &'a Map) -> impl Iterator<Item = &'a Name> {
         let names = self.key_variables.iter();
         names.filter(|name| !context.contains_key(*name))
     }
 
     fn asked(&self, context: &Map) -> String {
-        let names: Vec<_> = self.asked_names(context).map(Name::as_str).collect();
+        let names: Vec<_> = self.asked_names(context).collect();
         names.join(", ")
     }
 
