@@ -192,12 +192,18 @@ pub const DB_UNSYNCED_BYTES_MAX: usize = 8 << 20;
 pub const DB_FLUSH_BYTES: usize = 1 << 20;
 /// `db.flush`: how long a relaxed commit may wait for its flush.
 pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
+/// Share of the database's log, in percent, that is still needed at least: below it the log is
+/// compacted. More takes less room on the disk and writes more.
+pub const DB_LIVE_PERCENT_MIN: u64 = 50;
 /// Bytes that one step of the database's compaction reads and writes at most, unless one
 /// transaction is larger.
 pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// `db.lazy_flush`: how long a lazy commit may wait for its flush. A flush dirties a block of data
+/// and one of the file's times, 8 KB: with one each minute an idle device would write 12 MB a day.
+pub const DB_LAZY_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// How long an immediate commit may wait for its flush while nobody asks its ticket. One that is
 /// waited for is flushed at once.
 pub const DB_SYNC_GRACE: Duration = Duration::from_millis(1);
@@ -309,11 +315,59 @@ pub const DYNAMODB_TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const DYNAMODB_CLIENT_TOKEN_BYTES_MAX: usize = 36;
 /// Length of a request's body.
 pub const DYNAMODB_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+// Outgoing connections: each phase by itself, unless its caller says otherwise.
+
+/// From a name to its addresses.
+pub const DIAL_RESOLVE_MAX: Duration = Duration::from_secs(10);
+/// From the addresses to a TCP connection.
+pub const DIAL_CONNECT_MAX: Duration = Duration::from_secs(10);
+/// From a connection with a proxy to one through it.
+pub const DIAL_PROXY_MAX: Duration = Duration::from_secs(10);
+/// A TLS handshake.
+pub const DIAL_TLS_MAX: Duration = Duration::from_secs(10);
+/// How long the first family of addresses is tried alone (RFC 8305, section 5).
+pub const DIAL_FAMILY_DELAY: Duration = Duration::from_millis(250);
+/// Addresses of one name that are tried.
+pub const DIAL_ADDRESSES_MAX: usize = 16;
+/// Length of a proxy's answer to CONNECT.
+pub const PROXY_ANSWER_BYTES_MAX: usize = 8 * 1024;
+/// Length of a message over WebSocket that is received, in frames or in one, unless its caller says
+/// otherwise.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// What may wait to be written to a WebSocket.
+pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 // HTTP client.
 
-/// From the start of a connection to its TCP handshake, and again to its TLS handshake.
-pub const FETCH_CONNECT_MAX: Duration = Duration::from_secs(10);
-/// One exchange that names no deadline of its own.
+/// Fields of one answer.
+pub const FETCH_ANSWER_HEADERS_MAX: usize = 100;
+/// Length of an answer's head, and what is read of its body at once.
+pub const FETCH_ANSWER_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// From the end of a request to the beginning of its answer, unless configured otherwise.
+pub const FETCH_FIRST_BYTE_MAX: Duration = Duration::from_secs(60);
+/// Between two pieces of a body, either way, unless configured otherwise.
+pub const FETCH_BETWEEN_BYTES_MAX: Duration = Duration::from_secs(30);
+/// How long a body waits for the server to ask for it, once it was asked whether it will.
+pub const FETCH_CONTINUE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a connection may wait to write, whoever still waits for it.
+pub const FETCH_WRITE_STALL_MAX: Duration = Duration::from_secs(120);
+/// What is read and sent of a body at once.
+pub const FETCH_PIECE_BYTES: usize = 128 * 1024;
+/// What is decoded of a body at once.
+pub const FETCH_DECODE_BYTES: usize = 16 * 1024;
+/// The rest of an answer that is read so that its connection can be used again.
+pub const FETCH_DRAIN_BYTES_MAX: usize = 64 * 1024;
+/// The beginning of an answer that goes into an error.
+pub const FETCH_EXCERPT_BYTES: usize = 500;
+/// How long an event stream may be silent before it is opened again; servers send comments.
+pub const FETCH_EVENT_SILENCE_MAX: Duration = Duration::from_secs(300);
+/// Connections in a row that bring nothing of a file, before its download fails.
+pub const FETCH_DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
+/// Retries of a call of AWS that was throttled.
+pub const AWS_RETRIES_MAX: u32 = 5;
+/// Servers whose questions for a password are remembered.
+pub const FETCH_LOGINS_MAX: usize = 64;
+/// An answer that is read into memory and whose request names no deadline of its own.
 pub const FETCH_TOTAL_MAX: Duration = Duration::from_secs(60);
 /// How long an idle connection is kept for the next request.
 pub const FETCH_POOL_IDLE_MAX: Duration = Duration::from_secs(30);
@@ -470,6 +524,49 @@ pub const UPLOAD_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Failures within this time shrink the number of parts on their way once.
 pub const UPLOAD_THROTTLE_COOLDOWN: Duration = Duration::from_secs(2);
 
+// Uploads: the queue and the files that are watched for.
+
+/// Length of a pattern of paths.
+pub const UPLOAD_PATTERN_BYTES_MAX: usize = 1024;
+/// `[[upload.watch]]`: patterns of one configuration.
+pub const UPLOAD_WATCHES_MAX: usize = 32;
+/// Entries of folders that one look at one pattern reads; the rest waits for the next one.
+pub const UPLOAD_LOOK_ENTRIES_MAX: usize = 20_000;
+/// Folders one below the other that a look enters.
+pub const UPLOAD_LOOK_DEPTH_MAX: usize = 16;
+/// Files that one look puts into the queue.
+pub const UPLOAD_LOOK_TAKES_MAX: usize = 256;
+/// `upload.queue_rows_max`: uploads that wait.
+pub const UPLOAD_QUEUE_ROWS_MAX: u32 = 10_000;
+/// `upload.queue_bytes_max`: copies that are kept for uploads that wait.
+pub const UPLOAD_QUEUE_BYTES_MAX: u64 = 1_000_000_000;
+/// Uploads that have ended and are remembered; the oldest give way.
+pub const UPLOAD_ENDED_ROWS_MAX: usize = 1000;
+/// The highest priority; the lowest is 0.
+pub const UPLOAD_PRIORITY_STEPS_MAX: u32 = 9;
+/// The priority of who asks for none.
+pub const UPLOAD_PRIORITY_STEPS: u32 = 5;
+/// The first pause of an upload that failed too often in a row; it doubles with each one.
+pub const UPLOAD_PAUSE_MIN: Duration = Duration::from_secs(10);
+/// The longest one.
+pub const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
+/// The pause of an upload that S3 refused: somebody has to set something right first.
+pub const UPLOAD_REFUSED_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// What is read of a file at once while it is sent.
+pub const UPLOAD_PIECE_BYTES: usize = 64 * 1024;
+/// Time for the answer to a request without a body, and between two pieces of one with a body.
+pub const UPLOAD_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Time for S3 to make an object of its parts ("several minutes", CompleteMultipartUpload).
+pub const UPLOAD_COMPLETE_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Length of an answer that is read as XML.
+pub const UPLOAD_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How often what has ended long ago and what was left behind at S3 is cleared away.
+pub const UPLOAD_CLEAR_INTERVAL: Duration = Duration::from_secs(3600);
+/// Uploads left behind that one clearing gives up.
+pub const UPLOAD_ORPHANS_MAX: usize = 1000;
+/// How often the service gives a sign of life, at least.
+pub const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(120);
+
 // STS ("AssumeRole" in the STS API reference), checked before a request leaves.
 
 /// Length of a role's full name.
@@ -599,3 +696,26 @@ pub const MQTT_HISTORY_ROWS_MAX: usize = 32;
 pub const MQTT_THROTTLE_DELAY_MAX: Duration = Duration::from_secs(30);
 /// How far ahead the next opening of a schedule is looked for.
 pub const SCHEDULE_LOOK_AHEAD_DAYS: i64 = 366;
+
+// MQTT: the client in the agent.
+
+/// Time for the way to the broker: name, TCP, proxy, TLS, WebSocket, unless configured otherwise.
+pub const MQTT_CONNECT_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Messages that wait for a reader, unless it asks for another number.
+pub const MQTT_READER_MESSAGES: usize = 1000;
+/// Turns of the connection task before others have theirs.
+pub const MQTT_TURNS_MAX: usize = 16;
+/// Bytes of messages that one commit to flash takes, unless one message is longer.
+pub const MQTT_COMMIT_BYTES: usize = 256 * 1024;
+/// Time that an orderly stop gives the broker for our farewell, and flash for what waits.
+pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Questions that a responder works on at once.
+pub const MQTT_ANSWERS_MAX: usize = 64;
+/// Rules between messages and the database.
+pub const MQTT_ROUTES_MAX: usize = 256;
+/// Programs that listen to messages over the REST API at once.
+pub const MQTT_LISTENERS_MAX: usize = 32;
+/// How often such a listener is sent a sign of life.
+pub const MQTT_LISTENER_PULSE: Duration = Duration::from_secs(15);
+/// How long a signed address of a connection may be used; it is made right before.
+pub const MQTT_SIGNED_ADDRESS_LIFE: Duration = Duration::from_secs(300);

@@ -1,10 +1,22 @@
-//! The only place that constructs listeners and TLS configurations and that reads the clock and
-//! entropy.
+//! The only place that constructs listeners, TLS configurations and outgoing connections, and that
+//! reads the clock and entropy.
 
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
+pub mod client_tls;
 pub mod clock;
 pub mod deadline;
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
+pub mod dial;
 pub mod entropy;
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
+pub mod link;
 pub mod listen;
 #[cfg(feature = "fetch")]
 pub mod outbound;
+#[cfg(all(test, feature = "fetch"))]
+pub(crate) mod test_authority;
 pub mod tls;
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
+mod tunnel;
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
+pub mod websocket;

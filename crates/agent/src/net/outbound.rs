@@ -1,246 +1,267 @@
-//! Connections to the outside: names resolved, TCP, TLS with the right roots.
+//! Connections for the HTTP client: [`dial`](super::dial) as hyper's pool wants it.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use http::Uri;
-use http_body_util::Full;
+use http_body::Body;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use periwinkle_core::fetch::proxy::{Proxy, ProxyKind, ProxyRules};
+use periwinkle_core::fetch::{Scheme, Url};
 use periwinkle_core::limits;
-use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
-use super::clock::Clock;
-use super::tls::crypto_provider;
+use super::client_tls::ClientTls;
+use super::dial::{Cause, DialError, Patience, Target, Via, dial};
+use super::link::Link;
+use super::tunnel;
 
 /// The pooled client underneath `fetch`.
-pub type HttpClient = Client<Connector, Full<Bytes>>;
+pub type HttpClient<B> = Client<Connector, B>;
 
 /// A client with connections of its own; clones of it share them.
-pub fn http_client(clock: &Clock) -> HttpClient {
+pub fn http_client<B>(connector: Connector) -> HttpClient<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+{
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(limits::FETCH_POOL_IDLE_MAX)
         .pool_max_idle_per_host(limits::FETCH_POOL_CONNECTIONS_PER_HOST_MAX)
-        .build(Connector::new(clock))
+        .http1_max_headers(limits::FETCH_ANSWER_HEADERS_MAX)
+        .http1_max_buf_size(limits::FETCH_ANSWER_HEAD_BYTES_MAX)
+        .build(connector)
 }
 
-/// Connects to the host of a URL, with TLS when the scheme asks for it.
-#[derive(Clone)]
+/// Connects to the host of an address, with TLS when the scheme asks for it, and through a proxy
+/// when the rules say so. Clones are cheap.
+#[derive(Clone, Debug)]
 pub struct Connector {
-    tcp: HttpConnector,
-    amazon: Arc<ClientConfig>,
-    web: Arc<ClientConfig>,
-}
-
-impl Connector {
-    fn new(clock: &Clock) -> Connector {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(limits::FETCH_CONNECT_MAX));
-        let amazon = amazon_roots();
-        Connector {
-            tcp,
-            web: client_config(web_roots(amazon.clone()), clock),
-            amazon: client_config(amazon, clock),
-        }
-    }
-
-    /// Amazon's endpoints are only believed with Amazon's own roots.
-    fn tls_for(&self, host: &str) -> TlsConnector {
-        let config = if is_amazon(host) {
-            &self.amazon
-        } else {
-            &self.web
-        };
-        TlsConnector::from(config.clone())
-    }
-}
-
-/// Whether a host belongs to the domains of AWS endpoints (AWS General Reference, service
-/// endpoints).
-fn is_amazon(host: &str) -> bool {
-    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"]
-        .iter()
-        .any(|domain| host.ends_with(domain))
-}
-
-/// Certificates are judged by the agent's clock: a device without one that keeps time would
-/// otherwise refuse everybody.
-fn client_config(roots: RootCertStore, clock: &Clock) -> Arc<ClientConfig> {
-    let time = Arc::new(CertificateTime(clock.clone()));
-    let config = ClientConfig::builder_with_details(crypto_provider(), time)
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks the versions that rustls enables")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct CertificateTime(Clock);
+struct Shared {
+    tls: Arc<ClientTls>,
+    proxies: ProxyRules,
+    patience: Patience,
+}
 
-impl TimeProvider for CertificateTime {
-    fn current_time(&self) -> Option<UnixTime> {
-        let seconds = u64::try_from(self.0.now().wall?.seconds()).ok()?;
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+impl Connector {
+    /// A connector by these rules.
+    pub fn new(tls: Arc<ClientTls>, proxies: ProxyRules, patience: Patience) -> Connector {
+        Connector {
+            shared: Arc::new(Shared {
+                tls,
+                proxies,
+                patience,
+            }),
+        }
+    }
+
+    /// The value of `Proxy-Authorization` for a request that goes to a proxy as it is.
+    ///
+    /// # Errors
+    /// When the credentials cannot be sent.
+    pub fn forwarding_login(&self, url: &Url) -> Result<Option<String>, DialError> {
+        match self.shared.proxies.proxy_for(url) {
+            Some(proxy) if forwards(proxy, url) => {
+                tunnel::authorization(proxy).map_err(|failure| DialError::Proxy {
+                    proxy: format!("{}:{}", proxy.host, proxy.port),
+                    address: url.authority(),
+                    failure,
+                })
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A connection to the server of an address, through the proxy by `CONNECT` if there is one.
+    ///
+    /// # Errors
+    /// Which phase failed, and why.
+    pub async fn link(&self, url: &Url) -> Result<Link, DialError> {
+        let proxy = self.shared.proxies.proxy_for(url);
+        dial(&self.target(url, proxy), &self.shared.patience).await
+    }
+
+    async fn connect(&self, url: &Url) -> Result<HttpLink, DialError> {
+        let proxy = self.shared.proxies.proxy_for(url);
+        let forwarder = proxy.filter(|proxy| forwards(proxy, url));
+        let target = match forwarder {
+            Some(proxy) => Target {
+                tls: (proxy.kind == ProxyKind::Https).then(|| self.shared.tls.clone()),
+                ..Target::new(proxy.host.clone(), proxy.port)
+            },
+            None => self.target(url, proxy),
+        };
+        let link = dial(&target, &self.shared.patience).await?;
+        Ok(HttpLink::new(link, forwarder.is_some()))
+    }
+
+    fn target(&self, url: &Url, proxy: Option<&Proxy>) -> Target {
+        let tls = || self.shared.tls.clone();
+        let mut target = Target::new(url.host().clone(), url.port());
+        if url.scheme() == Scheme::Https {
+            target = target.tls(tls());
+        }
+        match proxy {
+            Some(proxy) => target.via(Via {
+                proxy: proxy.clone(),
+                tls: tls(),
+            }),
+            None => target,
+        }
     }
 }
 
-/// Amazon Trust Services' roots (amazontrust.com, repository).
-fn amazon_roots() -> RootCertStore {
-    const PEMS: [&[u8]; 5] = [
-        include_bytes!("roots/amazon-root-ca-1.pem"),
-        include_bytes!("roots/amazon-root-ca-2.pem"),
-        include_bytes!("roots/amazon-root-ca-3.pem"),
-        include_bytes!("roots/amazon-root-ca-4.pem"),
-        include_bytes!("roots/starfield-services-root-g2.pem"),
-    ];
-    let mut roots = RootCertStore::empty();
-    for pem in PEMS {
-        let der = CertificateDer::from_pem_slice(pem).expect("the embedded roots are PEM");
-        roots.add(der).expect("the embedded roots are certificates");
-    }
-    roots
+/// Whether a proxy takes the request itself, with the whole address in its first line: many let
+/// nothing but port 443 be tunnelled to.
+fn forwards(proxy: &Proxy, url: &Url) -> bool {
+    url.scheme() == Scheme::Http && matches!(proxy.kind, ProxyKind::Http | ProxyKind::Https)
 }
 
-#[cfg(feature = "roots")]
-fn web_roots(mut roots: RootCertStore) -> RootCertStore {
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    roots
-}
-
-#[cfg(not(feature = "roots"))]
-fn web_roots(roots: RootCertStore) -> RootCertStore {
-    roots
-}
-
-type Connecting = Pin<Box<dyn Future<Output = io::Result<Outbound>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<HttpLink, Arc<DialError>>> + Send>>;
 
 impl Service<Uri> for Connector {
-    type Response = Outbound;
-    type Error = io::Error;
+    type Response = HttpLink;
+    /// Shared, because hyper gives errors out by reference.
+    type Error = Arc<DialError>;
     type Future = Connecting;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp.poll_ready(context).map_err(io::Error::other)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Arc<DialError>>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Connecting {
-        let host = uri
-            .host()
-            .unwrap_or_default()
-            .trim_matches(['[', ']'])
-            .to_owned();
-        let tls = (uri.scheme_str() == Some("https")).then(|| self.tls_for(&host));
-        let tcp = self.tcp.call(uri);
+        let connector = self.clone();
         Box::pin(async move {
-            let stream = tcp.await.map_err(io::Error::other)?.into_inner();
-            let Some(tls) = tls else {
-                return Ok(Outbound(Stream::Plain(TokioIo::new(stream))));
-            };
-            let name = ServerName::try_from(host).map_err(io::Error::other)?;
-            let handshake =
-                tokio::time::timeout(limits::FETCH_CONNECT_MAX, tls.connect(name, stream));
-            let stream = handshake
-                .await
-                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-            Ok(Outbound(Stream::Tls(Box::new(TokioIo::new(stream)))))
+            let address = uri.to_string();
+            let url = Url::parse(&address).map_err(|error| DialError::Resolve {
+                host: address,
+                cause: Cause::Io(io::Error::other(error)),
+            })?;
+            connector.connect(&url).await.map_err(Arc::new)
         })
     }
 }
 
-/// A connection to the outside.
-pub struct Outbound(Stream);
-
-enum Stream {
-    Plain(TokioIo<TcpStream>),
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+/// A connection for HTTP.
+///
+/// A server may answer and close before it has read the whole request; then a write fails, and the
+/// answer waits to be read. So a failed write is not reported at once: it waits, and the reader, which
+/// finds the answer or the same end, decides what became of the exchange. No write waits for ever,
+/// though: nobody may be left to read.
+#[derive(Debug)]
+pub struct HttpLink {
+    io: TokioIo<Link>,
+    forwarded: bool,
+    is_written_off: bool,
+    stall: Option<Pin<Box<Sleep>>>,
+    /// Whether a write waits, and the timer runs.
+    waits: bool,
 }
 
-impl Connection for Outbound {
-    fn connected(&self) -> Connected {
-        Connected::new()
+impl HttpLink {
+    fn new(link: Link, forwarded: bool) -> HttpLink {
+        HttpLink {
+            io: TokioIo::new(link),
+            forwarded,
+            is_written_off: false,
+            stall: None,
+            waits: false,
+        }
+    }
+
+    fn write<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TokioIo<Link>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if !self.is_written_off {
+            match write(Pin::new(&mut self.io), context) {
+                Poll::Ready(Ok(done)) => {
+                    self.waits = false;
+                    return Poll::Ready(Ok(done));
+                }
+                Poll::Ready(Err(_)) => {
+                    self.is_written_off = true;
+                    // Whoever drives the connection reads before it writes: once more, then.
+                    context.waker().wake_by_ref();
+                }
+                Poll::Pending => {}
+            }
+        }
+        self.poll_stall(context).map(Err)
+    }
+
+    fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        if !self.waits {
+            let end = Instant::now() + limits::FETCH_WRITE_STALL_MAX;
+            match &mut self.stall {
+                Some(stall) => stall.as_mut().reset(end),
+                None => self.stall = Some(Box::pin(sleep_until(end))),
+            }
+            self.waits = true;
+        }
+        let stall = self.stall.as_mut().expect("it was just set");
+        ready!(stall.as_mut().poll(context));
+        Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 }
 
-impl hyper::rt::Read for Outbound {
+impl Connection for HttpLink {
+    fn connected(&self) -> Connected {
+        Connected::new().proxy(self.forwarded)
+    }
+}
+
+impl hyper::rt::Read for HttpLink {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().0 {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
-        }
+        Pin::new(&mut self.get_mut().io).poll_read(context, buffer)
     }
 }
 
-impl hyper::rt::Write for Outbound {
+impl hyper::rt::Write for HttpLink {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().0 {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
-        }
+        self.get_mut()
+            .write(context, |io, context| io.poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().write(context, |io, context| {
+            io.poll_write_vectored(context, pieces)
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().0 {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
-        }
+        self.get_mut().write(context, hyper::rt::Write::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().0 {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amazons_endpoints_are_told_by_their_domain() {
-        for host in [
-            "dynamodb.eu-central-1.amazonaws.com",
-            "dynamodb.eu-central-1.api.aws",
-        ] {
-            assert!(is_amazon(host), "{host}");
-        }
-        for host in [
-            "amazonaws.com.evil.example",
-            "notamazonaws.com",
-            "localhost",
-        ] {
-            assert!(!is_amazon(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn the_embedded_roots_are_certificates() {
-        assert_eq!(amazon_roots().len(), 5);
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
     }
 }

@@ -10,6 +10,7 @@ use rustls::crypto::CryptoProvider;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Why a TLS configuration cannot be made.
 #[derive(Debug, Error)]
@@ -35,6 +36,17 @@ pub enum TlsError {
         /// The provider's words.
         source: rustls::Error,
     },
+    /// A certificate of an authority cannot be used.
+    #[error("{path}: a certificate in it is not one of an authority: {source}")]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// The provider's words.
+        source: rustls::Error,
+    },
+    /// The name of a server is none.
+    #[error("{0:?} is no name of a server")]
+    ServerName(String),
 }
 
 /// The one place that chooses the cryptographic provider.
@@ -44,15 +56,8 @@ pub fn crypto_provider() -> Arc<CryptoProvider> {
 
 /// A server's configuration from a certificate chain and a key, both PEM.
 pub fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let file = |path: &Path, what| {
-        let path = path.to_owned();
-        move |source| TlsError::File { path, what, source }
-    };
-    let chain = CertificateDer::pem_slice_iter(&read(certificate, "certificate")?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(file(certificate, "certificate"))?;
-    let secret = PrivateKeyDer::from_pem_slice(&read(key, "private key")?)
-        .map_err(file(key, "private key"))?;
+    let chain = certificates(certificate)?;
+    let secret = private_key(key)?;
     let refused = |source| TlsError::Refused {
         certificate: certificate.to_owned(),
         key: key.to_owned(),
@@ -66,6 +71,32 @@ pub fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsEr
         .map_err(refused)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The certificates in a file (PEM); there is at least one.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let failed = |source| TlsError::File {
+        path: path.to_owned(),
+        what: "certificate",
+        source,
+    };
+    let found = CertificateDer::pem_slice_iter(&read(path, "certificate")?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    if found.is_empty() {
+        return Err(failed(pem::Error::NoItemsFound));
+    }
+    Ok(found)
+}
+
+/// The private key in a file (PEM).
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let text = Zeroizing::new(read(path, "private key")?);
+    PrivateKeyDer::from_pem_slice(&text).map_err(|source| TlsError::File {
+        path: path.to_owned(),
+        what: "private key",
+        source,
+    })
 }
 
 fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, TlsError> {

@@ -54,9 +54,9 @@ pub(crate) struct Log {
     /// The segment that takes frames, and how far it is filled.
     current: Segment,
     used: u64,
-    /// The current segment is of an older version of the format: it takes no frame but that of an
-    /// orderly close.
-    outdated: bool,
+    /// The current segment takes no frame but that of an orderly close: it is of an older version
+    /// of the format, or its room proved to be none.
+    ended: bool,
     spare: Option<Segment>,
     /// Sealed segments that have no key file.
     without_keys: BTreeSet<u32>,
@@ -120,7 +120,7 @@ impl Log {
             segment_bytes: options.segment_bytes,
             segment_bytes_min: options.segment_bytes_min.min(options.segment_bytes),
             salt: header.salt,
-            outdated: header.version < LOG_VERSION,
+            ended: header.version < LOG_VERSION,
             segments: segments.into_iter().map(|s| (s.id, s)).collect(),
             current,
             used,
@@ -163,6 +163,11 @@ impl Log {
     /// Appends the frame of an orderly close, for which every segment keeps room.
     pub(crate) fn append_close(&mut self, frame: Frame<'_>) {
         self.append_here(frame);
+    }
+
+    /// Ends the current segment here: what is reserved of it cannot be written.
+    pub(crate) fn end_segment(&mut self) {
+        self.ended = true;
     }
 
     /// Bytes that are not synced yet.
@@ -392,7 +397,7 @@ impl Log {
     fn wanted_ahead(&self) -> Option<RoomWanted> {
         let half_used = self.current.size - self.used < self.segment_bytes / 2;
         let bytes = match &self.spare {
-            None if half_used || self.outdated => self.segment_bytes_min,
+            None if half_used || self.ended => self.segment_bytes_min,
             _ if self.reserve.is_none() => 0,
             _ => return None,
         };
@@ -446,7 +451,7 @@ impl Log {
             }
             Claim::Write | Claim::Release | Claim::Move => {}
         }
-        if self.used + bytes <= self.current.size && !self.outdated {
+        if self.used + bytes <= self.current.size && !self.ended {
             return Ok(());
         }
         match self.spare.take() {
@@ -468,7 +473,7 @@ impl Log {
     }
 
     fn room_in_current(&self) -> u64 {
-        if self.outdated {
+        if self.ended {
             return 0;
         }
         self.current.size - self.used
@@ -485,7 +490,7 @@ impl Log {
         self.without_keys.insert(sealed.id);
         self.segments.insert(next.id, next);
         self.used = SEGMENT_HEADER_BYTES as u64;
-        self.outdated = false;
+        self.ended = false;
     }
 
     fn append_here(&mut self, frame: Frame<'_>) -> (u32, u32) {

@@ -40,6 +40,7 @@ pub struct Engine {
     pub(super) sequence: u64,
     pub(super) durable: u64,
     unsynced_bytes_max: usize,
+    pub(super) live_percent_min: u64,
     pub(super) compact_step_bytes: u64,
     pub(super) compaction: Compaction,
     pub(super) state: State,
@@ -119,6 +120,12 @@ impl Engine {
         Ok(Engine::begin(opened, options, State::ReadOnly))
     }
 
+    /// Leaves the room that is still reserved: a write to it found the disk full, as under a limit
+    /// on the size of files. Commits need another segment, and are refused when there is none.
+    pub fn end_segment(&mut self) {
+        self.log.end_segment();
+    }
+
     fn begin(opened: Opened, options: &Options, state: State) -> (Engine, OpenReport) {
         let engine = Engine {
             log: opened.log,
@@ -126,6 +133,7 @@ impl Engine {
             sequence: opened.report.sequence,
             durable: opened.report.sequence,
             unsynced_bytes_max: options.unsynced_bytes_max,
+            live_percent_min: options.live_percent_min.clamp(1, 99),
             compact_step_bytes: options.compact_step_bytes,
             compaction: Compaction::default(),
             state,
@@ -461,6 +469,7 @@ impl Engine {
             bytes_committed: self.counters.bytes_committed,
             bytes_moved: self.counters.bytes_moved,
             segments_freed: self.counters.segments_freed,
+            disk_full: self.full.is_some(),
             compaction_stopped: self.compaction_fault().is_some(),
             key_files_made: self.counters.key_files,
             key_files_failed: self.counters.key_files_failed,

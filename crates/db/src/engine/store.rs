@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use super::backup::Snapshot;
 use super::batch::Batch;
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
+use super::flush::is_full;
 use super::index::{IndexId, IndexStats};
 use super::listen::{DurableEvent, Subscription};
 use super::machine::{Engine, Refusal};
@@ -246,7 +247,12 @@ impl Store {
         while state.working {
             state = shared.wait_for_progress(state);
         }
-        let (engine, report) = (shared.open)(Arc::clone(&shared.storage), &shared.options)?;
+        let failure = state.engine.failure();
+        let was_full = failure.is_some_and(|failure| is_full(&failure.source));
+        let (mut engine, report) = (shared.open)(Arc::clone(&shared.storage), &shared.options)?;
+        if was_full {
+            engine.end_segment();
+        }
         state.replace_engine(engine, &shared.access);
         shared.progress.notify_all();
         Ok(report)

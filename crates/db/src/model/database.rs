@@ -13,7 +13,7 @@ use super::error::{DbError, DbOpenError};
 use super::feed::{ChangeStream, Feed, Since};
 use super::index;
 use super::migrate;
-use super::options::{Environment, Options, QueueBounds};
+use super::options::{Environment, Options};
 use super::reentry::Reentry;
 use super::shared::{Shared, read_state};
 use super::stats::Stats;
@@ -54,6 +54,10 @@ pub struct Committed {
     pub ticket: Ticket,
 }
 
+/// For reading and writing, or for reading alone.
+type OpenStore =
+    fn(Arc<dyn Storage>, engine::Options) -> Result<(Store, OpenReport), engine::OpenError>;
+
 impl Database {
     /// Opens the database in `storage`, or makes one.
     ///
@@ -67,14 +71,7 @@ impl Database {
         options: Options,
         environment: Arc<dyn Environment>,
     ) -> Result<(Database, OpenReport), DbOpenError> {
-        check_context(&schema, &options.context)?;
-        let opened = Store::open(storage, options.engine)?;
-        Database::begin(
-            opened,
-            schema,
-            (options.context, options.queue),
-            environment,
-        )
+        Database::open_as(Store::open, storage, schema, options, environment)
     }
 
     /// Opens the database in `storage` for reading: writes are refused, and no byte of the files is
@@ -89,22 +86,18 @@ impl Database {
         options: Options,
         environment: Arc<dyn Environment>,
     ) -> Result<(Database, OpenReport), DbOpenError> {
-        check_context(&schema, &options.context)?;
-        let opened = Store::open_read_only(storage, options.engine)?;
-        Database::begin(
-            opened,
-            schema,
-            (options.context, options.queue),
-            environment,
-        )
+        Database::open_as(Store::open_read_only, storage, schema, options, environment)
     }
 
-    fn begin(
-        (store, mut report): (Store, OpenReport),
+    fn open_as(
+        open: OpenStore,
+        storage: Arc<dyn Storage>,
         schema: Schema,
-        (context, queue): (Map, QueueBounds),
+        options: Options,
         environment: Arc<dyn Environment>,
     ) -> Result<(Database, OpenReport), DbOpenError> {
+        check_context(&schema, &options.context)?;
+        let (store, mut report) = open(storage, options.engine)?;
         let schema = Arc::new(schema);
         let feed = Arc::new(Feed::new(Arc::clone(&schema), store.durable_sequence()));
         let (state, indexed) = read_state(&store, &schema)?;
@@ -121,8 +114,8 @@ impl Database {
             parked: written::parked(&schema, &state.written),
             schema,
             declared: indexed.declared,
-            context,
-            queue,
+            context: options.context,
+            queue: options.queue,
             environment,
             state: Mutex::new(state),
             reentry: Reentry::default(),
@@ -132,6 +125,9 @@ impl Database {
         };
         migrate::complete(&shared).map_err(|error| match error {
             DbError::ReadOnly => DbOpenError::OldForm,
+            DbError::Full { .. } => DbOpenError::NoRoom {
+                version: shared.schema.version().to_owned(),
+            },
             other => other.into(),
         })?;
         let database = Database {

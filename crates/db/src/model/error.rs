@@ -285,6 +285,17 @@ pub enum DbOpenError {
          database for writing once: start the agent"
     )]
     OldForm,
+    /// The disk is full, and its items have the form of an older schema. What was changed is kept,
+    /// and the next opening goes on with the rest.
+    #[error(
+        "the disk is full, and items have yet to be brought into the form of schema version \
+         {version}; what is done is kept: free some space and start again, or start with the schema \
+         of before and remove items"
+    )]
+    NoRoom {
+        /// The version of the schema.
+        version: String,
+    },
     /// A value that the schema's keys are made of is missing or cannot be part of a key.
     #[error("\"{name}\" is {found}; {expected}")]
     Context {

@@ -1,0 +1,252 @@
+//! WebSocket over a connection of ours (RFC 6455), the client's side.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use http::header::{CONNECTION, HOST, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderMap, Request, StatusCode};
+use periwinkle_core::fetch::Url;
+use periwinkle_core::limits;
+use thiserror::Error;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+
+use super::link::Link;
+
+/// What is asked for when a WebSocket is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Opening {
+    /// Further fields of the request.
+    pub headers: HeaderMap,
+    /// The protocols to offer, the preferred one first.
+    pub protocols: Vec<String>,
+    /// The longest message that is received; none means [`limits::WEBSOCKET_MESSAGE_BYTES_MAX`].
+    pub message_bytes_max: Option<usize>,
+}
+
+/// An open WebSocket. Pings are answered while [`next`](WebSocket::next) is awaited.
+#[derive(Debug)]
+pub struct WebSocket {
+    stream: WebSocketStream<Link>,
+    protocol: Option<String>,
+}
+
+/// What comes over a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Binary(bytes::Bytes),
+}
+
+/// Why a WebSocket cannot be opened or used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WebSocketError {
+    /// The server answered with another status than 101.
+    #[error("{host} does not open a WebSocket: it answered {status}")]
+    Refused {
+        /// The server.
+        host: String,
+        /// What it answered.
+        status: StatusCode,
+        /// Its fields.
+        headers: Box<HeaderMap>,
+    },
+    /// The server's answer breaks the rules, or chooses a protocol that was not offered.
+    #[error("{host} does not open a WebSocket as it should: {reason}")]
+    Handshake {
+        /// The server.
+        host: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The server took too long.
+    #[error("{host} did not open a WebSocket within {after:?}")]
+    TooSlow {
+        /// The server.
+        host: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// A protocol or a field that cannot be sent.
+    #[error("{0:?} cannot be sent in a request")]
+    Field(String),
+    /// A message is longer than the bound.
+    #[error("a message longer than the bound: {0}")]
+    TooLong(CapacityError),
+    /// The other end broke the rules.
+    #[error("the other end broke the rules of WebSocket: {0}")]
+    Protocol(ProtocolError),
+    /// The connection ended without a goodbye.
+    #[error("the WebSocket was cut: {0}")]
+    Cut(String),
+    /// It was closed before.
+    #[error("the WebSocket is closed")]
+    Closed,
+}
+
+impl WebSocket {
+    /// Opens a WebSocket over a connection to the server of `url`, whose scheme is `http` or
+    /// `https` as that of the connection.
+    ///
+    /// # Errors
+    /// Why the server does not open it.
+    pub async fn open(
+        link: Link,
+        url: &Url,
+        opening: &Opening,
+        within: Duration,
+    ) -> Result<WebSocket, WebSocketError> {
+        let request = request(url, opening)?;
+        let host = url.authority();
+        let message_bytes_max = opening
+            .message_bytes_max
+            .unwrap_or(limits::WEBSOCKET_MESSAGE_BYTES_MAX);
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(message_bytes_max))
+            .max_frame_size(Some(message_bytes_max))
+            .max_write_buffer_size(limits::WEBSOCKET_WRITE_BYTES_MAX);
+        let handshake = tokio_tungstenite::client_async_with_config(request, link, Some(config));
+        let (stream, answer) = tokio::time::timeout(within, handshake)
+            .await
+            .map_err(|_| WebSocketError::TooSlow {
+                host: host.clone(),
+                after: within,
+            })?
+            .map_err(|error| not_opened(host, error))?;
+        let protocol = answer.headers().get(SEC_WEBSOCKET_PROTOCOL);
+        let protocol = protocol.and_then(|field| field.to_str().ok());
+        Ok(WebSocket {
+            stream,
+            protocol: protocol.map(str::to_owned),
+        })
+    }
+
+    /// The protocol that the server chose.
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
+    /// Sends a text. Waits while the other end is slow.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub async fn send_text(&mut self, text: impl Into<String>) -> Result<(), WebSocketError> {
+        self.send(Frame::text(text.into())).await
+    }
+
+    /// Sends bytes. Waits while the other end is slow.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub async fn send_binary(
+        &mut self,
+        bytes: impl Into<bytes::Bytes>,
+    ) -> Result<(), WebSocketError> {
+        self.send(Frame::binary(bytes.into())).await
+    }
+
+    async fn send(&mut self, frame: Frame) -> Result<(), WebSocketError> {
+        self.stream.send(frame).await.map_err(broken)
+    }
+
+    /// The next message; `None` when the other end said goodbye. May be dropped while it waits.
+    ///
+    /// # Errors
+    /// When the connection was cut, or the rules or a bound were broken.
+    pub async fn next(&mut self) -> Result<Option<Message>, WebSocketError> {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(Frame::Text(text))) => {
+                    return Ok(Some(Message::Text(text.as_str().to_owned())));
+                }
+                Some(Ok(Frame::Binary(bytes))) => return Ok(Some(Message::Binary(bytes))),
+                // The stream answers pings and goodbyes by itself.
+                Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) | Frame::Close(_))) => {}
+                None | Some(Err(Error::ConnectionClosed)) => return Ok(None),
+                Some(Err(error)) => return Err(broken(error)),
+            }
+        }
+    }
+
+    /// Says goodbye with a code of RFC 6455, section 7.4, such as 1000.
+    ///
+    /// # Errors
+    /// When the connection has ended before.
+    pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), WebSocketError> {
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: reason.to_owned().into(),
+        };
+        match self.stream.close(Some(frame)).await {
+            Ok(()) | Err(Error::ConnectionClosed) => Ok(()),
+            Err(error) => Err(broken(error)),
+        }
+    }
+
+    /// The stream of frames itself, for whoever runs a protocol of its own over it.
+    pub fn into_stream(self) -> WebSocketStream<Link> {
+        self.stream
+    }
+}
+
+fn request(url: &Url, opening: &Opening) -> Result<Request<()>, WebSocketError> {
+    let scheme = match url.scheme() {
+        periwinkle_core::fetch::Scheme::Http => "ws",
+        periwinkle_core::fetch::Scheme::Https => "wss",
+    };
+    let authority = url.authority();
+    let address = format!("{scheme}://{authority}{}", url.target());
+    let field = |text: &str| {
+        HeaderValue::from_str(text).map_err(|_| WebSocketError::Field(text.to_owned()))
+    };
+    let mut request = Request::get(&address)
+        .body(())
+        .map_err(|_| WebSocketError::Field(address))?;
+    let headers = request.headers_mut();
+    headers.extend(opening.headers.clone());
+    headers.insert(HOST, field(&authority)?);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    headers.insert(SEC_WEBSOCKET_KEY, field(&generate_key())?);
+    if !opening.protocols.is_empty() {
+        headers.insert(
+            SEC_WEBSOCKET_PROTOCOL,
+            field(&opening.protocols.join(", "))?,
+        );
+    }
+    Ok(request)
+}
+
+fn not_opened(host: String, error: Error) -> WebSocketError {
+    match error {
+        Error::Http(answer) => WebSocketError::Refused {
+            host,
+            status: answer.status(),
+            headers: Box::new(answer.headers().clone()),
+        },
+        other => WebSocketError::Handshake {
+            host,
+            reason: other.to_string(),
+        },
+    }
+}
+
+fn broken(error: Error) -> WebSocketError {
+    match error {
+        Error::Capacity(error) => WebSocketError::TooLong(error),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            WebSocketError::Cut("the connection ended".to_owned())
+        }
+        Error::Protocol(error) => WebSocketError::Protocol(error),
+        Error::ConnectionClosed | Error::AlreadyClosed => WebSocketError::Closed,
+        other => WebSocketError::Cut(other.to_string()),
+    }
+}
