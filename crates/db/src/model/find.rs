@@ -208,7 +208,7 @@ pub(super) struct Candidate {
 impl Candidate {
     pub(super) fn stored(entry: Entry) -> Candidate {
         Candidate {
-            place: entry.key.clone(),
+            place: (&*entry.key).into(),
             row: Row::Stored(entry),
         }
     }
