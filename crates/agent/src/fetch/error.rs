@@ -276,9 +276,11 @@ impl FetchError {
     /// What it means for a retry; `None` where another attempt would end the same.
     pub(super) fn failure(&self) -> Option<Failure<'static>> {
         match self {
-            // A certificate does not become right by asking again.
-            FetchError::Connect(error) if matches!(**error, DialError::Tls { .. }) => None,
-            FetchError::Connect(_) => Some(Failure::NotConnected),
+            FetchError::Connect(error) => match **error {
+                // A certificate does not become right by asking again.
+                DialError::Tls { failure, .. } if failure != TlsFailure::Handshake => None,
+                _ => Some(Failure::NotConnected),
+            },
             FetchError::Cut { .. } => Some(Failure::Cut),
             FetchError::TooSlow {
                 phase: Phase::Sending | Phase::Waiting,
