@@ -7,6 +7,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use super::db::Db;
+#[cfg(feature = "mqtt")]
+use super::mqtt::Mqtt;
 
 /// Device agent: web server, database that replicates with DynamoDB, and the device's metrics.
 ///
@@ -54,6 +56,9 @@ pub(super) enum Command {
     Setup(Json),
     /// Read, change, check and back up the database
     Db(Box<Db>),
+    /// Publish, listen and ask at an MQTT broker
+    #[cfg(feature = "mqtt")]
+    Mqtt(Mqtt),
 }
 
 /// Options of `check`.
