@@ -396,6 +396,8 @@ mod tests {
                 ("Setting", "both"),
                 ("User", "none"),
                 ("Session", "none"),
+                ("Upload", "none"),
+                ("UploadFile", "none"),
                 ("Conflicts", "none"),
             ]
         );

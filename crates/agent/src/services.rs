@@ -7,6 +7,7 @@
 //! | `metrics` | `metrics` | `db` | samples to live listeners and the API, rows to the database |
 //! | `mqtt` | `mqtt` | `db` | the client to the maker and the API, its queue and what its routes write to the database |
 //! | `sync` | `sync` | `db` | its state to live listeners and the API |
+//! | `upload` | `upload` | `db` | its queue to the API and the maker's program |
 //! | `control` | `web` | `db` | the API to programs of this machine |
 //! | `web` | `web` | `db` | the API, the console and the maker's routes to the network |
 //!
@@ -61,6 +62,8 @@ pub const FEATURES: &[&str] = &[
     "mqtt",
     #[cfg(feature = "sync")]
     "sync",
+    #[cfg(feature = "upload")]
+    "upload",
 ];
 
 /// What the services are made from.
@@ -96,6 +99,8 @@ pub struct Services {
     mqtt: Option<MqttService>,
     #[cfg(feature = "fetch")]
     pub(crate) fetch: crate::fetch::Fetch,
+    #[cfg(feature = "upload")]
+    pub(crate) uploads: crate::cloud::upload::Uploads,
 }
 
 /// Who this device is.
@@ -131,7 +136,11 @@ impl Services {
         let fetch = open_fetch(&config, &clock)?;
         #[cfg(feature = "fetch")]
         let routes = routes.layer(axum::Extension(fetch.clone()));
+        #[cfg(feature = "upload")]
+        let uploads = open_uploads(&config, &db, &clock, &fetch)?;
         Ok(Services {
+            #[cfg(feature = "upload")]
+            uploads,
             #[cfg(feature = "fetch")]
             fetch,
             config: Arc::new(config),
@@ -172,6 +181,8 @@ impl Services {
         let extra = self.start_mqtt(&mut supervisor, extra, &listening).await;
         #[cfg(feature = "sync")]
         let extra = self.start_sync(&mut supervisor, extra).await;
+        #[cfg(feature = "upload")]
+        let extra = self.start_upload(&mut supervisor, extra).await;
 
         let places = Arc::new(RwLock::new(Vec::new()));
         self.add_status(&supervisor, &places);
@@ -249,6 +260,21 @@ impl Services {
             supervisor.start(sync.into_service()).await;
         }
         extra.merge(api::sync_router(handle))
+    }
+
+    #[cfg(feature = "upload")]
+    async fn start_upload(&self, supervisor: &mut Supervisor, extra: Router) -> Router {
+        let uploads = self.uploads.clone();
+        self.status.add("upload", {
+            let uploads = uploads.clone();
+            move || uploads.show_status()
+        });
+        if self.config.upload.enable {
+            supervisor
+                .start(crate::cloud::upload::service(&uploads))
+                .await;
+        }
+        extra.merge(api::uploads_router(uploads))
     }
 
     async fn start_servers(
@@ -358,6 +384,23 @@ fn device(config: &Config, state: &StateDir) -> Result<Device> {
         .as_ref()
         .map_or_else(host, ToString::to_string);
     Ok(Device { id, name })
+}
+
+#[cfg(feature = "upload")]
+fn open_uploads(
+    config: &Config,
+    db: &Database,
+    clock: &Clock,
+    fetch: &crate::fetch::Fetch,
+) -> Result<crate::cloud::upload::Uploads> {
+    use crate::cloud::{credentials::CredentialSource, upload};
+    let source = std::sync::Mutex::new(CredentialSource::new(&config.sync));
+    let credentials: crate::fetch::CredentialsSource = Arc::new(move || {
+        let mut source = source.lock().expect("reading credentials does not panic");
+        source.credentials().map_err(|error| error.to_string())
+    });
+    upload::open(config, db, clock, fetch.clone(), credentials)
+        .map_err(|error| Error::Other(error.into()))
 }
 
 fn open_accounts(

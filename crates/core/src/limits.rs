@@ -562,6 +562,10 @@ pub const UPLOAD_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
 pub const UPLOAD_COMPLETE_WAIT_MAX: Duration = Duration::from_secs(600);
 /// Length of an answer that is read as XML.
 pub const UPLOAD_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What is read of a body that is not taken, so that its sender gets to know why.
+pub const UPLOAD_DISCARD_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How long that may last.
+pub const UPLOAD_DISCARD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often what has ended long ago and what was left behind at S3 is cleared away.
 pub const UPLOAD_CLEAR_INTERVAL: Duration = Duration::from_secs(3600);
 /// Uploads left behind that one clearing gives up.

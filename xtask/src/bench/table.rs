@@ -11,19 +11,19 @@ pub(super) type Figures = BTreeMap<(&'static str, String), Vec<f64>>;
 
 /// A line of the table: a figure by the name that the measuring program gives it, and how it is
 /// shown.
-pub(super) struct Line {
-    figure: &'static str,
-    title: &'static str,
+pub(super) struct Line<'a> {
+    figure: &'a str,
+    title: &'a str,
     digits: usize,
-    bar: &'static str,
+    bar: &'a str,
 }
 
-pub(super) const fn line(
-    figure: &'static str,
-    title: &'static str,
+pub(super) const fn line<'a>(
+    figure: &'a str,
+    title: &'a str,
     digits: usize,
-    bar: &'static str,
-) -> Line {
+    bar: &'a str,
+) -> Line<'a> {
     Line {
         figure,
         title,
@@ -43,7 +43,7 @@ pub(super) fn collect(contender: &'static str, printed: &str, figures: &mut Figu
 }
 
 /// The medians, one column a contender.
-pub(super) fn table(lines: &[Line], names: &[&'static str], figures: &Figures) {
+pub(super) fn table(lines: &[Line<'_>], names: &[&'static str], figures: &Figures) {
     print!("\n  {:46}", "");
     names.iter().for_each(|name| print!(" {name:>13}"));
     println!(" {:>6}", "bar");
@@ -60,7 +60,7 @@ pub(super) fn table(lines: &[Line], names: &[&'static str], figures: &Figures) {
 }
 
 /// Every number of every round.
-pub(super) fn raw(lines: &[Line], names: &[&'static str], figures: &Figures) {
+pub(super) fn raw(lines: &[Line<'_>], names: &[&'static str], figures: &Figures) {
     println!();
     for line in lines {
         for name in names {

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use super::db::Db;
 #[cfg(feature = "mqtt")]
 use super::mqtt::Mqtt;
+use super::upload::Upload;
 
 /// Device agent: web server, database that replicates with DynamoDB, and the device's metrics.
 ///
@@ -59,6 +60,8 @@ pub(super) enum Command {
     /// Publish, listen and ask at an MQTT broker
     #[cfg(feature = "mqtt")]
     Mqtt(Mqtt),
+    /// Upload to S3 from a queue that survives restarts, and read what is there
+    Upload(Box<Upload>),
 }
 
 /// Options of `check`.

@@ -5,6 +5,9 @@
 //! agent over its control socket, which serves the same API as the web server; `db` does so, too,
 //! and works on the files itself when no agent runs; `mqtt` is a client of any
 //! broker, or speaks to the agent's.
+//! `run` and `check` work on the configuration; `status`, `user`, `setup` and `upload` speak to the
+//! running agent over its control socket, which serves the same API as the web server; `db` does so, too,
+//! and works on the files itself when no agent runs.
 
 mod args;
 mod check;
@@ -23,6 +26,7 @@ mod run;
 mod setup;
 mod status;
 mod table;
+mod upload;
 mod user;
 
 use std::process::ExitCode;
@@ -57,6 +61,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Db(db)) => db::run(&inputs, &db),
         #[cfg(feature = "mqtt")]
         Some(Command::Mqtt(mqtt)) => mqtt::run(&inputs, &mqtt),
+        Some(Command::Upload(upload)) => upload::run(&inputs, &upload),
     }
 }
 

@@ -35,6 +35,8 @@ fn page(status: &Value, now_ms: i64) -> String {
         ("web", listeners(&status["web"])),
         ("clock", clock(&status["time"])),
         ("database", database(&status["db"])),
+        ("upload", upload(&status["upload"])),
+        // Last: its trouble follows.
         ("sync", sync(&status["sync"], now_ms)),
     ];
     let rows: Vec<Vec<String>> = facts
@@ -138,6 +140,22 @@ fn sync(sync: &Value, now_ms: i64) -> Option<String> {
     Some(words)
 }
 
+fn upload(upload: &Value) -> Option<String> {
+    if upload["enabled"] == false {
+        return Some("off".to_owned());
+    }
+    let mut words = format!("bucket {}", output::plain(upload["bucket"].as_str()?));
+    let number = |name: &str| upload[name].as_u64().filter(|number| *number > 0);
+    if let Some(rows) = number("queued_rows") {
+        words.push_str(&format!(", {} waiting", human::counted(rows, "upload")));
+    }
+    if let Some(done) = number("done") {
+        let bytes = human::size(number("done_bytes").unwrap_or(0));
+        words.push_str(&format!(", {} done ({bytes})", human::count(done)));
+    }
+    Some(words)
+}
+
 /// What keeps replication from going on, and what to do about it.
 fn sync_trouble(sync: &Value) -> Vec<String> {
     let mut lines = Vec::new();
@@ -211,6 +229,10 @@ mod tests {
                 "reason": {"text": "The table is missing.", "hint": "Deploy cloud/template.yaml."},
                 "parked": [{"model": "Setting", "key": ["volume"], "reason": "too large"}],
             },
+            "upload": {
+                "enabled": true, "bucket": "pumps-7", "queued_rows": 2, "done": 12,
+                "done_bytes": 3_000_000,
+            },
             "services": [
                 {"name": "web", "state": "running", "since_ms": 7_080_000, "restarts": 0,
                  "error": null},
@@ -225,6 +247,7 @@ periwinkle 0.1.0 is running on pump-7 (Pump in the cellar)
   web       http://127.0.0.1:8080, https://*:443
   clock     2026-11-22T10:21:53.667Z, not confirmed yet
   database  1,234 rows, 3.2 MB in 1 segment
+  upload    bucket pumps-7, 2 uploads waiting, 12 done (3.0 MB)
   sync      paused, table fleet, 2 changes (1.5 kB) waiting, last exchange 1 min ago
     The table is missing.
     Deploy cloud/template.yaml.

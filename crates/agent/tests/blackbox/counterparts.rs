@@ -30,6 +30,7 @@ pub(crate) struct Device {
     pub(crate) endpoint: String,
     pub(crate) region: String,
     pub(crate) table: String,
+    pub(crate) bucket: String,
     /// In the form of AWS's `credential_process`, mode 0600.
     pub(crate) credentials_file: PathBuf,
 }
@@ -134,6 +135,14 @@ impl Cloud {
         Judge::start(command)
     }
 
+    /// A reader of the bucket; `xtask/assets/s3_judge.py` lists the requests.
+    #[cfg(feature = "upload")]
+    pub(crate) fn s3(&self, device: &Device) -> Judge {
+        let mut command = s3_judge(device);
+        command.args(["--endpoint", &self.endpoint]);
+        Judge::start(command)
+    }
+
     /// What the account makes of expressions; `xtask/assets/expr_judge.py` lists the requests.
     pub(crate) fn expressions(&self) -> Judge {
         let mut command = Command::new(tool("venv-judges/bin/python"));
@@ -235,6 +244,27 @@ impl SecondOpinion {
     }
 }
 
+#[cfg(feature = "upload")]
+impl SecondOpinion {
+    /// Reads the bucket with the device's own keys.
+    pub(crate) fn s3(&self) -> Judge {
+        let mut command = s3_judge(&self.device);
+        command.args(["--endpoint", &self.device.endpoint]);
+        command
+            .arg("--credentials")
+            .arg(&self.device.credentials_file);
+        Judge::start(command)
+    }
+}
+
+#[cfg(feature = "upload")]
+fn s3_judge(device: &Device) -> Command {
+    let mut command = Command::new(tool("venv-judges/bin/python"));
+    command.arg(asset("s3_judge.py"));
+    command.args(["--bucket", &device.bucket, "--region", &device.region]);
+    command
+}
+
 impl Drop for SecondOpinion {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -260,6 +290,7 @@ fn make_device(mut script: Command, endpoint: &str, thing: &str, file: PathBuf) 
         endpoint: text("Endpoint"),
         region: text("Region"),
         table: text("Table"),
+        bucket: text("Bucket"),
         credentials_file: file,
     }
 }

@@ -32,3 +32,5 @@ mod mqtt;
 mod replication;
 #[cfg(feature = "sync")]
 mod s3;
+#[cfg(all(feature = "sync", feature = "upload"))]
+mod upload;

@@ -242,7 +242,8 @@ settings! {
         header_bytes_max: Bytes = Bytes(limits::WEB_HEADER_BYTES_MAX), in Bytes(KIB)..=Bytes(MIB);
         /// The largest request body of the REST interface.
         body_bytes_max: Bytes = Bytes(limits::WEB_BODY_BYTES_MAX), in Bytes(KIB)..=Bytes(GIB);
-        /// The largest request body of the routes of the maker's own program, which may stream it.
+        /// The largest request body of uploads and of the routes of the maker's own program, which
+        /// may stream it.
         upload_bytes_max: Bytes = Bytes(limits::WEB_UPLOAD_BYTES_MAX),
             in Bytes(KIB)..=Bytes(1024 * GIB);
         /// How long a request's header may take to arrive.
