@@ -357,6 +357,8 @@ pub const FETCH_PIECE_BYTES: usize = 128 * 1024;
 pub const FETCH_DECODE_BYTES: usize = 16 * 1024;
 /// The rest of an answer that is read so that its connection can be used again.
 pub const FETCH_DRAIN_BYTES_MAX: usize = 64 * 1024;
+/// How long such a rest is read.
+pub const FETCH_DRAIN_MAX: Duration = Duration::from_secs(1);
 /// The beginning of an answer that goes into an error.
 pub const FETCH_EXCERPT_BYTES: usize = 500;
 /// How long an event stream may be silent before it is opened again; servers send comments.
