@@ -638,6 +638,10 @@ pub const MQTT_OUTBOX_ROW_BYTES: usize = 256;
 pub const MQTT_BACKLOG_SHARE_MESSAGES: u32 = 4;
 /// Messages whose packet ids are written to flash together before they leave.
 pub const MQTT_MARKS_AHEAD_MAX: usize = 64;
+/// Pieces of memory of messages that are gone, kept for those that come.
+pub const MQTT_POOL_PIECES_MAX: usize = 1024;
+/// The largest of them.
+pub const MQTT_POOL_PIECE_BYTES_MAX: usize = 512;
 /// The longest time between two looks for messages that have become too old.
 pub const MQTT_AGE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
