@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use super::db::Db;
+use super::fetch::Fetch;
 
 /// Device agent: web server, database that replicates with DynamoDB, and the device's metrics.
 ///
@@ -54,6 +55,8 @@ pub(super) enum Command {
     Setup(Json),
     /// Read, change, check and back up the database
     Db(Box<Db>),
+    /// Send any request of HTTP, follow events, or call an operation of AWS
+    Fetch(Box<Fetch>),
 }
 
 /// Options of `check`.
