@@ -15,6 +15,8 @@ mod eventually;
 mod expressions;
 #[cfg(feature = "sync")]
 mod fault_proxy;
+#[cfg(feature = "sync")]
+mod fetch;
 
 #[cfg(feature = "console")]
 mod browser;
@@ -26,5 +28,11 @@ mod library;
 mod lifecycle;
 #[cfg(feature = "metrics")]
 mod measurement;
+#[cfg(feature = "fetch")]
+mod nginx;
+#[cfg(feature = "fetch")]
+mod proxies;
 #[cfg(feature = "sync")]
 mod replication;
+#[cfg(feature = "fetch")]
+mod stand_in;
