@@ -18,15 +18,17 @@ pub(crate) fn run() -> Result<()> {
     show(&mut cargo(&["fmt", "--all", "--check"]))?;
     clippy(&["--workspace"])?;
     clippy(WEB_ONLY)?;
-    let manifest = paths::root().join("benches/db/Cargo.toml");
+    // Workspaces of their own, checked without the peers that take long to build.
+    bench("db", &["--no-default-features"])?;
+    bench("fetch", &[])
+}
+
+fn bench(name: &str, features: &[&str]) -> Result<()> {
+    let manifest = paths::root().join("benches").join(name).join("Cargo.toml");
     let manifest = manifest.display().to_string();
-    show(&mut cargo(&[
-        "fmt",
-        "--check",
-        "--manifest-path",
-        &manifest,
-    ]))?;
-    clippy(&["--manifest-path", &manifest, "--no-default-features"])
+    let selection = ["--manifest-path", &manifest];
+    show(cargo(&["fmt", "--check"]).args(selection))?;
+    clippy(&[&selection, features].concat())
 }
 
 fn clippy(selection: &[&str]) -> Result<()> {

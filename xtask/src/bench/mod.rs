@@ -3,6 +3,7 @@
 
 mod agent;
 mod database;
+mod fetch;
 mod flash;
 mod instructions;
 mod memory;
@@ -29,13 +30,15 @@ pub(crate) enum What {
     Memory,
     /// The database beside redb, SQLite and fjall
     Db(database::What),
+    /// The HTTP client beside curl and bare hyper-util
+    Fetch(fetch::What),
     /// Bytes that an idle agent writes to the flash
     Flash {
         /// How long to look
         #[arg(long, default_value_t = 60)]
         minutes: u64,
     },
-    /// All of these but the last two, and the sizes
+    /// The first four, and the sizes
     All,
 }
 
@@ -46,6 +49,7 @@ pub(crate) fn run(what: What) -> Result<()> {
         What::Start { rows } => start::run(rows),
         What::Memory => memory::run(),
         What::Db(what) => database::run(&what),
+        What::Fetch(what) => fetch::run(&what),
         What::Flash { minutes } => flash::run(minutes),
         What::All => {
             web::run()?;
