@@ -3,7 +3,6 @@
 use anyhow::Result;
 
 use crate::command::{cargo, show};
-use crate::paths;
 
 /// The smallest build: the web server alone.
 pub(crate) const WEB_ONLY: &[&str] = &[
@@ -18,17 +17,16 @@ pub(crate) fn run() -> Result<()> {
     show(&mut cargo(&["fmt", "--all", "--check"]))?;
     clippy(&["--workspace"])?;
     clippy(WEB_ONLY)?;
-    // Workspaces of their own, checked without the peers that take long to build.
-    bench("db", &["--no-default-features"])?;
-    bench("fetch", &[])
+    ["db", "fetch", "mqtt"]
+        .map(|name| format!("benches/{name}/Cargo.toml"))
+        .into_iter()
+        .try_for_each(|manifest| of_a_workspace_of_its_own(&manifest))
 }
 
-fn bench(name: &str, features: &[&str]) -> Result<()> {
-    let manifest = paths::root().join("benches").join(name).join("Cargo.toml");
-    let manifest = manifest.display().to_string();
-    let selection = ["--manifest-path", &manifest];
-    show(cargo(&["fmt", "--check"]).args(selection))?;
-    clippy(&[&selection, features].concat())
+/// Without the peers that it measures beside.
+fn of_a_workspace_of_its_own(manifest: &str) -> Result<()> {
+    show(&mut cargo(&["fmt", "--check", "--manifest-path", manifest]))?;
+    clippy(&["--manifest-path", manifest, "--no-default-features"])
 }
 
 fn clippy(selection: &[&str]) -> Result<()> {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::command::{is_installed, output, program};
 use crate::{console, paths};
 
-/// A program, and the Debian package that brings it.
+/// A program, or a file by its whole path, and the Debian package that brings it.
 struct Package {
     program: &'static str,
     name: &'static str,
@@ -42,6 +42,11 @@ const TEST_PACKAGES: &[Package] = &[
         "disk faults and kills at a chosen system call",
     ),
     package("faketime", "faketime", "devices whose clock is wrong"),
+    package("mosquitto", "mosquitto", "the MQTT broker of the tests"),
+    package("mosquitto_sub", "mosquitto-clients", "its clients"),
+    package("openssl", "openssl", "throwaway certificates"),
+    package("iptables", "iptables", "networks that drop and reset"),
+    package("ip", "iproute2", "network namespaces for them"),
     package("python3", "python3", "the AWS emulator and the judges"),
     package("pip3", "python3-pip", "their packages"),
     package("node", "nodejs", "the console and its judges"),
@@ -59,6 +64,13 @@ const BENCH_PACKAGES: &[Package] = &[
         "util-linux",
         "one core for the server, the other for the load",
     ),
+    package(
+        "/usr/include/mosquitto.h",
+        "libmosquitto-dev",
+        "a peer in the MQTT benchmark",
+    ),
+    package("mosquitto", "mosquitto", "the broker of the MQTT benchmark"),
+    package("valgrind", "valgrind", "instructions, counted"),
 ];
 
 /// Everything the tests and the demo use.
@@ -116,7 +128,10 @@ fn emulator() -> Result<()> {
 }
 
 fn judges() -> Result<()> {
-    python("judges", "the Python judges (boto3, moto, pytest)")
+    python(
+        "judges",
+        "the Python judges (boto3, moto, paho-mqtt, pytest)",
+    )
 }
 
 /// A Python environment from the list of exact versions `xtask/assets/<name>.txt`.

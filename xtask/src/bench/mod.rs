@@ -7,6 +7,7 @@ mod fetch;
 mod flash;
 mod instructions;
 mod memory;
+mod mqtt;
 mod start;
 mod table;
 mod web;
@@ -32,6 +33,8 @@ pub(crate) enum What {
     Db(database::What),
     /// The HTTP client beside curl and bare hyper-util
     Fetch(fetch::What),
+    /// The MQTT client beside rumqttc and libmosquitto
+    Mqtt(mqtt::What),
     /// Bytes that an idle agent writes to the flash
     Flash {
         /// How long to look
@@ -50,6 +53,7 @@ pub(crate) fn run(what: What) -> Result<()> {
         What::Memory => memory::run(),
         What::Db(what) => database::run(&what),
         What::Fetch(what) => fetch::run(&what),
+        What::Mqtt(what) => mqtt::run(&what),
         What::Flash { minutes } => flash::run(minutes),
         What::All => {
             web::run()?;

@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::db::Db;
 use super::fetch::Fetch;
+#[cfg(feature = "mqtt")]
+use super::mqtt::Mqtt;
 
 /// Device agent: web server, database that replicates with DynamoDB, and the device's metrics.
 ///
@@ -57,6 +59,9 @@ pub(super) enum Command {
     Db(Box<Db>),
     /// Send any request of HTTP, follow events, or call an operation of AWS
     Fetch(Box<Fetch>),
+    /// Publish, listen and ask at an MQTT broker
+    #[cfg(feature = "mqtt")]
+    Mqtt(Mqtt),
 }
 
 /// Options of `check`.

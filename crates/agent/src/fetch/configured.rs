@@ -10,7 +10,7 @@ use periwinkle_core::secret::Secret;
 use super::client::FetchOptions;
 use super::error::FetchError;
 use super::request::Deadlines;
-use crate::net::client_tls::{ClientCertificate, Trust};
+use crate::net::client_tls::{ClientCertificate, ClientTlsError, Trust};
 use crate::net::clock::Clock;
 use crate::net::dial::Patience;
 
@@ -38,7 +38,8 @@ impl FetchOptions {
             options = options.trust(Trust::Also(section.ca.clone()));
         }
         if let Some((certificate, key)) = section.certificate.as_ref().zip(section.key.as_ref()) {
-            options = options.certificate(ClientCertificate::from_files(certificate, key)?);
+            let ours = ClientCertificate::from_files(certificate, key);
+            options = options.certificate(ours.map_err(ClientTlsError::from)?);
         }
         let region = section.region.as_ref().or(config.sync.region.as_ref());
         Ok(match region {

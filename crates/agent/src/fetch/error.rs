@@ -17,9 +17,8 @@ use periwinkle_core::fetch::retry::Failure;
 use periwinkle_core::fetch::sse::EventError;
 use thiserror::Error;
 
-use crate::net::client_tls::TlsFailure;
+use crate::net::client_tls::{ClientTlsError, TlsFailure};
 use crate::net::dial::DialError;
-use crate::net::tls::TlsError;
 use crate::net::websocket::WebSocketError;
 
 /// Why an exchange failed: in which phase, with whom, and what to do.
@@ -37,7 +36,7 @@ pub enum FetchError {
     Form(#[from] FormError),
     /// A certificate, key or authority in the options cannot be used.
     #[error("{0}")]
-    Tls(#[from] TlsError),
+    Tls(#[from] ClientTlsError),
     /// The configuration names something that cannot be used.
     #[error("{key}: {reason}")]
     Config {
@@ -276,9 +275,11 @@ impl FetchError {
     /// What it means for a retry; `None` where another attempt would end the same.
     pub(super) fn failure(&self) -> Option<Failure<'static>> {
         match self {
-            // A certificate does not become right by asking again.
-            FetchError::Connect(error) if matches!(**error, DialError::Tls { .. }) => None,
-            FetchError::Connect(_) => Some(Failure::NotConnected),
+            FetchError::Connect(error) => match **error {
+                // A certificate does not become right by asking again.
+                DialError::Tls { failure, .. } if failure != TlsFailure::Handshake => None,
+                _ => Some(Failure::NotConnected),
+            },
             FetchError::Cut { .. } => Some(Failure::Cut),
             FetchError::TooSlow {
                 phase: Phase::Sending | Phase::Waiting,

@@ -8,6 +8,7 @@ use http::header::{
     WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body::Body;
 use hyper::body::Incoming;
 use periwinkle_core::aws::sigv4::{SignedHop, Signer, redirect};
 use periwinkle_core::fetch::auth::{Answerer, BasicUse, challenges, choose};
@@ -154,6 +155,9 @@ impl Exchange {
         self.add_fields(&mut headers, lane)?;
         let parts = &*self.parts;
         let (body, upload) = SendBody::new(body, parts.asks_first, parts.progress.as_ref());
+        if body.is_end_stream() && wants_a_length(&parts.method) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let unsendable = |error: http::uri::InvalidUri| FetchError::Request(error.to_string());
         let uri: Uri = parts.url.to_string().parse().map_err(unsendable)?;
         let mut request = Request::new(body);
@@ -179,9 +183,6 @@ impl Exchange {
         if parts.decodes && !headers.contains_key(RANGE) && !headers.contains_key(ACCEPT_ENCODING) {
             let value = HeaderValue::from_static(decode::ACCEPT_ENCODING);
             headers.insert(ACCEPT_ENCODING, value);
-        }
-        if parts.payload.is_empty() && wants_a_length(&parts.method) {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         if parts.asks_first && !parts.payload.is_empty() {
             headers.insert(EXPECT, HeaderValue::from_static("100-continue"));

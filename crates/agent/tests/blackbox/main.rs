@@ -28,11 +28,17 @@ mod library;
 mod lifecycle;
 #[cfg(feature = "metrics")]
 mod measurement;
+#[cfg(all(feature = "mqtt", feature = "sync"))]
+mod mqtt;
 #[cfg(feature = "fetch")]
 mod nginx;
 #[cfg(feature = "fetch")]
 mod proxies;
 #[cfg(feature = "sync")]
 mod replication;
+#[cfg(feature = "sync")]
+mod replication;
+#[cfg(feature = "sync")]
+mod s3;
 #[cfg(feature = "fetch")]
 mod stand_in;

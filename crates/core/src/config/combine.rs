@@ -3,9 +3,11 @@
 use super::error::{ConfigError, Problem};
 use super::keys::Config;
 use super::listener::Scheme;
+use super::mqtt::{Broker, check_routes};
 use super::sources::Origin;
-use super::types::Credentials;
-use crate::limits::SOCKET_PATH_BYTES_MAX;
+use super::types::{Credentials, Endpoint};
+use crate::limits::{SOCKET_PATH_BYTES_MAX, UPLOAD_WATCHES_MAX};
+use crate::mqtt::address::Transport;
 
 /// What is impossible, with the place of the key that asks for it; and what is possible but
 /// probably not meant.
@@ -22,9 +24,11 @@ pub(super) fn judge(
     judge.tls(config);
     judge.control_socket(config);
     judge.metrics(config);
+    judge.mqtt(config);
     judge.fetch(config);
     judge.sync(config);
     judge.credentials(config);
+    judge.upload(config);
     (judge.errors, judge.hints)
 }
 
@@ -122,6 +126,62 @@ impl Judge<'_> {
         }
     }
 
+    fn mqtt(&mut self, config: &Config) {
+        let mqtt = &config.mqtt;
+        if let Err(why) = check_routes(&mqtt.route) {
+            self.refuse("mqtt.route", why);
+        }
+        let pairs = [
+            (
+                "certificate",
+                mqtt.certificate.is_some(),
+                "key",
+                mqtt.key.is_some(),
+            ),
+            (
+                "key",
+                mqtt.key.is_some(),
+                "certificate",
+                mqtt.certificate.is_some(),
+            ),
+            (
+                "will_payload",
+                mqtt.will_payload.is_some(),
+                "will_topic",
+                mqtt.will_topic.is_some(),
+            ),
+            ("sign", mqtt.sign, "region", mqtt.region.is_some()),
+            ("enable", mqtt.enable, "url", mqtt.url.is_some()),
+        ];
+        for (key, is_set, other, is_other_set) in pairs {
+            if is_set && !is_other_set {
+                self.refuse(
+                    &format!("mqtt.{key}"),
+                    format!("`mqtt.{key}` needs `mqtt.{other}`"),
+                );
+            }
+        }
+        if mqtt.password.is_some() && mqtt.password_file.is_some() {
+            let why = "`mqtt.password` and `mqtt.password_file` cannot both be set";
+            self.refuse("mqtt.password", why);
+        }
+        let Some(Broker(address)) = &mqtt.url else {
+            return;
+        };
+        if mqtt.sign && address.transport != Transport::SecureWebSocket {
+            self.refuse(
+                "mqtt.sign",
+                "`mqtt.sign` needs a `wss://` address in `mqtt.url`",
+            );
+        }
+        let says_secrets = mqtt.password.is_some() || mqtt.password_file.is_some();
+        if says_secrets && !address.transport.is_secure() && !address.is_loopback() {
+            self.hints.push(format!(
+                "`mqtt.url` {address} has no TLS: the password can be read on the way"
+            ));
+        }
+    }
+
     fn fetch(&mut self, config: &Config) {
         let fetch = &config.fetch;
         match (&fetch.certificate, &fetch.key) {
@@ -145,16 +205,7 @@ impl Judge<'_> {
 
     fn sync(&mut self, config: &Config) {
         let sync = &config.sync;
-        if let Some(endpoint) = &sync.endpoint {
-            let open = endpoint.scheme() == Scheme::Http && !endpoint.is_loopback();
-            if open && !sync.insecure_endpoint {
-                let why = format!(
-                    "`sync.endpoint` {endpoint} has no TLS and is not this machine: use \
-                     `https://`, or set `sync.insecure_endpoint = true` in a test network"
-                );
-                self.refuse("sync.endpoint", why);
-            }
-        }
+        self.endpoint("sync", sync.endpoint.as_ref(), sync.insecure_endpoint);
         if !sync.enable {
             return;
         }
@@ -165,6 +216,42 @@ impl Judge<'_> {
         if sync.region.is_none() {
             let why = "`sync.enable` needs the table's region in `sync.region`";
             self.refuse("sync.enable", why);
+        }
+    }
+
+    /// Without TLS only to this machine, unless somebody says otherwise.
+    fn endpoint(&mut self, section: &str, endpoint: Option<&Endpoint>, insecure: bool) {
+        let Some(endpoint) = endpoint else {
+            return;
+        };
+        let open = endpoint.scheme() == Scheme::Http && !endpoint.is_loopback();
+        if open && !insecure {
+            let key = format!("{section}.endpoint");
+            let why = format!(
+                "`{key}` {endpoint} has no TLS and is not this machine: use `https://`, or set \
+                 `{section}.insecure_endpoint = true` in a test network"
+            );
+            self.refuse(&key, why);
+        }
+    }
+
+    fn upload(&mut self, config: &Config) {
+        let upload = &config.upload;
+        self.endpoint("upload", upload.endpoint.as_ref(), upload.insecure_endpoint);
+        if upload.watch.len() > UPLOAD_WATCHES_MAX {
+            let why = format!("`upload.watch` has more than {UPLOAD_WATCHES_MAX} patterns");
+            self.refuse("upload.watch", why);
+        }
+        if !upload.enable {
+            return;
+        }
+        if upload.bucket.is_none() {
+            let why = "`upload.enable` needs the bucket's name in `upload.bucket`";
+            self.refuse("upload.enable", why);
+        }
+        if upload.region.is_none() {
+            let why = "`upload.enable` needs the bucket's region in `upload.region`";
+            self.refuse("upload.enable", why);
         }
     }
 

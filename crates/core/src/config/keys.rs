@@ -8,11 +8,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::listener::Listener;
+use super::mqtt::{
+    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Proxy,
+    Route, Topic, TopicFilter, UserName,
+};
 use super::setting::{Raw, Setting, parse_within};
 use super::types::{
-    BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat,
-    LogLevel, ProxyAddress, Region, TableName,
+    BucketName, BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName,
+    LogFormat, LogLevel, ProxyAddress, Region, TableName, UploadChecksum,
 };
+use super::watch::Watch;
 use crate::limits;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -270,6 +275,9 @@ settings! {
     db: Db {
         /// The longest time a relaxed write may wait before it is flushed to the disk.
         flush: Duration = Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS), in 10 * MILLISECOND..=HOUR;
+        /// The longest time a lazy write may wait before it is flushed to the disk. Each flush wears the
+        /// flash by two blocks or more, however little there is to write.
+        lazy_flush: Duration = limits::DB_LAZY_INTERVAL, in SECOND..=DAY;
         /// Memory for values, so that reads do not wait for the disk.
         cache: Bytes = Bytes(limits::DB_CACHE_BYTES as u64), in Bytes(64 * KIB)..=Bytes(64 * GIB);
         /// A schema (OneTable, JSON or JSON5) to use in place of the built-in one.
@@ -293,6 +301,97 @@ settings! {
             in Expiry::After(HOUR)..=Expiry::Never;
         /// A path on the file system whose space is measured.
         disk: PathBuf = PathBuf::from("/");
+    }
+
+    /// The MQTT client.
+    mqtt: Mqtt if "mqtt" {
+        /// Connect to a broker. Needs `url`.
+        enable: bool = false;
+        /// The broker: `mqtt://`, `mqtts://`, `ws://` or `wss://`, host, and port if it is not the
+        /// usual one.
+        url: Option<Broker> = None;
+        /// What this device is called there. Unset: the id of the device.
+        client_id: Option<ClientId> = None;
+        /// The version of the protocol.
+        version: MqttVersion = MqttVersion::V5;
+        /// Forget at the broker what was before each connection.
+        clean_start: bool = false;
+        /// How long the broker remembers the session while there is no connection. Version 5 only.
+        session_expiry: Expiry = Expiry::After(DAY), in Expiry::After(Duration::ZERO)..=Expiry::Never;
+        /// The longest time without a packet to the broker; 0 is none.
+        keep_alive: Duration = limits::MQTT_KEEP_ALIVE, in Duration::ZERO..=18 * HOUR;
+        /// The user at the broker.
+        user: Option<UserName> = None;
+        /// The password at the broker. Better: `password_file`.
+        password: Option<Password> = None;
+        /// The file with the password at the broker.
+        password_file: Option<PathBuf> = None;
+        /// The file with the authorities to trust (PEM). Unset: Amazon's, and the web's if they are
+        /// compiled in.
+        ca: Option<PathBuf> = None;
+        /// The file with our certificate chain (PEM). Needs `key`.
+        certificate: Option<PathBuf> = None;
+        /// The file with the private key (PEM) of the certificate.
+        key: Option<PathBuf> = None;
+        /// What is spoken under TLS: `x-amzn-mqtt-ca` on port 443 of AWS IoT.
+        alpn: Vec<Alpn> = Vec::new();
+        /// The way through a proxy: `http://`, `socks5://` or `socks5h://`, with user and password
+        /// if it asks for them.
+        proxy: Option<Proxy> = None;
+        /// Sign the address of a `wss://` connection for AWS, anew for each attempt. Needs
+        /// `region`, and the credentials of `[sync]`.
+        sign: bool = false;
+        /// The region of AWS IoT to sign for.
+        region: Option<Region> = None;
+        /// What kind of broker it is: what `aws-iot` does not take is refused here, before the
+        /// broker drops the connection.
+        broker: BrokerProfile = BrokerProfile::Generic;
+        /// Where the broker publishes `will_payload` when the connection ends badly.
+        will_topic: Option<Topic> = None;
+        /// What it publishes there.
+        will_payload: Option<UserName> = None;
+        /// How hard: 0, 1 or 2.
+        will_qos: u32 = 0, in 0..=2;
+        /// Whether the broker keeps it.
+        will_retain: bool = false;
+        /// How long the broker waits for the connection to come back. Version 5 only.
+        will_delay: Duration = Duration::ZERO, in Duration::ZERO..=30 * DAY;
+        /// Messages with QoS 1 and 2 on their way to the broker at once.
+        in_flight_max: u32 = limits::MQTT_IN_FLIGHT_MESSAGES_MAX as u32, in 1..=65_535;
+        /// The same from the broker to here. Version 5 only.
+        receive_max: u32 = limits::MQTT_RECEIVE_MESSAGES_MAX as u32, in 1..=65_535;
+        /// The longest packet that is taken.
+        packet_bytes_max: Bytes = Bytes(limits::MQTT_PACKET_BYTES_MAX as u64),
+            in Bytes(KIB)..=Bytes(limits::MQTT_REMAINING_BYTES_MAX as u64);
+        /// Messages that may be queued.
+        queue_rows_max: u32 = limits::MQTT_OUTBOX_ROWS_MAX as u32, in 1..=100_000_000;
+        /// Their bytes in memory.
+        queue_bytes_max: Bytes = Bytes(limits::MQTT_OUTBOX_BYTES_MAX as u64),
+            in Bytes(64 * KIB)..=Bytes(64 * GIB);
+        /// The age at which a queued message is dropped.
+        queue_age_max: Expiry = Expiry::Never, in Expiry::After(SECOND)..=Expiry::Never;
+        /// What happens to a message for which there is no room.
+        overflow: Overflow = Overflow::Refuse;
+        /// How late an acknowledgement may be before a message is written to flash; a power cut
+        /// costs no more than that.
+        spill_delay: Duration = limits::MQTT_SPILL_DELAY, in 100 * MILLISECOND..=DAY;
+        /// Messages to topics that match are written to flash before they are accepted.
+        durable: Vec<TopicFilter> = Vec::new();
+        /// When the connection stands whether it is needed or not: `anytime`, `workhours`,
+        /// `night`, or five fields of cron. Outside it is made on demand.
+        schedule: MqttSchedule = MqttSchedule::anytime();
+        /// How long a connection that was made on demand stays without use.
+        idle: Duration = MINUTE, in SECOND..=DAY;
+        /// The longest pause between two attempts.
+        pause_max: Duration = limits::MQTT_RECONNECT_PAUSE_MAX, in SECOND..=DAY;
+        /// Time for the way to the broker: name, TCP, proxy, TLS, WebSocket.
+        connect_timeout: Duration = limits::MQTT_CONNECT_WAIT_MAX, in SECOND..=10 * MINUTE;
+        /// Where answers to questions come. Unset: `replies/` and the client id, and with 3.1.1
+        /// `replies`.
+        reply_topic: Option<Topic> = None;
+        /// Rules that carry messages into the database and changes of the database out, each a
+        /// table `[[mqtt.route]]`.
+        route: Vec<Route> = Vec::new();
     }
 
     /// The HTTP client of the agent and of the maker's own program.
@@ -351,6 +450,57 @@ settings! {
         /// Requests that may run at the same time.
         in_flight_max: u32 = limits::SYNC_IN_FLIGHT_MAX, in 1..=256;
     }
+
+    /// Uploads to S3, with the credentials of `[sync]`.
+    upload: Upload if "upload" {
+        /// Upload. Needs `bucket` and `region`.
+        enable: bool = false;
+        /// The bucket.
+        bucket: Option<BucketName> = None;
+        /// The region of the bucket.
+        region: Option<Region> = None;
+        /// A URL to use in place of the region's own, for emulators and private endpoints.
+        /// Plain `http://` only to loopback addresses.
+        endpoint: Option<Endpoint> = None;
+        /// Allow an `endpoint` with plain `http://` on another machine: data can be read on the
+        /// way. It cannot be changed: every piece is signed.
+        insecure_endpoint: bool = false;
+        /// Files to upload, one table `[[upload.watch]]` for each pattern: `pattern` (a path with
+        /// `*`, `?`, `[a-z]`, and `**` for any folders), `bucket` (unset: the one above), `key`
+        /// (a template of `${deviceId}`, `${date}`, `${time}`, `${name}`, `${path}` and `${id}`,
+        /// `${deviceId}/${date}/${name}` by default), `remove` (once it is uploaded, `false` by
+        /// default), `min_age` (how long it must have been the same, `10 s` by default) and
+        /// `priority` (0 to 9, higher ones first, 5 by default).
+        watch: Vec<Watch> = Vec::new();
+        /// The time between two looks for such files.
+        interval: Duration = 10 * SECOND, in 100 * MILLISECOND..=DAY;
+        /// The length of a part; what is longer is uploaded in parts of this length, and of more
+        /// where S3 would not take so many.
+        part_bytes: Bytes = Bytes(limits::UPLOAD_PART_BYTES), in Bytes(5 * MIB)..=Bytes(5 * GIB);
+        /// Files and parts that may be on their way at the same time.
+        parallel: u32 = limits::UPLOAD_PARALLEL_PARTS_MAX,
+            in 1..=limits::UPLOAD_PARALLEL_PARTS_MAX;
+        /// The checksum that S3 compares with what it received.
+        checksum: UploadChecksum = UploadChecksum::Crc64Nvme;
+        /// The most bytes that leave in a second. Unset: as fast as the link is.
+        rate_max: Option<Bytes> = None;
+        /// Uploads that may wait. Further ones are refused, and files that are watched for stay
+        /// where they are.
+        queue_rows_max: u32 = limits::UPLOAD_QUEUE_ROWS_MAX, in 1..=100_000;
+        /// Bytes of the copies that are kept for uploads that wait. Files that are uploaded from
+        /// where they are do not count.
+        queue_bytes_max: Bytes = Bytes(limits::UPLOAD_QUEUE_BYTES_MAX),
+            in Bytes(MIB)..=Bytes(64 * 1024 * GIB);
+        /// The age at which an upload that still waits is dropped, and counted.
+        queue_age_max: Expiry = Expiry::Never, in Expiry::After(MINUTE)..=Expiry::Never;
+        /// How long an upload that has ended is remembered.
+        keep: Expiry = Expiry::After(7 * DAY), in Expiry::After(MINUTE)..=Expiry::Never;
+        /// The directory of the copies. Unset: `uploads` in the state directory. In memory
+        /// (`/run`) it spares the flash, and what waits is lost with the power.
+        spool: Option<PathBuf> = None;
+        /// The age at which what S3 has of an upload that nobody goes on with is removed there.
+        orphan_age: Expiry = Expiry::After(7 * DAY), in Expiry::After(HOUR)..=Expiry::Never;
+    }
 }
 
 impl Config {
@@ -359,6 +509,14 @@ impl Config {
         match &self.control.socket {
             Some(path) => path.clone(),
             None => self.runtime.state.join("control.sock"),
+        }
+    }
+
+    /// The directory of copies that wait to be uploaded.
+    pub fn upload_spool(&self) -> PathBuf {
+        match &self.upload.spool {
+            Some(path) => path.clone(),
+            None => self.runtime.state.join("uploads"),
         }
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! let loaded = load(&Sources {
 //!     file: Some(File { name: "periwinkle.toml", text: "[db]\nflush = '2 s'\n" }),
-//!     features: &["web", "metrics", "sync"],
+//!     features: &["web", "metrics", "mqtt", "fetch", "sync", "upload"],
 //!     ..Sources::default()
 //! })
 //! .unwrap();
@@ -30,22 +30,31 @@ mod error;
 mod keys;
 mod listener;
 mod load;
+mod mqtt;
 mod reference;
 mod setting;
 mod sources;
 mod types;
 mod units;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{ConfigError, ConfigErrors, Problem};
-pub use keys::{Config, Control, Db, Device, Fetch, Log, Metrics, Runtime, Sync, Web};
+pub use keys::{
+    Config, Control, Db, Device, Fetch, Log, Metrics, Mqtt, Runtime, Sync, Upload, Web,
+};
 pub use listener::{ListenHost, Listener, Scheme};
 pub use load::{Effective, Loaded, load};
+pub use mqtt::{
+    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Proxy,
+    Route, Topic, TopicFilter, UserName,
+};
 pub use reference::reference;
 pub use sources::{File, Origin, Override, Sources};
 pub use types::{
-    BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat,
-    LogLevel, ProxyAddress, Region, TableName,
+    BucketName, BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName,
+    LogFormat, LogLevel, ProxyAddress, Region, TableName, UploadChecksum,
 };
+pub use watch::{KEY_TEMPLATE, KEY_VARIABLES, ObjectKeys, Watch};

@@ -14,6 +14,8 @@ pub(super) enum Raw {
     Integer(i64),
     Text(String),
     List(Vec<Raw>),
+    /// A table within a section, with its keys.
+    Table(Vec<(String, Raw)>),
     /// A TOML value that no key takes, by its name: a float, a date, a table.
     Other(&'static str),
     /// From the environment or the command line, where everything is text.
@@ -28,6 +30,7 @@ impl Raw {
             Raw::Integer(value) => value.to_string(),
             Raw::Text(text) | Raw::Loose(text) => quote(text),
             Raw::List(_) => "a list".to_owned(),
+            Raw::Table(_) => "a table".to_owned(),
             Raw::Other(name) => format!("a {name}"),
         }
     }

@@ -340,7 +340,12 @@ fn raw(value: &DeValue<'_>) -> Raw {
         },
         DeValue::Float(_) => Raw::Other("number with a point"),
         DeValue::Datetime(_) => Raw::Other("date"),
-        DeValue::Table(_) => Raw::Other("table"),
+        DeValue::Table(table) => Raw::Table(
+            table
+                .iter()
+                .map(|(key, value)| (key.get_ref().to_string(), raw(value.get_ref())))
+                .collect(),
+        ),
         DeValue::Array(elements) => {
             Raw::List(elements.iter().map(|value| raw(value.get_ref())).collect())
         }

@@ -257,6 +257,23 @@ checked_text! {
 }
 
 checked_text! {
+    /// The name of a bucket (S3 User Guide, "Bucket naming rules").
+    BucketName,
+    "a bucket's name: 3 to 63 small letters, digits, dots and hyphens, such as \"pumps-7\"",
+    |text| crate::aws::s3::Bucket::is_name(text).then(|| text.to_owned())
+}
+
+choice! {
+    /// Which checksum S3 compares.
+    UploadChecksum, "\"crc64nvme\" or \"crc32\"" {
+        /// CRC-64/NVME, which S3 itself prefers.
+        Crc64Nvme = "crc64nvme",
+        /// CRC-32, which every stand-in of S3 understands.
+        Crc32 = "crc32",
+    }
+}
+
+checked_text! {
     /// The code of an AWS region.
     Region,
     "a region's code, such as \"eu-central-1\"",
@@ -305,6 +322,7 @@ checked_text! {
     }
 }
 
+pub(super) use {checked_text, choice};
 impl Element for BypassEntry {
     const LIST_KIND: &'static str =
         "a list of hosts, addresses and networks, such as `[\"pump.local\", \"10.0.0.0/8\"]`";
