@@ -2,4 +2,5 @@
 //! `services` and through the database.
 
 pub mod credentials;
+#[cfg(feature = "sync")]
 pub mod sync;

@@ -10,6 +10,7 @@ mod logins;
 mod measuring;
 mod places;
 mod redirects;
+mod terminal;
 mod transfers;
 mod typed;
 mod verdicts;

@@ -92,7 +92,7 @@ pub(in crate::cli) struct Fetch {
     /// Never send the password itself: Digest or nothing
     #[arg(long, requires = "user", conflicts_with = "basic", help_heading = IDENTITY)]
     pub(super) digest: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = IDENTITY)]
     pub(super) password: PasswordFrom,
     /// Sign for this service of AWS, such as dynamodb or s3
     #[arg(long, value_name = "SERVICE", conflicts_with = "user", help_heading = IDENTITY)]
@@ -107,7 +107,7 @@ pub(in crate::cli) struct Fetch {
     /// Call an operation of AWS, such as `--aws dynamodb ListTables '{}'`
     #[arg(long, conflicts_with_all = ["sigv4", "user", "json", "form", "multipart", "range"], help_heading = IDENTITY)]
     pub(super) aws: bool,
-    /// Where the service of AWS is instead [default: `sync.endpoint`]
+    /// Where the service of AWS is instead [default: for dynamodb, `sync.endpoint`]
     #[arg(long, value_name = "URL", requires = "aws", help_heading = IDENTITY)]
     pub(super) endpoint: Option<String>,
 

@@ -3,26 +3,24 @@
 use std::io::{self, IsTerminal};
 
 use periwinkle_core::limits::FETCH_SHOWN_BYTES_MAX;
+use tokio::sync::watch;
 
 use super::args::Fetch as Options;
+use super::bar::watched;
 use super::plan::{Body, Part, Plan};
 use super::request::Prepared;
 use super::show::{self, Show};
 use super::words::{failure, verdict};
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::fetch::Answer;
+use crate::fetch::{Answer, Progress};
 
 /// Sends the request and prints what was asked for.
 pub(super) async fn run(options: &Options, prepared: &Prepared) -> Result<(), Failure> {
     let is_terminal = io::stdout().is_terminal();
     let show = Show::parse(options.show.as_deref(), is_terminal)?;
     print_request(&prepared.plan, show, is_terminal)?;
-    let answer = prepared
-        .request()?
-        .send()
-        .await
-        .map_err(|error| failure(&error))?;
+    let answer = send(prepared).await?;
     let (host, status) = (answer.url().authority(), answer.status());
     if show.head {
         output::write(&head(&answer, is_terminal))?;
@@ -34,6 +32,19 @@ pub(super) async fn run(options: &Options, prepared: &Prepared) -> Result<(), Fa
         }
     }
     verdict(&host, status)
+}
+
+/// What is streamed may take long, which a terminal is told.
+async fn send(prepared: &Prepared) -> Result<Answer, Failure> {
+    let request = prepared.request()?;
+    let sent = match prepared.plan.body {
+        Body::File { .. } | Body::Parts(_) => {
+            let (sender, receiver) = watch::channel(Progress::default());
+            watched("sent", receiver, request.progress(sender).send()).await
+        }
+        _ => request.send().await,
+    };
+    sent.map_err(|error| failure(&error))
 }
 
 /// The first line and the fields of an answer.
