@@ -68,6 +68,10 @@ pub enum Error {
         /// The system's words.
         source: std::io::Error,
     },
+    /// A call of the MQTT client failed.
+    #[cfg(feature = "mqtt")]
+    #[error("{0}")]
+    Mqtt(#[from] crate::mqtt::MqttError),
     /// Anything that a maker's own code reports.
     #[error("{0}")]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),
@@ -94,6 +98,8 @@ impl IntoResponse for Error {
                 error.to_string(),
             ),
             Error::Database(error) => Problem::from(error),
+            #[cfg(feature = "mqtt")]
+            Error::Mqtt(error) => Problem::from(error),
             other => Problem::internal(&other),
         }
         .into_response()

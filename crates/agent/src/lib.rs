@@ -44,8 +44,11 @@ mod events;
 pub mod fetch;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 mod net;
 mod services;
+mod signals;
 mod state;
 mod status;
 mod stop;

@@ -5,6 +5,7 @@
 //! | `db` | - | the state directory | the database to everybody |
 //! | `changes` | `web` | `db` | durable changes to live listeners |
 //! | `metrics` | `metrics` | `db` | samples to live listeners and the API, rows to the database |
+//! | `mqtt` | `mqtt` | `db` | the client to the maker and the API, its queue and what its routes write to the database |
 //! | `sync` | `sync` | `db` | its state to live listeners and the API |
 //! | `upload` | `upload` | `db` | its queue to the API and the maker's program |
 //! | `control` | `web` | `db` | the API to programs of this machine |
@@ -29,12 +30,16 @@ use serde_json::{Value, json};
 use crate::agent::SetupCodeTo;
 use crate::api::events::Feed;
 use crate::api::{self, Api};
+#[cfg(all(feature = "mqtt", feature = "sync"))]
+use crate::cloud::credentials::CredentialSource;
 use crate::database::{self, Db};
 use crate::events::{Events, Topic};
+#[cfg(feature = "mqtt")]
+use crate::mqtt::MqttService;
 use crate::net::clock::Clock;
 use crate::state::StateDir;
 use crate::status::StatusBoard;
-use crate::stop::{Stopper, stop};
+use crate::stop::{Stop, Stopper, stop};
 use crate::supervise::{Service, Supervisor};
 use crate::web::accounts::{Accounts, LoginRules};
 use crate::web::dispatch::Dispatch;
@@ -51,6 +56,10 @@ pub const FEATURES: &[&str] = &[
     "web",
     #[cfg(feature = "metrics")]
     "metrics",
+    #[cfg(feature = "fetch")]
+    "fetch",
+    #[cfg(feature = "mqtt")]
+    "mqtt",
     #[cfg(feature = "sync")]
     "sync",
     #[cfg(feature = "upload")]
@@ -86,6 +95,8 @@ pub struct Services {
     accounts: Arc<Accounts>,
     routes: Router,
     device: Device,
+    #[cfg(feature = "mqtt")]
+    mqtt: Option<MqttService>,
     #[cfg(feature = "fetch")]
     pub(crate) fetch: crate::fetch::Fetch,
     #[cfg(feature = "upload")]
@@ -113,10 +124,18 @@ impl Services {
         let device = device(&config, &state)?;
         let db = database::open(&config, &state.database(), &device.id, clock.clone()).await?;
         let accounts = open_accounts(&config, &clock, &state, &db, setup_code)?;
+        let routes = maker_routes(routes, public_routes);
+        #[cfg(feature = "mqtt")]
+        let mqtt = open_mqtt(&config, &device.id, &clock, &db)?;
+        #[cfg(feature = "mqtt")]
+        let routes = match &mqtt {
+            Some(mqtt) => routes.layer(axum::Extension(mqtt.handle())),
+            None => routes,
+        };
         #[cfg(feature = "fetch")]
-        let fetch = crate::fetch::FetchOptions::new(&clock)
-            .build()
-            .map_err(|error| Error::Config(error.to_string()))?;
+        let fetch = open_fetch(&config, &clock)?;
+        #[cfg(feature = "fetch")]
+        let routes = routes.layer(axum::Extension(fetch.clone()));
         #[cfg(feature = "upload")]
         let uploads = open_uploads(&config, &db, &clock, &fetch)?;
         Ok(Services {
@@ -130,16 +149,18 @@ impl Services {
             events: Events::default(),
             status: StatusBoard::default(),
             accounts: Arc::new(accounts),
-            routes: maker_routes(routes, public_routes),
+            routes,
             db,
             device,
+            #[cfg(feature = "mqtt")]
+            mqtt,
         })
     }
 
     /// Starts every service in order.
     ///
     /// Dropping the future leaves those running that were started.
-    pub async fn start(self) -> Running {
+    pub async fn start(mut self) -> Running {
         let mut supervisor = Supervisor::new(self.clock.clone());
         let (listeners, listening) = stop();
         let extra = Router::new();
@@ -156,6 +177,8 @@ impl Services {
 
         #[cfg(feature = "metrics")]
         let extra = self.start_metrics(&mut supervisor, extra).await;
+        #[cfg(feature = "mqtt")]
+        let extra = self.start_mqtt(&mut supervisor, extra, &listening).await;
         #[cfg(feature = "sync")]
         let extra = self.start_sync(&mut supervisor, extra).await;
         #[cfg(feature = "upload")]
@@ -196,9 +219,38 @@ impl Services {
         extra.merge(api::metrics_router(feed))
     }
 
+    /// The MQTT client, if it is configured.
+    #[cfg(feature = "mqtt")]
+    pub fn mqtt(&self) -> Option<crate::mqtt::Mqtt> {
+        self.mqtt.as_ref().map(MqttService::handle)
+    }
+
+    #[cfg(feature = "mqtt")]
+    async fn start_mqtt(
+        &mut self,
+        supervisor: &mut Supervisor,
+        extra: Router,
+        listening: &Stop,
+    ) -> Router {
+        let Some(service) = self.mqtt.take() else {
+            return extra;
+        };
+        let mqtt = service.handle();
+        self.status.add("mqtt", {
+            let mqtt = mqtt.clone();
+            move || mqtt.show()
+        });
+        supervisor.start(service.into_service()).await;
+        extra.merge(api::mqtt_router(
+            mqtt,
+            self.accounts.clone(),
+            listening.clone(),
+        ))
+    }
+
     #[cfg(feature = "sync")]
     async fn start_sync(&self, supervisor: &mut Supervisor, extra: Router) -> Router {
-        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events, &self.clock);
+        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events, &self.fetch);
         let handle = sync.handle();
         self.status.add("sync", {
             let handle = handle.clone();
@@ -341,13 +393,7 @@ fn open_uploads(
     clock: &Clock,
     fetch: &crate::fetch::Fetch,
 ) -> Result<crate::cloud::upload::Uploads> {
-    use crate::cloud::{credentials::CredentialSource, upload};
-    let source = std::sync::Mutex::new(CredentialSource::new(&config.sync));
-    let credentials: crate::fetch::CredentialsSource = Arc::new(move || {
-        let mut source = source.lock().expect("reading credentials does not panic");
-        source.credentials().map_err(|error| error.to_string())
-    });
-    upload::open(config, db, clock, fetch.clone(), credentials)
+    crate::cloud::upload::open(config, db, clock, fetch.clone(), credentials(config))
         .map_err(|error| Error::Other(error.into()))
 }
 
@@ -374,6 +420,81 @@ fn open_accounts(
     let rows = Rows::new(db.clone());
     Accounts::open(rows, clock.clone(), passwords, rules, first_owner, sessions)
         .map_err(|problem| Error::Config(format!("the users cannot be read: {problem:?}")))
+}
+
+#[cfg(feature = "mqtt")]
+fn open_mqtt(
+    config: &Config,
+    device: &str,
+    clock: &Clock,
+    db: &Database,
+) -> Result<Option<MqttService>> {
+    if !config.mqtt.enable {
+        return Ok(None);
+    }
+    let signer = iot_signer(config, clock)?;
+    Ok(Some(MqttService::open(
+        &config.mqtt,
+        device,
+        signer,
+        clock,
+        db,
+    )?))
+}
+
+/// What signs the addresses of WebSocket connections, with the credentials of replication.
+#[cfg(all(feature = "mqtt", feature = "sync"))]
+fn iot_signer(config: &Config, clock: &Clock) -> Result<Option<Arc<dyn crate::mqtt::Presign>>> {
+    let region = config.mqtt.region.as_ref().filter(|_| config.mqtt.sign);
+    Ok(region.map(|region| {
+        let credentials = CredentialSource::new(&config.sync);
+        let credentials = std::sync::Mutex::new(credentials);
+        let clock = clock.clone();
+        let keys = move |signer: &mut dyn FnMut(&periwinkle_core::aws::Credentials, UnixMillis)| {
+            let mut credentials = credentials.lock().expect("no holder of the keys panics");
+            let keys = credentials
+                .credentials()
+                .map_err(|error| error.to_string())?;
+            signer(&keys, clock.now().wall.unwrap_or(UnixMillis(0)));
+            Ok(())
+        };
+        let signer = crate::mqtt::IotSigner::new(region.as_str(), keys);
+        Arc::new(signer) as Arc<dyn crate::mqtt::Presign>
+    }))
+}
+
+#[cfg(all(feature = "mqtt", not(feature = "sync")))]
+fn iot_signer(config: &Config, _: &Clock) -> Result<Option<Arc<dyn crate::mqtt::Presign>>> {
+    match config.mqtt.sign {
+        false => Ok(None),
+        true => Err(Error::Config(
+            "`mqtt.sign` needs the feature `sync`, which has the credentials".to_owned(),
+        )),
+    }
+}
+
+#[cfg(feature = "fetch")]
+fn open_fetch(config: &Config, clock: &Clock) -> Result<crate::fetch::Fetch> {
+    let options = crate::fetch::FetchOptions::configured(config, clock);
+    let options = options.map_err(|error| Error::Config(error.to_string()))?;
+    let client = options.credentials(credentials(config)).build();
+    client.map_err(|error| Error::Config(error.to_string()))
+}
+
+/// The client and uploads sign with the keys of replication.
+#[cfg(any(feature = "sync", feature = "upload"))]
+fn credentials(config: &Config) -> crate::fetch::CredentialsSource {
+    use crate::cloud::credentials::CredentialSource;
+    let source = std::sync::Mutex::new(CredentialSource::new(&config.sync));
+    Arc::new(move || {
+        let mut source = source.lock().expect("no holder of the credentials panics");
+        source.credentials().map_err(|error| error.to_string())
+    })
+}
+
+#[cfg(all(feature = "fetch", not(any(feature = "sync", feature = "upload"))))]
+fn credentials(_: &Config) -> crate::fetch::CredentialsSource {
+    Arc::new(|| Err("give them to the request".to_owned()))
 }
 
 /// The maker's routes: those that need a login ask for it only when one of them matches.

@@ -192,12 +192,21 @@ pub const DB_UNSYNCED_BYTES_MAX: usize = 8 << 20;
 pub const DB_FLUSH_BYTES: usize = 1 << 20;
 /// `db.flush`: how long a relaxed commit may wait for its flush.
 pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
+/// Share of the database's log, in percent, that is still needed at least: below it the log is
+/// compacted. More takes less room on the disk and writes more.
+pub const DB_LIVE_PERCENT_MIN: u64 = 50;
 /// Bytes that one step of the database's compaction reads and writes at most, unless one
 /// transaction is larger.
 pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// `db.lazy_flush`: how long a lazy commit may wait for its flush. A flush dirties a block of data
+/// and one of the file's times, 8 KB: with one each minute an idle device would write 12 MB a day.
+pub const DB_LAZY_INTERVAL: Duration = Duration::from_secs(5 * 60);
+/// How long an immediate commit may wait for its flush while nobody asks its ticket. One that is
+/// waited for is flushed at once.
+pub const DB_SYNC_GRACE: Duration = Duration::from_millis(1);
 /// Bytes of values that one read of a scan fetches at once, unless one value is larger.
 pub const DB_READ_BYTES_MAX: usize = 256 << 10;
 /// Bytes between two values that a scan reads along rather than read twice.
@@ -210,6 +219,9 @@ pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
 pub const DB_LEAD_OUT_BYTES_MAX: u64 = 128;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
+/// Values that one call of the database may read from the disk on a thread that should not wait,
+/// such as that of an async runtime. A scan that misses more goes to another thread.
+pub const DB_SCAN_INLINE_MISSES_MAX: usize = 64;
 
 // Database model layer (periwinkle-db, model/).
 
@@ -219,8 +231,7 @@ pub const FIND_ROWS_DEFAULT: usize = 100;
 pub const FIND_ROWS_MAX: usize = 10_000;
 /// Rows that one call of `find` looks at; what is left is behind its token.
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
-/// Rows that one call of the model layer reads from the engine at once: so many values at most are
-/// missing from memory when a scan runs on the caller's thread.
+/// Rows that one call of the model layer reads from the engine at once.
 pub const DB_SCAN_ROWS: usize = 256;
 /// Rows of this many bytes together end a step in which items are brought into the form of a newer
 /// schema.
@@ -348,6 +359,12 @@ pub const FETCH_DECODE_BYTES: usize = 16 * 1024;
 pub const FETCH_DRAIN_BYTES_MAX: usize = 64 * 1024;
 /// The beginning of an answer that goes into an error.
 pub const FETCH_EXCERPT_BYTES: usize = 500;
+/// How long an event stream may be silent before it is opened again; servers send comments.
+pub const FETCH_EVENT_SILENCE_MAX: Duration = Duration::from_secs(300);
+/// Connections in a row that bring nothing of a file, before its download fails.
+pub const FETCH_DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
+/// Retries of a call of AWS that was throttled.
+pub const AWS_RETRIES_MAX: u32 = 5;
 /// Servers whose questions for a password are remembered.
 pub const FETCH_LOGINS_MAX: usize = 64;
 /// An answer that is read into memory and whose request names no deadline of its own.
@@ -683,3 +700,26 @@ pub const MQTT_HISTORY_ROWS_MAX: usize = 32;
 pub const MQTT_THROTTLE_DELAY_MAX: Duration = Duration::from_secs(30);
 /// How far ahead the next opening of a schedule is looked for.
 pub const SCHEDULE_LOOK_AHEAD_DAYS: i64 = 366;
+
+// MQTT: the client in the agent.
+
+/// Time for the way to the broker: name, TCP, proxy, TLS, WebSocket, unless configured otherwise.
+pub const MQTT_CONNECT_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Messages that wait for a reader, unless it asks for another number.
+pub const MQTT_READER_MESSAGES: usize = 1000;
+/// Turns of the connection task before others have theirs.
+pub const MQTT_TURNS_MAX: usize = 16;
+/// Bytes of messages that one commit to flash takes, unless one message is longer.
+pub const MQTT_COMMIT_BYTES: usize = 256 * 1024;
+/// Time that an orderly stop gives the broker for our farewell, and flash for what waits.
+pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Questions that a responder works on at once.
+pub const MQTT_ANSWERS_MAX: usize = 64;
+/// Rules between messages and the database.
+pub const MQTT_ROUTES_MAX: usize = 256;
+/// Programs that listen to messages over the REST API at once.
+pub const MQTT_LISTENERS_MAX: usize = 32;
+/// How often such a listener is sent a sign of life.
+pub const MQTT_LISTENER_PULSE: Duration = Duration::from_secs(15);
+/// How long a signed address of a connection may be used; it is made right before.
+pub const MQTT_SIGNED_ADDRESS_LIFE: Duration = Duration::from_secs(300);

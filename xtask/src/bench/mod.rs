@@ -6,7 +6,9 @@ mod database;
 mod flash;
 mod instructions;
 mod memory;
+mod mqtt;
 mod start;
+mod table;
 mod web;
 
 use anyhow::Result;
@@ -28,13 +30,15 @@ pub(crate) enum What {
     Memory,
     /// The database beside redb, SQLite and fjall
     Db(database::What),
+    /// The MQTT client beside rumqttc and libmosquitto
+    Mqtt(mqtt::What),
     /// Bytes that an idle agent writes to the flash
     Flash {
         /// How long to look
         #[arg(long, default_value_t = 60)]
         minutes: u64,
     },
-    /// All of these but the last two, and the sizes
+    /// All of these but the last three, and the sizes
     All,
 }
 
@@ -45,6 +49,7 @@ pub(crate) fn run(what: What) -> Result<()> {
         What::Start { rows } => start::run(rows),
         What::Memory => memory::run(),
         What::Db(what) => database::run(&what),
+        What::Mqtt(what) => mqtt::run(&what),
         What::Flash { minutes } => flash::run(minutes),
         What::All => {
             web::run()?;

@@ -7,9 +7,12 @@ mod body;
 mod data;
 mod database;
 pub mod events;
+mod expressions;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod models;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod session;
 mod setup;
 mod status;
@@ -36,6 +39,8 @@ use events::Feed;
 
 #[cfg(feature = "metrics")]
 pub use metrics::router as metrics_router;
+#[cfg(feature = "mqtt")]
+pub use mqtt::router as mqtt_router;
 #[cfg(feature = "sync")]
 pub use sync::router as sync_router;
 #[cfg(feature = "upload")]

@@ -7,6 +7,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use super::db::Db;
+#[cfg(feature = "mqtt")]
+use super::mqtt::Mqtt;
 use super::upload::Upload;
 
 /// Device agent: web server, database that replicates with DynamoDB, and the device's metrics.
@@ -55,6 +57,9 @@ pub(super) enum Command {
     Setup(Json),
     /// Read, change, check and back up the database
     Db(Box<Db>),
+    /// Publish, listen and ask at an MQTT broker
+    #[cfg(feature = "mqtt")]
+    Mqtt(Mqtt),
     /// Upload to S3 from a queue that survives restarts, and read what is there
     Upload(Box<Upload>),
 }

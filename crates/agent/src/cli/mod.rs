@@ -4,6 +4,10 @@
 //! `run` and `check` work on the configuration; `status`, `user`, `setup` and `upload` speak to the
 //! running agent over its control socket, which serves the same API as the web server; `db` does so, too,
 //! and works on the files itself when no agent runs.
+//! `run` and `check` work on the configuration; `status`, `user` and `setup` speak to the running
+//! agent over its control socket, which serves the same API as the web server; `db` does so, too,
+//! and works on the files itself when no agent runs; `mqtt` is a client of any
+//! broker, or speaks to the agent's.
 
 mod args;
 mod check;
@@ -13,6 +17,8 @@ mod failure;
 mod human;
 mod inputs;
 mod log;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod output;
 mod progress;
 mod prompt;
@@ -29,6 +35,8 @@ use args::{Arguments, Command, Parsed};
 use failure::Failure;
 use inputs::Inputs;
 
+use crate::signals::outlive_file_size_limit_without_runtime;
+
 /// Does what the command line asks, and returns the exit code of the process: 0 done, 1 internal
 /// failure, 2 configuration, schema or database file, 3 refused, 4 no agent answers, 64 usage.
 pub fn main() -> ExitCode {
@@ -41,6 +49,8 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
+    outlive_file_size_limit_without_runtime()
+        .map_err(|error| Failure::internal(format!("signals cannot be handled: {error}")))?;
     let inputs = Inputs::gather(&arguments.global)?;
     match arguments.command {
         None | Some(Command::Run) => run::run(&inputs),
@@ -50,6 +60,8 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Setup(setup)) => setup::setup(&inputs, &setup),
         Some(Command::Db(db)) => db::run(&inputs, &db),
         Some(Command::Upload(upload)) => upload::run(&inputs, &upload),
+        #[cfg(feature = "mqtt")]
+        Some(Command::Mqtt(mqtt)) => mqtt::run(&inputs, &mqtt),
     }
 }
 

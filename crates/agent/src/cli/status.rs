@@ -110,6 +110,12 @@ fn database(db: &Value) -> Option<String> {
     if let Some(segments) = db["segments"].as_u64() {
         words.push_str(&format!(" in {}", human::counted(segments, "segment")));
     }
+    if db["disk_full"] == true {
+        words.push_str("; the disk is full, writes are refused");
+    }
+    if let Some(failure) = db["failure"].as_str() {
+        words.push_str(&format!("; {}", output::plain(failure)));
+    }
     Some(words)
 }
 
@@ -252,6 +258,17 @@ periwinkle 0.1.0 is running on pump-7 (Pump in the cellar)
   sync     backoff  5 s    1,200     no route\u{fffd}[2J
 ";
         assert_eq!(page(&status, 1_000_000), expected);
+    }
+
+    #[test]
+    fn a_database_that_takes_no_writes_says_why() {
+        let mut db = json!({"rows": 1, "bytes": 4000, "disk_full": true, "failure": null});
+        let full = "1 row, 4.0 kB; the disk is full, writes are refused";
+        assert_eq!(database(&db).as_deref(), Some(full));
+        db["disk_full"] = json!(false);
+        db["failure"] = json!("cannot sync 00000001.log");
+        let failed = "1 row, 4.0 kB; cannot sync 00000001.log";
+        assert_eq!(database(&db).as_deref(), Some(failed));
     }
 
     #[test]

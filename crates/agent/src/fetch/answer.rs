@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use periwinkle_core::fetch::Url;
 use periwinkle_core::limits;
 use serde::de::DeserializeOwned;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::time::Instant;
 
 use super::error::FetchError;
@@ -159,7 +159,8 @@ impl Answer {
             path: path.to_owned(),
             source,
         };
-        let mut file = tokio::fs::File::create(path).await.map_err(failed)?;
+        let file = tokio::fs::File::create(path).await.map_err(failed)?;
+        let mut file = BufWriter::with_capacity(limits::FETCH_PIECE_BYTES, file);
         let mut length = 0;
         while let Some(piece) = self.chunk().await? {
             file.write_all(&piece).await.map_err(failed)?;

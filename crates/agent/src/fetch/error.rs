@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use periwinkle_core::aws::sigv4::{RedirectRefused, UnsignableBody};
+use periwinkle_core::aws::sigv4::{LifeError, RedirectRefused, UnsignableBody};
 use periwinkle_core::fetch::UrlError;
 use periwinkle_core::fetch::decode::DecodeError;
 use periwinkle_core::fetch::form::FormError;
 use periwinkle_core::fetch::range::{RangeError, WrongHash};
 use periwinkle_core::fetch::redirect::RedirectError;
 use periwinkle_core::fetch::retry::Failure;
+use periwinkle_core::fetch::sse::EventError;
 use thiserror::Error;
 
 use crate::net::client_tls::TlsFailure;
 use crate::net::dial::DialError;
 use crate::net::tls::TlsError;
+use crate::net::websocket::WebSocketError;
 
 /// Why an exchange failed: in which phase, with whom, and what to do.
 #[derive(Debug, Error)]
@@ -36,6 +38,14 @@ pub enum FetchError {
     /// A certificate, key or authority in the options cannot be used.
     #[error("{0}")]
     Tls(#[from] TlsError),
+    /// The configuration names something that cannot be used.
+    #[error("{key}: {reason}")]
+    Config {
+        /// The key.
+        key: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// No connection: the server saw nothing of the request.
     #[error("{0}")]
     Connect(Arc<DialError>),
@@ -151,6 +161,18 @@ pub enum FetchError {
         /// Where, and what.
         source: serde_json::Error,
     },
+    /// A stream of events has a line or an event beyond its bound.
+    #[error("{0}")]
+    Events(EventError),
+    /// The server answers with something else than a stream of events.
+    #[error("{host} does not answer with a stream of events")]
+    NoEvents {
+        /// The host of the address.
+        host: String,
+    },
+    /// A WebSocket is not opened.
+    #[error("{0}")]
+    WebSocket(#[from] WebSocketError),
     /// A file cannot be written.
     #[error("{path} cannot be written: {source}")]
     Save {
@@ -211,6 +233,9 @@ pub enum SignError {
     /// The service would not take such a body.
     #[error(transparent)]
     Body(#[from] UnsignableBody),
+    /// An address cannot be presigned for so long.
+    #[error(transparent)]
+    Life(#[from] LifeError),
 }
 
 /// Why an answer cannot be decoded.

@@ -45,11 +45,6 @@ pub(super) struct Exchange {
     sent: UnixMillis,
 }
 
-enum Next {
-    Done(Answer),
-    Again,
-}
-
 impl Exchange {
     pub(super) fn new(fetch: Fetch, parts: Box<Parts>) -> Exchange {
         Exchange {
@@ -79,21 +74,19 @@ impl Exchange {
 
     async fn steps(mut self) -> Result<Answer, FetchError> {
         loop {
-            let next = match self.attempt().await {
-                Ok(answer) => self.judge(answer).await?,
+            match self.attempt().await {
+                Ok(answer) => {
+                    if let Some(answer) = self.judge(answer).await? {
+                        return Ok(answer);
+                    }
+                }
                 Err(error) => {
                     let failure = error.failure();
                     match failure.and_then(|failure| self.retry_at(failure)) {
-                        Some(at) => {
-                            self.pause_to(at).await;
-                            Next::Again
-                        }
+                        Some(at) => self.pause_to(at).await,
                         None => return Err(error),
                     }
                 }
-            };
-            if let Next::Done(answer) = next {
-                return Ok(answer);
             }
         }
     }
@@ -220,8 +213,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// What follows from an answer.
-    async fn judge(&mut self, mut answer: Answer) -> Result<Next, FetchError> {
+    /// The answer when it is the result; none when the request is to be sent again.
+    async fn judge(&mut self, mut answer: Answer) -> Result<Option<Answer>, FetchError> {
         self.take_cookies(&answer);
         let status = answer.status();
         if status.is_success() {
@@ -229,14 +222,14 @@ impl Exchange {
                 self.take_login_info(&answer);
             }
             self.fetch.shared.budget().give_back();
-            return Ok(Next::Done(answer));
+            return Ok(Some(answer));
         }
         if status == StatusCode::UNAUTHORIZED && self.answer_challenge(&answer)? {
             answer.drain().await;
-            return Ok(Next::Again);
+            return Ok(None);
         }
         if self.parts.signing.is_some() && self.correct_clock(&mut answer).await? {
-            return Ok(Next::Again);
+            return Ok(None);
         }
         if status.is_redirection() {
             return self.follow(answer).await;
@@ -247,9 +240,9 @@ impl Exchange {
             Some(at) => {
                 answer.drain().await;
                 self.pause_to(at).await;
-                Ok(Next::Again)
+                Ok(None)
             }
-            None => Ok(Next::Done(answer)),
+            None => Ok(Some(answer)),
         }
     }
 
@@ -356,7 +349,7 @@ impl Exchange {
         Ok(true)
     }
 
-    async fn follow(&mut self, answer: Answer) -> Result<Next, FetchError> {
+    async fn follow(&mut self, answer: Answer) -> Result<Option<Answer>, FetchError> {
         let parts = &self.parts;
         let hop = Hop {
             url: &parts.url,
@@ -373,11 +366,11 @@ impl Exchange {
             source: Box::new(source),
         };
         let Follow::To(next) = follow.map_err(refused)? else {
-            return Ok(Next::Done(answer));
+            return Ok(Some(answer));
         };
         answer.drain().await;
         self.go_to(next)?;
-        Ok(Next::Again)
+        Ok(None)
     }
 
     fn go_to(&mut self, next: NextHop) -> Result<(), FetchError> {

@@ -137,6 +137,15 @@ pub fn system_time() -> UnixMillis {
     from_system(SystemTime::now())
 }
 
+/// How far this machine's local time is ahead of UTC, in seconds.
+#[cfg(feature = "mqtt")]
+pub fn local_offset_s(wall: Option<UnixMillis>) -> i32 {
+    let wall = wall.and_then(|wall| jiff::Timestamp::from_millisecond(wall.0).ok());
+    wall.map_or(0, |wall| {
+        jiff::tz::TimeZone::system().to_offset(wall).seconds()
+    })
+}
+
 fn from_system(time: SystemTime) -> UnixMillis {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

@@ -1,14 +1,14 @@
 //! The only place that constructs listeners, TLS configurations and outgoing connections, and that
 //! reads the clock and entropy.
 
-#[cfg(feature = "fetch")]
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
 pub mod client_tls;
 pub mod clock;
 pub mod deadline;
-#[cfg(feature = "fetch")]
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
 pub mod dial;
 pub mod entropy;
-#[cfg(feature = "fetch")]
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
 pub mod link;
 pub mod listen;
 #[cfg(feature = "fetch")]
@@ -16,7 +16,7 @@ pub mod outbound;
 #[cfg(all(test, feature = "fetch"))]
 pub(crate) mod test_authority;
 pub mod tls;
-#[cfg(feature = "fetch")]
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
 mod tunnel;
-#[cfg(feature = "fetch")]
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
 pub mod websocket;

@@ -18,7 +18,7 @@ enum Verbs {
     Reads,
 }
 
-const TABLE: [(&str, Verbs, Needs); 9] = [
+const TABLE: [(&str, Verbs, Needs); 10] = [
     ("/api/v1/setup", Verbs::All, Needs::Nothing),
     (
         "/api/v1/session/password",
@@ -31,6 +31,8 @@ const TABLE: [(&str, Verbs, Needs); 9] = [
     ("/api/v1/agent", Verbs::All, Needs::Role(Role::Owner)),
     // The whole database at once, hidden fields included.
     ("/api/v1/database/", Verbs::All, Needs::Role(Role::Owner)),
+    // To listen to messages is to act in the device's name.
+    ("/api/v1/mqtt/", Verbs::All, Needs::Role(Role::Editor)),
     ("/api/", Verbs::Reads, Needs::Role(Role::Viewer)),
     ("/api/", Verbs::All, Needs::Role(Role::Editor)),
 ];
@@ -85,6 +87,9 @@ mod tests {
             (Method::GET, "/api/v1/uploads", role(Role::Viewer)),
             (Method::DELETE, "/api/v1/uploads/x", role(Role::Editor)),
             (Method::PUT, "/api/v1/uploads/objects/x", role(Role::Editor)),
+            (Method::GET, "/api/v1/mqtt", role(Role::Viewer)),
+            (Method::GET, "/api/v1/mqtt/subscribe", role(Role::Editor)),
+            (Method::POST, "/api/v1/mqtt/publish", role(Role::Editor)),
             (Method::GET, "/api/v1/setups", role(Role::Viewer)),
             (Method::GET, "/api/v2/anything", role(Role::Viewer)),
         ];

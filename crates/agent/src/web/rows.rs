@@ -81,11 +81,7 @@ pub struct Unwritten(Committed);
 impl Unwritten {
     /// Waits until the write is on the disk. Dropping the future takes nothing back.
     pub async fn wait(self) -> Result<(), Problem> {
-        self.0
-            .ticket
-            .durable()
-            .await
-            .map_err(|error| Problem::internal(&error))
+        Ok(self.0.ticket.durable().await?)
     }
 }
 

@@ -152,6 +152,17 @@ impl Cloud {
         Judge::start(command)
     }
 
+    /// What the account answers to queries of indexes; `xtask/assets/index_judge.py` lists the
+    /// requests.
+    pub(crate) fn indexes(&self) -> Judge {
+        let mut command = Command::new(tool("venv-judges/bin/python"));
+        command
+            .arg(asset("index_judge.py"))
+            .args(["--endpoint", &self.endpoint])
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        Judge::start(command)
+    }
+
     /// What dynamodb-onetable makes of a schema; `xtask/assets/dialect.mjs` lists the requests.
     pub(crate) fn dialect(&self) -> Judge {
         let mut command = Command::new("node");
@@ -174,7 +185,7 @@ impl Cloud {
         Judge::start(command)
     }
 
-    fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.endpoint.strip_prefix("http://").unwrap()
     }
 }
@@ -303,7 +314,7 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -353,7 +364,7 @@ impl Drop for Judge {
     }
 }
 
-fn tool(path: &str) -> PathBuf {
+pub(crate) fn tool(path: &str) -> PathBuf {
     let tools = std::env::var_os("PERIWINKLE_TEST_TOOLS")
         .map_or_else(|| root().join(".test"), PathBuf::from);
     let tool = tools.join(path);
@@ -365,7 +376,7 @@ fn tool(path: &str) -> PathBuf {
     tool
 }
 
-fn asset(name: &str) -> PathBuf {
+pub(crate) fn asset(name: &str) -> PathBuf {
     root().join("xtask/assets").join(name)
 }
 

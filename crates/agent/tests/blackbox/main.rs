@@ -2,6 +2,8 @@
 #![allow(clippy::print_stderr, reason = "a failed test shows the agent's log")]
 
 mod agent;
+#[cfg(feature = "fetch")]
+mod certificates;
 mod client;
 #[cfg(feature = "sync")]
 mod counterparts;
@@ -24,7 +26,11 @@ mod library;
 mod lifecycle;
 #[cfg(feature = "metrics")]
 mod measurement;
+#[cfg(all(feature = "mqtt", feature = "sync"))]
+mod mqtt;
 #[cfg(feature = "sync")]
 mod replication;
+#[cfg(feature = "sync")]
+mod s3;
 #[cfg(all(feature = "sync", feature = "upload"))]
 mod upload;

@@ -3,9 +3,11 @@
 use super::error::{ConfigError, Problem};
 use super::keys::Config;
 use super::listener::Scheme;
+use super::mqtt::{Broker, check_routes};
 use super::sources::Origin;
 use super::types::{Credentials, Endpoint};
 use crate::limits::{SOCKET_PATH_BYTES_MAX, UPLOAD_WATCHES_MAX};
+use crate::mqtt::address::Transport;
 
 /// What is impossible, with the place of the key that asks for it; and what is possible but
 /// probably not meant.
@@ -22,6 +24,8 @@ pub(super) fn judge(
     judge.tls(config);
     judge.control_socket(config);
     judge.metrics(config);
+    judge.mqtt(config);
+    judge.fetch(config);
     judge.sync(config);
     judge.credentials(config);
     judge.upload(config);
@@ -118,6 +122,83 @@ impl Judge<'_> {
             self.refuse(
                 key,
                 "`metrics.row` sums up samples and cannot be shorter than `metrics.interval`",
+            );
+        }
+    }
+
+    fn mqtt(&mut self, config: &Config) {
+        let mqtt = &config.mqtt;
+        if let Err(why) = check_routes(&mqtt.route) {
+            self.refuse("mqtt.route", why);
+        }
+        let pairs = [
+            (
+                "certificate",
+                mqtt.certificate.is_some(),
+                "key",
+                mqtt.key.is_some(),
+            ),
+            (
+                "key",
+                mqtt.key.is_some(),
+                "certificate",
+                mqtt.certificate.is_some(),
+            ),
+            (
+                "will_payload",
+                mqtt.will_payload.is_some(),
+                "will_topic",
+                mqtt.will_topic.is_some(),
+            ),
+            ("sign", mqtt.sign, "region", mqtt.region.is_some()),
+            ("enable", mqtt.enable, "url", mqtt.url.is_some()),
+        ];
+        for (key, is_set, other, is_other_set) in pairs {
+            if is_set && !is_other_set {
+                self.refuse(
+                    &format!("mqtt.{key}"),
+                    format!("`mqtt.{key}` needs `mqtt.{other}`"),
+                );
+            }
+        }
+        if mqtt.password.is_some() && mqtt.password_file.is_some() {
+            let why = "`mqtt.password` and `mqtt.password_file` cannot both be set";
+            self.refuse("mqtt.password", why);
+        }
+        let Some(Broker(address)) = &mqtt.url else {
+            return;
+        };
+        if mqtt.sign && address.transport != Transport::SecureWebSocket {
+            self.refuse(
+                "mqtt.sign",
+                "`mqtt.sign` needs a `wss://` address in `mqtt.url`",
+            );
+        }
+        let says_secrets = mqtt.password.is_some() || mqtt.password_file.is_some();
+        if says_secrets && !address.transport.is_secure() && !address.is_loopback() {
+            self.hints.push(format!(
+                "`mqtt.url` {address} has no TLS: the password can be read on the way"
+            ));
+        }
+    }
+
+    fn fetch(&mut self, config: &Config) {
+        let fetch = &config.fetch;
+        match (&fetch.certificate, &fetch.key) {
+            (Some(_), None) => self.refuse(
+                "fetch.certificate",
+                "`fetch.certificate` needs its private key in `fetch.key`",
+            ),
+            (None, Some(_)) => self.refuse(
+                "fetch.key",
+                "`fetch.key` needs its certificate in `fetch.certificate`",
+            ),
+            _ => {}
+        }
+        if fetch.proxy.is_none() && fetch.proxy_login_file.is_some() {
+            self.refuse(
+                "fetch.proxy_login_file",
+                "`fetch.proxy_login_file` is used only with `fetch.proxy`",
             );
         }
     }

@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::listener::Listener;
+use super::mqtt::{
+    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Proxy,
+    Route, Topic, TopicFilter, UserName,
+};
 use super::setting::{Raw, Setting, parse_within};
 use super::types::{
-    BucketName, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat,
-    LogLevel, Region, TableName, UploadChecksum,
+    BucketName, BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName,
+    LogFormat, LogLevel, ProxyAddress, Region, TableName, UploadChecksum,
 };
 use super::watch::Watch;
 use crate::limits;
@@ -272,6 +276,9 @@ settings! {
     db: Db {
         /// The longest time a relaxed write may wait before it is flushed to the disk.
         flush: Duration = Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS), in 10 * MILLISECOND..=HOUR;
+        /// The longest time a lazy write may wait before it is flushed to the disk. Each flush wears the
+        /// flash by two blocks or more, however little there is to write.
+        lazy_flush: Duration = limits::DB_LAZY_INTERVAL, in SECOND..=DAY;
         /// Memory for values, so that reads do not wait for the disk.
         cache: Bytes = Bytes(limits::DB_CACHE_BYTES as u64), in Bytes(64 * KIB)..=Bytes(64 * GIB);
         /// A schema (OneTable, JSON or JSON5) to use in place of the built-in one.
@@ -295,6 +302,127 @@ settings! {
             in Expiry::After(HOUR)..=Expiry::Never;
         /// A path on the file system whose space is measured.
         disk: PathBuf = PathBuf::from("/");
+    }
+
+    /// The MQTT client.
+    mqtt: Mqtt if "mqtt" {
+        /// Connect to a broker. Needs `url`.
+        enable: bool = false;
+        /// The broker: `mqtt://`, `mqtts://`, `ws://` or `wss://`, host, and port if it is not the
+        /// usual one.
+        url: Option<Broker> = None;
+        /// What this device is called there. Unset: the id of the device.
+        client_id: Option<ClientId> = None;
+        /// The version of the protocol.
+        version: MqttVersion = MqttVersion::V5;
+        /// Forget at the broker what was before each connection.
+        clean_start: bool = false;
+        /// How long the broker remembers the session while there is no connection. Version 5 only.
+        session_expiry: Expiry = Expiry::After(DAY), in Expiry::After(Duration::ZERO)..=Expiry::Never;
+        /// The longest time without a packet to the broker; 0 is none.
+        keep_alive: Duration = limits::MQTT_KEEP_ALIVE, in Duration::ZERO..=18 * HOUR;
+        /// The user at the broker.
+        user: Option<UserName> = None;
+        /// The password at the broker. Better: `password_file`.
+        password: Option<Password> = None;
+        /// The file with the password at the broker.
+        password_file: Option<PathBuf> = None;
+        /// The file with the authorities to trust (PEM). Unset: Amazon's, and the web's if they are
+        /// compiled in.
+        ca: Option<PathBuf> = None;
+        /// The file with our certificate chain (PEM). Needs `key`.
+        certificate: Option<PathBuf> = None;
+        /// The file with the private key (PEM) of the certificate.
+        key: Option<PathBuf> = None;
+        /// What is spoken under TLS: `x-amzn-mqtt-ca` on port 443 of AWS IoT.
+        alpn: Vec<Alpn> = Vec::new();
+        /// The way through a proxy: `http://`, `socks5://` or `socks5h://`, with user and password
+        /// if it asks for them.
+        proxy: Option<Proxy> = None;
+        /// Sign the address of a `wss://` connection for AWS, anew for each attempt. Needs
+        /// `region`, and the credentials of `[sync]`.
+        sign: bool = false;
+        /// The region of AWS IoT to sign for.
+        region: Option<Region> = None;
+        /// What kind of broker it is: what `aws-iot` does not take is refused here, before the
+        /// broker drops the connection.
+        broker: BrokerProfile = BrokerProfile::Generic;
+        /// Where the broker publishes `will_payload` when the connection ends badly.
+        will_topic: Option<Topic> = None;
+        /// What it publishes there.
+        will_payload: Option<UserName> = None;
+        /// How hard: 0, 1 or 2.
+        will_qos: u32 = 0, in 0..=2;
+        /// Whether the broker keeps it.
+        will_retain: bool = false;
+        /// How long the broker waits for the connection to come back. Version 5 only.
+        will_delay: Duration = Duration::ZERO, in Duration::ZERO..=30 * DAY;
+        /// Messages with QoS 1 and 2 on their way to the broker at once.
+        in_flight_max: u32 = limits::MQTT_IN_FLIGHT_MESSAGES_MAX as u32, in 1..=65_535;
+        /// The same from the broker to here. Version 5 only.
+        receive_max: u32 = limits::MQTT_RECEIVE_MESSAGES_MAX as u32, in 1..=65_535;
+        /// The longest packet that is taken.
+        packet_bytes_max: Bytes = Bytes(limits::MQTT_PACKET_BYTES_MAX as u64),
+            in Bytes(KIB)..=Bytes(limits::MQTT_REMAINING_BYTES_MAX as u64);
+        /// Messages that may be queued.
+        queue_rows_max: u32 = limits::MQTT_OUTBOX_ROWS_MAX as u32, in 1..=100_000_000;
+        /// Their bytes in memory.
+        queue_bytes_max: Bytes = Bytes(limits::MQTT_OUTBOX_BYTES_MAX as u64),
+            in Bytes(64 * KIB)..=Bytes(64 * GIB);
+        /// The age at which a queued message is dropped.
+        queue_age_max: Expiry = Expiry::Never, in Expiry::After(SECOND)..=Expiry::Never;
+        /// What happens to a message for which there is no room.
+        overflow: Overflow = Overflow::Refuse;
+        /// How late an acknowledgement may be before a message is written to flash; a power cut
+        /// costs no more than that.
+        spill_delay: Duration = limits::MQTT_SPILL_DELAY, in 100 * MILLISECOND..=DAY;
+        /// Messages to topics that match are written to flash before they are accepted.
+        durable: Vec<TopicFilter> = Vec::new();
+        /// When the connection stands whether it is needed or not: `anytime`, `workhours`,
+        /// `night`, or five fields of cron. Outside it is made on demand.
+        schedule: MqttSchedule = MqttSchedule::anytime();
+        /// How long a connection that was made on demand stays without use.
+        idle: Duration = MINUTE, in SECOND..=DAY;
+        /// The longest pause between two attempts.
+        pause_max: Duration = limits::MQTT_RECONNECT_PAUSE_MAX, in SECOND..=DAY;
+        /// Time for the way to the broker: name, TCP, proxy, TLS, WebSocket.
+        connect_timeout: Duration = limits::MQTT_CONNECT_WAIT_MAX, in SECOND..=10 * MINUTE;
+        /// Where answers to questions come. Unset: `replies/` and the client id, and with 3.1.1
+        /// `replies`.
+        reply_topic: Option<Topic> = None;
+        /// Rules that carry messages into the database and changes of the database out, each a
+        /// table `[[mqtt.route]]`.
+        route: Vec<Route> = Vec::new();
+    }
+
+    /// The HTTP client of the agent and of the maker's own program.
+    fetch: Fetch if "fetch" {
+        /// The proxy before all servers. The machine itself is always reached directly.
+        proxy: Option<ProxyAddress> = None;
+        /// A file with the name and the password for the proxy, as `name:password`.
+        proxy_login_file: Option<PathBuf> = None;
+        /// What is reached without the proxy: hosts with all below them, addresses, networks, `*`
+        /// for all; with a port, that port only.
+        no_proxy: Vec<BypassEntry> = Vec::new();
+        /// Files with certificates (PEM) of authorities to believe, beside those of the web. AWS's
+        /// endpoints are believed with Amazon's own authorities only.
+        ca: Vec<PathBuf> = Vec::new();
+        /// The file with the certificate chain (PEM) that is shown to servers that ask for one.
+        certificate: Option<PathBuf> = None;
+        /// The file with the private key (PEM) of the certificate.
+        key: Option<PathBuf> = None;
+        /// How long each step of making a connection may take: name, TCP, proxy, TLS.
+        connect_timeout: Duration = limits::DIAL_CONNECT_MAX, in 100 * MILLISECOND..=5 * MINUTE;
+        /// How long a server may take to begin its answer.
+        first_byte_timeout: Duration = limits::FETCH_FIRST_BYTE_MAX, in 100 * MILLISECOND..=DAY;
+        /// How long a transfer may stand still, either way.
+        idle_timeout: Duration = limits::FETCH_BETWEEN_BYTES_MAX, in 100 * MILLISECOND..=DAY;
+        /// Redirects that are followed.
+        redirects_max: u32 = limits::FETCH_REDIRECTS_MAX, in 0..=50;
+        /// How often a request is sent again, where that can do no harm.
+        retries_max: u32 = limits::FETCH_RETRIES_MAX, in 0..=20;
+        /// The region of signatures for addresses that name none. Unset: that of `sync`.
+        region: Option<Region> = None;
     }
 
     /// Replication with DynamoDB.

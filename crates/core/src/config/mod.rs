@@ -8,7 +8,7 @@
 //!
 //! let loaded = load(&Sources {
 //!     file: Some(File { name: "periwinkle.toml", text: "[db]\nflush = '2 s'\n" }),
-//!     features: &["web", "metrics", "sync", "upload"],
+//!     features: &["web", "metrics", "mqtt", "fetch", "sync", "upload"],
 //!     ..Sources::default()
 //! })
 //! .unwrap();
@@ -30,6 +30,7 @@ mod error;
 mod keys;
 mod listener;
 mod load;
+mod mqtt;
 mod reference;
 mod setting;
 mod sources;
@@ -41,13 +42,19 @@ mod watch;
 mod tests;
 
 pub use error::{ConfigError, ConfigErrors, Problem};
-pub use keys::{Config, Control, Db, Device, Log, Metrics, Runtime, Sync, Upload, Web};
+pub use keys::{
+    Config, Control, Db, Device, Fetch, Log, Metrics, Mqtt, Runtime, Sync, Upload, Web,
+};
 pub use listener::{ListenHost, Listener, Scheme};
 pub use load::{Effective, Loaded, load};
+pub use mqtt::{
+    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Proxy,
+    Route, Topic, TopicFilter, UserName,
+};
 pub use reference::reference;
 pub use sources::{File, Origin, Override, Sources};
 pub use types::{
-    BucketName, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat,
-    LogLevel, Region, TableName, UploadChecksum,
+    BucketName, BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName,
+    LogFormat, LogLevel, ProxyAddress, Region, TableName, UploadChecksum,
 };
 pub use watch::{KEY_TEMPLATE, KEY_VARIABLES, ObjectKeys, Watch};

@@ -14,8 +14,9 @@ pub(super) enum Raw {
     Integer(i64),
     Text(String),
     List(Vec<Raw>),
+    /// A table within a section, with its keys.
     Table(Vec<(String, Raw)>),
-    /// A TOML value that no key takes, by its name: a float, a date.
+    /// A TOML value that no key takes, by its name: a float, a date, a table.
     Other(&'static str),
     /// From the environment or the command line, where everything is text.
     Loose(String),
@@ -197,6 +198,10 @@ impl<T: Setting> Setting for Option<T> {
 pub(super) trait Element: Setting {
     /// What the list is, with an example.
     const LIST_KIND: &'static str;
+}
+
+impl Element for PathBuf {
+    const LIST_KIND: &'static str = "a list of files, such as `[\"/etc/periwinkle/ca.pem\"]`";
 }
 
 /// A list in TOML; text with commas in the environment and on the command line.

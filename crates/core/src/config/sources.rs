@@ -340,14 +340,12 @@ fn raw(value: &DeValue<'_>) -> Raw {
         },
         DeValue::Float(_) => Raw::Other("number with a point"),
         DeValue::Datetime(_) => Raw::Other("date"),
-        DeValue::Table(fields) => {
-            let fields = fields.iter();
-            let field = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
-                let name: &std::borrow::Cow<'_, str> = name.get_ref();
-                (name.to_string(), raw(value.get_ref()))
-            };
-            Raw::Table(fields.map(field).collect())
-        }
+        DeValue::Table(table) => Raw::Table(
+            table
+                .iter()
+                .map(|(key, value)| (key.get_ref().to_string(), raw(value.get_ref())))
+                .collect(),
+        ),
         DeValue::Array(elements) => {
             Raw::List(elements.iter().map(|value| raw(value.get_ref())).collect())
         }

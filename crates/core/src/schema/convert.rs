@@ -354,8 +354,9 @@ fn stored_set(
 }
 
 fn set_of(kind: Option<FieldType>, items: &[Value]) -> Option<Set> {
-    match (kind, items.first()) {
-        (Some(FieldType::Binary), _) => {
+    match kind {
+        None => Set::of_members(items),
+        Some(FieldType::Binary) => {
             let bytes = items.iter().map(|item| match item {
                 Value::Binary(bytes) => Some(bytes.clone()),
                 other => STANDARD.decode(other.as_str()?).ok(),
@@ -364,19 +365,13 @@ fn set_of(kind: Option<FieldType>, items: &[Value]) -> Option<Set> {
                 .collect::<Option<BTreeSet<Vec<u8>>>>()
                 .map(Set::Binaries)
         }
-        (Some(FieldType::Number), _) | (None, Some(Value::Number(_))) => {
+        Some(FieldType::Number) => {
             let numbers = items.iter().map(|item| item.as_number().copied());
             numbers
                 .collect::<Option<BTreeSet<Number>>>()
                 .map(Set::Numbers)
         }
-        (None, Some(Value::Binary(_))) => {
-            let bytes = items.iter().map(|item| item.as_bytes().map(<[u8]>::to_vec));
-            bytes
-                .collect::<Option<BTreeSet<Vec<u8>>>>()
-                .map(Set::Binaries)
-        }
-        _ => {
+        Some(_) => {
             let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
             texts
                 .collect::<Option<BTreeSet<String>>>()

@@ -430,6 +430,8 @@ pub enum Durability {
     Immediate,
     /// It is flushed with the next flush, or within the database's flush interval.
     Relaxed,
+    /// It is flushed with the next flush, or within the much longer interval of lazy writes.
+    Lazy,
 }
 
 /// Who may write a partition: the part of the partition key after the device.

@@ -307,6 +307,7 @@ fn process(processes: &Section<'_>, model: &str) -> Result<Process, SchemaError>
         &[
             ("immediate", Durability::Immediate),
             ("relaxed", Durability::Relaxed),
+            ("lazy", Durability::Lazy),
         ],
     )?;
     let conflict = section.choice(

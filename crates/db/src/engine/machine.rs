@@ -39,6 +39,7 @@ pub struct Engine {
     pub(super) sequence: u64,
     pub(super) durable: u64,
     unsynced_bytes_max: usize,
+    pub(super) live_percent_min: u64,
     pub(super) compact_step_bytes: u64,
     pub(super) compaction: Compaction,
     pub(super) state: State,
@@ -118,6 +119,12 @@ impl Engine {
         Ok(Engine::begin(opened, options, State::ReadOnly))
     }
 
+    /// Leaves the room that is still reserved: a write to it found the disk full, as under a limit
+    /// on the size of files. Commits need another segment, and are refused when there is none.
+    pub fn end_segment(&mut self) {
+        self.log.end_segment();
+    }
+
     fn begin(opened: Opened, options: &Options, state: State) -> (Engine, OpenReport) {
         let engine = Engine {
             log: opened.log,
@@ -125,6 +132,7 @@ impl Engine {
             sequence: opened.report.sequence,
             durable: opened.report.sequence,
             unsynced_bytes_max: options.unsynced_bytes_max,
+            live_percent_min: options.live_percent_min.clamp(1, 99),
             compact_step_bytes: options.compact_step_bytes,
             compaction: Compaction::default(),
             state,
@@ -391,6 +399,12 @@ impl Engine {
         })
     }
 
+    /// Whether there is a job other than a flush.
+    pub(super) fn has_work(&self) -> bool {
+        matches!(self.state, State::Open)
+            && (self.log.wants_room() || self.wants_key_file() || self.wants_to_compact())
+    }
+
     /// Takes no more commits and appends the frame of an orderly close, which says that all
     /// before it was synced. Call it when nothing waits for the disk; then flush once more.
     pub fn close(&mut self) {
@@ -454,6 +468,7 @@ impl Engine {
             bytes_committed: self.counters.bytes_committed,
             bytes_moved: self.counters.bytes_moved,
             segments_freed: self.counters.segments_freed,
+            disk_full: self.full.is_some(),
             compaction_stopped: self.compaction_fault().is_some(),
             key_files_made: self.counters.key_files,
             key_files_failed: self.counters.key_files_failed,

@@ -36,6 +36,7 @@ mod error;
 mod file_storage;
 mod flush;
 mod frame;
+mod head;
 mod index;
 mod inspect;
 mod key_file;
@@ -63,6 +64,7 @@ mod tails;
 mod ticket;
 mod tree;
 mod tx;
+mod work;
 
 pub use backup::{Snapshot, SnapshotFile};
 pub use batch::Batch;

@@ -58,6 +58,12 @@ pub enum Lookup {
     Unread(Unread),
 }
 
+impl Lookup {
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self, Lookup::Unread(_))
+    }
+}
+
 /// A value on the disk. It can be read without the engine, at any time later: what it names does
 /// not change.
 pub struct Unread {

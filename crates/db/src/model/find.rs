@@ -16,7 +16,7 @@ use super::index::Declared;
 use super::shared::{Shared, decode};
 use super::window::{Side, Window};
 use super::{keys, token};
-use crate::engine::{self, Entry, Order};
+use crate::engine::{self, Entry, Order, Store};
 
 /// Which items to list, in which order, what of them, and how many at once.
 ///
@@ -175,7 +175,7 @@ impl Database {
     /// The properties or an expression do not fit the model, or the token belongs to another query.
     pub fn find(&self, model: &str, properties: &Map, find: &Find) -> Result<Page, DbError> {
         let query = Query::new(self, model, properties, find)?;
-        query.page(&mut *stored(&self.shared, &query)?, find)
+        query.page(&mut *stored(&query)?, find)
     }
 
     /// How many items there are of those that [`find`](Database::find) would list. A limit means
@@ -186,7 +186,7 @@ impl Database {
     pub fn count(&self, model: &str, properties: &Map, find: &Find) -> Result<Count, DbError> {
         let query = Query::new(self, model, properties, find)?;
         let mut items = 0;
-        let rows = &mut *stored(&self.shared, &query)?;
+        let rows = &mut *stored(&query)?;
         let last = query.walk(rows, usize::MAX, |_| items += 1)?;
         let next = last.map(|place| query.token(&place));
         Ok(Count { items, next })
@@ -221,33 +221,33 @@ pub(super) enum Row {
 }
 
 /// The rows of the store, in the order of the query.
-fn stored<'a>(shared: &'a Shared, query: &Query<'a>) -> Result<Box<dyn Source + 'a>, DbError> {
+fn stored<'a>(query: &Query<'a>) -> Result<Box<dyn Source + 'a>, DbError> {
     Ok(match query.by_index(None)? {
         Some(rows) => Box::new(rows),
-        None => Box::new(Stored::new(shared, query)?),
+        None => Box::new(Stored::new(query)?),
     })
 }
 
 /// The rows of the store, by primary key.
-pub(super) struct Stored<'a> {
-    shared: &'a Shared,
+pub(super) struct Stored {
+    store: Store,
     range: engine::KeyRange,
     order: Order,
 }
 
-impl<'a> Stored<'a> {
-    pub(super) fn new(shared: &'a Shared, query: &Query<'_>) -> Result<Stored<'a>, DbError> {
+impl Stored {
+    pub(super) fn new(query: &Query<'_>) -> Result<Stored, DbError> {
         Ok(Stored {
-            shared,
+            store: query.store.clone(),
             range: query.rest()?,
             order: query.order,
         })
     }
 }
 
-impl Source for Stored<'_> {
+impl Source for Stored {
     fn take(&mut self, limit: usize) -> Result<Vec<Candidate>, DbError> {
-        let rows = self.shared.store.scan(&self.range, self.order, limit)?;
+        let rows = self.store.scan(&self.range, self.order, limit)?;
         if let Some(last) = rows.last() {
             let range = std::mem::replace(&mut self.range, engine::KeyRange::all());
             self.range = range.after(&last.key, self.order);
@@ -259,6 +259,7 @@ impl Source for Stored<'_> {
 /// A query that was read: what to look at, what must hold, and what to show.
 pub(super) struct Query<'a> {
     shared: &'a Shared,
+    store: Store,
     model: &'a Model,
     hidden: Hidden,
     now: Now,
@@ -296,6 +297,7 @@ impl<'a> Query<'a> {
         };
         Ok(Query {
             shared,
+            store: db.store_to_scan(),
             model,
             hidden,
             now: shared.environment.now(),
@@ -402,7 +404,8 @@ impl<'a> Query<'a> {
         };
         let after = self.next.map(|next| token::parse(&self.name(), next));
         let after = after.transpose()?;
-        let rows = Indexed::new(self.shared, index, edit, &self.window, after, self.order)?;
+        let store = self.store.clone();
+        let rows = Indexed::new(store, index, edit, &self.window, after, self.order)?;
         Ok(Some(rows))
     }
 

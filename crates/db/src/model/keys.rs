@@ -5,6 +5,7 @@
 //! | `i` | an item: partition key, a zero byte, sort key |
 //! | `m` | a note of the model layer: its name |
 //! | `s` | a service row of replication: its name |
+//! | `q` | a row of a shelf: the shelf's name, a zero byte, the row's own key |
 
 use periwinkle_core::schema::KeyRange;
 use periwinkle_core::sync::record::ItemKey;
@@ -14,6 +15,7 @@ use crate::engine;
 const ITEM: u8 = b'i';
 const NOTE: u8 = b'm';
 const SERVICE: u8 = b's';
+const SHELF: u8 = b'q';
 
 /// What a key of the engine names, for people.
 pub fn describe_key(bytes: &[u8]) -> String {
@@ -24,6 +26,10 @@ pub fn describe_key(bytes: &[u8]) -> String {
         Some((&NOTE, name)) => format!("the note {}", String::from_utf8_lossy(name)),
         Some((&SERVICE, name)) => {
             format!("the row {} of replication", String::from_utf8_lossy(name))
+        }
+        Some((&SHELF, rest)) => {
+            let name = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+            format!("a row of the shelf {}", String::from_utf8_lossy(name))
         }
         _ => format!("the key {}", bytes.escape_ascii()),
     }
@@ -74,6 +80,11 @@ pub(super) fn services() -> engine::KeyRange {
 /// The name of a service row.
 pub(super) fn parse_service(bytes: &[u8]) -> Option<String> {
     String::from_utf8(bytes.strip_prefix(&[SERVICE])?.to_vec()).ok()
+}
+
+/// What every key of a shelf begins with.
+pub(super) fn shelf(name: &str) -> Vec<u8> {
+    [&[SHELF], name.as_bytes(), &[0]].concat()
 }
 
 fn parts(pk: &str, sk: &str) -> Vec<u8> {

@@ -32,7 +32,8 @@ pub(super) struct Shared {
     /// Models that a newer major version of the schema has written to.
     pub(super) parked: Vec<ParkedModel>,
     pub(super) environment: Arc<dyn Environment>,
-    /// Held by whoever writes, from reading to committing. Never taken on the storage thread.
+    /// Held by whoever writes, from reading to committing. Never taken by a listener
+    /// for durability, which may run on the very thread that holds it.
     pub(super) state: Mutex<State>,
     pub(super) reentry: Reentry,
     pub(super) checks: Checks,

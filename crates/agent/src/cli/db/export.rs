@@ -111,6 +111,9 @@ pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Failure::refused(words).hint("free some space, or name a file on another disk")
         }
+        io::ErrorKind::FileTooLarge => {
+            Failure::refused(words).hint("raise the limit on the size of files (ulimit -f)")
+        }
         _ => Failure::refused(words),
     }
 }

@@ -66,8 +66,9 @@ fn execute(face: &Face, command: &DbCommand) -> Result<(), Failure> {
         DbCommand::Remove {
             item,
             condition,
+            places,
             json,
-        } => items::remove(face, item, condition.as_deref(), *json),
+        } => items::remove(face, item, condition.as_deref(), places, *json),
         DbCommand::Import(import) => import::import(face, import),
         DbCommand::Export(export) => export::export(face, export),
         DbCommand::Stats(json) => figures::stats(face, *json),

@@ -18,6 +18,7 @@
 mod budget;
 mod entry;
 mod lanes;
+mod record;
 mod slab;
 mod store;
 #[cfg(test)]
@@ -26,5 +27,6 @@ mod tests;
 pub use budget::{Budget, Counts, DropCause, Overflow, Refused};
 pub(crate) use entry::Flash;
 pub use entry::{Class, Entry, EntryId, Mode, Publication, Stage, StoredEntry};
+pub use record::{Record, RecordError};
 pub(crate) use slab::Slot;
 pub use store::Outbox;

@@ -91,6 +91,8 @@ pub struct Session {
     unanswered: bool,
     /// The broker asked a question of the enhanced authentication, and waits for its answer.
     challenged: bool,
+    /// Nothing is taken from the broker for now.
+    held: bool,
     /// Properties that the session adds to a message, kept to save the allocation.
     scratch: Vec<u8>,
     now: Mono,
@@ -139,6 +141,7 @@ impl Session {
             ended_badly: ending == Ending::Badly,
             unanswered: false,
             challenged: false,
+            held: false,
             scratch: Vec::new(),
             now: Mono::ZERO,
             outbox,
@@ -202,6 +205,18 @@ impl Session {
         &self.client_id
     }
 
+    /// The protocol that is spoken.
+    pub const fn version(&self) -> Version {
+        self.config.version
+    }
+
+    /// What the next CONNECT says first in an enhanced authentication.
+    pub fn set_authentication(&mut self, data: Vec<u8>) {
+        if let Some((_, begins)) = &mut self.config.authentication {
+            *begins = data;
+        }
+    }
+
     /// Bytes for the socket. Those of a connection that is to be closed are its farewell.
     pub fn pending(&self) -> &[u8] {
         self.outgoing.pending()
@@ -237,9 +252,16 @@ impl Session {
     }
 
     /// Whether more may be read from the socket now: not while the broker does not take what we
-    /// send, and not while what it sent before has to reach flash.
+    /// send, not while what it sent before has to reach flash, and not while it is
+    /// [held](Session::hold).
     pub fn wants_read(&self) -> bool {
-        self.outgoing.len() < MQTT_WRITE_BYTES_MAX && !self.flushing.holds_reading()
+        self.outgoing.len() < MQTT_WRITE_BYTES_MAX && !self.flushing.holds_reading() && !self.held
+    }
+
+    /// Takes nothing from the broker while `held`, though it be read already: who it is for has no
+    /// room.
+    pub const fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// What the shell has to do next. Packets are taken one by one from what was read, so that a

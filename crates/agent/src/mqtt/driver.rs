@@ -1,0 +1,481 @@
+//! The connection task: moves bytes, time and writes to flash in and out of the session.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use periwinkle_core::limits::{MQTT_STOP_WAIT_MAX, MQTT_TURNS_MAX};
+use periwinkle_core::mqtt::policy::{Command, Connection, End};
+use periwinkle_core::mqtt::session::{CloseReason, Connected, Kept, Output};
+use periwinkle_core::time::{Mono, Now};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use super::keeper::{Keeper, Stored};
+use super::link::{Dialer, Dialing, Wire};
+use super::options::{Authenticator, Options};
+use super::questions::Questions;
+use super::shared::{Shared, State};
+use super::state::ConnectionState;
+use crate::net::clock::{Clock, local_offset_s};
+use crate::net::entropy;
+use crate::stop::Stop;
+
+/// Everything that the connection task owns; it goes on where it was when it is run again.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    clock: Clock,
+    policy: Connection,
+    dialer: Dialer,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    line: Line,
+    keeper: Keeper,
+    timer: Pin<Box<Sleep>>,
+    armed: Option<Instant>,
+    /// Who is to be woken when the lock is free again.
+    woken: Vec<Waker>,
+    /// Why the connection is to be closed.
+    closing: Option<CloseReason>,
+    /// The line may keep back what was written.
+    unflushed: bool,
+    /// Everything that must survive is on flash.
+    stopped: bool,
+}
+
+/// How the way to the broker stands.
+enum Line {
+    Down,
+    Dialing(Dialing),
+    Up(Box<dyn Wire>),
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+impl Driver {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        dialer: Dialer,
+        keeper: Keeper,
+        options: &Options,
+    ) -> Driver {
+        Driver {
+            clock: shared.clock.clone(),
+            shared,
+            policy: Connection::new(options.connection.clone()),
+            dialer,
+            authenticator: options.authenticator.clone(),
+            line: Line::Down,
+            keeper,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            armed: None,
+            woken: Vec::new(),
+            closing: None,
+            unflushed: false,
+            stopped: false,
+        }
+    }
+
+    /// Keeps the connection until somebody asks to stop, and ends the session in order.
+    ///
+    /// Dropping the future cuts everything off, as a loss of the link would.
+    pub(crate) async fn run(&mut self, stop: &mut Stop) {
+        tokio::select! {
+            biased;
+            () = stop.requested() => {}
+            never = poll_fn(|context| self.poll(context)) => match never {},
+        }
+        self.stop().await;
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Infallible> {
+        for _ in 0..MQTT_TURNS_MAX {
+            let went_on = self.turn(context);
+            self.woken.drain(..).for_each(Waker::wake);
+            if !went_on {
+                return Poll::Pending;
+            }
+        }
+        // Others have their turn.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Everything that can happen, once. Says whether more may follow at once.
+    fn turn(&mut self, context: &mut Context<'_>) -> bool {
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        let state = &mut *state;
+        let now = self.clock.now();
+        state.wake_up(now.mono);
+        let mut went_on = self.dial(context, state, now);
+        went_on |= self.read(context, state, now.mono);
+        went_on |= self.hear_of_flash(context, state, now.mono);
+        self.pass_time(state, now.mono);
+        self.take_outputs(state, now);
+        went_on |= self.write(context, state, now.mono);
+        went_on |= self.keeper.is_full();
+        went_on |= self.commit(state, now.mono);
+        went_on |= self.close(state, now);
+        went_on |= self.steer(state, now);
+        state.wake_for_room(&mut self.woken);
+        went_on || self.sleep(context, state, now)
+    }
+
+    /// The connection that is being made.
+    fn dial(&mut self, context: &mut Context<'_>, state: &mut State, now: Now) -> bool {
+        let Line::Dialing(dialing) = &mut self.line else {
+            return false;
+        };
+        let Poll::Ready(made) = dialing.as_mut().poll(context) else {
+            return false;
+        };
+        match made {
+            Ok(wire) => {
+                self.line = Line::Up(wire);
+                if let Some(authenticator) = &self.authenticator {
+                    state.session.set_authentication(authenticator.begin());
+                }
+                state.session.handle_connected(now.mono);
+            }
+            Err(why) => {
+                self.line = Line::Down;
+                self.note_down(state, &End::Other(why), now);
+            }
+        }
+        true
+    }
+
+    /// What came from the broker, as much as fits.
+    fn read(&mut self, context: &mut Context<'_>, state: &mut State, now: Mono) -> bool {
+        let Line::Up(wire) = &mut self.line else {
+            return false;
+        };
+        if !state.session.wants_read() {
+            return false;
+        }
+        let mut space = ReadBuf::new(state.session.read_space());
+        let Poll::Ready(read) = Pin::new(wire).poll_read(context, &mut space) else {
+            return false;
+        };
+        let count = space.filled().len();
+        match read {
+            Ok(()) if count > 0 => state.session.handle_read(count, now),
+            Ok(()) => self.lose(state, "the broker closed the connection", now),
+            Err(error) => self.lose(state, &error.to_string(), now),
+        }
+        true
+    }
+
+    fn hear_of_flash(&mut self, context: &mut Context<'_>, state: &mut State, now: Mono) -> bool {
+        let mut heard = false;
+        while let Poll::Ready(stored) = self.keeper.poll_stored(context) {
+            tell(stored, state, now);
+            heard = true;
+        }
+        heard
+    }
+
+    fn pass_time(&mut self, state: &mut State, now: Mono) {
+        if matches!(state.session.poll_timeout(), Some((due, _)) if due <= now) {
+            state.session.handle_timeout(now);
+        }
+        let requests = &mut state.questions.requests;
+        if requests.poll_timeout().is_some_and(|due| due <= now) {
+            requests.handle_timeout(now);
+        }
+    }
+
+    /// What the session wants done and known.
+    fn take_outputs(&mut self, state: &mut State, now: Now) {
+        let mut written = None;
+        state.session.hold(state.readers.hold_reading());
+        while !self.keeper.is_full() {
+            let Some(output) = state.session.poll_output() else {
+                break;
+            };
+            match output {
+                Output::Message(message) => {
+                    let (readers, questions) = (&mut state.readers, &mut state.questions);
+                    let token = message.token;
+                    let is_done =
+                        questions.take(&message) || readers.take(&message, &mut self.woken);
+                    if let (true, Some(token)) = (is_done, token) {
+                        state.session.acknowledge(token, Kept::InMemory, now.mono);
+                    }
+                    state.session.hold(state.readers.hold_reading());
+                    state.used = true;
+                }
+                Output::Accepted(tag) => self.woken.extend(state.waiters.accepted(tag)),
+                Output::Sent(tag) => self.woken.extend(state.waiters.sent(tag)),
+                Output::Done(tag, outcome) if Questions::is_tag(tag) => {
+                    state.questions.done(tag, outcome);
+                }
+                Output::Done(tag, outcome) => self.woken.extend(state.waiters.done(tag, outcome)),
+                Output::Persist(ticket, what) => {
+                    written = Some(ticket);
+                    self.keeper.add(ticket, &what, state.session.outbox(), now);
+                }
+                Output::Connected(connected) => self.note_up(&connected, now),
+                Output::Subscribed(id, answer) => {
+                    state.questions.answered(id, answer);
+                    state.readers.answered(id, answer, &mut self.woken);
+                }
+                Output::Unsubscribed(_) => {}
+                Output::Authenticate(challenge) => self.authenticate(state, &challenge, now),
+                Output::Close(reason) => self.closing = Some(reason),
+                Output::Stopped => self.stopped = true,
+            }
+        }
+        state.questions.deliver(&mut self.woken);
+        if let (Some(ticket), false) = (written, self.keeper.keeps()) {
+            // There is no flash, and nothing was promised that needs one.
+            state.session.handle_persisted(ticket, now.mono);
+        }
+    }
+
+    fn note_up(&mut self, connected: &Connected, now: Now) {
+        let session_present = connected.session_present;
+        self.policy.handle_up(now);
+        tracing::info!(target: "mqtt", session_present, "connected to the broker");
+        self.show(ConnectionState::Connected { session_present });
+    }
+
+    fn authenticate(&mut self, state: &mut State, challenge: &[u8], now: Now) {
+        let Some(authenticator) = &self.authenticator else {
+            return;
+        };
+        match authenticator.answer(challenge) {
+            Ok(answer) => state.session.authenticate(&answer, now.mono),
+            Err(why) => {
+                tracing::error!(target: "mqtt", "the authentication cannot go on: {why}");
+                state.session.disconnect(now.mono);
+            }
+        }
+    }
+
+    /// All that waits for the socket, as much as it takes.
+    fn write(&mut self, context: &mut Context<'_>, state: &mut State, now: Mono) -> bool {
+        let Line::Up(wire) = &mut self.line else {
+            return false;
+        };
+        if state.session.pending().is_empty() {
+            // TLS and WebSockets keep a part back until they are told.
+            if self.unflushed {
+                self.unflushed = Pin::new(wire).poll_flush(context).is_pending();
+            }
+            return false;
+        }
+        match Pin::new(wire).poll_write(context, state.session.pending()) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(count)) => {
+                state.session.handle_written(count, now);
+                self.unflushed = true;
+                true
+            }
+            Poll::Ready(Err(error)) => {
+                // What the broker said before, such as why it closes, is worth more than this.
+                if self.closing.is_none() && !self.read_last(context, state, now) {
+                    self.lose(state, &error.to_string(), now);
+                }
+                true
+            }
+        }
+    }
+
+    fn read_last(&mut self, context: &mut Context<'_>, state: &mut State, now: Mono) -> bool {
+        let Line::Up(wire) = &mut self.line else {
+            return false;
+        };
+        let mut space = ReadBuf::new(state.session.read_space());
+        let read = Pin::new(wire).poll_read(context, &mut space);
+        let count = space.filled().len();
+        if !matches!(read, Poll::Ready(Ok(()))) || count == 0 {
+            return false;
+        }
+        state.session.handle_read(count, now);
+        true
+    }
+
+    fn commit(&mut self, state: &mut State, now: Mono) -> bool {
+        match self.keeper.commit() {
+            Some(stored) => {
+                tell(stored, state, now);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The session wants the connection closed: its farewell has been tried to be written.
+    fn close(&mut self, state: &mut State, now: Now) -> bool {
+        let Some(reason) = self.closing.take() else {
+            return false;
+        };
+        if let Line::Up(mut wire) = std::mem::replace(&mut self.line, Line::Down) {
+            tokio::spawn(async move {
+                // What the broker sent meanwhile is of no interest, nor is what it answers.
+                let _ = tokio::time::timeout(MQTT_STOP_WAIT_MAX, wire.shutdown()).await;
+            });
+        }
+        state.session.handle_disconnected(now.mono);
+        state.readers.end_connection();
+        self.note_down(state, &End::from(&reason), now);
+        true
+    }
+
+    /// The connection is gone without a word.
+    fn lose(&mut self, state: &mut State, why: &str, mono: Mono) {
+        self.line = Line::Down;
+        state.session.handle_disconnected(mono);
+        state.readers.end_connection();
+        let now = self.clock.now();
+        self.note_down(state, &End::Other(why.to_owned()), now);
+    }
+
+    fn note_down(&mut self, state: &mut State, end: &End, now: Now) {
+        let random = entropy::bytes().map_or(0, u64::from_le_bytes);
+        let offset_s = local_offset_s(now.wall);
+        self.policy.handle_down(end, random, now, offset_s);
+        state.history = self.policy.history().cloned().collect();
+        if *end != End::Asked {
+            tracing::warn!(target: "mqtt", "no connection to the broker: {end}");
+        }
+        self.show(ConnectionState::Offline {
+            why: Some(end.to_string()),
+        });
+    }
+
+    /// Whether a connection is wanted now.
+    fn steer(&mut self, state: &mut State, now: Now) -> bool {
+        let due = self
+            .policy
+            .poll_timeout()
+            .is_some_and(|due| due <= now.mono);
+        let used = std::mem::take(&mut state.used);
+        let retry = std::mem::take(&mut state.retry);
+        if !(due || used || retry) {
+            return false;
+        }
+        let offset_s = local_offset_s(now.wall);
+        if retry {
+            self.policy.retry_now(now, offset_s);
+        }
+        match used || !state.session.outbox().is_empty() {
+            true => self.policy.handle_use(now, offset_s),
+            false => self.policy.handle_timeout(now, offset_s),
+        }
+        match self.policy.poll_output() {
+            Some(Command::Open(elsewhere)) => {
+                self.line = Line::Dialing(self.dialer.dial(elsewhere.as_deref()));
+                self.show(ConnectionState::Connecting);
+                true
+            }
+            Some(Command::Close) => {
+                state.session.disconnect(now.mono);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn show(&self, state: ConnectionState) {
+        self.shared.connection.send_if_modified(|shown| {
+            let changed = *shown != state;
+            *shown = state;
+            changed
+        });
+    }
+
+    /// Waits for what comes next. Says whether something is due already.
+    fn sleep(&mut self, context: &mut Context<'_>, state: &mut State, now: Now) -> bool {
+        state.sleep(context.waker());
+        let session = state.session.poll_timeout().map(|(due, _)| due);
+        let questions = state.questions.requests.poll_timeout();
+        let policy = self.policy.poll_timeout();
+        let Some(due) = [session, questions, policy].into_iter().flatten().min() else {
+            return false;
+        };
+        let due = Instant::now() + due.since(now.mono);
+        // A timer that is early costs a look; moving it with every packet would cost more.
+        if self.armed.is_none_or(|armed| due < armed) {
+            self.timer.as_mut().reset(due);
+            self.armed = Some(due);
+        }
+        match self.timer.as_mut().poll(context) {
+            Poll::Pending => false,
+            Poll::Ready(()) => {
+                self.armed = None;
+                true
+            }
+        }
+    }
+
+    /// The orderly end: what must survive goes to flash, the broker hears a farewell.
+    async fn stop(&mut self) {
+        {
+            let mut state = self.shared.lock();
+            let now = self.clock.mono();
+            state.stopped = true;
+            state.session.stop(now);
+            state.questions.requests.stop();
+        }
+        let saved = poll_fn(|context| self.poll_stop(context));
+        if tokio::time::timeout(MQTT_STOP_WAIT_MAX, saved)
+            .await
+            .is_err()
+        {
+            tracing::warn!(target: "mqtt", "the queue or the farewell was not finished in time");
+        }
+        if let Line::Up(mut wire) = std::mem::replace(&mut self.line, Line::Down) {
+            let _ = tokio::time::timeout(MQTT_STOP_WAIT_MAX, wire.shutdown()).await;
+        }
+        self.show(ConnectionState::Stopped);
+        let woken = {
+            let mut state = self.shared.lock();
+            state.questions.deliver(&mut self.woken);
+            let mut woken = state.waiters.wake_all();
+            woken.extend(state.readers.end());
+            woken.extend(state.rooms());
+            woken
+        };
+        woken.into_iter().for_each(Waker::wake);
+        self.woken.drain(..).for_each(Waker::wake);
+    }
+
+    fn poll_stop(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        let state = &mut *state;
+        let now = self.clock.now();
+        loop {
+            let mut went_on = self.hear_of_flash(context, state, now.mono);
+            self.take_outputs(state, now);
+            went_on |= self.keeper.is_full();
+            went_on |= self.commit(state, now.mono);
+            went_on |= self.write(context, state, now.mono);
+            let is_said = !matches!(self.line, Line::Up(_))
+                || (state.session.pending().is_empty() && !self.unflushed);
+            if self.stopped && is_said {
+                return Poll::Ready(());
+            }
+            if !went_on {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// Tells the session what has become of its writes.
+fn tell(stored: Stored, state: &mut State, now: Mono) {
+    match stored {
+        Stored::Durable(ticket) => state.session.handle_persisted(ticket, now),
+        Stored::Failed(ticket) => state.session.handle_persist_failed(ticket, now),
+    }
+}

@@ -1,0 +1,248 @@
+//! The service `mqtt`: the client as the configuration describes it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use periwinkle_core::config::{self, Broker, BrokerProfile, MqttVersion};
+use periwinkle_core::limits::MQTT_RECONNECT_PAUSE_MIN;
+use periwinkle_core::mqtt::codec::{PropertiesBuf, Property, QoS, Version};
+use periwinkle_core::mqtt::outbox::{Budget, Overflow};
+use periwinkle_core::mqtt::policy::{ConnectionConfig, Profile};
+use periwinkle_core::mqtt::session::{Config, WillMessage};
+use periwinkle_core::secret::Secret;
+use periwinkle_db::Database;
+use tokio::sync::Mutex;
+
+use super::client::Mqtt;
+use super::driver::Driver;
+use super::error::MqttError;
+use super::keeper::SHELF;
+use super::options::{Options, Presign, TlsOptions};
+use super::routes;
+use crate::net::clock::Clock;
+use crate::supervise::Service;
+
+/// The client of an agent, before it runs.
+#[derive(Debug)]
+pub(crate) struct MqttService {
+    mqtt: Mqtt,
+    driver: Driver,
+    routes: Vec<config::Route>,
+    db: Database,
+}
+
+impl MqttService {
+    /// Opens the queue in the database. `device` is what the client is called unless configured.
+    pub(crate) fn open(
+        config: &config::Mqtt,
+        device: &str,
+        presign: Option<Arc<dyn Presign>>,
+        clock: &Clock,
+        db: &Database,
+    ) -> Result<MqttService, MqttError> {
+        let mut options = options(config, device)?;
+        options.presign = presign;
+        let (mqtt, driver) = Mqtt::open(options, clock.clone(), Some(db.shelf(SHELF)))?;
+        Ok(MqttService {
+            mqtt,
+            driver,
+            routes: config.route.clone(),
+            db: db.clone(),
+        })
+    }
+
+    /// What everybody else uses.
+    pub(crate) fn handle(&self) -> Mqtt {
+        self.mqtt.clone()
+    }
+
+    /// The entry for the supervisor.
+    pub(crate) fn into_service(self) -> Service {
+        let MqttService {
+            mqtt,
+            driver,
+            routes,
+            db,
+        } = self;
+        // The client goes on where it was when it is started again.
+        let driver = Arc::new(Mutex::new(driver));
+        let routes: Arc<[config::Route]> = routes.into();
+        Service::new("mqtt", move |mut ctx| {
+            let (driver, mqtt) = (driver.clone(), mqtt.clone());
+            let carrying = routes::Carrying::start(&mqtt, &db, &routes);
+            async move {
+                ctx.ready();
+                driver.lock().await.run(&mut ctx.stop).await;
+                drop(carrying);
+                Ok(())
+            }
+        })
+    }
+}
+
+/// What the section `[mqtt]` says.
+fn options(config: &config::Mqtt, device: &str) -> Result<Options, MqttError> {
+    let Some(Broker(address)) = &config.url else {
+        return Err(MqttError::Options("`mqtt.url` is not set".to_owned()));
+    };
+    let client_id = config.client_id.as_ref().map(config::ClientId::as_str);
+    let mut options = Options::new(&address.to_string(), client_id.unwrap_or(device))?;
+    options.address = address.clone();
+    session(config, &mut options.session)?;
+    options.connection = ConnectionConfig {
+        schedule: config.schedule.schedule(),
+        idle: config.idle,
+        pause: (
+            MQTT_RECONNECT_PAUSE_MIN.min(config.pause_max),
+            config.pause_max,
+        ),
+    };
+    options.budget = Budget {
+        rows_max: config.queue_rows_max as usize,
+        bytes_max: config.queue_bytes_max.as_usize(),
+        age_max: config.queue_age_max.duration(),
+        overflow: match config.overflow {
+            config::Overflow::Refuse => Overflow::Refuse,
+            config::Overflow::DropOldest => Overflow::DropOldest,
+        },
+    };
+    options.tls = TlsOptions {
+        ca: config.ca.iter().cloned().collect(),
+        identity: config.certificate.clone().zip(config.key.clone()),
+        alpn: config.alpn.iter().map(ToString::to_string).collect(),
+        server_name: None,
+    };
+    let proxy = config.proxy.as_ref();
+    options.proxy = proxy.map(|proxy| proxy.expose().to_owned());
+    options.connect_wait = config.connect_timeout;
+    options.reply_topic = config.reply_topic.as_ref().map(ToString::to_string);
+    options.durable_topics = config.durable.iter().map(ToString::to_string).collect();
+    Ok(options)
+}
+
+fn session(config: &config::Mqtt, session: &mut Config) -> Result<(), MqttError> {
+    session.version = match config.version {
+        MqttVersion::V5 => Version::V5,
+        MqttVersion::V311 => Version::V311,
+    };
+    session.profile = match config.broker {
+        BrokerProfile::Generic => Profile::GENERIC,
+        BrokerProfile::AwsIot => Profile::AWS_IOT,
+    };
+    session.clean_start = config.clean_start;
+    session.session_expiry = config.session_expiry.duration();
+    session.keep_alive = config.keep_alive;
+    session.user_name = config.user.as_ref().map(ToString::to_string);
+    session.password = match (&config.password, &config.password_file) {
+        (Some(password), _) => Some(password.0.clone()),
+        (None, Some(file)) => Some(read_password(file)?),
+        (None, None) => None,
+    };
+    let sixteen_bits = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+    session.in_flight_max = sixteen_bits(config.in_flight_max);
+    session.receive_max = sixteen_bits(config.receive_max);
+    session.packet_bytes_max = config.packet_bytes_max.as_usize();
+    session.spill_delay = config.spill_delay;
+    session.will = will(config)?;
+    Ok(())
+}
+
+fn will(config: &config::Mqtt) -> Result<Option<WillMessage>, MqttError> {
+    let Some(topic) = &config.will_topic else {
+        return Ok(None);
+    };
+    let mut properties = PropertiesBuf::new();
+    if config.will_delay > Duration::ZERO {
+        let seconds = u32::try_from(config.will_delay.as_secs()).unwrap_or(u32::MAX);
+        properties.push(Property::WillDelayInterval(seconds))?;
+    }
+    let payload = config.will_payload.as_ref();
+    let level = u8::try_from(config.will_qos).ok();
+    Ok(Some(WillMessage {
+        topic: topic.to_string(),
+        payload: payload.map_or_else(Vec::new, |payload| payload.as_str().as_bytes().to_vec()),
+        qos: level.and_then(QoS::from_level).unwrap_or_default(),
+        retain: config.will_retain,
+        properties,
+    }))
+}
+
+/// A line's end behind the password is not part of it.
+fn read_password(file: &Path) -> Result<Secret, MqttError> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Secret::from(text.trim_end_matches(['\r', '\n']))),
+        Err(error) => {
+            let file = file.display();
+            Err(MqttError::Options(format!(
+                "the password file {file} cannot be read: {error}"
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use periwinkle_core::config::{File, Sources, load};
+    use periwinkle_core::mqtt::codec::QoS;
+
+    fn configured(text: &str) -> Options {
+        let file = File {
+            name: "periwinkle.toml",
+            text,
+        };
+        let loaded = load(&Sources {
+            file: Some(file),
+            features: &["mqtt"],
+            ..Sources::default()
+        });
+        options(&loaded.unwrap().config.mqtt, "pump-7").unwrap()
+    }
+
+    #[test]
+    fn the_section_becomes_options() {
+        let options = configured(
+            "[mqtt]\n\
+             enable = true\n\
+             url = 'mqtts://broker:443'\n\
+             version = '3.1.1'\n\
+             broker = 'aws-iot'\n\
+             user = 'me'\n\
+             password = 'secret'\n\
+             alpn = ['x-amzn-mqtt-ca']\n\
+             queue_rows_max = 7\n\
+             overflow = 'drop-oldest'\n\
+             schedule = 'night'\n\
+             durable = ['alarm/#']\n\
+             will_topic = 'gone'\n\
+             will_qos = 1\n",
+        );
+        assert_eq!(options.address.to_string(), "mqtts://broker:443");
+        let session = &options.session;
+        assert_eq!(
+            (session.client_id.as_str(), session.version),
+            ("pump-7", Version::V311)
+        );
+        assert_eq!(session.profile, Profile::AWS_IOT);
+        assert_eq!(session.password, Some("secret".into()));
+        assert_eq!(options.tls.alpn, ["x-amzn-mqtt-ca"]);
+        assert_eq!(options.budget.rows_max, 7);
+        assert_eq!(options.budget.overflow, Overflow::DropOldest);
+        assert_eq!(options.connection.schedule, "night".parse().unwrap());
+        assert_eq!(options.durable_topics, ["alarm/#"]);
+        let will = session.will.as_ref().unwrap();
+        assert_eq!((will.topic.as_str(), will.qos), ("gone", QoS::AtLeastOnce));
+    }
+
+    #[test]
+    fn a_password_file_is_read_without_its_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        fs::write(&file, "secret \r\n").unwrap();
+        assert_eq!(read_password(&file).unwrap(), Secret::from("secret "));
+        let error = read_password(&folder.path().join("none")).unwrap_err();
+        assert!(error.to_string().contains("none cannot be read"), "{error}");
+    }
+}

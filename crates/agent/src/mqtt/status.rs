@@ -1,0 +1,63 @@
+//! The section `mqtt` of the status.
+
+use periwinkle_core::mqtt::outbox::Counts;
+use periwinkle_core::time::Mono;
+use serde_json::{Value, json};
+
+use super::client::Mqtt;
+use super::state::ConnectionState;
+
+impl Mqtt {
+    /// How the connection stands, what waits, what became of messages, and the last connections.
+    pub(crate) fn show(&self) -> Value {
+        let connection = self.connection().borrow().clone();
+        let why = match &connection {
+            ConnectionState::Offline { why } => why.clone(),
+            _ => None,
+        };
+        let state = self.shared.lock();
+        let outbox = state.session.outbox();
+        let millis = |at: Mono| at.since_start().as_millis() as u64;
+        let history = state.history.iter().map(|past| {
+            json!({
+                "began_ms": millis(past.began),
+                "lasted_ms": past.lasted.map(|lasted| lasted.as_millis() as u64),
+                "end": past.end,
+            })
+        });
+        json!({
+            "state": connection.as_str(),
+            "why": why,
+            "broker": self.shared.broker,
+            "client_id": state.session.client_id(),
+            "version": state.session.version().to_string(),
+            "queue": {
+                "messages": outbox.len(),
+                "bytes": outbox.bytes(),
+                "in_flight": outbox.in_flight(),
+            },
+            "counts": show_counts(&outbox.counts()),
+            "subscriptions": state.readers.len(),
+            "missed": state.readers.missed(),
+            "questions": state.questions.requests.len(),
+            "history": history.collect::<Vec<Value>>(),
+        })
+    }
+}
+
+fn show_counts(counts: &Counts) -> Value {
+    json!({
+        "accepted": counts.accepted,
+        "refused": counts.refused,
+        "completed": counts.completed,
+        "rejected": counts.rejected,
+        "spilled": counts.spilled,
+        "dropped": {
+            "overflow": counts.overflowed.iter().sum::<u64>(),
+            "expired": counts.expired,
+            "too_old": counts.too_old,
+            "unsendable": counts.unsendable,
+            "storage": counts.storage,
+        },
+    })
+}

@@ -1,0 +1,146 @@
+//! Messages that come.
+
+use periwinkle_core::mqtt::codec::{QoS, Reason};
+
+use super::{Broker, client};
+use crate::StreamExt;
+use crate::mqtt::MqttError;
+
+#[tokio::test]
+async fn all_matching_subscriptions_get_a_message() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    let mut one = mqtt.subscribe("a/+", QoS::ExactlyOnce).await.unwrap();
+    let mut two = mqtt.subscribe("a/b", QoS::AtMostOnce).await.unwrap();
+    let mut other = mqtt.subscribe("c/#", QoS::AtLeastOnce).await.unwrap();
+    broker.publish("a/b", b"both", QoS::ExactlyOnce);
+    broker.publish("c", b"other", QoS::AtLeastOnce);
+    let message = one.next().await.unwrap();
+    assert_eq!((message.topic(), message.text()), ("a/b", Some("both")));
+    assert_eq!(two.next().await.unwrap().payload(), b"both");
+    let message = other.next().await.unwrap();
+    assert_eq!((message.topic(), message.qos()), ("c", QoS::AtLeastOnce));
+    // Of those with QoS 1 and 2 nobody else was asked, so each is acknowledged.
+    broker.acked(2).await;
+}
+
+#[tokio::test]
+async fn a_refused_subscription_is_an_error_with_the_reason() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    broker.change(|manners| manners.grants = false);
+    let refused = mqtt.subscribe("a", QoS::AtLeastOnce).await.unwrap_err();
+    let MqttError::Denied { filter, reason } = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!((filter.as_str(), reason), ("a", Reason::NotAuthorized));
+    let wrong = mqtt.subscribe("a/#/b", QoS::AtLeastOnce).await.unwrap_err();
+    assert!(matches!(wrong, MqttError::Subscribe { .. }));
+}
+
+#[tokio::test]
+async fn a_slow_reader_loses_the_oldest_and_is_told_how_many() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    let mut slow = mqtt
+        .subscribe("a", QoS::AtLeastOnce)
+        .buffer(3)
+        .await
+        .unwrap();
+    for number in 0..8_u8 {
+        broker.publish("a", &[number], QoS::AtLeastOnce);
+    }
+    broker.acked(8).await;
+    assert_eq!(slow.missed(), 5);
+    for number in 5..8_u8 {
+        assert_eq!(slow.next().await.unwrap().payload(), [number]);
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_acknowledged_when_its_reader_says_so_and_not_before() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    let mut careful = mqtt
+        .subscribe("a/#", QoS::AtLeastOnce)
+        .manual()
+        .buffer(1)
+        .await
+        .unwrap();
+    let mut other = mqtt
+        .subscribe("a/b", QoS::AtLeastOnce)
+        .manual()
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        broker.publish("a/b", b"x", QoS::AtLeastOnce);
+    }
+    let mut ours = Vec::new();
+    for _ in 0..3 {
+        ours.push(careful.next().await.unwrap());
+        other.next().await.unwrap().ack();
+    }
+    // The same reader twice is not both readers.
+    ours[0].ack();
+    ours[0].ack();
+    broker.acked(1).await;
+    mqtt.publish("done", "")
+        .qos(QoS::AtLeastOnce)
+        .acked()
+        .await
+        .unwrap();
+    assert_eq!(broker.acks(), 1);
+    // They leave in the order in which the messages came.
+    ours[2].ack();
+    mqtt.publish("done", "")
+        .qos(QoS::AtLeastOnce)
+        .acked()
+        .await
+        .unwrap();
+    assert_eq!(broker.acks(), 1);
+    ours[1].ack();
+    broker.acked(3).await;
+    assert_eq!(careful.missed(), 0);
+}
+
+#[tokio::test]
+async fn subscriptions_outlive_a_lost_connection() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    let mut messages = mqtt.subscribe("a", QoS::AtLeastOnce).await.unwrap();
+    let mut connection = mqtt.connection();
+    connection.mark_unchanged();
+    broker.cut();
+    connection
+        .wait_for(|state| !state.is_connected())
+        .await
+        .unwrap();
+    mqtt.connected().await.unwrap();
+    // The broker knows nothing of us; our own message comes back behind the subscription.
+    mqtt.publish("a", "again")
+        .qos(QoS::AtLeastOnce)
+        .acked()
+        .await
+        .unwrap();
+    assert_eq!(messages.next().await.unwrap().text(), Some("again"));
+}
+
+#[tokio::test]
+async fn a_master_subscription_serves_finer_filters() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    let master = mqtt
+        .subscribe("dev/7/#", QoS::AtLeastOnce)
+        .master()
+        .await
+        .unwrap();
+    broker.change(|manners| manners.grants = false);
+    let mut fine = mqtt
+        .subscribe("dev/7/+/set", QoS::AtLeastOnce)
+        .await
+        .unwrap();
+    broker.publish("dev/7/led/get", b"no", QoS::AtLeastOnce);
+    broker.publish("dev/7/led/set", b"yes", QoS::AtLeastOnce);
+    assert_eq!(fine.next().await.unwrap().text(), Some("yes"));
+    assert_eq!(master.granted(), Some(QoS::AtLeastOnce));
+}

@@ -1,0 +1,236 @@
+//! A message as it lies on flash: `docs/formats/mqtt.md`.
+
+use super::entry::{Class, Entry, Mode, Publication, Stage, StoredEntry};
+use crate::mqtt::codec::{PacketId, PropertiesBuf, QoS};
+use crate::time::{Now, UnixMillis};
+use std::time::Duration;
+
+const VERSION: u8 = 1;
+
+/// Why a record cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// It was written by a newer program.
+    #[error("the message on flash has the form {0}, this program knows {VERSION}")]
+    Version(u8),
+    /// It is not what a program of ours writes.
+    #[error("the message on flash is damaged")]
+    Damaged,
+}
+
+/// A message that was read from flash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    topic: String,
+    payload: Vec<u8>,
+    properties: PropertiesBuf,
+    qos: QoS,
+    retain: bool,
+    class: Class,
+    mode: Mode,
+    stage: Stage,
+    packet_id: Option<PacketId>,
+    /// What was left of its time of use when it was written, and when that was.
+    expiry: Option<(Duration, Option<UnixMillis>)>,
+}
+
+impl Record {
+    /// The bytes of a message, as it stands now.
+    pub fn encode(entry: &Entry, now: Now, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        out.push(flags(entry));
+        let id = entry.packet_id.map_or(0, PacketId::number);
+        out.extend_from_slice(&id.to_be_bytes());
+        let left = entry.expires_in(now.mono);
+        let left_ms = left.map_or(u64::MAX, |left| {
+            u64::try_from(left.as_millis()).map_or(u64::MAX - 1, |left| left.min(u64::MAX - 1))
+        });
+        out.extend_from_slice(&left_ms.to_be_bytes());
+        let wall = now.trusted_wall().map_or(0, |wall| wall.0);
+        out.extend_from_slice(&wall.to_be_bytes());
+        for part in [entry.topic_bytes(), entry.properties_bytes()] {
+            let length = u32::try_from(part.len()).expect("the protocol bounds it");
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(part);
+        }
+        out.extend_from_slice(entry.payload());
+    }
+
+    /// Reads what [`encode`](Record::encode) wrote.
+    ///
+    /// # Errors
+    /// It is of a newer form, or damaged.
+    pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
+        match bytes.first() {
+            Some(&VERSION) => read(&bytes[1..]).ok_or(RecordError::Damaged),
+            Some(&version) => Err(RecordError::Version(version)),
+            None => Err(RecordError::Damaged),
+        }
+    }
+
+    /// The message, for [`Session::restore`](crate::mqtt::session::Session::restore).
+    ///
+    /// The time without power counts as time of use only where both clocks can be trusted.
+    pub fn as_entry(&self, sequence: u64, now: Now) -> StoredEntry<'_> {
+        let expiry = self.expiry.map(|(left, written)| {
+            let away = match (written, now.trusted_wall()) {
+                (Some(written), Some(wall)) => wall.0.saturating_sub(written.0),
+                _ => 0,
+            };
+            left.saturating_sub(Duration::from_millis(u64::try_from(away).unwrap_or(0)))
+        });
+        StoredEntry {
+            sequence,
+            publication: Publication {
+                topic: &self.topic,
+                payload: &self.payload,
+                qos: self.qos,
+                retain: self.retain,
+                properties: self.properties.as_properties(),
+                expiry,
+                class: self.class,
+                mode: self.mode,
+                tag: None,
+            },
+            stage: self.stage,
+            packet_id: self.packet_id,
+        }
+    }
+}
+
+fn flags(entry: &Entry) -> u8 {
+    let stage = match entry.stage {
+        Stage::Queued => 0,
+        Stage::Sent => 1,
+        Stage::Released => 2,
+    };
+    let durable = u8::from(entry.mode == Mode::Durable);
+    let retain = u8::from(entry.retain);
+    entry.qos.level() | retain << 2 | durable << 3 | stage << 4 | (entry.class as u8) << 6
+}
+
+fn read(bytes: &[u8]) -> Option<Record> {
+    let (&flags, rest) = bytes.split_first()?;
+    let (id, rest) = rest.split_first_chunk::<2>()?;
+    let (left, rest) = rest.split_first_chunk::<8>()?;
+    let (wall, rest) = rest.split_first_chunk::<8>()?;
+    let (topic, rest) = part(rest)?;
+    let (properties, payload) = part(rest)?;
+    let stage = [Stage::Queued, Stage::Sent, Stage::Released];
+    let left_ms = u64::from_be_bytes(*left);
+    let wall = i64::from_be_bytes(*wall);
+    let wall = (wall != 0).then_some(UnixMillis(wall));
+    Some(Record {
+        topic: String::from_utf8(topic.to_vec()).ok()?,
+        payload: payload.to_vec(),
+        properties: PropertiesBuf::of_publish(properties).ok()?,
+        qos: QoS::from_level(flags & 3)?,
+        retain: flags & 4 != 0,
+        class: *Class::ALL.get(usize::from(flags >> 6))?,
+        mode: match flags & 8 {
+            0 => Mode::Spill,
+            _ => Mode::Durable,
+        },
+        stage: *stage.get(usize::from(flags >> 4 & 3))?,
+        packet_id: PacketId::new(u16::from_be_bytes(*id)),
+        expiry: (left_ms != u64::MAX).then(|| (Duration::from_millis(left_ms), wall)),
+    })
+}
+
+fn part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mqtt::codec::Property;
+    use crate::time::Mono;
+
+    fn now(seconds: u64, trusted: bool) -> Now {
+        let at = Duration::from_secs(seconds);
+        Now {
+            mono: Mono::from_start(at),
+            wall: Some(UnixMillis(1_000_000).plus(at)),
+            trusted,
+        }
+    }
+
+    fn entry(properties: &PropertiesBuf) -> Entry {
+        let publication = Publication {
+            retain: true,
+            properties: properties.as_properties(),
+            expiry: Some(Duration::from_secs(60)),
+            class: Class::Low,
+            mode: Mode::Durable,
+            ..Publication::new("a/b", b"payload", QoS::ExactlyOnce)
+        };
+        let mut entry = Entry::new(7, &publication, now(0, true).mono);
+        entry.stage = Stage::Released;
+        entry.packet_id = PacketId::new(513);
+        entry
+    }
+
+    fn bytes(entry: &Entry, now: Now) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Record::encode(entry, now, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut properties = PropertiesBuf::new();
+        properties.push(Property::UserProperty("a", "1")).unwrap();
+        let record = Record::decode(&bytes(&entry(&properties), now(10, true))).unwrap();
+        let stored = record.as_entry(7, now(10, true));
+        let publication = stored.publication;
+        assert_eq!((stored.sequence, stored.stage), (7, Stage::Released));
+        assert_eq!(stored.packet_id, PacketId::new(513));
+        assert_eq!(
+            (publication.topic, publication.payload),
+            ("a/b", &b"payload"[..])
+        );
+        assert_eq!(publication.properties.user("a"), Some("1"));
+        assert_eq!(
+            (publication.class, publication.mode),
+            (Class::Low, Mode::Durable)
+        );
+        assert!(publication.retain);
+        assert_eq!(publication.qos, QoS::ExactlyOnce);
+        assert_eq!(publication.expiry, Some(Duration::from_secs(50)));
+    }
+
+    #[test]
+    fn time_without_power_counts_only_where_both_clocks_are_trusted() {
+        let left = |wrote: bool, reads: bool| {
+            let record = Record::decode(&bytes(&entry(&PropertiesBuf::new()), now(10, wrote)));
+            let record = record.unwrap();
+            record
+                .as_entry(7, now(30, reads))
+                .publication
+                .expiry
+                .unwrap()
+                .as_secs()
+        };
+        assert_eq!(left(true, true), 30);
+        assert_eq!(left(false, true), 50);
+        assert_eq!(left(true, false), 50);
+    }
+
+    #[test]
+    fn damage_and_newer_forms_are_errors() {
+        let good = bytes(&entry(&PropertiesBuf::new()), now(0, true));
+        for length in 0..good.len() - b"payload".len() {
+            assert_eq!(
+                Record::decode(&good[..length]),
+                Err(RecordError::Damaged),
+                "{length}"
+            );
+        }
+        let mut newer = good;
+        newer[0] = 2;
+        assert_eq!(Record::decode(&newer), Err(RecordError::Version(2)));
+    }
+}
