@@ -1,14 +1,14 @@
 //! The command line of the one binary: quiet verbs, honest exit codes, and words that say what to
 //! do next.
 //!
+//! `run` and `check` work on the configuration; `status`, `user`, `setup` and `upload` speak to the
+//! running agent over its control socket, which serves the same API as the web server; `db` does so, too,
+//! and works on the files itself when no agent runs.
 //! `run` and `check` work on the configuration; `status`, `user` and `setup` speak to the running
 //! agent over its control socket, which serves the same API as the web server; `db` does so, too,
 //! and works on the files itself when no agent runs. `fetch` needs no agent.
 //! and works on the files itself when no agent runs; `mqtt` is a client of any
 //! broker, or speaks to the agent's.
-//! `run` and `check` work on the configuration; `status`, `user`, `setup` and `upload` speak to the
-//! running agent over its control socket, which serves the same API as the web server; `db` does so, too,
-//! and works on the files itself when no agent runs.
 
 mod args;
 mod check;
@@ -67,9 +67,9 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Setup(setup)) => setup::setup(&inputs, &setup),
         Some(Command::Db(db)) => db::run(&inputs, &db),
         Some(Command::Fetch(fetch)) => fetch::run(&inputs, &fetch),
+        Some(Command::Upload(upload)) => upload::run(&inputs, &upload),
         #[cfg(feature = "mqtt")]
         Some(Command::Mqtt(mqtt)) => mqtt::run(&inputs, &mqtt),
-        Some(Command::Upload(upload)) => upload::run(&inputs, &upload),
     }
 }
 
