@@ -1,14 +1,15 @@
 //! Parsers against changed inputs: `fuzz/` with its own small driver, or under libFuzzer.
 
+use std::fs;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::command::{cargo, show};
+use crate::command::{cargo, output, program, show};
 use crate::paths;
 
-/// What libFuzzer has to see of a program. `cargo fuzz` passes the same, and needs a nightly
-/// compiler where this asks the stable one.
+/// What libFuzzer has to see of a program, as `cargo fuzz` passes it; without the address
+/// sanitizer, which needs a nightly compiler and would find little where nothing is unsafe.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
      -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
@@ -33,7 +34,7 @@ pub(crate) struct Options {
 /// Feeds the corpus and what is made from it to each target.
 pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.target {
-        Some(target) if options.deep => show(&mut deep(target, options)),
+        Some(target) if options.deep => deep(target, options),
         target => show(build(&["--bin", "fuzz", "--"]).args(arguments(target.as_ref(), options))),
     }
 }
@@ -63,18 +64,35 @@ fn build(arguments: &[&str]) -> Command {
     command
 }
 
-fn deep(target: &str, options: &Options) -> Command {
-    let mut command = build(&["--features", "deep", "--bin", "deep", "--"]);
-    command
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", COVERAGE);
-    command.env("CARGO_TARGET_DIR", paths::root().join("target/fuzz-deep"));
+fn deep(target: &str, options: &Options) -> Result<()> {
+    // Named, so that the flags are not those of build scripts and procedural macros, too.
+    let host = host()?;
+    let mut command = build(&[
+        "--target",
+        &host,
+        "--features",
+        "deep",
+        "--bin",
+        "deep",
+        "--",
+    ]);
+    let folder = paths::root().join("target/fuzz-deep");
+    command.env("RUSTFLAGS", COVERAGE);
+    command.env("CARGO_TARGET_DIR", &folder);
     command.env("PERIWINKLE_FUZZ_TARGET", target);
     let limit = format!("-max_total_time={}", options.seconds);
     let seed = format!("-seed={}", options.seed);
     // What is found goes to a folder that is not committed; the corpus is only read.
+    let found = format!("target/fuzz-deep/corpus/{target}");
+    fs::create_dir_all(paths::root().join(&found))?;
     command.args([&limit, &seed, "-artifact_prefix=target/fuzz-deep/"]);
-    let corpus = format!("fuzz/corpus/{target}");
-    command.args(["target/fuzz-deep/corpus", &corpus]);
-    command
+    command.args([&found, &format!("fuzz/corpus/{target}")]);
+    show(&mut command)
+}
+
+/// The triple of this machine.
+fn host() -> Result<String> {
+    let told = output(program("rustc").arg("-vV"))?;
+    let line = told.lines().find_map(|line| line.strip_prefix("host: "));
+    line.map(str::to_owned).context("rustc names no host")
 }

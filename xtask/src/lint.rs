@@ -3,7 +3,6 @@
 use anyhow::Result;
 
 use crate::command::{cargo, show};
-use crate::paths;
 
 /// The smallest build: the web server alone.
 pub(crate) const WEB_ONLY: &[&str] = &[
@@ -18,15 +17,16 @@ pub(crate) fn run() -> Result<()> {
     show(&mut cargo(&["fmt", "--all", "--check"]))?;
     clippy(&["--workspace"])?;
     clippy(WEB_ONLY)?;
-    let manifest = paths::root().join("benches/db/Cargo.toml");
-    let manifest = manifest.display().to_string();
-    show(&mut cargo(&[
-        "fmt",
-        "--check",
-        "--manifest-path",
-        &manifest,
-    ]))?;
-    clippy(&["--manifest-path", &manifest, "--no-default-features"])
+    ["db", "fetch", "mqtt"]
+        .map(|name| format!("benches/{name}/Cargo.toml"))
+        .into_iter()
+        .try_for_each(|manifest| of_a_workspace_of_its_own(&manifest))
+}
+
+/// Without the peers that it measures beside.
+fn of_a_workspace_of_its_own(manifest: &str) -> Result<()> {
+    show(&mut cargo(&["fmt", "--check", "--manifest-path", manifest]))?;
+    clippy(&["--manifest-path", manifest, "--no-default-features"])
 }
 
 fn clippy(selection: &[&str]) -> Result<()> {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::command::{is_installed, output, program};
 use crate::{console, paths};
 
-/// A program, and the Debian package that brings it.
+/// A program, or a file by its whole path, and the Debian package that brings it.
 struct Package {
     program: &'static str,
     name: &'static str,
@@ -28,6 +28,12 @@ const fn package(program: &'static str, name: &'static str, purpose: &'static st
     }
 }
 
+const NGINX: Package = package(
+    "nginx",
+    "nginx-light",
+    "a server to try the client against, and a peer in the benchmarks",
+);
+
 const TEST_PACKAGES: &[Package] = &[
     package("chromium", "chromium", "the browser tests"),
     package(
@@ -36,19 +42,35 @@ const TEST_PACKAGES: &[Package] = &[
         "disk faults and kills at a chosen system call",
     ),
     package("faketime", "faketime", "devices whose clock is wrong"),
+    package("mosquitto", "mosquitto", "the MQTT broker of the tests"),
+    package("mosquitto_sub", "mosquitto-clients", "its clients"),
+    package("openssl", "openssl", "throwaway certificates"),
+    package("iptables", "iptables", "networks that drop and reset"),
+    package("ip", "iproute2", "network namespaces for them"),
     package("python3", "python3", "the AWS emulator and the judges"),
     package("pip3", "python3-pip", "their packages"),
     package("node", "nodejs", "the console and its judges"),
     package("npm", "npm", "their packages"),
+    NGINX,
+    package("tinyproxy", "tinyproxy", "a proxy of HTTP"),
+    package("microsocks", "microsocks", "a proxy of SOCKS"),
 ];
 
 const BENCH_PACKAGES: &[Package] = &[
-    package("nginx", "nginx-light", "the peer in the web benchmark"),
+    NGINX,
+    package("curl", "curl", "the peer in the benchmark of the client"),
     package(
         "taskset",
         "util-linux",
         "one core for the server, the other for the load",
     ),
+    package(
+        "/usr/include/mosquitto.h",
+        "libmosquitto-dev",
+        "a peer in the MQTT benchmark",
+    ),
+    package("mosquitto", "mosquitto", "the broker of the MQTT benchmark"),
+    package("valgrind", "valgrind", "instructions, counted"),
 ];
 
 /// Everything the tests and the demo use.
@@ -106,7 +128,10 @@ fn emulator() -> Result<()> {
 }
 
 fn judges() -> Result<()> {
-    python("judges", "the Python judges (boto3, moto, pytest)")
+    python(
+        "judges",
+        "the Python judges (boto3, moto, paho-mqtt, pytest)",
+    )
 }
 
 /// A Python environment from the list of exact versions `xtask/assets/<name>.txt`.

@@ -9,6 +9,7 @@ use periwinkle_core::config::{self, Config, File, Override, Sources};
 
 use crate::net::clock::Clock;
 use crate::services::{FEATURES, Parts, Services};
+use crate::signals::Signals;
 use crate::state::StateDir;
 use crate::stop::{Stop, Stopper, stop};
 use crate::{Error, Result};
@@ -189,7 +190,8 @@ impl Agent {
     }
 
     /// Runs until SIGTERM, SIGINT or the [`stopper`](Self::stopper), then stops in order within
-    /// `runtime.stop_timeout`.
+    /// `runtime.stop_timeout`. From then on a file-size limit is an error of the write that meets
+    /// it, and no longer the end of the process.
     ///
     /// Dropping the future cuts everything off; what was reported durable is safe.
     pub async fn run(self) -> Result<()> {
@@ -198,7 +200,7 @@ impl Agent {
     }
 
     /// Runs until `end` resolves or the [`stopper`](Self::stopper) asks; installs no signal
-    /// handlers.
+    /// handlers. Under a file-size limit handle or ignore SIGXFSZ: it ends a process that does not.
     ///
     /// Dropping the future cuts everything off; what was reported durable is safe.
     pub async fn run_until(mut self, end: impl Future<Output = ()>) -> Result<()> {
@@ -208,32 +210,5 @@ impl Agent {
             () = self.stop.requested() => {}
         }
         running.stop().await
-    }
-}
-
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let failed = |source| Error::System {
-            what: "listening for signals",
-            source,
-        };
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-        })
-    }
-
-    async fn received(mut self) {
-        let name = tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        };
-        tracing::info!("{name}: stopping");
     }
 }

@@ -13,7 +13,9 @@ use periwinkle_core::limits;
 use periwinkle_core::schema::{Schema, SchemaError};
 use periwinkle_core::time::Now;
 use periwinkle_core::value::{Map, Value};
-use periwinkle_db::engine::{self, FileStorage, OpenReport, Storage, StorageError};
+use periwinkle_db::engine::{
+    self, DurabilityError, FileStorage, OpenReport, Storage, StorageError,
+};
 use periwinkle_db::{
     Change, Database, DbError, DbOpenError, Environment, Event, Options, QueueBounds, Since,
 };
@@ -155,6 +157,7 @@ fn built_in_schema() -> Schema {
 fn engine_options(config: &Config) -> engine::Options {
     engine::Options {
         flush_interval: config.db.flush,
+        lazy_interval: config.db.lazy_flush,
         cache_bytes: config.db.cache.as_usize(),
         ..engine::Options::default()
     }
@@ -306,6 +309,7 @@ pub fn show(db: &Database) -> serde_json::Value {
                 (parked.model.clone(), versions)
             })
             .collect::<serde_json::Map<_, _>>(),
+        "disk_full": engine.disk_full,
         "compaction_stopped": engine.compaction_stopped,
         "failure": db.failure().map(|failure| failure.to_string()),
     })
@@ -347,8 +351,20 @@ impl From<DbError> for Problem {
     }
 }
 
+impl From<DurabilityError> for Problem {
+    fn from(error: DurabilityError) -> Problem {
+        let detail = format!(
+            "{} Whether the change is there shows when it is read again.",
+            sentence(&error.to_string())
+        );
+        Problem::new(http::StatusCode::INTERNAL_SERVER_ERROR, "disk", detail)
+    }
+}
+
 /// How errors begin, if not with a name.
-const SMALL: [&str; 7] = ["there ", "the ", "this ", "write ", "limit ", "a ", "no "];
+const SMALL: [&str; 8] = [
+    "there ", "the ", "this ", "write ", "limit ", "a ", "no ", "cannot ",
+];
 
 /// Words of an error as a sentence of their own.
 pub(crate) fn sentence(words: &str) -> String {
@@ -380,6 +396,8 @@ mod tests {
                 ("Setting", "both"),
                 ("User", "none"),
                 ("Session", "none"),
+                ("Upload", "none"),
+                ("UploadFile", "none"),
                 ("Conflicts", "none"),
             ]
         );

@@ -16,4 +16,5 @@ pub mod schema;
 pub mod secret;
 pub mod sync;
 pub mod time;
+pub mod upload;
 pub mod value;

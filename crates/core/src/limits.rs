@@ -192,12 +192,21 @@ pub const DB_UNSYNCED_BYTES_MAX: usize = 8 << 20;
 pub const DB_FLUSH_BYTES: usize = 1 << 20;
 /// `db.flush`: how long a relaxed commit may wait for its flush.
 pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
+/// Share of the database's log, in percent, that is still needed at least: below it the log is
+/// compacted. More takes less room on the disk and writes more.
+pub const DB_LIVE_PERCENT_MIN: u64 = 50;
 /// Bytes that one step of the database's compaction reads and writes at most, unless one
 /// transaction is larger.
 pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// `db.lazy_flush`: how long a lazy commit may wait for its flush. A flush dirties a block of data
+/// and one of the file's times, 8 KB: with one each minute an idle device would write 12 MB a day.
+pub const DB_LAZY_INTERVAL: Duration = Duration::from_secs(5 * 60);
+/// How long an immediate commit may wait for its flush while nobody asks its ticket. One that is
+/// waited for is flushed at once.
+pub const DB_SYNC_GRACE: Duration = Duration::from_millis(1);
 /// Bytes of values that one read of a scan fetches at once, unless one value is larger.
 pub const DB_READ_BYTES_MAX: usize = 256 << 10;
 /// Bytes between two values that a scan reads along rather than read twice.
@@ -210,6 +219,9 @@ pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
 pub const DB_LEAD_OUT_BYTES_MAX: u64 = 128;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
+/// Values that one call of the database may read from the disk on a thread that should not wait,
+/// such as that of an async runtime. A scan that misses more goes to another thread.
+pub const DB_SCAN_INLINE_MISSES_MAX: usize = 64;
 
 // Database model layer (periwinkle-db, model/).
 
@@ -219,8 +231,7 @@ pub const FIND_ROWS_DEFAULT: usize = 100;
 pub const FIND_ROWS_MAX: usize = 10_000;
 /// Rows that one call of `find` looks at; what is left is behind its token.
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
-/// Rows that one call of the model layer reads from the engine at once: so many values at most are
-/// missing from memory when a scan runs on the caller's thread.
+/// Rows that one call of the model layer reads from the engine at once.
 pub const DB_SCAN_ROWS: usize = 256;
 /// Rows of this many bytes together end a step in which items are brought into the form of a newer
 /// schema.
@@ -332,7 +343,33 @@ pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const FETCH_ANSWER_HEADERS_MAX: usize = 100;
 /// Length of an answer's head, and what is read of its body at once.
 pub const FETCH_ANSWER_HEAD_BYTES_MAX: usize = 64 * 1024;
-/// One exchange that names no deadline of its own.
+/// From the end of a request to the beginning of its answer, unless configured otherwise.
+pub const FETCH_FIRST_BYTE_MAX: Duration = Duration::from_secs(60);
+/// Between two pieces of a body, either way, unless configured otherwise.
+pub const FETCH_BETWEEN_BYTES_MAX: Duration = Duration::from_secs(30);
+/// How long a body waits for the server to ask for it, once it was asked whether it will.
+pub const FETCH_CONTINUE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a connection may wait to write, whoever still waits for it.
+pub const FETCH_WRITE_STALL_MAX: Duration = Duration::from_secs(120);
+/// What is read and sent of a body at once.
+pub const FETCH_PIECE_BYTES: usize = 128 * 1024;
+/// What is decoded of a body at once.
+pub const FETCH_DECODE_BYTES: usize = 16 * 1024;
+/// The rest of an answer that is read so that its connection can be used again.
+pub const FETCH_DRAIN_BYTES_MAX: usize = 64 * 1024;
+/// How long such a rest is read.
+pub const FETCH_DRAIN_MAX: Duration = Duration::from_secs(1);
+/// The beginning of an answer that goes into an error.
+pub const FETCH_EXCERPT_BYTES: usize = 500;
+/// How long an event stream may be silent before it is opened again; servers send comments.
+pub const FETCH_EVENT_SILENCE_MAX: Duration = Duration::from_secs(300);
+/// Connections in a row that bring nothing of a file, before its download fails.
+pub const FETCH_DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
+/// Retries of a call of AWS that was throttled.
+pub const AWS_RETRIES_MAX: u32 = 5;
+/// Servers whose questions for a password are remembered.
+pub const FETCH_LOGINS_MAX: usize = 64;
+/// An answer that is read into memory and whose request names no deadline of its own.
 pub const FETCH_TOTAL_MAX: Duration = Duration::from_secs(60);
 /// How long an idle connection is kept for the next request.
 pub const FETCH_POOL_IDLE_MAX: Duration = Duration::from_secs(30);
@@ -489,6 +526,53 @@ pub const UPLOAD_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Failures within this time shrink the number of parts on their way once.
 pub const UPLOAD_THROTTLE_COOLDOWN: Duration = Duration::from_secs(2);
 
+// Uploads: the queue and the files that are watched for.
+
+/// Length of a pattern of paths.
+pub const UPLOAD_PATTERN_BYTES_MAX: usize = 1024;
+/// `[[upload.watch]]`: patterns of one configuration.
+pub const UPLOAD_WATCHES_MAX: usize = 32;
+/// Entries of folders that one look at one pattern reads; the rest waits for the next one.
+pub const UPLOAD_LOOK_ENTRIES_MAX: usize = 20_000;
+/// Folders one below the other that a look enters.
+pub const UPLOAD_LOOK_DEPTH_MAX: usize = 16;
+/// Files that one look puts into the queue.
+pub const UPLOAD_LOOK_TAKES_MAX: usize = 256;
+/// `upload.queue_rows_max`: uploads that wait.
+pub const UPLOAD_QUEUE_ROWS_MAX: u32 = 10_000;
+/// `upload.queue_bytes_max`: copies that are kept for uploads that wait.
+pub const UPLOAD_QUEUE_BYTES_MAX: u64 = 1_000_000_000;
+/// Uploads that have ended and are remembered; the oldest give way.
+pub const UPLOAD_ENDED_ROWS_MAX: usize = 1000;
+/// The highest priority; the lowest is 0.
+pub const UPLOAD_PRIORITY_STEPS_MAX: u32 = 9;
+/// The priority of who asks for none.
+pub const UPLOAD_PRIORITY_STEPS: u32 = 5;
+/// The first pause of an upload that failed too often in a row; it doubles with each one.
+pub const UPLOAD_PAUSE_MIN: Duration = Duration::from_secs(10);
+/// The longest one.
+pub const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
+/// The pause of an upload that S3 refused: somebody has to set something right first.
+pub const UPLOAD_REFUSED_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// What is read of a file at once while it is sent.
+pub const UPLOAD_PIECE_BYTES: usize = 64 * 1024;
+/// Time for the answer to a request without a body, and between two pieces of one with a body.
+pub const UPLOAD_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Time for S3 to make an object of its parts ("several minutes", CompleteMultipartUpload).
+pub const UPLOAD_COMPLETE_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Length of an answer that is read as XML.
+pub const UPLOAD_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What is read of a body that is not taken, so that its sender gets to know why.
+pub const UPLOAD_DISCARD_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How long that may last.
+pub const UPLOAD_DISCARD_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How often what has ended long ago and what was left behind at S3 is cleared away.
+pub const UPLOAD_CLEAR_INTERVAL: Duration = Duration::from_secs(3600);
+/// Uploads left behind that one clearing gives up.
+pub const UPLOAD_ORPHANS_MAX: usize = 1000;
+/// How often the service gives a sign of life, at least.
+pub const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(120);
+
 // STS ("AssumeRole" in the STS API reference), checked before a request leaves.
 
 /// Length of a role's full name.
@@ -541,6 +625,17 @@ pub const EVENT_DATA_BYTES_MAX: usize = 256 * 1024;
 pub const EVENT_RETRY: Duration = Duration::from_secs(3);
 /// The longest such wait that a server may ask for.
 pub const EVENT_RETRY_MAX: Duration = Duration::from_secs(300);
+
+// The command `fetch`.
+
+/// Length of a file whose text becomes a value of the body.
+pub const FETCH_ITEM_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How much of a body is kept to be laid out on a terminal; a longer one is shown as it comes.
+pub const FETCH_SHOWN_BYTES_MAX: usize = 1024 * 1024;
+/// Requests of one measurement.
+pub const FETCH_BENCH_REQUESTS_MAX: u32 = 10_000_000;
+/// Requests of a measurement that are on their way at a time.
+pub const FETCH_BENCH_CLIENTS_MAX: u32 = 1000;
 
 // MQTT: what waits to be sent.
 

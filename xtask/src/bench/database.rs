@@ -4,7 +4,6 @@
 //! process; every round visits all engines, every other one in reverse, so that a slow minute
 //! hits all alike.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -12,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use super::{listed, median};
+use super::table::{Figures, Line, collect, line, raw, table};
 use crate::command::{cargo, output, program, show};
 use crate::paths;
 
@@ -39,6 +38,8 @@ struct Contender {
     rounds: &'static [&'static str],
     /// Whether the long run over changes is made, once.
     wears: bool,
+    /// Whether one can say how much of what lies on the disk shall be live.
+    has_density: bool,
     modes: &'static str,
 }
 
@@ -72,50 +73,38 @@ const CONTENDERS: &[Contender] = &[
             "open-killed",
         ],
         wears: true,
+        has_density: true,
         modes: "relaxed: synced within 5 s or 1 MiB, by its own thread. durable: fdatasync, shared by all who wait",
     },
     Contender {
         name: "redb",
         rounds: LIFE,
         wears: true,
+        has_density: false,
         modes: "relaxed: Durability::None. durable: Durability::Immediate. Reads within one snapshot",
     },
     Contender {
         name: "sqlite-normal",
         rounds: &["fill", "open", "read", "write", "crash", "open-killed"],
         wears: true,
+        has_density: false,
         modes: "WAL, synchronous NORMAL: synced before a checkpoint. Table without rowid, prepared statements",
     },
     Contender {
         name: "sqlite-full",
         rounds: &["fill", "durable", "grouped"],
         wears: false,
+        has_density: false,
         modes: "WAL, synchronous FULL: every commit is synced",
     },
     Contender {
         name: "fjall",
         rounds: LIFE,
         wears: true,
+        has_density: false,
         modes: "relaxed: journal in the page cache, not synced. durable: PersistMode::SyncData. Up to 64 MiB of rows stay in memory",
     },
 ];
-
-/// A line of the table: a figure by its name in `benches/db`, and how it is shown.
-struct Line {
-    figure: &'static str,
-    title: &'static str,
-    digits: usize,
-    bar: &'static str,
-}
-
-const fn line(figure: &'static str, title: &'static str, digits: usize, bar: &'static str) -> Line {
-    Line {
-        figure,
-        title,
-        digits,
-        bar,
-    }
-}
 
 const ENGINE: &[Line] = &[
     line("get_cached_us", "get, in the engine's cache, us", 2, "1"),
@@ -126,6 +115,12 @@ const ENGINE: &[Line] = &[
         "2",
     ),
     line("find_us", "row by an index entry, cached, us", 2, ""),
+    line(
+        "find_page_us",
+        "100 rows in the order of the index, cached, us",
+        1,
+        "",
+    ),
     line("scan_us", "scan of 100, cached, us", 1, "redb"),
     line("scan_uncached_us", "scan of 100, not cached, us", 1, ""),
     line("insert_us", "insert, relaxed, us", 2, "3"),
@@ -175,11 +170,37 @@ const ENGINE: &[Line] = &[
     ),
     line("wear_device_bytes", "  at the disk, by everybody", 0, ""),
     line(
+        "wear_amplification",
+        "  of the bytes of the row (write amplification)",
+        2,
+        "",
+    ),
+    line(
         "wear_live_pct",
         "  live bytes of those on the disk, %",
         0,
         "",
     ),
+    line("wear_log_live_pct", "  of those of the log, %", 0, ""),
+    line(
+        "wear_dense_bytes",
+        "the same with a log kept at 70 % live",
+        0,
+        "",
+    ),
+    line(
+        "wear_dense_amplification",
+        "  of the bytes of the row (write amplification)",
+        2,
+        "",
+    ),
+    line(
+        "wear_dense_live_pct",
+        "  live bytes of those on the disk, %",
+        0,
+        "",
+    ),
+    line("wear_dense_log_live_pct", "  of those of the log, %", 0, ""),
     line("fill_us", "bulk load, us per row", 2, ""),
     line("disk_mib", "on the disk after it, MiB", 1, ""),
     line(
@@ -220,6 +241,13 @@ const MODEL: &[Line] = &[
     line("model_create_us", "create, relaxed, us", 2, "12"),
     line("model_update_us", "update, relaxed, us", 2, ""),
     line("model_page_us", "page of 100 by primary key, us", 0, ""),
+    line("model_index_page_us", "page of 100 by an index, us", 0, ""),
+    line(
+        "model_transaction_us",
+        "transaction of 10 creates, relaxed, us",
+        0,
+        "",
+    ),
     line("model_durable_us", "create, durable, one writer, us", 0, ""),
     line("model_open_ms", "open after a close, ms", 1, ""),
     line(
@@ -232,9 +260,6 @@ const MODEL: &[Line] = &[
 
 const KEY_BYTES: f64 = 60.0;
 const INDEX_KEY_BYTES: f64 = 40.0;
-
-/// Figures by engine and name, one number a round.
-type Figures = BTreeMap<(&'static str, String), Vec<f64>>;
 
 pub(super) fn run(what: &What) -> Result<()> {
     let binary = build(&[])?;
@@ -264,6 +289,9 @@ pub(super) fn run(what: &What) -> Result<()> {
     }
     for contender in contenders.iter().filter(|contender| contender.wears) {
         run.step(contender.name, "wear", &mut figures)?;
+        if contender.has_density {
+            run.step(contender.name, "wear-dense", &mut figures)?;
+        }
     }
     derive(&mut figures, run.rows);
     contenders.sort_by_key(|one| CONTENDERS.iter().position(|other| other.name == one.name));
@@ -361,12 +389,7 @@ impl Run {
             return Ok(());
         }
         let printed = output(&mut command).with_context(|| format!("{engine}, {step}"))?;
-        for line in printed.lines() {
-            let (name, number) = line.split_once(' ').context("a figure has no number")?;
-            let values = figures.entry((engine, name.to_owned())).or_default();
-            values.push(number.parse().context("a figure is no number")?);
-        }
-        Ok(())
+        collect(engine, &printed, figures)
     }
 }
 
@@ -413,35 +436,4 @@ fn report(run: &Run, contenders: &[&Contender], figures: &Figures, rounds: usize
     raw(ENGINE, &names, figures);
     raw(MODEL, &["model"], figures);
     Ok(())
-}
-
-fn table(lines: &[Line], names: &[&'static str], figures: &Figures) {
-    print!("\n  {:46}", "");
-    names.iter().for_each(|name| print!(" {name:>13}"));
-    println!(" {:>6}", "bar");
-    for line in lines {
-        print!("  {:46}", line.title);
-        for name in names {
-            match figures.get(&(name, line.figure.to_owned())) {
-                Some(values) => print!(" {:>13.*}", line.digits, median(values)),
-                None => print!(" {:>13}", "-"),
-            }
-        }
-        println!(" {:>6}", line.bar);
-    }
-}
-
-fn raw(lines: &[Line], names: &[&'static str], figures: &Figures) {
-    println!();
-    for line in lines {
-        for name in names {
-            if let Some(values) = figures.get(&(name, line.figure.to_owned())) {
-                println!(
-                    "  raw {:24} {name:13} {}",
-                    line.figure,
-                    listed(values, line.digits)
-                );
-            }
-        }
-    }
 }

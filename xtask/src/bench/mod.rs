@@ -3,10 +3,13 @@
 
 mod agent;
 mod database;
+mod fetch;
 mod flash;
 mod instructions;
 mod memory;
+mod mqtt;
 mod start;
+mod table;
 mod web;
 
 use anyhow::Result;
@@ -28,13 +31,17 @@ pub(crate) enum What {
     Memory,
     /// The database beside redb, SQLite and fjall
     Db(database::What),
+    /// The HTTP client beside curl and bare hyper-util
+    Fetch(fetch::What),
+    /// The MQTT client beside rumqttc and libmosquitto
+    Mqtt(mqtt::What),
     /// Bytes that an idle agent writes to the flash
     Flash {
         /// How long to look
         #[arg(long, default_value_t = 60)]
         minutes: u64,
     },
-    /// All of these but the last two, and the sizes
+    /// The first four, and the sizes
     All,
 }
 
@@ -45,6 +52,8 @@ pub(crate) fn run(what: What) -> Result<()> {
         What::Start { rows } => start::run(rows),
         What::Memory => memory::run(),
         What::Db(what) => database::run(&what),
+        What::Fetch(what) => fetch::run(&what),
+        What::Mqtt(what) => mqtt::run(&what),
         What::Flash { minutes } => flash::run(minutes),
         What::All => {
             web::run()?;

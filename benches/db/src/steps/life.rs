@@ -9,7 +9,7 @@ use super::Task;
 use crate::figures::{Figures, micros, millis};
 use crate::fixture::{Random, Row, key};
 use crate::process;
-use crate::subjects::{self, Cache, Safety, Setup};
+use crate::subjects::{self, Cache, Safety, Setup, Subject};
 
 /// Rows of a transaction while filling.
 const ROWS_AT_ONCE: u32 = 1000;
@@ -18,22 +18,13 @@ const CRASH_CHANGES: u32 = 20_000;
 
 /// A new database with all rows, indexed or not.
 pub(super) fn fill(task: &Task, indexed: bool, figures: &mut Figures) -> Result<()> {
-    if task.directory.exists() {
-        fs::remove_dir_all(&task.directory)?;
-    }
-    fs::create_dir_all(&task.directory)?;
     let setup = Setup {
         indexed,
         ..task.setup(Cache::Usual)
     };
-    let subject = subjects::open(&task.engine, &setup)?;
+    let subject = open_new(task, &setup)?;
     let begun = Instant::now();
-    for first in (0..task.rows).step_by(ROWS_AT_ONCE as usize) {
-        let last = (first + ROWS_AT_ONCE).min(task.rows);
-        let rows: Vec<Row> = (first..last).map(|number| Row::new(number, 0)).collect();
-        subject.write(&rows, Safety::Relaxed)?;
-    }
-    subject.sync()?;
+    write_all(task, &*subject)?;
     let per_row = micros(begun.elapsed()) / f64::from(task.rows);
     subject.close()?;
     if indexed {
@@ -41,6 +32,25 @@ pub(super) fn fill(task: &Task, indexed: bool, figures: &mut Figures) -> Result<
         figures.add("disk_mib", mib(process::disk_bytes(&task.directory)?));
     }
     Ok(())
+}
+
+/// One without a row.
+pub(super) fn open_new(task: &Task, setup: &Setup) -> Result<Box<dyn Subject>> {
+    if setup.directory.exists() {
+        fs::remove_dir_all(&setup.directory)?;
+    }
+    fs::create_dir_all(&setup.directory)?;
+    subjects::open(&task.engine, setup)
+}
+
+/// All rows, synced.
+pub(super) fn write_all(task: &Task, subject: &dyn Subject) -> Result<()> {
+    for first in (0..task.rows).step_by(ROWS_AT_ONCE as usize) {
+        let last = (first + ROWS_AT_ONCE).min(task.rows);
+        let rows: Vec<Row> = (first..last).map(|number| Row::new(number, 0)).collect();
+        subject.write(&rows, Safety::Relaxed)?;
+    }
+    subject.sync()
 }
 
 /// From nothing to the first row.

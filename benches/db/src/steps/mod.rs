@@ -34,6 +34,7 @@ impl Task {
             directory: self.directory.clone(),
             cache,
             indexed: true,
+            live_pct: None,
         }
     }
 
@@ -65,6 +66,7 @@ pub(crate) fn run(step: &str, task: &Task, figures: &mut Figures) -> Result<()> 
         "model" => model::run(task, figures),
         "model-open" => model::open_again(task, figures),
         "wear" => wear::run(task, figures),
+        "wear-dense" => wear::run_dense(task, figures),
         step => bail!("there is no step {step}"),
     }
 }

@@ -21,6 +21,8 @@ const GETS: u32 = 200_000;
 const UPDATES: u32 = 20_000;
 const FINDS: u32 = 2_000;
 const PAGE_ROWS: usize = 100;
+const TRANSACTIONS: u32 = 2_000;
+const TRANSACTION_WRITES: u32 = 10;
 
 const SCHEMA: &str = include_str!("../../readings.json5");
 
@@ -58,11 +60,17 @@ fn open(task: &Task, cache_bytes: Option<usize>) -> Result<Database> {
     Ok(database)
 }
 
-fn reading(number: u32) -> Map {
+/// Every sensor has two pages of them.
+fn reading(task: &Task, number: u32) -> Map {
     Map::from([
-        ("sensor", Value::from(format!("s{}", number % 1000))),
+        ("sensor", Value::from(sensor(task, number))),
         ("value", Value::Number(Number::from(number))),
     ])
+}
+
+fn sensor(task: &Task, number: u32) -> String {
+    let sensors = (task.rows / (2 * PAGE_ROWS as u32)).max(1);
+    format!("s{}", number % sensors)
 }
 
 /// A new database with all items.
@@ -76,7 +84,7 @@ pub(super) fn fill(task: &Task, figures: &mut Figures) -> Result<()> {
 fn create_all(task: &Task, database: &Database, figures: &mut Figures) -> Result<Vec<Map>> {
     let mut keys = Vec::new();
     figures.time_calls("model_create_us", task.rows, |number| {
-        let made = database.create("Reading", &reading(number))?;
+        let made = database.create("Reading", &reading(task, number))?;
         let id = made.item.get("id").context("an item has no id")?;
         keys.push(Map::from([("id", id.clone())]));
         Ok(())
@@ -111,9 +119,28 @@ pub(super) fn run(task: &Task, figures: &mut Figures) -> Result<()> {
         ensure!(page.items.len() == PAGE_ROWS, "a page is short");
         Ok(())
     })?;
+    figures.time_calls("model_index_page_us", task.calls(FINDS), |number| {
+        let find = Find::new().index("gs1").limit(PAGE_ROWS);
+        let of = Map::from([("sensor", sensor(task, number))]);
+        let page = database.find("Reading", &of, &find)?;
+        ensure!(page.items.len() == PAGE_ROWS, "a page is short");
+        Ok(())
+    })?;
+    figures.time_calls("model_transaction_us", task.calls(TRANSACTIONS), |number| {
+        database.transaction(|tx| {
+            (0..TRANSACTION_WRITES).try_for_each(|write| {
+                let reading = reading(task, number * TRANSACTION_WRITES + write);
+                tx.create("Reading", &reading).map(drop)
+            })
+        })?;
+        Ok(())
+    })?;
     figures.time_calls("model_durable_us", task.calls(200), |number| {
         let durable = database.durability(Durability::Immediate);
-        Ok(durable.create("Reading", &reading(number))?.ticket.wait()?)
+        Ok(durable
+            .create("Reading", &reading(task, number))?
+            .ticket
+            .wait()?)
     })?;
     Ok(database.close()?)
 }

@@ -35,6 +35,10 @@ fn cached(task: &Task, figures: &mut Figures) -> Result<()> {
         sum += reader.find(&index(random.below(rows)))? & 1;
         Ok(())
     })?;
+    figures.time_calls("find_page_us", task.calls(SCANS), |_| {
+        sum += reader.page(&index(random.below(rows)), SCAN_ROWS)? & 1;
+        Ok(())
+    })?;
     figures.time_calls("scan_us", task.calls(SCANS), |_| {
         sum += reader.scan(&key(random.below(rows)), SCAN_ROWS)? & 1;
         Ok(())

@@ -28,6 +28,11 @@ pub(crate) trait Subject: Send + Sync {
         false
     }
 
+    /// How much of its log is live, in percent, where the engine knows.
+    fn live_pct(&self) -> Option<f64> {
+        None
+    }
+
     /// Bytes that the engine says it has written, and how often it has synced.
     fn flushed(&self) -> Option<Flushed> {
         None
@@ -44,6 +49,9 @@ pub(crate) trait Reader {
 
     /// The row with this index entry.
     fn find(&mut self, index: &[u8]) -> Result<u64>;
+
+    /// So many rows in the order of the index, from this entry on.
+    fn page(&mut self, index: &[u8], rows: usize) -> Result<u64>;
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,6 +89,8 @@ pub(crate) struct Setup {
     pub(crate) cache: Cache,
     /// Whether rows have their index entry.
     pub(crate) indexed: bool,
+    /// How much of a log shall be live at least, in percent, where the engine lets one say.
+    pub(crate) live_pct: Option<u64>,
 }
 
 pub(crate) fn open(name: &str, setup: &Setup) -> Result<Box<dyn Subject>> {

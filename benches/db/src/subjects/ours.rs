@@ -29,6 +29,7 @@ impl Ours {
                 Cache::All => CACHE_ALL_BYTES,
                 Cache::None => 0,
             },
+            live_percent_min: setup.live_pct.unwrap_or(usual.live_percent_min),
             ..usual
         };
         let (store, _report) = Store::open(storage, options)?;
@@ -75,6 +76,12 @@ impl Subject for Ours {
         true
     }
 
+    fn live_pct(&self) -> Option<f64> {
+        let stats = self.store.stats();
+        let all = stats.bytes_live + stats.bytes_garbage;
+        Some(100.0 * stats.bytes_live as f64 / all as f64)
+    }
+
     fn flushed(&self) -> Option<Flushed> {
         let stats = self.store.stats();
         Some(Flushed {
@@ -103,5 +110,12 @@ impl Reader for OursReader<'_> {
         let found = self.0.scan_index(INDEX, &range, Order::Forward, 1)?;
         let found = found.first().context("an index entry is missing")?;
         Ok(touch(&found.entry.value))
+    }
+
+    fn page(&mut self, index: &[u8], rows: usize) -> Result<u64> {
+        let range = KeyRange::new(Bound::Included(index.to_vec()), Bound::Unbounded);
+        let range = IndexRange::new(range);
+        let found = self.0.scan_index(INDEX, &range, Order::Forward, rows)?;
+        Ok(found.iter().map(|found| touch(&found.entry.value)).sum())
     }
 }

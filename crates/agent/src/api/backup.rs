@@ -32,8 +32,7 @@ pub(super) async fn backup(State(api): State<DataApi>) -> Result<Response, Probl
 
 /// What is there now, relaxed writes included.
 pub(super) async fn durable_snapshot(api: &DataApi) -> Result<Arc<Snapshot>, Problem> {
-    let flushed = api.db.flush().durable().await;
-    flushed.map_err(|error| Problem::internal(&error))?;
+    api.db.flush().durable().await?;
     Ok(Arc::new(api.db.snapshot()))
 }
 

@@ -12,10 +12,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use periwinkle_core::limits;
 use periwinkle_core::schema::{Durability, Model};
 use periwinkle_core::value::{Map, Value};
-use periwinkle_db::{Committed, Database, DbError, Find, Write};
+use periwinkle_db::{Committed, Database, DbError, Expression, Find, Write};
+use tokio::task::spawn_blocking;
 
 use super::DataApi;
 use super::body::Properties;
+use super::expressions::Expressions;
 use super::models::json_text;
 use crate::database::sentence;
 use crate::web::problem::Problem;
@@ -59,17 +61,40 @@ pub(super) async fn list(
     let model = shown_model(&api.db, &named.model)?;
     let asked = parse_find(model, query)?;
     let body = if asked.counts {
-        let count = api.db.count(model.name(), &asked.properties, &asked.find)?;
+        let Asked {
+            properties, find, ..
+        } = asked;
+        let name = model.name().to_owned();
+        let count = scanned(&api.db, move |db| db.count(&name, &properties, &find)).await?;
         Map::from([
             ("count", Value::from(count.items)),
             ("next", next(count.next)),
         ])
     } else {
-        let page = api.db.find(model.name(), &asked.properties, &asked.find)?;
+        let Asked {
+            properties, find, ..
+        } = asked;
+        let name = model.name().to_owned();
+        let page = scanned(&api.db, move |db| db.find(&name, &properties, &find)).await?;
         let items = page.items.into_iter().map(Value::Map).collect();
         Map::from([("items", Value::List(items)), ("next", next(page.next))])
     };
     Ok(value_answer(StatusCode::OK, &Value::Map(body)))
+}
+
+/// What a scan answers: at once when memory has nearly all of it, otherwise from a thread that may
+/// wait for the disk.
+async fn scanned<T: Send + 'static>(
+    db: &Database,
+    scan: impl Fn(&Database) -> Result<T, DbError> + Send + 'static,
+) -> Result<T, Problem> {
+    match scan(&db.inline()) {
+        Err(DbError::Waits(_)) => {}
+        done => return Ok(done?),
+    }
+    let db = db.clone();
+    let scanned = spawn_blocking(move || scan(&db)).await;
+    Ok(scanned.map_err(|error| Problem::internal(&error))??)
 }
 
 fn next(token: Option<String>) -> Value {
@@ -87,7 +112,12 @@ fn parse_find(model: &Model, query: Vec<(String, String)>) -> Result<Asked, Prob
     let mut properties = Map::new();
     let mut find = Find::new().limit(limits::API_PAGE_ROWS);
     let mut counts = false;
+    let mut expressions = Expressions::default();
+    let (mut filters, mut paths) = (Vec::new(), None);
     for (name, value) in query {
+        if expressions.read_parameter(&name, &value)? {
+            continue;
+        }
         find = match name.as_str() {
             "limit" => find.limit(parse_limit(&value)?),
             "next" => find.next(value),
@@ -99,8 +129,14 @@ fn parse_find(model: &Model, query: Vec<(String, String)>) -> Result<Asked, Prob
             "above" => find.above(value),
             "to" => find.to(value),
             "below" => find.below(value),
-            "filter" => find.filter(value),
-            "project" => find.project(value),
+            "filter" => {
+                filters.push(value);
+                find
+            }
+            "project" => {
+                paths = Some(value);
+                find
+            }
             "count" => {
                 counts = parse_switch(&name, &value)?;
                 find
@@ -112,6 +148,13 @@ fn parse_find(model: &Model, query: Vec<(String, String)>) -> Result<Asked, Prob
             }
         };
     }
+    for filter in filters {
+        find = find.filter(expressions.expression(filter));
+    }
+    if let Some(paths) = paths {
+        find = find.project(expressions.expression(paths));
+    }
+    check_all_used(&expressions)?;
     Ok(Asked {
         properties,
         find,
@@ -211,11 +254,12 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What a write has beside its body: `?if=` a condition, `?apply=` an update expression.
+/// What a write has beside its body: `?if=` a condition, `?apply=` an update expression, and what
+/// their placeholders stand for.
 #[derive(Default)]
 pub(super) struct Terms {
-    condition: Option<String>,
-    changes: Option<String>,
+    condition: Option<Expression>,
+    changes: Option<Expression>,
 }
 
 impl Terms {
@@ -237,19 +281,34 @@ impl<S: Sync> FromRequestParts<S> for Terms {
         let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
         let Query(query) = query
             .map_err(|error| Problem::bad_request("query_invalid", sentence(&error.to_string())))?;
-        let mut terms = Terms::default();
+        let mut expressions = Expressions::default();
+        let (mut condition, mut changes) = (None, None);
         for (name, value) in query {
             match name.as_str() {
-                "if" => terms.condition = Some(value),
-                "apply" => terms.changes = Some(value),
+                "if" => condition = Some(value),
+                "apply" => changes = Some(value),
+                _ if expressions.read_parameter(&name, &value)? => {}
                 _ => {
-                    let detail = format!("A write takes the parameters if and apply, not {name}.");
+                    let detail = format!(
+                        "A write takes the parameters if, apply, names and values, not {name}."
+                    );
                     return Err(Problem::bad_request("query_invalid", detail).field(name));
                 }
             }
         }
+        let terms = Terms {
+            condition: condition.map(|text| expressions.expression(text)),
+            changes: changes.map(|text| expressions.expression(text)),
+        };
+        check_all_used(&expressions)?;
         Ok(terms)
     }
+}
+
+fn check_all_used(expressions: &Expressions) -> Result<(), Problem> {
+    expressions
+        .check_all_used()
+        .map_err(|(place, words)| Problem::bad_request("query_invalid", words).field(place))
 }
 
 /// A model, unless it is the agent's own.
@@ -269,11 +328,7 @@ pub(super) fn shown_model<'a>(db: &'a Database, name: &str) -> Result<&'a Model,
 /// What the caller hears of is on the disk, if its model asks for that.
 async fn kept(model: &Model, committed: Committed) -> Result<Committed, Problem> {
     if model.process().durability == Durability::Immediate {
-        committed
-            .ticket
-            .durable()
-            .await
-            .map_err(|error| Problem::internal(&error))?;
+        committed.ticket.durable().await?;
     }
     Ok(committed)
 }

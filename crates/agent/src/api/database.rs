@@ -128,8 +128,7 @@ pub(super) async fn import(
     let (imported, read) = work.await.map_err(|error| Problem::internal(&error))?;
     let imported = imported?;
     if let Some(ticket) = &imported.ticket {
-        let durable = ticket.clone().durable().await;
-        durable.map_err(|error| Problem::internal(&error))?;
+        ticket.clone().durable().await?;
     }
     Ok(json_answer(StatusCode::OK, &describe(&read, &imported)))
 }

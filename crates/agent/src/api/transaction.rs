@@ -3,14 +3,14 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use periwinkle_core::expr::Placeholders;
 use periwinkle_core::schema::{Durability, Model};
 use periwinkle_core::value::{Map, Value};
-use periwinkle_db::{Database, Expression, Write};
+use periwinkle_db::{Database, Write};
 
 use super::DataApi;
 use super::body::Properties;
 use super::data::{shown_model, value_answer};
+use super::expressions::Expressions;
 use crate::web::problem::Problem;
 
 /// `{"writes":[{"create":"Room","item":{...}}, {"update":"Room","item":{...},"if":"..."}]}`
@@ -30,8 +30,7 @@ pub(super) async fn run(
     }
     let done = api.db.write_all(&writes)?;
     if waits {
-        let durable = done.ticket.durable().await;
-        durable.map_err(|error| Problem::internal(&error))?;
+        done.ticket.durable().await?;
     }
     let items = done.value.into_iter().map(Value::Map).collect();
     let answer = Map::from([("items", Value::List(items))]);
@@ -63,7 +62,7 @@ fn parse_write(db: &Database, write: Value) -> Result<(&Model, Write), Problem> 
     let Some(Value::Map(item)) = write.remove("item") else {
         return Err(wrong("A write has its properties in item.").field("item"));
     };
-    let mut expressions = Expressions::take(&mut write)?;
+    let mut expressions = Expressions::from_members(&mut write)?;
     let mut made = make(name, item);
     if let Some(condition) = take_text(&mut write, "if")? {
         made = made.when(expressions.expression(condition));
@@ -71,7 +70,9 @@ fn parse_write(db: &Database, write: Value) -> Result<(&Model, Write), Problem> 
     if let Some(changes) = take_text(&mut write, "apply")? {
         made = made.apply(expressions.expression(changes));
     }
-    expressions.check_all_used()?;
+    expressions
+        .check_all_used()
+        .map_err(|(place, words)| wrong(words).field(place))?;
     match write.keys().next() {
         None => Ok((model, made)),
         Some(more) => {
@@ -79,66 +80,6 @@ fn parse_write(db: &Database, write: Value) -> Result<(&Model, Write), Problem> 
             Err(wrong(detail).field(more))
         }
     }
-}
-
-/// The placeholders that the expressions of one write share.
-struct Expressions {
-    names: Map,
-    values: Map,
-    texts: Vec<String>,
-}
-
-impl Expressions {
-    fn take(write: &mut Map) -> Result<Expressions, Problem> {
-        let mut take = |member: &str| match write.remove(member) {
-            None => Ok(Map::new()),
-            Some(Value::Map(map)) => Ok(map),
-            Some(_) => Err(wrong("Placeholders are an object.").field(member)),
-        };
-        Ok(Expressions {
-            names: take("names")?,
-            values: take("values")?,
-            texts: Vec::new(),
-        })
-    }
-
-    /// A text with those placeholders that stand in it.
-    fn expression(&mut self, text: String) -> Expression {
-        let mut given = Placeholders::new();
-        for (place, name) in self
-            .names
-            .iter()
-            .filter(|(place, _)| stands_in(place, &text))
-        {
-            given = given.with_name(place, name.as_str().unwrap_or_default());
-        }
-        for (place, value) in self
-            .values
-            .iter()
-            .filter(|(place, _)| stands_in(place, &text))
-        {
-            given = given.with_value(place, value.clone());
-        }
-        self.texts.push(text.clone());
-        Expression::new(text, given)
-    }
-
-    fn check_all_used(&self) -> Result<(), Problem> {
-        let mut all = self.names.keys().chain(self.values.keys());
-        let used = |place: &str| self.texts.iter().any(|text| stands_in(place, text));
-        match all.find(|place| !used(place)) {
-            None => Ok(()),
-            Some(place) => Err(wrong("A placeholder that no expression uses.").field(place)),
-        }
-    }
-}
-
-/// Whether a placeholder stands in a text, and not only the beginning of a longer one.
-fn stands_in(place: &str, text: &str) -> bool {
-    text.match_indices(place).any(|(at, _)| {
-        let behind = text[at + place.len()..].bytes().next();
-        !behind.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    })
 }
 
 fn take_text(write: &mut Map, member: &str) -> Result<Option<String>, Problem> {
@@ -151,23 +92,4 @@ fn take_text(write: &mut Map, member: &str) -> Result<Option<String>, Problem> {
 
 fn wrong(detail: impl Into<String>) -> Problem {
     Problem::bad_request("body_invalid", detail)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_placeholder_stands_in_a_text_as_a_whole_word() {
-        let table = [
-            (":a", "x = :a", true),
-            (":a", "x = :ab", false),
-            (":a", "x = :ab and y = :a", true),
-            ("#n", "#n = 1", true),
-            ("#n", "#n2 = 1", false),
-        ];
-        for (place, text, expected) in table {
-            assert_eq!(stands_in(place, text), expected, "{place} {text}");
-        }
-    }
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use periwinkle_core::limits::{CONTROL_ANSWER_BYTES_MAX, CONTROL_ANSWER_WAIT_MAX};
@@ -20,7 +21,7 @@ use super::output;
 
 /// What the agent answered.
 #[derive(Debug)]
-struct Answer {
+pub(super) struct Answer {
     status: StatusCode,
     body: Bytes,
 }
@@ -58,13 +59,7 @@ fn exchange(
         .build()
         .map_err(|error| Failure::internal(format!("no runtime: {error}")))?;
     let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, "localhost")
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(body))
-        .expect("paths are made of checked names");
+    let request = request(method, path, body);
     runtime.block_on(async {
         let exchange = send(socket, request);
         match tokio::time::timeout(CONTROL_ANSWER_WAIT_MAX, exchange).await {
@@ -78,33 +73,54 @@ fn exchange(
     })
 }
 
+pub(super) fn request(method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HOST, "localhost")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(body))
+        .expect("paths are made of checked names")
+}
+
 async fn send(socket: &Path, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
+    let response = respond(socket, request).await?;
+    collect(socket, response).await
+}
+
+pub(super) async fn collect(
+    socket: &Path,
+    response: Response<Incoming>,
+) -> Result<Answer, Failure> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), CONTROL_ANSWER_BYTES_MAX);
+    let body = body.collect().await;
+    let body = body.map_err(|error| broken(socket, &error))?.to_bytes();
+    Ok(Answer { status, body })
+}
+
+/// The head of the answer; its body is still to come.
+pub(super) async fn respond(
+    socket: &Path,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, Failure> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|error| no_connection(socket, &error))?;
-    let broken = |error: &dyn std::fmt::Display| {
-        Failure::unreachable(format!(
-            "the agent on {} broke the connection off: {error}",
-            socket.display()
-        ))
-    };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| broken(&error))?;
+        .map_err(|error| broken(socket, &error))?;
     // It ends with this exchange, whose own error is the one that counts.
     tokio::spawn(connection);
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|error| broken(&error))?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), CONTROL_ANSWER_BYTES_MAX);
-    let body = body
-        .collect()
-        .await
-        .map_err(|error| broken(&error))?
-        .to_bytes();
-    Ok(Answer { status, body })
+    let response = sender.send_request(request).await;
+    response.map_err(|error| broken(socket, &error))
+}
+
+pub(super) fn broken(socket: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::unreachable(format!(
+        "the agent on {} broke the connection off: {error}",
+        socket.display()
+    ))
 }
 
 pub(super) fn no_connection(socket: &Path, error: &io::Error) -> Failure {
@@ -126,7 +142,7 @@ pub(super) fn no_connection(socket: &Path, error: &io::Error) -> Failure {
     }
 }
 
-fn understand(answer: &Answer) -> Result<Value, Failure> {
+pub(super) fn understand(answer: &Answer) -> Result<Value, Failure> {
     let body = match answer.body.is_empty() {
         true => Ok(Value::Null),
         false => serde_json::from_slice::<Value>(&answer.body),

@@ -10,6 +10,9 @@ pub(super) fn install(log: &Log) {
     let builder = tracing_subscriber::fmt()
         .with_max_level(level(log.level))
         .with_writer(io::stderr)
+        // Otherwise a line that cannot be written, to a file on a full disk for one, is complained
+        // of on standard error, and that panics where standard error is that file.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     // A maker's program that called this as a library may have its own; it keeps it.
     let _ = match log.format {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue};
+use http::{HeaderMap, Request};
 use periwinkle_core::aws::dynamodb::{self, Request as Call};
 use periwinkle_core::aws::sigv4::{self, Signer};
 use periwinkle_core::config::Config;
+use periwinkle_core::fetch::parse_date;
 use periwinkle_core::limits;
 use periwinkle_core::sync::config::Config as SyncConfig;
 use periwinkle_core::sync::machine::{Machine, Output, Reason, Reply, RequestId, State, Status};
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 
 use super::credentials::CredentialSource;
 use crate::events::{Events, Topic};
-use crate::fetch::{Fetch, FetchError, server_date};
+use crate::fetch::{Fetch, FetchError};
 use crate::net::clock::Clock;
 use crate::net::entropy;
 use crate::supervise::{Service, ServiceContext, ServiceError};
@@ -81,7 +82,7 @@ struct Parts {
 }
 
 /// The service over this database, as configured.
-pub fn service(config: &Arc<Config>, db: &Database, events: &Events, clock: &Clock) -> SyncService {
+pub fn service(config: &Arc<Config>, db: &Database, events: &Events, fetch: &Fetch) -> SyncService {
     let shown = watch::Sender::new(text(&Status::off()));
     let (retry, retries) = mpsc::channel(1);
     let handle = SyncHandle {
@@ -96,7 +97,7 @@ pub fn service(config: &Arc<Config>, db: &Database, events: &Events, clock: &Clo
         events: events.clone(),
         shown,
         retries: Arc::new(tokio::sync::Mutex::new(retries)),
-        fetch: Fetch::new(clock),
+        fetch: fetch.clone(),
     };
     SyncService { parts, handle }
 }
@@ -442,6 +443,10 @@ impl Sender {
         }
         Ok(request)
     }
+}
+
+fn server_date(headers: &HeaderMap) -> Option<UnixMillis> {
+    parse_date(headers.get(DATE)?.to_str().ok()?)
 }
 
 /// The domain of a region's endpoints (AWS General Reference, service endpoints).

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::Uri;
 use http_body::Body;
@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use periwinkle_core::fetch::proxy::{Proxy, ProxyKind, ProxyRules};
 use periwinkle_core::fetch::{Scheme, Url};
 use periwinkle_core::limits;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
 use super::client_tls::ClientTls;
@@ -65,6 +66,32 @@ impl Connector {
         }
     }
 
+    /// The value of `Proxy-Authorization` for a request that goes to a proxy as it is.
+    ///
+    /// # Errors
+    /// When the credentials cannot be sent.
+    pub fn forwarding_login(&self, url: &Url) -> Result<Option<String>, DialError> {
+        match self.shared.proxies.proxy_for(url) {
+            Some(proxy) if forwards(proxy, url) => {
+                tunnel::authorization(proxy).map_err(|failure| DialError::Proxy {
+                    proxy: format!("{}:{}", proxy.host, proxy.port),
+                    address: url.authority(),
+                    failure,
+                })
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A connection to the server of an address, through the proxy by `CONNECT` if there is one.
+    ///
+    /// # Errors
+    /// Which phase failed, and why.
+    pub async fn link(&self, url: &Url) -> Result<Link, DialError> {
+        let proxy = self.shared.proxies.proxy_for(url);
+        dial(&self.target(url, proxy), &self.shared.patience).await
+    }
+
     async fn connect(&self, url: &Url) -> Result<HttpLink, DialError> {
         let proxy = self.shared.proxies.proxy_for(url);
         let forwarder = proxy.filter(|proxy| forwards(proxy, url));
@@ -80,14 +107,17 @@ impl Connector {
     }
 
     fn target(&self, url: &Url, proxy: Option<&Proxy>) -> Target {
-        Target {
-            host: url.host().clone(),
-            port: url.port(),
-            tls: (url.scheme() == Scheme::Https).then(|| self.shared.tls.clone()),
-            proxy: proxy.map(|proxy| Via {
+        let tls = || self.shared.tls.clone();
+        let mut target = Target::new(url.host().clone(), url.port());
+        if url.scheme() == Scheme::Https {
+            target = target.tls(tls());
+        }
+        match proxy {
+            Some(proxy) => target.via(Via {
                 proxy: proxy.clone(),
-                tls: self.shared.tls.clone(),
+                tls: tls(),
             }),
+            None => target,
         }
     }
 }
@@ -98,14 +128,15 @@ fn forwards(proxy: &Proxy, url: &Url) -> bool {
     url.scheme() == Scheme::Http && matches!(proxy.kind, ProxyKind::Http | ProxyKind::Https)
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<HttpLink, DialError>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<HttpLink, Arc<DialError>>> + Send>>;
 
 impl Service<Uri> for Connector {
     type Response = HttpLink;
-    type Error = DialError;
+    /// Shared, because hyper gives errors out by reference.
+    type Error = Arc<DialError>;
     type Future = Connecting;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Arc<DialError>>> {
         Poll::Ready(Ok(()))
     }
 
@@ -117,7 +148,7 @@ impl Service<Uri> for Connector {
                 host: address,
                 cause: Cause::Io(io::Error::other(error)),
             })?;
-            connector.connect(&url).await
+            connector.connect(&url).await.map_err(Arc::new)
         })
     }
 }
@@ -125,13 +156,17 @@ impl Service<Uri> for Connector {
 /// A connection for HTTP.
 ///
 /// A server may answer and close before it has read the whole request; then a write fails, and the
-/// answer waits to be read. So a failed write is not reported: it waits, and the reader, which
-/// finds the answer or the same end, decides what became of the exchange.
+/// answer waits to be read. So a failed write is not reported at once: it waits, and the reader, which
+/// finds the answer or the same end, decides what became of the exchange. No write waits for ever,
+/// though: nobody may be left to read.
 #[derive(Debug)]
 pub struct HttpLink {
     io: TokioIo<Link>,
     forwarded: bool,
     is_written_off: bool,
+    stall: Option<Pin<Box<Sleep>>>,
+    /// Whether a write waits, and the timer runs.
+    waits: bool,
 }
 
 impl HttpLink {
@@ -140,6 +175,8 @@ impl HttpLink {
             io: TokioIo::new(link),
             forwarded,
             is_written_off: false,
+            stall: None,
+            waits: false,
         }
     }
 
@@ -148,18 +185,35 @@ impl HttpLink {
         context: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut TokioIo<Link>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if self.is_written_off {
-            return Poll::Pending;
-        }
-        match write(Pin::new(&mut self.io), context) {
-            Poll::Ready(Err(_)) => {
-                self.is_written_off = true;
-                // Whoever drives the connection reads before it writes: once more, then.
-                context.waker().wake_by_ref();
-                Poll::Pending
+        if !self.is_written_off {
+            match write(Pin::new(&mut self.io), context) {
+                Poll::Ready(Ok(done)) => {
+                    self.waits = false;
+                    return Poll::Ready(Ok(done));
+                }
+                Poll::Ready(Err(_)) => {
+                    self.is_written_off = true;
+                    // Whoever drives the connection reads before it writes: once more, then.
+                    context.waker().wake_by_ref();
+                }
+                Poll::Pending => {}
             }
-            other => other,
         }
+        self.poll_stall(context).map(Err)
+    }
+
+    fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        if !self.waits {
+            let end = Instant::now() + limits::FETCH_WRITE_STALL_MAX;
+            match &mut self.stall {
+                Some(stall) => stall.as_mut().reset(end),
+                None => self.stall = Some(Box::pin(sleep_until(end))),
+            }
+            self.waits = true;
+        }
+        let stall = self.stall.as_mut().expect("it was just set");
+        ready!(stall.as_mut().poll(context));
+        Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 }
 
@@ -204,8 +258,7 @@ impl hyper::rt::Write for HttpLink {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut()
-            .write(context, |io, context| io.poll_flush(context))
+        self.get_mut().write(context, hyper::rt::Write::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -99,6 +99,14 @@ impl Home {
         self.spawn(command)
     }
 
+    /// Starts the agent as the arguments of `wrapper`, a program that starts others.
+    pub fn start_under(self, mut wrapper: Command) -> Agent {
+        let command = self.command(&["run"]);
+        wrapper.arg(command.get_program()).args(command.get_args());
+        wrapper.current_dir(self.path());
+        self.spawn(wrapper)
+    }
+
     /// Starts a maker's own program with this home's configuration and waits until it answers.
     pub fn start_program(self, program: &Path) -> Agent {
         assert!(program.exists(), "{} is not built", program.display());

@@ -17,6 +17,21 @@ const SCHEMA: &str = "{
             name: { type: 'string', required: true },
             area: { type: 'number' },
             log: { type: 'array' },
+            tags: { type: 'set' },
+            code: { type: 'string', hidden: true },
+        },
+        Lamp: {
+            pk: { type: 'string', value: 'lamps' },
+            sk: { type: 'string', value: 'Lamp#${serial}' },
+            serial: { type: 'string', required: true, generate: 'ulid', validate: '/^[0-9A-Z]+$/' },
+            colour: { type: 'string', enum: ['red', 'blue'], default: 'red' },
+            built: { type: 'date', readonly: true },
+            expires: { type: 'date', ttl: true },
+            scenes: { type: 'set', items: { type: 'number' } },
+            bulb: { type: 'object', schema: {
+                watts: { type: 'number', required: true },
+                secret: { type: 'string', hidden: true },
+            } },
             code: { type: 'string', hidden: true },
         },
     },
@@ -210,6 +225,79 @@ fn a_write_on_a_condition_is_made_or_shows_what_stood_in_its_way() {
         (&unknown["kind"], &unknown["field"]),
         (&json!("query_invalid"), &json!("where"))
     );
+}
+
+#[test]
+fn what_has_no_literal_form_is_given_by_placeholders() {
+    let house = House::new();
+    let none = json!({});
+    let attic = "/a/attic";
+    let change = |parameters: &str| house.send("PATCH", attic, parameters, &none);
+    let made = change(
+        "if=area = :old&apply=SET #l = :log, tags = :tags\
+         &values={\":old\": 20.0, \":log\": [\"x\", {\"n\": 1}], \":tags\": [\"a\", \"b\"]}\
+         &names={\"#l\": \"log\"}",
+    );
+    let item = json!({
+        "house": "a", "name": "attic", "area": 20, "log": ["x", {"n": 1}], "tags": ["a", "b"],
+    });
+    assert_eq!(made.expect(200).json(), item);
+    let made = change("apply=ADD tags :more&values={\":more\": [\"c\"]}");
+    assert_eq!(made.expect(200).json()["tags"], json!(["a", "b", "c"]));
+    let made = change("apply=DELETE tags :less&values={\":less\": [\"a\", \"c\"]}");
+    assert_eq!(made.expect(200).json()["tags"], json!(["b"]));
+    let found =
+        "values={\":tags\": [\"b\"]}&filter=tags = :tags&project=#n&names={\"#n\": \"name\"}";
+    assert_eq!(house.names(found), "attic");
+    let failing = [
+        (
+            "filter=area = :a&values={\":a\": 1, \":b\": 2}",
+            "query_invalid",
+            ":b",
+        ),
+        ("filter=area = :a&values=[1]", "query_invalid", "values"),
+        ("filter=area = :a&values={", "query_invalid", "values"),
+        ("filter=#a = 1&names={\"#a\": 1}", "query_invalid", "#a"),
+        ("filter=area = :a", "bad_expression", "filter"),
+    ];
+    for (parameters, kind, field) in failing {
+        let refused = house.send("GET", "", parameters, &Value::Null);
+        let problem = refused.expect(400).json();
+        assert_eq!(problem["kind"], kind, "{parameters}");
+        assert_eq!(problem["field"], field, "{parameters}");
+    }
+    house
+        .send(
+            "DELETE",
+            attic,
+            "if=area = :a&values={\":a\": 20}",
+            &Value::Null,
+        )
+        .expect(204);
+}
+
+#[test]
+fn the_models_show_of_a_field_what_the_schema_says() {
+    let house = House::new();
+    let models = house.owner.get("/api/v1/models").expect(200).json();
+    let models = models["models"].as_array().expect("a list");
+    let lamp = models.iter().find(|model| model["name"] == "Lamp");
+    let fields = [
+        json!({"name": "serial", "type": "string", "required": true, "readonly": false,
+               "generate": "ulid", "validate": "/^[0-9A-Z]+$/"}),
+        json!({"name": "colour", "type": "string", "required": false, "readonly": false,
+               "enum": ["red", "blue"], "default": "red"}),
+        json!({"name": "built", "type": "date", "required": false, "readonly": true}),
+        json!({"name": "expires", "type": "date", "required": false, "readonly": false, "ttl": true}),
+        json!({"name": "scenes", "type": "set", "required": false, "readonly": false,
+               "items": "number"}),
+        json!({"name": "bulb", "type": "object", "required": false, "readonly": false,
+        "fields": [
+            {"name": "watts", "type": "number", "required": true, "readonly": false},
+        ]}),
+    ];
+    let expected = json!({"name": "Lamp", "sync": "none", "keys": ["serial"], "fields": fields});
+    assert_eq!(lamp, Some(&expected));
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! Expressions on the device mean what they mean in the cloud: random ones, and those where the
-//! emulator itself is wrong.
+//! Expressions and lists by indexes on the device mean what they mean in the cloud: random ones, and
+//! expressions where the emulator itself is wrong.
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+mod indexes;
 mod random;
 mod wrong;
 

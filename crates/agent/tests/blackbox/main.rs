@@ -2,6 +2,8 @@
 #![allow(clippy::print_stderr, reason = "a failed test shows the agent's log")]
 
 mod agent;
+#[cfg(feature = "fetch")]
+mod certificates;
 mod client;
 #[cfg(feature = "sync")]
 mod counterparts;
@@ -13,6 +15,8 @@ mod eventually;
 mod expressions;
 #[cfg(feature = "sync")]
 mod fault_proxy;
+#[cfg(feature = "sync")]
+mod fetch;
 
 #[cfg(feature = "console")]
 mod browser;
@@ -24,5 +28,17 @@ mod library;
 mod lifecycle;
 #[cfg(feature = "metrics")]
 mod measurement;
+#[cfg(all(feature = "mqtt", feature = "sync"))]
+mod mqtt;
+#[cfg(feature = "fetch")]
+mod nginx;
+#[cfg(feature = "fetch")]
+mod proxies;
 #[cfg(feature = "sync")]
 mod replication;
+#[cfg(feature = "sync")]
+mod s3;
+#[cfg(all(feature = "sync", feature = "upload"))]
+mod upload;
+#[cfg(feature = "fetch")]
+mod stand_in;

@@ -5,8 +5,8 @@ use super::keys::Config;
 use super::listener::Scheme;
 use super::mqtt::{Broker, check_routes};
 use super::sources::Origin;
-use super::types::Credentials;
-use crate::limits::SOCKET_PATH_BYTES_MAX;
+use super::types::{Credentials, Endpoint};
+use crate::limits::{SOCKET_PATH_BYTES_MAX, UPLOAD_WATCHES_MAX};
 use crate::mqtt::address::Transport;
 
 /// What is impossible, with the place of the key that asks for it; and what is possible but
@@ -25,8 +25,10 @@ pub(super) fn judge(
     judge.control_socket(config);
     judge.metrics(config);
     judge.mqtt(config);
+    judge.fetch(config);
     judge.sync(config);
     judge.credentials(config);
+    judge.upload(config);
     (judge.errors, judge.hints)
 }
 
@@ -180,18 +182,30 @@ impl Judge<'_> {
         }
     }
 
+    fn fetch(&mut self, config: &Config) {
+        let fetch = &config.fetch;
+        match (&fetch.certificate, &fetch.key) {
+            (Some(_), None) => self.refuse(
+                "fetch.certificate",
+                "`fetch.certificate` needs its private key in `fetch.key`",
+            ),
+            (None, Some(_)) => self.refuse(
+                "fetch.key",
+                "`fetch.key` needs its certificate in `fetch.certificate`",
+            ),
+            _ => {}
+        }
+        if fetch.proxy.is_none() && fetch.proxy_login_file.is_some() {
+            self.refuse(
+                "fetch.proxy_login_file",
+                "`fetch.proxy_login_file` is used only with `fetch.proxy`",
+            );
+        }
+    }
+
     fn sync(&mut self, config: &Config) {
         let sync = &config.sync;
-        if let Some(endpoint) = &sync.endpoint {
-            let open = endpoint.scheme() == Scheme::Http && !endpoint.is_loopback();
-            if open && !sync.insecure_endpoint {
-                let why = format!(
-                    "`sync.endpoint` {endpoint} has no TLS and is not this machine: use \
-                     `https://`, or set `sync.insecure_endpoint = true` in a test network"
-                );
-                self.refuse("sync.endpoint", why);
-            }
-        }
+        self.endpoint("sync", sync.endpoint.as_ref(), sync.insecure_endpoint);
         if !sync.enable {
             return;
         }
@@ -202,6 +216,42 @@ impl Judge<'_> {
         if sync.region.is_none() {
             let why = "`sync.enable` needs the table's region in `sync.region`";
             self.refuse("sync.enable", why);
+        }
+    }
+
+    /// Without TLS only to this machine, unless somebody says otherwise.
+    fn endpoint(&mut self, section: &str, endpoint: Option<&Endpoint>, insecure: bool) {
+        let Some(endpoint) = endpoint else {
+            return;
+        };
+        let open = endpoint.scheme() == Scheme::Http && !endpoint.is_loopback();
+        if open && !insecure {
+            let key = format!("{section}.endpoint");
+            let why = format!(
+                "`{key}` {endpoint} has no TLS and is not this machine: use `https://`, or set \
+                 `{section}.insecure_endpoint = true` in a test network"
+            );
+            self.refuse(&key, why);
+        }
+    }
+
+    fn upload(&mut self, config: &Config) {
+        let upload = &config.upload;
+        self.endpoint("upload", upload.endpoint.as_ref(), upload.insecure_endpoint);
+        if upload.watch.len() > UPLOAD_WATCHES_MAX {
+            let why = format!("`upload.watch` has more than {UPLOAD_WATCHES_MAX} patterns");
+            self.refuse("upload.watch", why);
+        }
+        if !upload.enable {
+            return;
+        }
+        if upload.bucket.is_none() {
+            let why = "`upload.enable` needs the bucket's name in `upload.bucket`";
+            self.refuse("upload.enable", why);
+        }
+        if upload.region.is_none() {
+            let why = "`upload.enable` needs the bucket's region in `upload.region`";
+            self.refuse("upload.enable", why);
         }
     }
 

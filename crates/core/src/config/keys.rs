@@ -14,9 +14,10 @@ use super::mqtt::{
 };
 use super::setting::{Raw, Setting, parse_within};
 use super::types::{
-    Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat, LogLevel,
-    Region, TableName,
+    BucketName, BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName,
+    LogFormat, LogLevel, ProxyAddress, Region, TableName, UploadChecksum,
 };
+use super::watch::Watch;
 use crate::limits;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -241,7 +242,8 @@ settings! {
         header_bytes_max: Bytes = Bytes(limits::WEB_HEADER_BYTES_MAX), in Bytes(KIB)..=Bytes(MIB);
         /// The largest request body of the REST interface.
         body_bytes_max: Bytes = Bytes(limits::WEB_BODY_BYTES_MAX), in Bytes(KIB)..=Bytes(GIB);
-        /// The largest request body of the routes of the maker's own program, which may stream it.
+        /// The largest request body of uploads and of the routes of the maker's own program, which
+        /// may stream it.
         upload_bytes_max: Bytes = Bytes(limits::WEB_UPLOAD_BYTES_MAX),
             in Bytes(KIB)..=Bytes(1024 * GIB);
         /// How long a request's header may take to arrive.
@@ -274,6 +276,9 @@ settings! {
     db: Db {
         /// The longest time a relaxed write may wait before it is flushed to the disk.
         flush: Duration = Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS), in 10 * MILLISECOND..=HOUR;
+        /// The longest time a lazy write may wait before it is flushed to the disk. Each flush wears the
+        /// flash by two blocks or more, however little there is to write.
+        lazy_flush: Duration = limits::DB_LAZY_INTERVAL, in SECOND..=DAY;
         /// Memory for values, so that reads do not wait for the disk.
         cache: Bytes = Bytes(limits::DB_CACHE_BYTES as u64), in Bytes(64 * KIB)..=Bytes(64 * GIB);
         /// A schema (OneTable, JSON or JSON5) to use in place of the built-in one.
@@ -390,6 +395,36 @@ settings! {
         route: Vec<Route> = Vec::new();
     }
 
+    /// The HTTP client of the agent and of the maker's own program.
+    fetch: Fetch if "fetch" {
+        /// The proxy before all servers. The machine itself is always reached directly.
+        proxy: Option<ProxyAddress> = None;
+        /// A file with the name and the password for the proxy, as `name:password`.
+        proxy_login_file: Option<PathBuf> = None;
+        /// What is reached without the proxy: hosts with all below them, addresses, networks, `*`
+        /// for all; with a port, that port only.
+        no_proxy: Vec<BypassEntry> = Vec::new();
+        /// Files with certificates (PEM) of authorities to believe, beside those of the web. AWS's
+        /// endpoints are believed with Amazon's own authorities only.
+        ca: Vec<PathBuf> = Vec::new();
+        /// The file with the certificate chain (PEM) that is shown to servers that ask for one.
+        certificate: Option<PathBuf> = None;
+        /// The file with the private key (PEM) of the certificate.
+        key: Option<PathBuf> = None;
+        /// How long each step of making a connection may take: name, TCP, proxy, TLS.
+        connect_timeout: Duration = limits::DIAL_CONNECT_MAX, in 100 * MILLISECOND..=5 * MINUTE;
+        /// How long a server may take to begin its answer.
+        first_byte_timeout: Duration = limits::FETCH_FIRST_BYTE_MAX, in 100 * MILLISECOND..=DAY;
+        /// How long a transfer may stand still, either way.
+        idle_timeout: Duration = limits::FETCH_BETWEEN_BYTES_MAX, in 100 * MILLISECOND..=DAY;
+        /// Redirects that are followed.
+        redirects_max: u32 = limits::FETCH_REDIRECTS_MAX, in 0..=50;
+        /// How often a request is sent again, where that can do no harm.
+        retries_max: u32 = limits::FETCH_RETRIES_MAX, in 0..=20;
+        /// The region of signatures for addresses that name none. Unset: that of `sync`.
+        region: Option<Region> = None;
+    }
+
     /// Replication with DynamoDB.
     sync: Sync if "sync" {
         /// Replicate. Needs `table` and `region`.
@@ -416,6 +451,57 @@ settings! {
         /// Requests that may run at the same time.
         in_flight_max: u32 = limits::SYNC_IN_FLIGHT_MAX, in 1..=256;
     }
+
+    /// Uploads to S3, with the credentials of `[sync]`.
+    upload: Upload if "upload" {
+        /// Upload. Needs `bucket` and `region`.
+        enable: bool = false;
+        /// The bucket.
+        bucket: Option<BucketName> = None;
+        /// The region of the bucket.
+        region: Option<Region> = None;
+        /// A URL to use in place of the region's own, for emulators and private endpoints.
+        /// Plain `http://` only to loopback addresses.
+        endpoint: Option<Endpoint> = None;
+        /// Allow an `endpoint` with plain `http://` on another machine: data can be read on the
+        /// way. It cannot be changed: every piece is signed.
+        insecure_endpoint: bool = false;
+        /// Files to upload, one table `[[upload.watch]]` for each pattern: `pattern` (a path with
+        /// `*`, `?`, `[a-z]`, and `**` for any folders), `bucket` (unset: the one above), `key`
+        /// (a template of `${deviceId}`, `${date}`, `${time}`, `${name}`, `${path}` and `${id}`,
+        /// `${deviceId}/${date}/${name}` by default), `remove` (once it is uploaded, `false` by
+        /// default), `min_age` (how long it must have been the same, `10 s` by default) and
+        /// `priority` (0 to 9, higher ones first, 5 by default).
+        watch: Vec<Watch> = Vec::new();
+        /// The time between two looks for such files.
+        interval: Duration = 10 * SECOND, in 100 * MILLISECOND..=DAY;
+        /// The length of a part; what is longer is uploaded in parts of this length, and of more
+        /// where S3 would not take so many.
+        part_bytes: Bytes = Bytes(limits::UPLOAD_PART_BYTES), in Bytes(5 * MIB)..=Bytes(5 * GIB);
+        /// Files and parts that may be on their way at the same time.
+        parallel: u32 = limits::UPLOAD_PARALLEL_PARTS_MAX,
+            in 1..=limits::UPLOAD_PARALLEL_PARTS_MAX;
+        /// The checksum that S3 compares with what it received.
+        checksum: UploadChecksum = UploadChecksum::Crc64Nvme;
+        /// The most bytes that leave in a second. Unset: as fast as the link is.
+        rate_max: Option<Bytes> = None;
+        /// Uploads that may wait. Further ones are refused, and files that are watched for stay
+        /// where they are.
+        queue_rows_max: u32 = limits::UPLOAD_QUEUE_ROWS_MAX, in 1..=100_000;
+        /// Bytes of the copies that are kept for uploads that wait. Files that are uploaded from
+        /// where they are do not count.
+        queue_bytes_max: Bytes = Bytes(limits::UPLOAD_QUEUE_BYTES_MAX),
+            in Bytes(MIB)..=Bytes(64 * 1024 * GIB);
+        /// The age at which an upload that still waits is dropped, and counted.
+        queue_age_max: Expiry = Expiry::Never, in Expiry::After(MINUTE)..=Expiry::Never;
+        /// How long an upload that has ended is remembered.
+        keep: Expiry = Expiry::After(7 * DAY), in Expiry::After(MINUTE)..=Expiry::Never;
+        /// The directory of the copies. Unset: `uploads` in the state directory. In memory
+        /// (`/run`) it spares the flash, and what waits is lost with the power.
+        spool: Option<PathBuf> = None;
+        /// The age at which what S3 has of an upload that nobody goes on with is removed there.
+        orphan_age: Expiry = Expiry::After(7 * DAY), in Expiry::After(HOUR)..=Expiry::Never;
+    }
 }
 
 impl Config {
@@ -424,6 +510,14 @@ impl Config {
         match &self.control.socket {
             Some(path) => path.clone(),
             None => self.runtime.state.join("control.sock"),
+        }
+    }
+
+    /// The directory of copies that wait to be uploaded.
+    pub fn upload_spool(&self) -> PathBuf {
+        match &self.upload.spool {
+            Some(path) => path.clone(),
+            None => self.runtime.state.join("uploads"),
         }
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! let loaded = load(&Sources {
 //!     file: Some(File { name: "periwinkle.toml", text: "[db]\nflush = '2 s'\n" }),
-//!     features: &["web", "metrics", "mqtt", "sync"],
+//!     features: &["web", "metrics", "mqtt", "fetch", "sync", "upload"],
 //!     ..Sources::default()
 //! })
 //! .unwrap();
@@ -36,12 +36,15 @@ mod setting;
 mod sources;
 mod types;
 mod units;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{ConfigError, ConfigErrors, Problem};
-pub use keys::{Config, Control, Db, Device, Log, Metrics, Mqtt, Runtime, Sync, Web};
+pub use keys::{
+    Config, Control, Db, Device, Fetch, Log, Metrics, Mqtt, Runtime, Sync, Upload, Web,
+};
 pub use listener::{ListenHost, Listener, Scheme};
 pub use load::{Effective, Loaded, load};
 pub use mqtt::{
@@ -51,6 +54,7 @@ pub use mqtt::{
 pub use reference::reference;
 pub use sources::{File, Origin, Override, Sources};
 pub use types::{
-    Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat, LogLevel,
-    Region, TableName,
+    BucketName, BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName,
+    LogFormat, LogLevel, ProxyAddress, Region, TableName, UploadChecksum,
 };
+pub use watch::{KEY_TEMPLATE, KEY_VARIABLES, ObjectKeys, Watch};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 
-const ALL: &[&str] = &["web", "metrics", "mqtt", "sync"];
+const ALL: &[&str] = &["web", "metrics", "mqtt", "fetch", "sync", "upload"];
 
 fn file(text: &str) -> Sources<'_> {
     Sources {
@@ -108,6 +108,13 @@ fn the_effective_configuration_reads_back_as_itself() {
         [sync]
         endpoint = "http://[::1]:4566/"
         delay = "0 s"
+        [[upload.watch]]
+        pattern = "/var/spool/*.jpg"
+        key = "${deviceId}/${name}"
+        remove = true
+        [[upload.watch]]
+        pattern = "/var/log/**/[a-z]*.gz"
+        min_age = "2 mins"
     "#;
     let loaded = load(&file(text)).unwrap();
     let mut shown = String::new();
@@ -118,6 +125,10 @@ fn the_effective_configuration_reads_back_as_itself() {
     }
     assert_eq!(config(&file(&shown)), loaded.config);
     assert!(shown.contains("device.name = \"Pump \\\"7\\\" \\\\ cellar\"\n"));
+    assert!(shown.contains(
+        "upload.watch = [\"/var/spool/*.jpg; key=${deviceId}/${name}; remove=true; min_age=10 s; \
+         priority=5\", "
+    ));
     assert!(shown.contains("web.hosts = [\"pump.local\"]\n"));
     assert!(shown.contains("sync.endpoint = \"http://[::1]:4566\"\n"));
 }
@@ -521,6 +532,18 @@ fn values_that_cannot_stand_together_are_refused() {
              network",
         ),
         (
+            "[fetch]\ncertificate = 'c.pem'\n",
+            "periwinkle.toml:2: `fetch.certificate` needs its private key in `fetch.key`",
+        ),
+        (
+            "[fetch]\nkey = 'k.pem'\n",
+            "periwinkle.toml:2: `fetch.key` needs its certificate in `fetch.certificate`",
+        ),
+        (
+            "[fetch]\nproxy_login_file = 'l'\n",
+            "periwinkle.toml:2: `fetch.proxy_login_file` is used only with `fetch.proxy`",
+        ),
+        (
             "[sync]\ncredentials = 'file'\n",
             "periwinkle.toml:2: `sync.credentials = \"file\"` needs the file in \
              `sync.credentials_file`",
@@ -529,6 +552,24 @@ fn values_that_cannot_stand_together_are_refused() {
             "[sync]\ncredentials_file = 'c'\n",
             "periwinkle.toml:2: `sync.credentials_file` is used only with `sync.credentials = \
              \"file\"`",
+        ),
+        (
+            "[upload]\nenable = true\nregion = 'eu-central-1'\n",
+            "periwinkle.toml:2: `upload.enable` needs the bucket's name in `upload.bucket`",
+        ),
+        (
+            "[upload]\nenable = true\nbucket = 'abc'\n",
+            "periwinkle.toml:2: `upload.enable` needs the bucket's region in `upload.region`",
+        ),
+        (
+            "[upload]\nendpoint = 'http://192.168.0.1:4566'\n",
+            "periwinkle.toml:2: `upload.endpoint` http://192.168.0.1:4566 has no TLS and is not \
+             this machine: use `https://`, or set `upload.insecure_endpoint = true` in a test \
+             network",
+        ),
+        (
+            "[[upload.watch]]\npattern = '/v/*'\nremov = true\n",
+            "periwinkle.toml:1: `upload.watch` has no key `remov`; did you mean `remove`?",
         ),
         (
             "[web]\nlisten = ['https://127.0.0.1:1']\n",
@@ -567,6 +608,8 @@ fn combinations_that_work_are_not_refused() {
     for text in [
         "[sync]\nenable = true\ntable = 'abc'\nregion = 'eu-central-1'\n",
         "[sync]\nendpoint = 'http://192.168.0.1'\ninsecure_endpoint = true\n",
+        "[upload]\nenable = true\nbucket = 'abc'\nregion = 'eu-central-1'\n",
+        "[[upload.watch]]\npattern = '/v/*'\n[[upload.watch]]\npattern = 'w/*'\nremove = true\n",
         "[sync]\nendpoint = 'https://dynamodb.eu-central-1.amazonaws.com'\n",
         "[sync]\nendpoint = 'http://localhost:4566'\n",
         "[sync]\ncredentials = 'file'\ncredentials_file = 'c'\n",
@@ -578,6 +621,16 @@ fn combinations_that_work_are_not_refused() {
     ] {
         config(&file(text));
     }
+}
+
+#[test]
+fn as_many_patterns_are_watched_as_the_bound_says() {
+    let watches = |count: usize| "[[upload.watch]]\npattern = '/v/*'\n".repeat(count);
+    config(&file(&watches(crate::limits::UPLOAD_WATCHES_MAX)));
+    assert_eq!(
+        complaint(&watches(crate::limits::UPLOAD_WATCHES_MAX + 1)),
+        "periwinkle.toml:1: `upload.watch` has more than 32 patterns"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::listener::{Scheme, parse_port, split_port};
 use super::setting::{Element, Raw, Setting, mismatch, parse_text, quote};
 use super::units;
+use crate::fetch::proxy::{Bypass, Proxy};
 use crate::limits::{DEVICE_ID_BYTES_MAX, DEVICE_NAME_CHARS_MAX, HOST_NAME_BYTES_MAX};
 
 /// A number of bytes.
@@ -66,6 +67,18 @@ impl Expiry {
             Expiry::After(time) => Some(time),
             Expiry::Never => None,
         }
+    }
+}
+
+impl std::str::FromStr for Expiry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Expiry, String> {
+        if text.eq_ignore_ascii_case("never") {
+            return Ok(Expiry::Never);
+        }
+        let time = units::parse_duration(text).map(Expiry::After);
+        time.ok_or_else(|| format!("{text:?} is not {}", <Expiry as Setting>::KIND))
     }
 }
 
@@ -244,6 +257,23 @@ checked_text! {
 }
 
 checked_text! {
+    /// The name of a bucket (S3 User Guide, "Bucket naming rules").
+    BucketName,
+    "a bucket's name: 3 to 63 small letters, digits, dots and hyphens, such as \"pumps-7\"",
+    |text| crate::aws::s3::Bucket::is_name(text).then(|| text.to_owned())
+}
+
+choice! {
+    /// Which checksum S3 compares.
+    UploadChecksum, "\"crc64nvme\" or \"crc32\"" {
+        /// CRC-64/NVME, which S3 itself prefers.
+        Crc64Nvme = "crc64nvme",
+        /// CRC-32, which every stand-in of S3 understands.
+        Crc32 = "crc32",
+    }
+}
+
+checked_text! {
     /// The code of an AWS region.
     Region,
     "a region's code, such as \"eu-central-1\"",
@@ -253,6 +283,26 @@ checked_text! {
             && !text.ends_with('-')
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         fits.then(|| text.to_owned())
+    }
+}
+
+checked_text! {
+    /// The address of a proxy, without a name and a password: what is configured is shown.
+    ProxyAddress,
+    "a proxy's address without a password, such as \"http://proxy.local:3128\" or \"socks5h://10.0.0.1\"",
+    |text| {
+        let proxy = Proxy::parse(text).ok()?;
+        proxy.credentials.is_none().then(|| text.trim().to_owned())
+    }
+}
+
+checked_text! {
+    /// A host, address or network that is reached without a proxy.
+    BypassEntry,
+    "a host, an address or a network, such as \"pump.local\" or \"10.0.0.0/8\"",
+    |text| {
+        let one = !text.is_empty() && !text.contains([',', ' ']);
+        (one && Bypass::parse(text).is_ok()).then(|| text.to_owned())
     }
 }
 
@@ -273,6 +323,10 @@ checked_text! {
 }
 
 pub(super) use {checked_text, choice};
+impl Element for BypassEntry {
+    const LIST_KIND: &'static str =
+        "a list of hosts, addresses and networks, such as `[\"pump.local\", \"10.0.0.0/8\"]`";
+}
 
 impl Element for HostName {
     const LIST_KIND: &'static str = "a list of host names, such as `[\"pump.local\"]`";

@@ -161,18 +161,27 @@ fn list_append(parser: &mut Parser<'_, '_>, at: usize) -> Parsed<Operand> {
 fn added(parser: &mut Parser<'_, '_>) -> Parsed<Value> {
     let expected = "a number or a set, as a placeholder or a literal";
     let (at, value) = given(parser, expected)?;
-    match value {
-        Value::Number(_) | Value::Set(_) => Ok(value),
+    match listed_set(value) {
+        value @ (Value::Number(_) | Value::Set(_)) => Ok(value),
         other => Err(refused(parser, at, "ADD", &other, "a number or a set")),
     }
 }
 
 fn deleted(parser: &mut Parser<'_, '_>) -> Parsed<Set> {
     let (at, value) = given(parser, "a set, as a placeholder")?;
-    match value {
+    match listed_set(value) {
         Value::Set(set) => Ok(set),
         other => Err(refused(parser, at, "DELETE", &other, "a set")),
     }
+}
+
+/// JSON has no sets: there a list stands for one, of texts or of numbers.
+fn listed_set(value: Value) -> Value {
+    let set = match &value {
+        Value::List(members) if !members.is_empty() => Set::of_members(members),
+        _ => None,
+    };
+    set.map_or(value, Value::Set)
 }
 
 fn given(parser: &mut Parser<'_, '_>, expected: &'static str) -> Parsed<(usize, Value)> {

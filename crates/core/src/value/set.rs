@@ -1,6 +1,6 @@
 //! DynamoDB's sets: unordered, of one kind, never empty when stored.
 
-use super::Number;
+use super::{Number, Value};
 use std::collections::BTreeSet;
 
 /// A set of strings, of numbers or of binaries.
@@ -18,6 +18,26 @@ pub enum Set {
 }
 
 impl Set {
+    /// The set of these members, if they are all texts, all numbers or all binaries.
+    pub fn of_members(members: &[Value]) -> Option<Set> {
+        match members.first() {
+            Some(Value::Number(_)) => {
+                let numbers = members.iter().map(|member| member.as_number().copied());
+                numbers.collect::<Option<_>>().map(Set::Numbers)
+            }
+            Some(Value::Binary(_)) => {
+                let bytes = members.iter();
+                let bytes = bytes.map(|member| member.as_bytes().map(<[u8]>::to_vec));
+                bytes.collect::<Option<_>>().map(Set::Binaries)
+            }
+            _ => {
+                let texts = members.iter();
+                let texts = texts.map(|member| member.as_str().map(str::to_owned));
+                texts.collect::<Option<_>>().map(Set::Strings)
+            }
+        }
+    }
+
     /// How many members there are.
     pub fn len(&self) -> usize {
         match self {

@@ -96,11 +96,7 @@ impl Engine {
     /// The next step of compaction, if there is enough to gain and nothing else to wait for.
     /// What it moves waits for the disk like a commit; the caller sees to the proportion.
     pub fn take_compaction(&mut self) -> Option<Compact> {
-        let idle = matches!(self.state, State::Open)
-            && !self.compaction.working
-            && !self.compaction.blocked
-            && self.compaction.fault.is_none();
-        if !idle {
+        if !self.may_compact() {
             return None;
         }
         if self.compaction.victim.is_none() {
@@ -109,6 +105,22 @@ impl Engine {
         let step = self.next_step()?;
         self.compaction.working = true;
         Some(Compact { step })
+    }
+
+    fn may_compact(&self) -> bool {
+        matches!(self.state, State::Open)
+            && !self.compaction.working
+            && !self.compaction.blocked
+            && self.compaction.fault.is_none()
+    }
+
+    /// Whether there is a step to take, or rows to be moved before it.
+    pub(super) fn wants_to_compact(&self) -> bool {
+        let wanted = match &self.compaction.victim {
+            Some(_) => !self.compaction_wants_flush(),
+            None => self.pick_victim().is_some(),
+        };
+        self.may_compact() && wanted
     }
 
     /// Takes note of how the step ended, and moves the rows that it read.
@@ -188,9 +200,9 @@ impl Engine {
         frames * FRAME_HEADER_BYTES as u64 + segments * per_segment
     }
 
-    /// The oldest segment: at once when nothing of it is needed, else when more than half of the
-    /// log is garbage. On a full disk a ninth is enough; when the reserve is spent, almost
-    /// any, because the deletes that it has room for must lead out.
+    /// The oldest segment: at once when nothing of it is needed, else when less of the log is
+    /// needed than the options say. On a full disk a ninth of garbage is enough; when the reserve
+    /// is spent, almost any, because the deletes that it has room for must lead out.
     fn pick_victim(&self) -> Option<Victim> {
         let oldest = self.log.oldest_sealed()?;
         let useless = self.directory.needed_of(oldest.id) == 0;
@@ -208,17 +220,18 @@ impl Engine {
 
     fn is_worth_it(&self) -> bool {
         let (garbage, needed) = (self.garbage_bytes(), self.directory.needed_bytes());
-        let (garbage_min, share) = if self.log.reserve_is_spent() {
+        let (garbage_min, bearable) = if self.log.reserve_is_spent() {
             (
                 self.log.segment_bytes_min().max(2 * self.turn_over_bytes()),
-                256,
+                needed / 256,
             )
         } else if self.log.is_cramped() {
-            (self.log.segment_bytes_min(), 8)
+            (self.log.segment_bytes_min(), needed / 8)
         } else {
-            (self.log.segment_bytes(), 1)
+            let bearable = needed * (100 - self.live_percent_min) / self.live_percent_min;
+            (self.log.segment_bytes(), bearable)
         };
-        garbage >= garbage_min && garbage > needed / share
+        garbage >= garbage_min && garbage > bearable
     }
 
     fn next_step(&mut self) -> Option<Step> {

@@ -10,6 +10,7 @@ use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 
 use super::error::StorageError;
+use super::flush::is_full;
 use super::owner::give_to_owner_of;
 use super::storage::{Storage, StorageFile};
 
@@ -166,7 +167,7 @@ fn read_pid(lock: &mut File) -> Option<u32> {
 fn write_pid(lock: &mut File) -> io::Result<()> {
     lock.set_len(0)?;
     match writeln!(lock, "{}", std::process::id()) {
-        Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(error),
+        Err(error) if !is_full(&error) => Err(error),
         _ => Ok(()),
     }
 }

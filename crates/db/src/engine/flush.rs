@@ -51,6 +51,11 @@ impl Flush {
         Flush { chunks, through }
     }
 
+    /// The sequence up to which it writes all.
+    pub(crate) fn through(&self) -> u64 {
+        self.through
+    }
+
     /// Writes and syncs. Each segment is synced before the first frame of the next is written.
     /// The first error ends it: what a failed sync leaves on the disk cannot be known.
     pub fn run(self) -> Flushed {
@@ -74,6 +79,19 @@ impl Flush {
 }
 
 impl Flushed {
+    /// The end of a flush whose thread has panicked.
+    pub(crate) fn panicked() -> Flushed {
+        Flushed {
+            result: Err(StoreFailure {
+                operation: "write",
+                file: "the log".into(),
+                source: Arc::new(io::Error::other("the thread that wrote has panicked")),
+            }),
+            bytes_written: 0,
+            syncs: 0,
+        }
+    }
+
     fn write(&mut self, chunk: &Chunk) -> Result<(), (&'static str, io::Error)> {
         if !chunk.bytes.is_empty() {
             let written = chunk.file.write_at(chunk.offset, &chunk.bytes);

@@ -214,6 +214,12 @@ pub(crate) fn frames_anywhere(
     })
 }
 
+/// The sequence of the whole frame that begins at the first of `bytes`, and how long it is.
+pub(crate) fn known_frame(bytes: &[u8]) -> Option<(u64, u64)> {
+    let header = bytes.first_chunk::<FRAME_HEADER_BYTES>()?;
+    Some((u64_at(header, 16), frame_bytes(bytes)?))
+}
+
 /// How long the frame is that begins at the first of `bytes`, whole or not.
 pub(crate) fn frame_bytes(bytes: &[u8]) -> Option<u64> {
     let header = bytes.first_chunk::<FRAME_HEADER_BYTES>()?;

@@ -5,9 +5,11 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::batch::Entries;
 use super::directory::Rows;
+use super::moves::moved_entry_bytes_max;
 use super::range::{IndexPosition, IndexRange, Order};
 use super::slab::Slab;
 use super::tree::{Position, Tree};
@@ -241,16 +243,57 @@ impl Indexes {
     }
 }
 
-/// Indexes in the making, from entries that are nearly in order.
-#[derive(Default)]
+/// Indexes in the making, from entries in the order of their indexes and keys.
 pub(crate) struct IndexLoader {
     entries: Slab<IndexEntry>,
-    by_id: BTreeMap<IndexId, Vec<u32>>,
+    indexes: BTreeMap<IndexId, OneIndex>,
+    current: Option<LoadedIndex>,
+    /// By row: what its entries take at most when it is moved.
+    entry_bytes: Vec<u32>,
+}
+
+/// The index whose entries come at present.
+struct LoadedIndex {
+    index: IndexId,
+    ids: Vec<u32>,
+    /// Where entries with one key are, which have still to be put in order.
+    same: Vec<Range<usize>>,
+    value_bytes: u64,
 }
 
 impl IndexLoader {
-    pub(crate) fn push(&mut self, rows: &mut Rows, index: IndexId, key: &[u8], row: u32) {
+    /// For entries of these rows, so many at most.
+    pub(crate) fn new(rows: &Rows, entries: usize) -> IndexLoader {
+        IndexLoader {
+            entries: Slab::with_capacity(entries),
+            indexes: BTreeMap::new(),
+            current: None,
+            entry_bytes: vec![0; rows.all().len()],
+        }
+    }
+
+    /// Adds an entry; `None` if it comes before the one that was added last.
+    pub(crate) fn push(
+        &mut self,
+        rows: &mut Rows,
+        index: IndexId,
+        key: &[u8],
+        row: u32,
+    ) -> Option<()> {
+        if self
+            .current
+            .as_ref()
+            .is_none_or(|known| known.index != index)
+        {
+            self.begin(rows, index)?;
+        }
+        let current = self.current.as_mut()?;
+        if let Some(last) = current.ids.last() {
+            current.note_order(self.entries[*last].key[..].cmp(key))?;
+        }
         let chain = &mut rows[row];
+        current.value_bytes += u64::from(chain.length);
+        self.entry_bytes[row as usize] += moved_entry_bytes_max(key.len()) as u32;
         let id = self.entries.insert(IndexEntry {
             key: key.into(),
             row,
@@ -258,16 +301,61 @@ impl IndexLoader {
             index,
         });
         chain.entries = id;
-        self.by_id.entry(index).or_default().push(id);
+        current.ids.push(id);
+        Some(())
+    }
+
+    /// Ends the index before and begins the next.
+    fn begin(&mut self, rows: &Rows, index: IndexId) -> Option<()> {
+        if let Some(done) = self.current.take() {
+            let rises = done.index < index;
+            let (index, done) = done.finish(&self.entries, rows)?;
+            self.indexes.insert(index, done);
+            rises.then_some(())?;
+        }
+        self.current = Some(LoadedIndex {
+            index,
+            ids: Vec::new(),
+            same: Vec::new(),
+            value_bytes: 0,
+        });
+        Some(())
+    }
+
+    /// The indexes, and what the entries of each row take at most when it is moved. `None` if an
+    /// entry was there twice.
+    pub(crate) fn finish(mut self, rows: &Rows) -> Option<(Indexes, Vec<u32>)> {
+        if let Some(last) = self.current.take() {
+            let (index, last) = last.finish(&self.entries, rows)?;
+            self.indexes.insert(index, last);
+        }
+        self.entries.shrink();
+        let indexes = Indexes {
+            entries: self.entries,
+            by_id: self.indexes,
+        };
+        Some((indexes, self.entry_bytes))
+    }
+}
+
+impl LoadedIndex {
+    /// Takes note of how the last key stands to the one that comes.
+    fn note_order(&mut self, order: Ordering) -> Option<()> {
+        let end = self.ids.len();
+        match (order, self.same.last_mut()) {
+            (Ordering::Less, _) => {}
+            (Ordering::Equal, Some(same)) if same.end == end => same.end += 1,
+            (Ordering::Equal, _) => self.same.push(end - 1..end + 1),
+            (Ordering::Greater, _) => return None,
+        }
+        Some(())
     }
 
     /// `None` if an entry was there twice.
-    pub(crate) fn finish(self, rows: &Rows) -> Option<Indexes> {
-        let IndexLoader { mut entries, by_id } = self;
-        entries.shrink();
-        let mut indexes = BTreeMap::new();
-        for (index, mut ids) in by_id {
-            let place = |id: &u32| place(&entries[*id], rows);
+    fn finish(mut self, entries: &Slab<IndexEntry>, rows: &Rows) -> Option<(IndexId, OneIndex)> {
+        let place = |id: &u32| place(&entries[*id], rows);
+        for same in self.same {
+            let ids = &mut self.ids[same];
             ids.sort_by(|one, other| place(one).cmp(&place(other)));
             if ids
                 .windows(2)
@@ -275,15 +363,10 @@ impl IndexLoader {
             {
                 return None;
             }
-            let lengths = ids.iter().map(|id| rows[entries[*id].row].length);
-            let value_bytes = lengths.map(u64::from).sum();
-            let tree = Tree::from_sorted(&ids, |id| &entries[id].key);
-            indexes.insert(index, OneIndex { tree, value_bytes });
         }
-        Some(Indexes {
-            entries,
-            by_id: indexes,
-        })
+        let tree = Tree::from_sorted(&self.ids, |id| &entries[id].key);
+        let value_bytes = self.value_bytes;
+        Some((self.index, OneIndex { tree, value_bytes }))
     }
 }
 

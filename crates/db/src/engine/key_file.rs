@@ -3,10 +3,9 @@
 //! `docs/formats/keys.md` has the format byte by byte. A key file is a shortcut and nothing more:
 //! what does not fit is not used.
 
-use std::cmp::Ordering;
-
 use super::crc32c::Crc;
 use super::directory::Place;
+use super::head::shared_bytes;
 use super::index::IndexId;
 use super::load::Stream;
 use super::run::{Run, RunRow, Word};
@@ -53,7 +52,15 @@ pub(crate) struct SegmentFacts {
 }
 
 /// The bytes of a key file.
-pub(crate) fn encode(facts: SegmentFacts, run: &Run) -> Vec<u8> {
+pub(crate) fn encode(facts: SegmentFacts, run: &Run<'_>) -> Vec<u8> {
+    let mut out = encode_unchecked(facts, run);
+    let crc = checksum(&out);
+    out[12..16].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+/// The same without the checksum.
+fn encode_unchecked(facts: SegmentFacts, run: &Run<'_>) -> Vec<u8> {
     let mut out = vec![0; HEADER_BYTES];
     out[0..8].copy_from_slice(&KEY_FILE_MAGIC);
     let words = [
@@ -93,8 +100,6 @@ pub(crate) fn encode(facts: SegmentFacts, run: &Run) -> Vec<u8> {
         write_varint(&mut out, u64::from(entry.row));
         previous = key;
     }
-    let crc = checksum(&out);
-    out[12..16].copy_from_slice(&crc.to_le_bytes());
     out
 }
 
@@ -130,6 +135,23 @@ pub(crate) struct KeyFileBytes {
 pub(crate) struct Malformed;
 
 impl KeyFileBytes {
+    /// What the key file of a segment would say.
+    pub(crate) fn of_run(facts: SegmentFacts, run: &Run<'_>) -> KeyFileBytes {
+        KeyFileBytes {
+            facts,
+            rows: run.rows.len() as u32,
+            entries: run.entries.len() as u32,
+            bytes: encode_unchecked(facts, run),
+        }
+    }
+
+    /// How many rows and index entries it speaks of.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        // A wrong count must not ask for more memory than the bytes can fill.
+        let at_most = |count: u32| (count as usize).min(self.bytes.len());
+        (at_most(self.rows), at_most(self.entries))
+    }
+
     /// `None` when head or checksum are not as they should be.
     pub(crate) fn check(bytes: Vec<u8>) -> Option<KeyFileBytes> {
         if bytes.len() < HEADER_BYTES || bytes[0..8] != KEY_FILE_MAGIC {
@@ -166,10 +188,7 @@ impl KeyFileBytes {
     pub(crate) fn rows(&self) -> RowCursor<'_> {
         RowCursor {
             facts: self.facts,
-            reader: Reader {
-                rest: &self.bytes[HEADER_BYTES..],
-                key: Vec::new(),
-            },
+            reader: Reader::new(&self.bytes[HEADER_BYTES..], 0),
             word: Word::Gone,
             is_moved: false,
             next: 0,
@@ -222,12 +241,8 @@ impl<'a> RowCursor<'a> {
     /// come to their end.
     pub(crate) fn entries(self, ids: &'a [u32]) -> EntryCursor<'a> {
         EntryCursor {
-            reader: Reader {
-                rest: self.reader.rest,
-                key: Vec::new(),
-            },
+            reader: Reader::new(self.reader.rest, INDEX_BYTES),
             left: self.entries,
-            index: IndexId(0),
             id: NO_ROW,
             ids,
         }
@@ -276,27 +291,34 @@ impl Stream for RowCursor<'_> {
         self.read().map(|()| true).ok_or(Malformed)
     }
 
-    fn compare(&self, other: &Self) -> Ordering {
-        self.key().cmp(other.key())
+    fn rank(&self) -> &[u8] {
+        &self.reader.key
+    }
+
+    fn kept(&self) -> usize {
+        self.reader.kept
     }
 }
 
 /// One index entry after the other.
 pub(crate) struct EntryCursor<'a> {
+    /// The number of the index stands in front of the key.
     reader: Reader<'a>,
     left: u32,
-    index: IndexId,
     id: u32,
     ids: &'a [u32],
 }
 
 impl EntryCursor<'_> {
     pub(crate) fn index(&self) -> IndexId {
-        self.index
+        let [high, low, ..] = self.reader.key[..] else {
+            return IndexId(0);
+        };
+        IndexId(u16::from_be_bytes([high, low]))
     }
 
     pub(crate) fn key(&self) -> &[u8] {
-        &self.reader.key
+        &self.reader.key[INDEX_BYTES..]
     }
 
     /// Its row in the directory.
@@ -305,8 +327,9 @@ impl EntryCursor<'_> {
     }
 
     fn read(&mut self) -> Option<()> {
-        self.index = IndexId(u16::try_from(self.reader.varint()?).ok()?);
+        let index = u16::try_from(self.reader.varint()?).ok()?;
         self.reader.read_key()?;
+        self.reader.set_front(index.to_be_bytes());
         let row = usize::try_from(self.reader.varint()?).ok()?;
         self.id = *self.ids.get(row)?;
         self.left -= 1;
@@ -328,19 +351,45 @@ impl Stream for EntryCursor<'_> {
         }
     }
 
-    fn compare(&self, other: &Self) -> Ordering {
-        let by_index = self.index.cmp(&other.index);
-        by_index.then_with(|| self.key().cmp(other.key()))
+    fn rank(&self) -> &[u8] {
+        &self.reader.key
+    }
+
+    fn kept(&self) -> usize {
+        self.reader.kept
     }
 }
 
+/// Bytes of an index's number in front of an index key.
+const INDEX_BYTES: usize = 2;
+
 struct Reader<'a> {
     rest: &'a [u8],
-    /// The key that was read last.
+    /// The key that was read last, behind bytes of the cursor's own.
     key: Vec<u8>,
+    front: usize,
+    /// How many bytes of it are the same as before, for certain.
+    kept: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(rest: &'a [u8], front: usize) -> Reader<'a> {
+        Reader {
+            rest,
+            key: vec![0; front],
+            front,
+            kept: 0,
+        }
+    }
+
+    /// Sets what stands in front of the key.
+    fn set_front(&mut self, front: [u8; INDEX_BYTES]) {
+        if self.key[..INDEX_BYTES] != front {
+            self.key[..INDEX_BYTES].copy_from_slice(&front);
+            self.kept = 0;
+        }
+    }
+
     /// Reads a key: how much it shares with the one before, and the rest. Answers whether it is
     /// larger.
     fn read_key(&mut self) -> Option<bool> {
@@ -348,8 +397,9 @@ impl Reader<'_> {
         let own = usize::try_from(self.varint()?).ok()?;
         let (own, rest) = self.rest.split_at_checked(own)?;
         self.rest = rest;
-        let rises = own > self.key.get(shared..)?;
-        self.key.truncate(shared);
+        self.kept = self.front.checked_add(shared)?;
+        let rises = own > self.key.get(self.kept..)?;
+        self.key.truncate(self.kept);
         self.key.extend_from_slice(own);
         Some(rises)
     }
@@ -369,8 +419,7 @@ impl Reader<'_> {
 }
 
 fn write_key(out: &mut Vec<u8>, previous: &[u8], key: &[u8]) {
-    let pairs = previous.iter().zip(key);
-    let shared = pairs.take_while(|(one, other)| one == other).count();
+    let shared = shared_bytes(previous, key);
     write_varint(out, shared as u64);
     write_varint(out, (key.len() - shared) as u64);
     out.extend_from_slice(&key[shared..]);

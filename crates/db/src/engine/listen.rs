@@ -1,5 +1,6 @@
 //! Those who want to hear how far the log is durable.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::error::StoreFailure;
@@ -54,11 +55,14 @@ impl Listeners {
         }
     }
 
-    /// Calls all. The list is not locked meanwhile: a listener may subscribe or unsubscribe.
+    /// Calls all. The list is not locked meanwhile: a listener may subscribe or unsubscribe. One
+    /// that panics must not end the storage thread, nor unwind who waits for a ticket.
     pub(crate) fn tell(&self, event: &DurableEvent) {
         let listeners = lock(&self.list).listeners.clone();
         for (_, listener) in listeners {
-            listener(event.clone());
+            if catch_unwind(AssertUnwindSafe(|| listener(event.clone()))).is_err() {
+                tracing::error!(target: "db", "a listener for durability has panicked");
+            }
         }
     }
 }

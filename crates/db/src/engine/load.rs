@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 
 use super::directory::{Directory, Place, Row, Rows};
+use super::head::{head, shared_bytes};
 use super::index::{IndexLoader, Indexes};
 use super::key_file::{EntryCursor, KeyFileBytes, Malformed, RowCursor};
 use super::run::Word;
@@ -29,8 +30,11 @@ pub(crate) fn directory(
     segments: &[KeyFileBytes],
     cache_bytes: usize,
 ) -> Result<Directory, LoadError> {
-    let mut rows = Slab::default();
-    let mut ids = Vec::new();
+    let counts = segments.iter().map(KeyFileBytes::counts);
+    let counts = counts.fold((0, 0), |sum, (rows, entries)| {
+        (sum.0 + rows, sum.1 + entries)
+    });
+    let mut rows = Slab::with_capacity(counts.0);
     let mut indexed_by: Vec<_> = segments.iter().map(KeyFileBytes::no_rows).collect();
     let cursors = segments.iter().map(KeyFileBytes::rows).collect();
     let mut merge = Merge::new(cursors)?;
@@ -41,12 +45,12 @@ pub(crate) fn directory(
         if let Some((place, source)) = last_word(&mut merge, &key)? {
             let id = rows.insert(Row::new(key[..].into(), place));
             set(&mut indexed_by, source, id);
-            ids.push(id);
         }
     }
     rows.shrink();
-    let indexes = indexes(merge.streams, &indexed_by, &mut rows)?;
-    Ok(Directory::loaded(cache_bytes, rows, &ids, indexes))
+    let loader = IndexLoader::new(&rows, counts.1);
+    let (indexes, entry_bytes) = indexes(merge.streams, &indexed_by, &mut rows, loader)?;
+    Ok(Directory::loaded(cache_bytes, rows, indexes, &entry_bytes))
 }
 
 /// A word: its segment, and its row there.
@@ -84,18 +88,20 @@ fn last_word(
     Ok(known)
 }
 
-/// The indexes, from what follows the rows of the segments.
+/// The indexes, from what follows the rows of the segments, and what the entries of each row take
+/// at most when it is moved.
 fn indexes(
     behind_rows: Vec<RowCursor<'_>>,
     indexed_by: &[Vec<u32>],
     rows: &mut Rows,
-) -> Result<Indexes, LoadError> {
+    mut loader: IndexLoader,
+) -> Result<(Indexes, Vec<u32>), LoadError> {
     let cursors = behind_rows.into_iter().zip(indexed_by);
     let cursors = cursors.map(|(rows, ids)| rows.entries(ids)).collect();
     let mut merge: Merge<EntryCursor<'_>> = Merge::new(cursors)?;
-    let mut loader = IndexLoader::default();
     while let Some((_, entry)) = merge.first() {
-        loader.push(rows, entry.index(), entry.key(), entry.id());
+        let pushed = loader.push(rows, entry.index(), entry.key(), entry.id());
+        pushed.ok_or(LoadError::Malformed)?;
         merge.advance()?;
     }
     loader.finish(rows).ok_or(LoadError::Malformed)
@@ -106,50 +112,109 @@ pub(crate) trait Stream {
     /// Goes to the next one; `false` at the end.
     fn advance(&mut self) -> Result<bool, Malformed>;
 
-    /// How this one stands to that of another stream.
-    fn compare(&self, other: &Self) -> Ordering;
+    /// What orders it among those of all streams.
+    fn rank(&self) -> &[u8];
+
+    /// With how many bytes of the rank before this one begins, at least.
+    fn kept(&self) -> usize;
 }
+
+/// Equal heads among the streams before it is looked whether all ranks begin with more bytes than
+/// known, and heads of later bytes would tell them apart.
+const TIES_MAX: u32 = 16;
 
 /// Several streams in one order. Of equal things, the one of the first stream comes first.
 struct Merge<S> {
     streams: Vec<S>,
-    /// Those that have not ended, the one whose turn it is last.
-    order: Vec<usize>,
+    /// Those that have not ended, the one whose turn it is last, with the heads of their ranks.
+    order: Vec<(u64, usize)>,
+    /// All these ranks begin with the same bytes, so many; heads are what follows.
+    shared: usize,
+    ties: u32,
 }
 
 impl<S: Stream> Merge<S> {
-    fn new(streams: Vec<S>) -> Result<Merge<S>, Malformed> {
-        let mut merge = Merge {
-            order: Vec::with_capacity(streams.len()),
-            streams,
-        };
-        for stream in 0..merge.streams.len() {
-            merge.step(stream)?;
+    fn new(mut streams: Vec<S>) -> Result<Merge<S>, Malformed> {
+        let mut order = Vec::with_capacity(streams.len());
+        for (at, stream) in streams.iter_mut().enumerate() {
+            if stream.advance()? {
+                order.push((0, at));
+            }
         }
+        let mut merge = Merge {
+            streams,
+            order,
+            shared: 0,
+            ties: 0,
+        };
+        let mut order = std::mem::take(&mut merge.order);
+        order.sort_by(|one, other| merge.compare(*other, *one));
+        merge.order = order;
+        merge.read_heads();
         Ok(merge)
     }
 
     fn first(&self) -> Option<(usize, &S)> {
-        let stream = *self.order.last()?;
+        let (_, stream) = *self.order.last()?;
         Some((stream, &self.streams[stream]))
     }
 
+    /// Lets the stream whose turn it is go on, and puts it where it belongs now.
     fn advance(&mut self) -> Result<(), Malformed> {
-        match self.order.pop() {
-            Some(stream) => self.step(stream),
-            None => Ok(()),
+        let Some((_, stream)) = self.order.pop() else {
+            return Ok(());
+        };
+        if !self.streams[stream].advance()? {
+            return Ok(());
+        }
+        if self.streams[stream].kept() < self.shared {
+            self.shared = 0;
+        }
+        let new = (head(self.streams[stream].rank(), self.shared), stream);
+        if self.shared == 0 {
+            // Heads of the first bytes hold for all.
+            self.read_heads_from(0);
+        }
+        let place = self
+            .order
+            .partition_point(|other| self.compare(*other, new).is_gt());
+        self.ties += u32::from(
+            self.order[place..]
+                .last()
+                .is_some_and(|next| next.0 == new.0),
+        );
+        self.order.insert(place, new);
+        if self.ties > TIES_MAX || self.shared == 0 {
+            self.read_heads();
+        }
+        Ok(())
+    }
+
+    fn compare(&self, one: (u64, usize), other: (u64, usize)) -> Ordering {
+        let rank = |stream: usize| self.streams[stream].rank();
+        let by_rank = || rank(one.1).cmp(rank(other.1));
+        one.0
+            .cmp(&other.0)
+            .then_with(by_rank)
+            .then(one.1.cmp(&other.1))
+    }
+
+    /// Heads of what follows the bytes with which all ranks begin: what the first and the last of
+    /// them have in common, all between them have. Of equal ranks the end is left to the heads, for
+    /// the next ones will differ there.
+    fn read_heads(&mut self) {
+        self.ties = 0;
+        let rank = |at: Option<&(u64, usize)>| at.map(|(_, stream)| self.streams[*stream].rank());
+        if let (Some(first), Some(last)) = (rank(self.order.first()), rank(self.order.last())) {
+            let end = first.len().saturating_sub(size_of::<u64>());
+            self.read_heads_from(shared_bytes(first, last).min(end));
         }
     }
 
-    /// Lets a stream go on, and puts it where it belongs now.
-    fn step(&mut self, stream: usize) -> Result<(), Malformed> {
-        if self.streams[stream].advance()? {
-            let place = self.order.partition_point(|other| {
-                let compared = self.streams[*other].compare(&self.streams[stream]);
-                compared.then(other.cmp(&stream)).is_gt()
-            });
-            self.order.insert(place, stream);
+    fn read_heads_from(&mut self, shared: usize) {
+        self.shared = shared;
+        for (known, stream) in &mut self.order {
+            *known = head(self.streams[*stream].rank(), shared);
         }
-        Ok(())
     }
 }

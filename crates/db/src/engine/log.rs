@@ -54,9 +54,9 @@ pub(crate) struct Log {
     /// The segment that takes frames, and how far it is filled.
     current: Segment,
     used: u64,
-    /// The current segment is of an older version of the format: it takes no frame but that of an
-    /// orderly close.
-    outdated: bool,
+    /// The current segment takes no frame but that of an orderly close: it is of an older version
+    /// of the format, or its room proved to be none.
+    ended: bool,
     spare: Option<Segment>,
     /// Sealed segments that have no key file.
     without_keys: BTreeSet<u32>,
@@ -120,7 +120,7 @@ impl Log {
             segment_bytes: options.segment_bytes,
             segment_bytes_min: options.segment_bytes_min.min(options.segment_bytes),
             salt: header.salt,
-            outdated: header.version < LOG_VERSION,
+            ended: header.version < LOG_VERSION,
             segments: segments.into_iter().map(|s| (s.id, s)).collect(),
             current,
             used,
@@ -165,6 +165,11 @@ impl Log {
         self.append_here(frame);
     }
 
+    /// Ends the current segment here: what is reserved of it cannot be written.
+    pub(crate) fn end_segment(&mut self) {
+        self.ended = true;
+    }
+
     /// Bytes that are not synced yet.
     pub(crate) fn pending_bytes(&self) -> usize {
         self.pending_bytes
@@ -199,13 +204,16 @@ impl Log {
 
     /// A segment that lacks its key file and whose last frame is on the disk.
     pub(crate) fn take_segment_without_keys(&mut self) -> Option<Segment> {
-        let id = *self.without_keys.first()?;
-        let mut pending = self.waiting.iter().chain(self.writing.iter());
-        if pending.any(|chunk| chunk.segment == id) {
-            return None;
-        }
+        let id = self.segment_without_keys()?;
         self.without_keys.remove(&id);
         self.segments.get(&id).cloned()
+    }
+
+    /// The number of such a segment, which stays as it is.
+    pub(crate) fn segment_without_keys(&self) -> Option<u32> {
+        let id = *self.without_keys.first()?;
+        let mut pending = self.waiting.iter().chain(self.writing.iter());
+        (!pending.any(|chunk| chunk.segment == id)).then_some(id)
     }
 
     /// The oldest segment, if no frame of it waits for the disk and none will come.
@@ -336,9 +344,8 @@ impl Log {
         if self.reserving {
             return None;
         }
-        let spare = self.spare.as_ref().map_or(0, |spare| spare.size);
         let wanted = std::mem::take(&mut self.room_wanted).into_iter();
-        let wanted = wanted.filter(|w| w.bytes > spare || (w.bytes == 0 && self.reserve.is_none()));
+        let wanted = wanted.filter(|wanted| self.is_missing(wanted));
         // Those who lead out of a full disk come first; the others ask again.
         let wanted = wanted.max_by_key(|w| (w.claim == Claim::Release, w.claim != Claim::Move));
         let wanted = wanted.or_else(|| self.wanted_ahead())?;
@@ -366,6 +373,21 @@ impl Log {
         })
     }
 
+    /// Whether [`take_reserve`](Log::take_reserve) would give something.
+    pub(crate) fn wants_room(&self) -> bool {
+        let wanted = || {
+            self.room_wanted
+                .iter()
+                .any(|wanted| self.is_missing(wanted))
+        };
+        !self.reserving && (wanted() || self.wanted_ahead().is_some())
+    }
+
+    fn is_missing(&self, wanted: &RoomWanted) -> bool {
+        let spare = self.spare.as_ref().map_or(0, |spare| spare.size);
+        wanted.bytes > spare || (wanted.bytes == 0 && self.reserve.is_none())
+    }
+
     /// Segments are not larger than what the reserve can take in.
     fn segment_bytes_now(&self) -> u64 {
         let taken_in = self.reserve_last / 3 * 2;
@@ -375,7 +397,7 @@ impl Log {
     fn wanted_ahead(&self) -> Option<RoomWanted> {
         let half_used = self.current.size - self.used < self.segment_bytes / 2;
         let bytes = match &self.spare {
-            None if half_used || self.outdated => self.segment_bytes_min,
+            None if half_used || self.ended => self.segment_bytes_min,
             _ if self.reserve.is_none() => 0,
             _ => return None,
         };
@@ -429,7 +451,7 @@ impl Log {
             }
             Claim::Write | Claim::Release | Claim::Move => {}
         }
-        if self.used + bytes <= self.current.size && !self.outdated {
+        if self.used + bytes <= self.current.size && !self.ended {
             return Ok(());
         }
         match self.spare.take() {
@@ -451,7 +473,7 @@ impl Log {
     }
 
     fn room_in_current(&self) -> u64 {
-        if self.outdated {
+        if self.ended {
             return 0;
         }
         self.current.size - self.used
@@ -468,7 +490,7 @@ impl Log {
         self.without_keys.insert(sealed.id);
         self.segments.insert(next.id, next);
         self.used = SEGMENT_HEADER_BYTES as u64;
-        self.outdated = false;
+        self.ended = false;
     }
 
     fn append_here(&mut self, frame: Frame<'_>) -> (u32, u32) {
@@ -495,5 +517,69 @@ impl Log {
             });
         }
         self.waiting.last_mut().expect("there is one by now")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file_storage::FileStorage;
+    use super::super::frame::FrameKind;
+    use super::*;
+
+    const SEGMENT_BYTES: u64 = 4096;
+
+    /// A log of one segment, on a disk that will give no other.
+    fn one_segment(scratch: &tempfile::TempDir) -> Log {
+        let storage = Arc::new(FileStorage::open(scratch.path()).unwrap());
+        let options = Options {
+            segment_bytes: SEGMENT_BYTES,
+            segment_bytes_min: SEGMENT_BYTES,
+            ..Options::default()
+        };
+        let segment = Segment {
+            id: 1,
+            file: storage.create(&segment_name(1)).unwrap(),
+            size: SEGMENT_BYTES,
+        };
+        let header = SegmentHeader::new(1, options.salt);
+        let used = SEGMENT_HEADER_BYTES as u64;
+        let reserve = Some(SEGMENT_BYTES);
+        Log::resume(storage, &options, header, vec![segment], used, reserve)
+    }
+
+    fn frame(kind: FrameKind, payload: &[u8]) -> Frame<'_> {
+        Frame {
+            kind,
+            sequence: 1,
+            synced: 0,
+            crc: 0,
+            payload,
+        }
+    }
+
+    #[test]
+    fn a_segment_filled_to_its_bound_takes_the_frames_that_give_one_up_and_close() {
+        for (kind, claim) in [
+            (FrameKind::Batch, Claim::Write),
+            (FrameKind::Batch, Claim::Release),
+            (FrameKind::Moves, Claim::Move),
+        ] {
+            let scratch = tempfile::tempdir().unwrap();
+            let mut log = one_segment(&scratch);
+            let payload = [0; SEGMENT_BYTES as usize];
+            let mut sizes = (0..payload.len()).rev();
+            let largest = sizes.find(|bytes| {
+                let frame = frame(kind, &payload[..*bytes]);
+                log.append(frame, claim, 0).is_ok()
+            });
+            assert!(largest > Some(3900), "{largest:?}");
+            // Not even a frame without a payload goes in any more.
+            log.append(frame(kind, &[]), claim, 0).unwrap_err();
+            let give_up = [0; GIVE_UP_ENTRY_BYTES as usize];
+            log.append_give_up(frame(FrameKind::Moves, &give_up))
+                .unwrap();
+            log.append_close(frame(FrameKind::Close, &[]));
+            assert_eq!(log.room_in_current(), 0, "to the last byte");
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::error::{CommitError, OpenError, ReadError, StoreFailure};
 use super::flush::{Flush, Flushed, is_full};
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
 use super::index::{IndexId, IndexStats};
+use super::key::Key;
 use super::log::{Log, RoomWanted, segment_name};
 use super::options::Options;
 use super::range::{IndexPosition, IndexRange, KeyRange, Order};
@@ -39,6 +40,7 @@ pub struct Engine {
     pub(super) sequence: u64,
     pub(super) durable: u64,
     unsynced_bytes_max: usize,
+    pub(super) live_percent_min: u64,
     pub(super) compact_step_bytes: u64,
     pub(super) compaction: Compaction,
     pub(super) state: State,
@@ -118,6 +120,12 @@ impl Engine {
         Ok(Engine::begin(opened, options, State::ReadOnly))
     }
 
+    /// Leaves the room that is still reserved: a write to it found the disk full, as under a limit
+    /// on the size of files. Commits need another segment, and are refused when there is none.
+    pub fn end_segment(&mut self) {
+        self.log.end_segment();
+    }
+
     fn begin(opened: Opened, options: &Options, state: State) -> (Engine, OpenReport) {
         let engine = Engine {
             log: opened.log,
@@ -125,6 +133,7 @@ impl Engine {
             sequence: opened.report.sequence,
             durable: opened.report.sequence,
             unsynced_bytes_max: options.unsynced_bytes_max,
+            live_percent_min: options.live_percent_min.clamp(1, 99),
             compact_step_bytes: options.compact_step_bytes,
             compaction: Compaction::default(),
             state,
@@ -258,7 +267,7 @@ impl Engine {
                 position: IndexPosition {
                     index_key: index_key.into(),
                     sequence: found.place.sequence,
-                    key: key.into(),
+                    key: key.to_vec(),
                 },
                 value_bytes: u64::from(found.place.length),
             })
@@ -391,6 +400,12 @@ impl Engine {
         })
     }
 
+    /// Whether there is a job other than a flush.
+    pub(super) fn has_work(&self) -> bool {
+        matches!(self.state, State::Open)
+            && (self.log.wants_room() || self.wants_key_file() || self.wants_to_compact())
+    }
+
     /// Takes no more commits and appends the frame of an orderly close, which says that all
     /// before it was synced. Call it when nothing waits for the disk; then flush once more.
     pub fn close(&mut self) {
@@ -454,6 +469,7 @@ impl Engine {
             bytes_committed: self.counters.bytes_committed,
             bytes_moved: self.counters.bytes_moved,
             segments_freed: self.counters.segments_freed,
+            disk_full: self.full.is_some(),
             compaction_stopped: self.compaction_fault().is_some(),
             key_files_made: self.counters.key_files,
             key_files_failed: self.counters.key_files_failed,
@@ -552,7 +568,7 @@ impl Engine {
     }
 
     /// From the cache, from what waits for the disk, or a read to be done.
-    fn resolve(&self, key: Box<[u8]>, found: Found) -> Lookup {
+    fn resolve(&self, key: Key, found: Found) -> Lookup {
         let place = found.place;
         let pending = || self.log.pending(place).map(Arc::from);
         match found.cached.or_else(pending) {

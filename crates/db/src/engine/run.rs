@@ -4,18 +4,20 @@
 //! these into the directory.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::batch::{Entries, PayloadFault, Write, decode_ops};
 use super::directory::Place;
 use super::frame::{Frame, FrameKind};
+use super::head::{head, shared_by_all};
 use super::index::IndexId;
 use super::moves::{Move, decode_moves};
 
 /// The last words of a segment.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// Keys and index keys, which rows and entries point into.
-    pub(crate) bytes: Vec<u8>,
+pub(crate) struct Run<'a> {
+    /// The segment, in which keys and index keys lie.
+    bytes: &'a [u8],
     /// In the order of keys, each key once.
     pub(crate) rows: Vec<RunRow>,
     /// In the order of their indexes.
@@ -24,7 +26,7 @@ pub(crate) struct Run {
     pub(crate) contradiction: Option<u32>,
 }
 
-/// A place in the bytes of a run.
+/// A place in a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) start: u32,
@@ -61,7 +63,7 @@ pub(crate) struct RunEntry {
     pub(crate) row: u32,
 }
 
-impl Run {
+impl Run<'_> {
     pub(crate) fn slice(&self, span: Span) -> &[u8] {
         &self.bytes[span.start as usize..][..span.length as usize]
     }
@@ -90,12 +92,13 @@ impl Run {
 /// A run in the making, from frames in their order.
 #[derive(Default)]
 pub(crate) struct RunBuilder {
-    bytes: Vec<u8>,
     ops: Vec<RunOp>,
 }
 
 struct RunOp {
     key: Span,
+    /// What mostly decides where the key belongs, once that is asked.
+    head: u64,
     word: Word,
     entries: Span,
     moved: bool,
@@ -120,7 +123,7 @@ impl RunBuilder {
     ) -> Result<FrameFacts, PayloadFault> {
         let payload = frame.payload;
         let mut facts = FrameFacts::default();
-        let place = |value: std::ops::Range<usize>, sequence| Place {
+        let place = |value: Range<usize>, sequence| Place {
             segment,
             offset: (payload_at + value.start) as u32,
             length: value.len() as u32,
@@ -135,7 +138,7 @@ impl RunBuilder {
                         Write::Delete => Word::Gone,
                         Write::Index => Word::Indexed,
                     };
-                    self.push(&payload[op.key], word, &payload[op.entries], false);
+                    self.push(payload_at, op.key, word, op.entries, false);
                 }
             }
             FrameKind::Moves => {
@@ -152,7 +155,7 @@ impl RunBuilder {
                         } => {
                             facts.moved_too_young |= sequence >= frame.sequence;
                             let word = Word::There(place(value, sequence));
-                            self.push(&payload[key], word, &payload[entries], true);
+                            self.push(payload_at, key, word, entries, true);
                         }
                     }
                 }
@@ -161,35 +164,44 @@ impl RunBuilder {
         Ok(facts)
     }
 
-    fn push(&mut self, key: &[u8], word: Word, entries: &[u8], moved: bool) {
-        let key = self.append(key);
-        let entries = self.append(entries);
+    fn push(
+        &mut self,
+        payload_at: usize,
+        key: Range<usize>,
+        word: Word,
+        entries: Range<usize>,
+        moved: bool,
+    ) {
+        let span = |range: Range<usize>| Span {
+            start: (payload_at + range.start) as u32,
+            length: range.len() as u32,
+        };
+        let (key, entries) = (span(key), span(entries));
         self.ops.push(RunOp {
             key,
+            head: 0,
             word,
             entries,
             moved,
         });
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Span {
-        let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(bytes);
-        Span {
-            start,
-            length: bytes.len() as u32,
-        }
-    }
-
-    /// The last words on each key.
-    pub(crate) fn finish(self) -> Run {
-        let RunBuilder { bytes, mut ops } = self;
+    /// The last words on each key; `bytes` are those of the segment.
+    pub(crate) fn finish(self, bytes: &[u8]) -> Run<'_> {
+        let RunBuilder { mut ops } = self;
         let mut run = Run {
             bytes,
             ..Run::default()
         };
+        let shared = shared_by_all(ops.iter().map(|op| run.slice(op.key)));
+        for op in &mut ops {
+            op.head = head(run.slice(op.key), shared);
+        }
         // Stable: the words on a key stay in their order.
-        ops.sort_by(|one, other| run.slice(one.key).cmp(run.slice(other.key)));
+        ops.sort_by(|one, other| {
+            let by_key = || run.slice(one.key).cmp(run.slice(other.key));
+            one.head.cmp(&other.head).then_with(by_key)
+        });
         let mut entries = Vec::new();
         let mut at = 0;
         while at < ops.len() {
@@ -235,7 +247,7 @@ fn last_word(ops: &[RunOp], contradiction: &mut Option<u32>) -> (RunRow, Span) {
     (RunRow { key, word, moved }, entries)
 }
 
-impl Run {
+impl Run<'_> {
     /// Adds the entries of each row, which are encoded in the run's bytes.
     fn add_entries(&mut self, encoded: &[Span]) {
         for (row, span) in encoded.iter().enumerate() {
@@ -252,9 +264,16 @@ impl Run {
                     row: row as u32,
                 }));
         }
-        let mut entries = std::mem::take(&mut self.entries);
-        entries.sort_by(|one, other| self.compare(one, other));
-        entries.dedup_by(|one, other| self.compare(one, other).is_eq());
-        self.entries = entries;
+        let shared = shared_by_all(self.entries.iter().map(|entry| self.slice(entry.key)));
+        let entries = std::mem::take(&mut self.entries).into_iter();
+        let with_head = |entry: RunEntry| (head(self.slice(entry.key), shared), entry);
+        let mut entries: Vec<_> = entries.map(with_head).collect();
+        entries.sort_by(|(one_head, one), (other_head, other)| {
+            let by_index = one.index.cmp(&other.index);
+            let by_rest = || self.compare(one, other);
+            by_index.then(one_head.cmp(other_head)).then_with(by_rest)
+        });
+        entries.dedup_by(|(_, one), (_, other)| self.compare(one, other).is_eq());
+        self.entries = entries.into_iter().map(|(_, entry)| entry).collect();
     }
 }

@@ -8,8 +8,9 @@ use super::directory::Directory;
 use super::error::{Damage, OpenError};
 use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frames_anywhere,
+    known_frame,
 };
-use super::key_file::{self, KeyFileBytes, SegmentFacts};
+use super::key_file::{KeyFileBytes, SegmentFacts};
 use super::key_job::read_key_file;
 use super::load::{self, LoadError};
 use super::log::segment_name;
@@ -266,7 +267,7 @@ impl Reader<'_> {
             self.read_frame(segment, frame, &mut builder)?;
             segment.end += frame.bytes();
         }
-        let run = builder.finish();
+        let run = builder.finish(&segment.bytes);
         if let Some(offset) = run.contradiction {
             return Err(OpenError::Damaged(Damage {
                 file: segment.name.clone(),
@@ -280,8 +281,7 @@ impl Reader<'_> {
             last_sequence: self.facts.sequence,
             ..SegmentFacts::default()
         };
-        let words = KeyFileBytes::check(key_file::encode(facts, &run));
-        self.words.push(words.expect("it was encoded here"));
+        self.words.push(KeyFileBytes::of_run(facts, &run));
         Ok(())
     }
 
@@ -329,8 +329,9 @@ impl LastSegment {
     pub(crate) fn unproven_from(&self, mark: u64) -> usize {
         let mut at = SEGMENT_HEADER_BYTES;
         while at < self.end {
-            match Frame::decode(self.header, &self.bytes[at..]) {
-                Some(frame) if frame.sequence <= mark => at += frame.bytes(),
+            // Up to the end all are known to be whole.
+            match known_frame(&self.bytes[at..]) {
+                Some((sequence, bytes)) if sequence <= mark => at += bytes as usize,
                 _ => break,
             }
         }

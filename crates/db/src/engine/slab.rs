@@ -19,6 +19,21 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
+    /// An empty slab with room for so many things.
+    pub(crate) fn with_capacity(things: usize) -> Slab<T> {
+        Slab {
+            things: Vec::with_capacity(things),
+            free: Vec::new(),
+        }
+    }
+
+    /// The things with their numbers. Only for a slab from which nothing was removed.
+    pub(crate) fn all(&self) -> impl ExactSizeIterator<Item = (u32, &T)> {
+        debug_assert!(self.free.is_empty());
+        let numbered = |(id, thing)| (id as u32, thing);
+        self.things.iter().enumerate().map(numbered)
+    }
+
     /// Gives back the room that was taken ahead.
     pub(crate) fn shrink(&mut self) {
         self.things.shrink_to_fit();

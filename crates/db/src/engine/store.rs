@@ -1,41 +1,40 @@
 //! The engine for many threads: one short lock, one storage thread, group commit.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-use periwinkle_core::limits::{DB_COMPACT_CREDIT_BYTES_MAX, DB_KEY_FILES_AT_CLOSE_MAX};
 
 use super::backup::Snapshot;
 use super::batch::Batch;
-use super::compact::Compact;
 use super::error::{CommitError, OpenError, ReadError, StoreFailure};
-use super::flush::Flush;
+use super::flush::is_full;
 use super::index::{IndexId, IndexStats};
-use super::key_job::KeyFile;
-use super::listen::{DurableEvent, Listeners, Subscription};
+use super::listen::{DurableEvent, Subscription};
 use super::machine::{Engine, Refusal};
 use super::options::{Durability, Options};
 use super::range::{IndexRange, KeyRange, Order};
 use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, finish_all};
 use super::recover::OpenReport;
-use super::reserve::Reserve;
 use super::segments::io_error;
 use super::stats::Stats;
 use super::storage::Storage;
-use super::ticket::{Committed, Era, Ticket};
+use super::ticket::{Committed, OnDemand, Ticket};
 use super::tx::Tx;
+use super::work::{OpenEngine, Shared, State};
 
 /// An open database of bytes. Clones share it; the last one to be dropped closes it.
 ///
 /// Reads and commits run on the caller's thread under a short lock. A read waits for the disk
 /// only when its value is not in memory. A commit waits only while
 /// [`Options::unsynced_bytes_max`] bytes wait for the disk already, or while a new segment is
-/// being reserved; both are rare and end with the disk's next answer. Everything that writes is
-/// done by one thread of the store, and one sync serves all commits that wait for it.
+/// being reserved; both are rare and end with the disk's next answer. What writes is done by one
+/// thread of the store, or by one that blocks in [`Ticket::wait`] and would only wait for it, and
+/// one sync serves all commits that wait for it.
 #[derive(Clone)]
 pub struct Store {
     handle: Arc<Handle>,
+    /// How many values its scans may still read from the disk.
+    reads_left: Option<Arc<AtomicUsize>>,
 }
 
 impl Store {
@@ -62,24 +61,7 @@ impl Store {
         options: Options,
     ) -> Result<(Store, OpenReport), OpenError> {
         let (engine, report) = open(Arc::clone(&storage), &options)?;
-        let shared = Arc::new(Shared {
-            open,
-            storage,
-            state: Mutex::new(State {
-                era: Era::new(engine.durable_sequence()),
-                engine,
-                sync_wanted: false,
-                relaxed_since: None,
-                compaction_credit: 0,
-                working: false,
-                closing: false,
-                key_files_at_close: 0,
-            }),
-            options,
-            work: Condvar::new(),
-            progress: Condvar::new(),
-            listeners: Listeners::default(),
-        });
+        let shared = Arc::new(Shared::new(open, engine, storage, options));
         let thread = std::thread::Builder::new()
             .name("periwinkle-db".to_owned())
             .spawn({
@@ -87,9 +69,25 @@ impl Store {
                 move || shared.run()
             })
             .map_err(io_error("start", "the storage thread"))?;
+        let store: Arc<dyn OnDemand> = shared.clone();
+        shared.access.grant(Arc::downgrade(&store));
         let thread = Mutex::new(Some(thread));
         let handle = Arc::new(Handle { shared, thread });
-        Ok((Store { handle }, report))
+        let store = Store {
+            handle,
+            reads_left: None,
+        };
+        Ok((store, report))
+    }
+
+    /// The same store for a thread that should not wait: its scans, all together, read at most so
+    /// many values from the disk. One that would read more reads none and fails with
+    /// [`ReadError::Waits`].
+    pub fn reading_at_most(&self, values: usize) -> Store {
+        Store {
+            handle: Arc::clone(&self.handle),
+            reads_left: Some(Arc::new(AtomicUsize::new(values))),
+        }
     }
 
     /// The row of `key`, as committed, durable or not.
@@ -172,6 +170,7 @@ impl Store {
     /// Reads and writes under the lock: what `work` read still holds when its writes are
     /// committed. Its error, or a refused commit, leaves everything as it was.
     ///
+    /// Others wait meanwhile, also for a value that is not in memory and that `work` reads.
     /// `work` runs again from the start when the commit had to wait for the disk, so it must not
     /// have effects of its own; and it must not call this store but through its argument.
     pub fn with_tx<R, E: From<CommitError>>(
@@ -186,12 +185,12 @@ impl Store {
         })
     }
 
-    /// Asks for a sync of everything committed so far.
+    /// Wants everything committed so far on the disk, as an immediate commit does.
     pub fn flush(&self) -> Ticket {
         let mut state = self.lock();
-        state.sync_wanted = true;
-        self.shared().work.notify_one();
-        state.era.ticket(state.engine.sequence())
+        self.shared().committed(&mut state, Durability::Immediate);
+        let sequence = state.engine.sequence();
+        state.era.ticket(sequence, Durability::Immediate)
     }
 
     /// The sequence of the last commit.
@@ -204,9 +203,11 @@ impl Store {
         self.lock().engine.durable_sequence()
     }
 
-    /// Calls `listener` on the storage thread, without a lock held, whenever more has become
-    /// durable, in order and before the tickets are served; and once when writing has failed.
-    /// It must not block, nor take a lock that somebody holds around a commit. Dropping the subscription ends it.
+    /// Calls `listener`, without a lock held, whenever more has become durable, in order and
+    /// before the tickets are served; and once when writing has failed. It runs on the storage
+    /// thread or on one that blocks in [`Ticket::wait`], one call at a time. It must not block, nor
+    /// take a lock that somebody holds around a commit or such a wait. If it panics, the others
+    /// are told all the same. Dropping the subscription ends it.
     pub fn on_durable(
         &self,
         listener: impl Fn(DurableEvent) + Send + Sync + 'static,
@@ -246,11 +247,13 @@ impl Store {
         while state.working {
             state = shared.wait_for_progress(state);
         }
-        let (engine, report) = (shared.open)(Arc::clone(&shared.storage), &shared.options)?;
-        state.era.abandon();
-        state.era = Era::new(engine.durable_sequence());
-        state.engine = engine;
-        state.relaxed_since = None;
+        let failure = state.engine.failure();
+        let was_full = failure.is_some_and(|failure| is_full(&failure.source));
+        let (mut engine, report) = (shared.open)(Arc::clone(&shared.storage), &shared.options)?;
+        if was_full {
+            engine.end_segment();
+        }
+        state.replace_engine(engine, &shared.access);
         shared.progress.notify_all();
         Ok(report)
     }
@@ -275,29 +278,12 @@ impl Store {
             let (made, batch) = make(&mut state.engine)?;
             match state.engine.commit(batch.as_ref()) {
                 Ok(sequence) => {
-                    let ticket = state.era.ticket(sequence);
-                    self.schedule(&mut state, durability);
+                    let ticket = state.era.ticket(sequence, durability);
+                    self.shared().committed(&mut state, durability);
                     return Ok((made, Committed { sequence, ticket }));
                 }
                 Err(refusal) => state = self.wait_out(state, refusal)?,
             }
-        }
-    }
-
-    /// Tells the storage thread what the commit expects of it.
-    fn schedule(&self, state: &mut State, durability: Durability) {
-        let wake = match durability {
-            Durability::Immediate => !std::mem::replace(&mut state.sync_wanted, true),
-            Durability::Relaxed if state.relaxed_since.is_none() => {
-                state.relaxed_since = Some(Instant::now());
-                true
-            }
-            Durability::Relaxed => {
-                state.engine.unsynced_bytes() >= self.shared().options.flush_bytes
-            }
-        };
-        if wake {
-            self.shared().work.notify_one();
         }
     }
 
@@ -311,12 +297,11 @@ impl Store {
         match refusal {
             Refusal::Error(error) => Err(error),
             Refusal::Busy => {
-                state.sync_wanted = true;
-                shared.work.notify_one();
+                shared.want_sync(&mut state);
                 Ok(shared.wait_for_progress(state))
             }
             Refusal::NoRoom(room) => {
-                shared.work.notify_one();
+                shared.wake(&mut state);
                 let era = Arc::clone(&state.era);
                 while state.waits_for_the_disk(&era) && !state.engine.room_was_tried(room) {
                     state = shared.wait_for_progress(state);
@@ -324,8 +309,7 @@ impl Store {
                 // Asking again before a segment is gone would take away the room of what frees it.
                 while state.waits_for_the_disk(&era) && state.engine.room_may_come(room) {
                     if state.engine.unsynced_bytes() > 0 {
-                        state.sync_wanted = true;
-                        shared.work.notify_one();
+                        shared.want_sync(&mut state);
                     }
                     state = shared.wait_for_progress(state);
                 }
@@ -336,6 +320,7 @@ impl Store {
 
     /// Reads what is missing without the lock, and keeps it under one.
     fn finish_all(&self, lookups: Vec<Lookup>) -> Result<Vec<Entry>, ReadError> {
+        self.spend_reads(&lookups)?;
         let (entries, read) = finish_all(lookups)?;
         if !read.is_empty() {
             let mut state = self.lock();
@@ -344,6 +329,19 @@ impl Store {
             }
         }
         Ok(entries)
+    }
+
+    fn spend_reads(&self, lookups: &[Lookup]) -> Result<(), ReadError> {
+        let Some(left) = &self.reads_left else {
+            return Ok(());
+        };
+        let missing = lookups.iter().filter(|lookup| lookup.is_unread()).count();
+        let less = |left: usize| left.checked_sub(missing);
+        let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        spent.map(drop).map_err(|missing_max| ReadError::Waits {
+            missing,
+            missing_max,
+        })
     }
 
     fn finish(&self, lookup: Lookup) -> Result<Entry, ReadError> {
@@ -374,15 +372,13 @@ struct Handle {
 
 impl Handle {
     fn close(&self) {
-        self.shared.lock().closing = true;
-        self.shared.work.notify_one();
-        self.shared.progress.notify_all();
+        self.shared.begin_to_close();
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(thread) = thread.take() else {
             return;
         };
         // A listener that holds the last clone runs on the very thread that would be waited for.
-        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+        if !self.shared.has_turn() && thread.join().is_err() {
             tracing::error!(target: "db", "the storage thread has panicked");
         }
     }
@@ -391,253 +387,9 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// How the engine is opened, the first time and again.
-type OpenEngine = fn(Arc<dyn Storage>, &Options) -> Result<(Engine, OpenReport), OpenError>;
-
-struct Shared {
-    open: OpenEngine,
-    storage: Arc<dyn Storage>,
-    options: Options,
-    state: Mutex<State>,
-    /// There may be something to do for the storage thread.
-    work: Condvar,
-    /// The storage thread has done something.
-    progress: Condvar,
-    listeners: Listeners,
-}
-
-struct State {
-    engine: Engine,
-    era: Arc<Era>,
-    /// Somebody waits for a sync.
-    sync_wanted: bool,
-    /// When the oldest relaxed commit that waits was made.
-    relaxed_since: Option<Instant>,
-    /// Bytes that compaction may read before the next flush that somebody waits for: it gets
-    /// twice what others wrote, so that it keeps up with any stream of writes.
-    compaction_credit: u64,
-    /// The storage thread runs a job of this engine.
-    working: bool,
-    closing: bool,
-    /// Key files that were made since the closing began.
-    key_files_at_close: usize,
-}
-
-impl State {
-    fn waits_for_the_disk(&self, era: &Arc<Era>) -> bool {
-        !self.closing && self.engine.failure().is_none() && Arc::ptr_eq(&self.era, era)
-    }
-}
-
-/// What the storage thread does next.
-enum Job {
-    Flush(Flush),
-    Reserve(Reserve),
-    Compact(Compact),
-    KeyFile(KeyFile),
-    /// Wait for work, at most this long.
-    Wait(Option<Duration>),
-    Stop,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // The engine changes nothing before the last call that could panic; a panic in the
-        // closure of `with_tx` happens before the commit.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait_for_progress<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.progress
-            .wait(state)
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The storage thread.
-    fn run(&self) {
-        let mut state = self.lock();
-        loop {
-            match self.next_job(&mut state) {
-                Job::Flush(flush) => state = self.flush(state, flush),
-                Job::Reserve(reserve) => state = self.reserve(state, reserve),
-                Job::Compact(step) => state = self.compact(state, step),
-                Job::KeyFile(file) => state = self.make_key_file(state, file),
-                Job::Wait(limit) => state = self.wait_for_work(state, limit),
-                Job::Stop => return,
-            }
-        }
-    }
-
-    /// Those who wait for a sync come before the room that is reserved ahead.
-    fn next_job(&self, state: &mut State) -> Job {
-        let until_relaxed = state
-            .relaxed_since
-            .map(|since| self.options.flush_interval.saturating_sub(since.elapsed()));
-        let due = state.sync_wanted
-            || state.closing
-            || state.engine.compaction_wants_flush()
-            || until_relaxed == Some(Duration::ZERO)
-            || state.engine.unsynced_bytes() >= self.options.flush_bytes;
-        if due && !state.closing && state.compaction_credit >= self.options.compact_step_bytes {
-            state.compaction_credit -= self.options.compact_step_bytes;
-            if let Some(step) = state.engine.take_compaction() {
-                return Job::Compact(step);
-            }
-        }
-        if due {
-            state.sync_wanted = false;
-            state.relaxed_since = None;
-            if let Some(flush) = state.engine.take_flush() {
-                return Job::Flush(flush);
-            }
-        }
-        if state.closing {
-            if state.key_files_at_close < DB_KEY_FILES_AT_CLOSE_MAX
-                && let Some(file) = state.engine.take_key_file()
-            {
-                state.key_files_at_close += 1;
-                return Job::KeyFile(file);
-            }
-            state.engine.close();
-            return state.engine.take_flush().map_or(Job::Stop, Job::Flush);
-        }
-        if let Some(reserve) = state.engine.take_reserve() {
-            return Job::Reserve(reserve);
-        }
-        if state.engine.unsynced_bytes() < self.options.flush_bytes
-            && let Some(step) = state.engine.take_compaction()
-        {
-            return Job::Compact(step);
-        }
-        if state.engine.unsynced_bytes() < self.options.flush_bytes
-            && let Some(file) = state.engine.take_key_file()
-        {
-            return Job::KeyFile(file);
-        }
-        if state.engine.compaction_wants_flush() {
-            return state
-                .engine
-                .take_flush()
-                .map_or(Job::Wait(None), Job::Flush);
-        }
-        // Compaction may have asked for room.
-        match state.engine.take_reserve() {
-            Some(reserve) => Job::Reserve(reserve),
-            None => Job::Wait(until_relaxed.filter(|_| !due)),
-        }
-    }
-
-    fn compact<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        step: Compact,
-    ) -> MutexGuard<'a, State> {
-        state.working = true;
-        drop(state);
-        let done = step.run();
-        let mut state = self.lock();
-        state.working = false;
-        state.engine.compacted(done);
-        if let Some(fault) = state.engine.compaction_fault() {
-            tracing::error!(target: "db", %fault, "compaction has stopped: the log only grows");
-        }
-        if state.engine.failure().is_some() {
-            return self.announce(state);
-        }
-        if state.engine.unsynced_bytes() > 0 {
-            state.relaxed_since.get_or_insert_with(Instant::now);
-        }
-        self.progress.notify_all();
-        state
-    }
-
-    fn make_key_file<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        file: KeyFile,
-    ) -> MutexGuard<'a, State> {
-        state.working = true;
-        drop(state);
-        let made = file.run();
-        let mut state = self.lock();
-        state.working = false;
-        state.engine.key_file_made(made);
-        self.progress.notify_all();
-        state
-    }
-
-    fn flush<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        flush: Flush,
-    ) -> MutexGuard<'a, State> {
-        state.working = true;
-        drop(state);
-        let done = flush.run();
-        let mut state = self.lock();
-        state.working = false;
-        let credit = state.compaction_credit + 2 * done.bytes_written;
-        state.compaction_credit = credit.min(DB_COMPACT_CREDIT_BYTES_MAX);
-        state.engine.flushed(done);
-        self.announce(state)
-    }
-
-    fn reserve<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        reserve: Reserve,
-    ) -> MutexGuard<'a, State> {
-        state.working = true;
-        drop(state);
-        let done = reserve.run();
-        let mut state = self.lock();
-        state.working = false;
-        state.engine.reserved(done);
-        if state.engine.failure().is_some() {
-            return self.announce(state);
-        }
-        self.progress.notify_all();
-        state
-    }
-
-    /// Tells everybody how far it is durable, or that writing has failed.
-    fn announce<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let era = Arc::clone(&state.era);
-        let durable = state.engine.durable_sequence();
-        let failure = state.engine.failure().cloned();
-        drop(state);
-        self.progress.notify_all();
-        match failure {
-            None => {
-                self.listeners.tell(&DurableEvent::Advanced(durable));
-                era.advance(durable);
-            }
-            Some(failure) => {
-                tracing::error!(target: "db", %failure, "writing has stopped");
-                self.listeners.tell(&DurableEvent::Failed(failure.clone()));
-                era.fail(&failure);
-            }
-        }
-        self.lock()
-    }
-
-    fn wait_for_work<'a>(
-        &self,
-        state: MutexGuard<'a, State>,
-        limit: Option<Duration>,
-    ) -> MutexGuard<'a, State> {
-        match limit {
-            None => self
-                .work
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner),
-            Some(limit) => {
-                let waited = self.work.wait_timeout(state, limit);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
+        if !self.shared.has_turn() {
+            // The files are let go of here, and not by who still asks for a sync.
+            self.shared.access.revoke();
         }
     }
 }

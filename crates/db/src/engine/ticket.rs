@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::error::{DurabilityError, StoreFailure};
+use super::options::Durability;
 
 /// A commit that was made visible.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ pub struct Committed {
 pub struct Ticket {
     era: Arc<Era>,
     sequence: u64,
+    durability: Durability,
 }
 
 impl Ticket {
@@ -41,8 +43,12 @@ impl Ticket {
         }
     }
 
-    /// Blocks the thread until the commit is on the disk.
+    /// Blocks the thread until the commit is on the disk. If the commit is immediate, and nobody
+    /// else writes at this moment, the thread writes and syncs itself what waits for the disk,
+    /// that of others too, and calls the listeners: so it is spared the ways to another thread
+    /// and back.
     pub fn wait(&self) -> Result<(), DurabilityError> {
+        self.ask(|store| store.flush_through(&self.era, self.sequence));
         let mut waiters = self.era.waiters();
         loop {
             if let Some(outcome) = self.outcome(&waiters) {
@@ -53,6 +59,12 @@ impl Ticket {
                 .changed
                 .wait(waiters)
                 .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn ask(&self, how: impl FnOnce(&dyn OnDemand)) {
+        if self.durability == Durability::Immediate && !self.is_durable() {
+            self.era.access.ask(how);
         }
     }
 
@@ -80,9 +92,16 @@ impl Future for Durable {
         if let Some(outcome) = this.ticket.outcome(&waiters) {
             return Poll::Ready(outcome);
         }
+        let is_first = this.waiter.is_none();
         let id = *this.waiter.get_or_insert_with(|| waiters.new_id());
         let waker = context.waker().clone();
         waiters.wakers.insert((this.ticket.sequence, id), waker);
+        // The lock of the store comes before that of the waiters.
+        drop(waiters);
+        if is_first {
+            let Ticket { era, sequence, .. } = &this.ticket;
+            this.ticket.ask(|store| store.ask(era, *sequence));
+        }
         Poll::Pending
     }
 }
@@ -103,6 +122,7 @@ pub(crate) struct Era {
     durable: AtomicU64,
     waiters: Mutex<Waiters>,
     changed: Condvar,
+    access: Arc<Access>,
 }
 
 #[derive(Debug, Default)]
@@ -121,18 +141,20 @@ impl Waiters {
 }
 
 impl Era {
-    pub(crate) fn new(durable: u64) -> Arc<Era> {
+    pub(crate) fn new(durable: u64, access: Arc<Access>) -> Arc<Era> {
         Arc::new(Era {
             durable: AtomicU64::new(durable),
             waiters: Mutex::default(),
             changed: Condvar::new(),
+            access,
         })
     }
 
-    pub(crate) fn ticket(self: &Arc<Era>, sequence: u64) -> Ticket {
+    pub(crate) fn ticket(self: &Arc<Era>, sequence: u64, durability: Durability) -> Ticket {
         Ticket {
             era: Arc::clone(self),
             sequence,
+            durability,
         }
     }
 
@@ -176,5 +198,41 @@ impl Era {
     fn waiters(&self) -> MutexGuard<'_, Waiters> {
         // A panic cannot leave the map half changed.
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A store as its tickets see it. Neither call does anything for a commit that a flush has taken
+/// already, or of another era.
+pub(crate) trait OnDemand: Send + Sync {
+    /// Flushes on this thread, or leaves word for who does.
+    fn flush_through(&self, era: &Arc<Era>, sequence: u64);
+
+    /// Leaves word for the storage thread.
+    fn ask(&self, era: &Arc<Era>, sequence: u64);
+}
+
+/// The way of the tickets to their store. They outlive it: it closes the way when it goes, and no
+/// ticket holds a part of the store from then on.
+#[derive(Debug, Default)]
+pub(crate) struct Access {
+    store: RwLock<Option<Weak<dyn OnDemand>>>,
+}
+
+impl Access {
+    pub(crate) fn grant(&self, store: Weak<dyn OnDemand>) {
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
+    }
+
+    /// Waits for those who are on the way.
+    pub(crate) fn revoke(&self) {
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn ask(&self, how: impl FnOnce(&dyn OnDemand)) {
+        // It is set in one step.
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = store.as_ref().and_then(Weak::upgrade) {
+            how(&*store);
+        }
     }
 }

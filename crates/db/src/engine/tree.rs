@@ -9,6 +9,8 @@
 
 use std::cmp::Ordering;
 
+use super::head::{head, shared_bytes};
+
 /// Ids of one chunk: two kilobytes with their pieces of keys.
 const CHUNK_IDS_MAX: usize = 256;
 
@@ -290,11 +292,7 @@ impl Chunk {
 /// The bytes with which both keys begin, and so all keys between them.
 fn common<'k>(first: Option<&'k [u8]>, last: Option<&[u8]>) -> &'k [u8] {
     let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
-    let same = first
-        .iter()
-        .zip(last)
-        .take_while(|(one, other)| one == other);
-    &first[..same.count()]
+    &first[..shared_bytes(first, last)]
 }
 
 /// How `wanted` stands to all keys that begin with `prefix`; `Equal` when it is one of them.
@@ -306,22 +304,7 @@ fn side(wanted: &[u8], prefix: &[u8]) -> Ordering {
     })
 }
 
-/// Eight bytes of a key from `at` on, as a number of the same order. Zeros stand for bytes that
-/// the key does not have, so that keys with different numbers are in order, and those with the
-/// same number must be compared.
-fn head(key: &[u8], at: usize) -> u64 {
-    let rest = key.get(at..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(bytes) => u64::from_be_bytes(*bytes),
-        None => {
-            let mut bytes = [0; 8];
-            bytes[..rest.len()].copy_from_slice(rest);
-            u64::from_be_bytes(bytes)
-        }
-    }
-}
-
-/// The first four of these eight bytes.
+/// The first four bytes of a key's head.
 fn short_head(key: &[u8], at: usize) -> u32 {
     (head(key, at) >> 32) as u32
 }

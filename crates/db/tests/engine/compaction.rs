@@ -70,6 +70,33 @@ fn the_log_stays_in_proportion_and_rows_keep_their_sequences() {
 }
 
 #[test]
+fn a_log_that_is_kept_denser_takes_less_room_and_writes_more() {
+    let after_updates = |live_percent_min| {
+        let disk = SimDisk::new(1);
+        let mut rng = Rng::new(1);
+        let options = Options {
+            live_percent_min,
+            ..small_options()
+        };
+        let (mut engine, _) = Engine::open(disk.storage(), &options).unwrap();
+        for _ in 0..8_000 {
+            commit(&mut engine, &put(rng.below(1_000), 100)).unwrap();
+            settle(&mut engine);
+        }
+        let stats = engine.stats();
+        assert_eq!(stats.rows, 1_000);
+        let live_pct = 100 * stats.bytes_live / (stats.bytes_live + stats.bytes_garbage);
+        (live_pct, stats.bytes_moved * 100 / stats.bytes_committed)
+    };
+    // Of random updates the oldest segment keeps a fifth until half is garbage, and nearly half
+    // until three tenths are.
+    let (usual, dense) = (after_updates(50), after_updates(70));
+    assert!((38..=50).contains(&usual.0), "{usual:?}");
+    assert!((55..=70).contains(&dense.0), "{dense:?}");
+    assert!(dense.1 > 2 * usual.1, "{usual:?}, {dense:?}");
+}
+
+#[test]
 fn what_is_deleted_oldest_first_goes_almost_without_moves() {
     let disk = SimDisk::new(1);
     let (mut engine, _) = Engine::open(disk.storage(), &small_options()).unwrap();

@@ -15,6 +15,7 @@ mod history;
 mod index;
 mod key_files;
 mod killed;
+mod leading;
 mod memory;
 mod oracle;
 mod power_cut;

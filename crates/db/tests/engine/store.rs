@@ -25,7 +25,7 @@ fn open_sim(disk: &SimDisk) -> Store {
     Store::open(disk.storage(), Options::default()).unwrap().0
 }
 
-fn put(key: &str, value: &str) -> Batch {
+pub(crate) fn put(key: &str, value: &str) -> Batch {
     let mut batch = Batch::new();
     batch.put(key.as_bytes(), value.as_bytes());
     batch
@@ -133,19 +133,32 @@ struct Gate {
 }
 
 #[derive(Default)]
-struct Door {
+pub(crate) struct Door {
     open: Mutex<bool>,
     changed: Condvar,
     waiting: AtomicUsize,
+    /// Who came last.
+    pub(crate) thread: Mutex<Option<thread::ThreadId>>,
+    pub(crate) beyond: Mutex<Beyond>,
+}
+
+/// What happens to those who pass the door.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Beyond {
+    #[default]
+    Sync,
+    Error,
+    Panic,
 }
 
 impl Door {
-    fn set(&self, open: bool) {
+    pub(crate) fn set(&self, open: bool) {
         *self.open.lock().unwrap() = open;
         self.changed.notify_all();
     }
 
-    fn pass(&self) {
+    fn pass(&self) -> io::Result<()> {
+        *self.thread.lock().unwrap() = Some(thread::current().id());
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_all();
         let mut open = self.open.lock().unwrap();
@@ -153,10 +166,17 @@ impl Door {
             open = self.changed.wait(open).unwrap();
         }
         self.waiting.fetch_sub(1, Ordering::SeqCst);
+        drop(open);
+        let beyond = *self.beyond.lock().unwrap();
+        match beyond {
+            Beyond::Sync => Ok(()),
+            Beyond::Error => Err(io::Error::other("behind the door")),
+            Beyond::Panic => panic!("behind the door"),
+        }
     }
 
     /// Returns when a sync waits at the door.
-    fn wait_for_a_sync(&self) {
+    pub(crate) fn wait_for_a_sync(&self) {
         let mut open = self.open.lock().unwrap();
         while self.waiting.load(Ordering::SeqCst) == 0 {
             open = self
@@ -218,7 +238,7 @@ impl StorageFile for GateFile {
         self.file.truncate(size)
     }
     fn sync(&self) -> io::Result<()> {
-        self.door.pass();
+        self.door.pass()?;
         self.file.sync()
     }
     fn sync_and_forget(&self, offset: u64) -> io::Result<()> {
@@ -226,7 +246,7 @@ impl StorageFile for GateFile {
     }
 }
 
-fn open_gate(options: Options) -> (Store, Arc<Door>) {
+pub(crate) fn open_gate(options: Options) -> (Store, Arc<Door>) {
     let door = Arc::new(Door::default());
     door.set(true);
     let gate = Gate {
@@ -289,29 +309,47 @@ fn a_commit_waits_when_too_much_waits_for_the_disk() {
 }
 
 #[test]
-fn a_relaxed_commit_is_flushed_within_the_interval_without_being_asked() {
+fn a_commit_that_nobody_asks_for_is_flushed_within_its_interval() {
+    for durability in [Durability::Relaxed, Durability::Lazy] {
+        let options = Options {
+            flush_interval: Duration::from_millis(5),
+            lazy_interval: Duration::from_millis(5),
+            ..Options::default()
+        };
+        let (store, _) = Store::open(SimDisk::new(1).storage(), options).unwrap();
+        let committed = store.commit(&put("a", "1"), durability).unwrap();
+        committed.ticket.wait().unwrap();
+        let next = store.commit(&put("a", "2"), durability).unwrap();
+        next.ticket.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_commit_that_is_not_immediate_waits_for_the_next_flush_and_no_longer() {
+    for durability in [Durability::Relaxed, Durability::Lazy] {
+        let store = open_sim(&SimDisk::new(1));
+        let waits = store.commit(&put("a", "1"), durability).unwrap();
+        assert!(!waits.ticket.is_durable());
+        let immediate = store.commit(&put("b", "1"), Durability::Immediate).unwrap();
+        immediate.ticket.wait().unwrap();
+        assert!(waits.ticket.is_durable());
+        let waits = store.commit(&put("a", "2"), durability).unwrap();
+        store.flush().wait().unwrap();
+        assert!(waits.ticket.is_durable());
+    }
+}
+
+#[test]
+fn a_lazy_commit_goes_with_a_relaxed_one() {
     let options = Options {
         flush_interval: Duration::from_millis(5),
         ..Options::default()
     };
     let (store, _) = Store::open(SimDisk::new(1).storage(), options).unwrap();
-    let committed = store.commit(&put("a", "1"), Durability::Relaxed).unwrap();
-    committed.ticket.wait().unwrap();
-    let next = store.commit(&put("a", "2"), Durability::Relaxed).unwrap();
-    next.ticket.wait().unwrap();
-}
-
-#[test]
-fn a_relaxed_commit_waits_for_the_next_flush_and_no_longer() {
-    let store = open_sim(&SimDisk::new(1));
-    let relaxed = store.commit(&put("a", "1"), Durability::Relaxed).unwrap();
-    assert!(!relaxed.ticket.is_durable());
-    let immediate = store.commit(&put("b", "1"), Durability::Immediate).unwrap();
-    immediate.ticket.wait().unwrap();
-    assert!(relaxed.ticket.is_durable());
-    let relaxed = store.commit(&put("a", "2"), Durability::Relaxed).unwrap();
-    store.flush().wait().unwrap();
-    assert!(relaxed.ticket.is_durable());
+    let lazy = store.commit(&put("a", "1"), Durability::Lazy).unwrap();
+    let relaxed = store.commit(&put("b", "1"), Durability::Relaxed).unwrap();
+    relaxed.ticket.wait().unwrap();
+    assert!(lazy.ticket.is_durable());
 }
 
 struct Flag(AtomicBool, thread::Thread);
@@ -436,6 +474,25 @@ fn a_failed_sync_stops_all_writing_until_the_store_is_reopened() {
     assert_eq!(value(&store, "a").as_deref(), Some("1"));
     let committed = store.commit(&put("c", "3"), Durability::Immediate).unwrap();
     committed.ticket.wait().unwrap();
+}
+
+#[test]
+fn room_that_proved_to_be_none_is_left_at_reopening() {
+    let disk = SimDisk::new(1);
+    let store = open_sim(&disk);
+    // The write itself, as under a limit on the size of files.
+    disk.fail_nth(0, Fault::Full);
+    let committed = store.commit(&put("a", "1"), Durability::Immediate).unwrap();
+    committed.ticket.wait().unwrap_err();
+    store.reopen().unwrap();
+    let committed = store.commit(&put("b", "2"), Durability::Immediate).unwrap();
+    committed.ticket.wait().unwrap();
+    let files = disk.storage().list().unwrap();
+    assert!(files.contains(&"00000002.log".to_owned()), "{files:?}");
+    store.close().unwrap();
+    let store = open_sim(&disk);
+    assert_eq!(value(&store, "a"), None);
+    assert_eq!(value(&store, "b").as_deref(), Some("2"));
 }
 
 #[test]

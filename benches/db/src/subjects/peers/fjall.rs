@@ -82,4 +82,12 @@ impl Reader for FjallReader<'_> {
         let key = self.0.index.get(index)?;
         self.get(&key.context("an index entry is missing")?)
     }
+
+    fn page(&mut self, index: &[u8], rows: usize) -> Result<u64> {
+        let mut sum = 0;
+        for entry in self.0.index.range(index..).take(rows) {
+            sum += self.get(&entry.value()?)?;
+        }
+        Ok(sum)
+    }
 }

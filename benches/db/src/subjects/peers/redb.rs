@@ -98,4 +98,13 @@ impl Reader for RedbReader {
         let key = self.index.get(index)?;
         self.get(key.context("an index entry is missing")?.value())
     }
+
+    fn page(&mut self, index: &[u8], rows: usize) -> Result<u64> {
+        let mut sum = 0;
+        for entry in self.index.range(index..)?.take(rows) {
+            let value = self.rows.get(entry?.1.value())?;
+            sum += touch(value.context("a row is missing")?.value());
+        }
+        Ok(sum)
+    }
 }

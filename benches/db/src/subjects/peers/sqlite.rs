@@ -17,6 +17,8 @@ const INDEX: &str = "create index if not exists by_attribute on rows (attribute)
 const INSERT: &str = "insert or replace into rows values (?1, ?2, ?3)";
 const GET: &str = "select value from rows where key = ?1";
 const SCAN: &str = "select key, value from rows where key >= ?1 order by key limit ?2";
+const PAGE: &str =
+    "select attribute, value from rows where attribute >= ?1 order by attribute limit ?2";
 const FIND: &str = "select value from rows where attribute = ?1";
 
 pub(crate) struct Sqlite {
@@ -106,6 +108,17 @@ impl SqliteReader {
         let mut statement = self.0.prepare_cached(statement)?;
         Ok(statement.query_row([key], |row| Ok(touch(row.get_ref(0)?.as_blob()?)))?)
     }
+
+    /// Of so many rows from there on.
+    fn values(&self, statement: &str, from: &[u8], rows: usize) -> Result<u64> {
+        let mut statement = self.0.prepare_cached(statement)?;
+        let mut found = statement.query(params![from, rows as i64])?;
+        let mut sum = 0;
+        while let Some(row) = found.next()? {
+            sum += touch(row.get_ref(1)?.as_blob()?);
+        }
+        Ok(sum)
+    }
 }
 
 impl Reader for SqliteReader {
@@ -114,16 +127,14 @@ impl Reader for SqliteReader {
     }
 
     fn scan(&mut self, key: &[u8], rows: usize) -> Result<u64> {
-        let mut statement = self.0.prepare_cached(SCAN)?;
-        let mut found = statement.query(params![key, rows as i64])?;
-        let mut sum = 0;
-        while let Some(row) = found.next()? {
-            sum += touch(row.get_ref(1)?.as_blob()?);
-        }
-        Ok(sum)
+        self.values(SCAN, key, rows)
     }
 
     fn find(&mut self, index: &[u8]) -> Result<u64> {
         self.value(FIND, index)
+    }
+
+    fn page(&mut self, index: &[u8], rows: usize) -> Result<u64> {
+        self.values(PAGE, index, rows)
     }
 }

@@ -69,6 +69,8 @@ pub(super) enum DbCommand {
         #[arg(long = "if", value_name = "EXPR")]
         condition: Option<String>,
         #[command(flatten)]
+        places: Placeholders,
+        #[command(flatten)]
         json: Json,
     },
     /// Add items from JSON lines or a JSON array
@@ -155,6 +157,19 @@ pub(super) struct Terms {
     /// Also apply an update expression, such as 'SET count = count + 1'
     #[arg(long, value_name = "EXPR")]
     pub(super) apply: Option<String>,
+    #[command(flatten)]
+    pub(super) places: Placeholders,
+}
+
+/// What the placeholders of the expressions stand for.
+#[derive(Args, Debug, Default)]
+pub(super) struct Placeholders {
+    /// What :placeholders stand for, such as '{":more": ["a"]}'
+    #[arg(long, value_name = "JSON")]
+    pub(super) values: Option<String>,
+    /// What #placeholders stand for, such as '{"#n": "name"}'
+    #[arg(long, value_name = "JSON")]
+    pub(super) names: Option<String>,
 }
 
 /// `db find`.
@@ -189,6 +204,8 @@ pub(super) struct Find {
     /// Only these parts of the items: a list of paths
     #[arg(long, value_name = "PATHS")]
     pub(super) project: Option<String>,
+    #[command(flatten)]
+    pub(super) places: Placeholders,
     /// Show how many there are instead
     #[arg(long, conflicts_with_all = ["limit", "all", "reverse", "next", "project"])]
     pub(super) count: bool,

@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 
 use super::super::args::Json;
 use super::super::failure::Failure;
+use super::super::progress::Progress;
 use super::super::{human, output};
 use super::export::cannot_write;
 use super::face::{Call, Face};
-use super::progress::Progress;
 use crate::tar::{NotAnArchive, Part, Unpack};
 
 const PATH: &str = "/api/v1/database/backup";

@@ -7,10 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::super::failure::Failure;
+use super::super::progress::Progress;
 use super::super::{human, output};
 use super::args::Export;
 use super::face::{Call, Face};
-use super::progress::Progress;
 use super::words::encoded;
 
 pub(super) fn export(face: &Face, export: &Export) -> Result<(), Failure> {
@@ -110,6 +110,9 @@ pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Failure::refused(words).hint("free some space, or name a file on another disk")
+        }
+        io::ErrorKind::FileTooLarge => {
+            Failure::refused(words).hint("raise the limit on the size of files (ulimit -f)")
         }
         _ => Failure::refused(words),
     }

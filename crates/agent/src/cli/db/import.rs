@@ -14,10 +14,10 @@ use periwinkle_db::model::transfer::{ReadItem, Reader, TransferError};
 use serde_json::{Value, json};
 
 use super::super::failure::Failure;
+use super::super::progress::Progress;
 use super::super::{human, output};
 use super::args::Import;
 use super::face::{Call, Face};
-use super::progress::Progress;
 use super::words::encoded;
 
 pub(super) fn import(face: &Face, import: &Import) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use super::super::args::Json;
 use super::super::failure::Failure;
 use super::super::table::{self, Table};
 use super::super::{human, output};
-use super::args::{Find, Item, Terms};
+use super::args::{Find, Item, Placeholders, Terms};
 use super::face::{Call, Face};
 use super::words::{self, Given, Model, Words, encoded};
 
@@ -47,7 +47,12 @@ pub(super) fn put(
         }
     };
     let (method, path, properties) = call;
-    let path = on_terms(&path, terms.condition.as_deref(), terms.apply.as_deref());
+    let path = on_terms(
+        &path,
+        terms.condition.as_deref(),
+        terms.apply.as_deref(),
+        &terms.places,
+    );
     let made = face.value(Call::json(method, &path, &properties))?;
     show(&model, &made, json)
 }
@@ -60,7 +65,12 @@ pub(super) fn update(face: &Face, item: &Item, terms: &Terms, json: Json) -> Res
         return Err(Failure::usage("there is nothing to change")
             .hint("give NAME=VALUE, NAME:=null to remove a property, or --apply"));
     }
-    let path = on_terms(&path, terms.condition.as_deref(), terms.apply.as_deref());
+    let path = on_terms(
+        &path,
+        terms.condition.as_deref(),
+        terms.apply.as_deref(),
+        &terms.places,
+    );
     let changed = face.value(Call::json(Method::PATCH, &path, &properties))?;
     show(&model, &changed, json)
 }
@@ -69,11 +79,12 @@ pub(super) fn remove(
     face: &Face,
     item: &Item,
     condition: Option<&str>,
+    places: &Placeholders,
     json: Json,
 ) -> Result<(), Failure> {
     let (model, words) = named(face, item)?;
     let (path, _) = model.item(&words)?;
-    let path = on_terms(&path, condition, None);
+    let path = on_terms(&path, condition, None, places);
     face.bytes(Call {
         method: Method::DELETE,
         path: &path,
@@ -86,8 +97,18 @@ pub(super) fn remove(
 }
 
 /// The path with the terms of a write.
-fn on_terms(path: &str, condition: Option<&str>, apply: Option<&str>) -> String {
-    let terms = [("if", condition), ("apply", apply)];
+fn on_terms(
+    path: &str,
+    condition: Option<&str>,
+    apply: Option<&str>,
+    places: &Placeholders,
+) -> String {
+    let terms = [
+        ("if", condition),
+        ("apply", apply),
+        ("names", places.names.as_deref()),
+        ("values", places.values.as_deref()),
+    ];
     let terms = terms
         .into_iter()
         .filter_map(|(name, text)| Some(format!("{name}={}", encoded(text?))));
@@ -249,6 +270,8 @@ fn query(words: &Words, find: &Find) -> Result<String, Failure> {
         ("below", &find.below),
         ("filter", &find.filter),
         ("project", &find.project),
+        ("names", &find.places.names),
+        ("values", &find.places.values),
     ];
     for (name, value) in options {
         if let Some(value) = value {

@@ -14,7 +14,6 @@ mod files;
 mod import;
 mod items;
 mod models;
-mod progress;
 mod salvage;
 mod shell;
 mod verify;
@@ -67,8 +66,9 @@ fn execute(face: &Face, command: &DbCommand) -> Result<(), Failure> {
         DbCommand::Remove {
             item,
             condition,
+            places,
             json,
-        } => items::remove(face, item, condition.as_deref(), *json),
+        } => items::remove(face, item, condition.as_deref(), places, *json),
         DbCommand::Import(import) => import::import(face, import),
         DbCommand::Export(export) => export::export(face, export),
         DbCommand::Stats(json) => figures::stats(face, *json),

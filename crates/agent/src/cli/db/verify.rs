@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::super::args::Json;
 use super::super::failure::Failure;
 use super::super::inputs::Inputs;
+use super::super::progress::Progress;
 use super::super::{human, output};
 use super::face::{Call, Face, Use};
-use super::progress::Progress;
 use crate::api::verify::describe;
 
 /// The running agent verifies what it has open; files that nobody has open are read here, and

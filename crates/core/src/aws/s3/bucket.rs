@@ -69,6 +69,11 @@ impl Bucket {
         })
     }
 
+    /// Whether a text follows the rules for names.
+    pub fn is_name(text: &str) -> bool {
+        is_bucket_name(text)
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
@@ -77,6 +82,11 @@ impl Bucket {
     /// The region of signatures.
     pub fn region(&self) -> &str {
         &self.endpoint.region
+    }
+
+    /// Whether S3 itself answers, and no stand-in.
+    pub fn is_amazon(&self) -> bool {
+        is_amazon(self.endpoint.url.host())
     }
 
     /// Whether requests travel over TLS.
@@ -383,6 +393,23 @@ mod tests {
                 "{form:?}"
             );
         }
+    }
+
+    #[test]
+    fn s3_itself_is_known_by_its_name() {
+        let at = |url: &str| {
+            let url = Url::parse(url).unwrap();
+            let options = EndpointOptions {
+                custom: Some(&url),
+                ..EndpointOptions::default()
+            };
+            let bucket = Bucket::new("abc", "eu-west-1", options).unwrap();
+            bucket.is_amazon()
+        };
+        assert!(at("https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com"));
+        assert!(!at("http://127.0.0.1:4566") && !at("https://amazonaws.com.example"));
+        let plain = Bucket::new("abc", "eu-west-1", EndpointOptions::default()).unwrap();
+        assert!(plain.is_amazon());
     }
 
     #[test]

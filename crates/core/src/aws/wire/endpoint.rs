@@ -4,7 +4,7 @@ use super::request::HttpRequest;
 use super::service::{Reach, Service};
 use crate::aws::Credentials;
 use crate::aws::sigv4::{OwnHeaders, Payload, Signers};
-use crate::fetch::Url;
+use crate::fetch::{Host, Url};
 use crate::time::UnixMillis;
 
 /// What is asked of an endpoint.
@@ -187,6 +187,44 @@ impl Partition {
     }
 }
 
+/// The region that a host of AWS names, as `dynamodb.eu-west-1.amazonaws.com` does. The hosts of
+/// services that have one for all regions are signed for the first region of their world.
+pub fn region_of(host: &Host) -> Option<&str> {
+    let Host::Name(name) = host else {
+        return None;
+    };
+    let (inner, first) = [
+        (".amazonaws.com", "us-east-1"),
+        (".api.aws", "us-east-1"),
+        (".amazonaws.com.cn", "cn-north-1"),
+        (".api.amazonwebservices.com.cn", "cn-north-1"),
+    ]
+    .into_iter()
+    .find_map(|(suffix, first)| Some((name.strip_suffix(suffix)?, first)))?;
+    let named = inner.rsplit('.').find_map(|label| {
+        let old_s3 = label
+            .strip_prefix("s3-")
+            .filter(|rest| looks_like_region(rest));
+        old_s3.or(looks_like_region(label).then_some(label))
+    });
+    Some(named.unwrap_or(first))
+}
+
+/// `eu-west-1`, `us-gov-west-1`: two letters, words, a number.
+fn looks_like_region(label: &str) -> bool {
+    let parts: Vec<&str> = label.split('-').collect();
+    let words =
+        |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let Some((number, before)) = parts.split_last() else {
+        return false;
+    };
+    (2..=3).contains(&before.len())
+        && before[0].len() == 2
+        && before.iter().all(words)
+        && number.len() == 1
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Whether a text can be a label of a host, and so a region.
 fn is_region(region: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -207,6 +245,32 @@ mod tests {
     ) -> Result<(String, String), EndpointError> {
         let service = Service::find(service).unwrap();
         Endpoint::of(service, region, options).map(|found| (found.url.to_string(), found.region))
+    }
+
+    #[test]
+    fn the_region_is_read_from_the_host() {
+        let cases = [
+            ("dynamodb.eu-west-1.amazonaws.com", Some("eu-west-1")),
+            (
+                "bucket.s3.us-gov-west-1.amazonaws.com",
+                Some("us-gov-west-1"),
+            ),
+            (
+                "my-bucket-1.s3.eu-central-1.amazonaws.com",
+                Some("eu-central-1"),
+            ),
+            ("bucket.s3-ap-south-1.amazonaws.com", Some("ap-south-1")),
+            ("dynamodb.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
+            ("dynamodb.eu-west-1.api.aws", Some("eu-west-1")),
+            ("iam.amazonaws.com", Some("us-east-1")),
+            ("s3.amazonaws.com", Some("us-east-1")),
+            ("localhost", None),
+            ("dynamodb.eu-west-1.amazonaws.com.evil.example", None),
+        ];
+        for (host, expected) in cases {
+            let host = Host::parse(host).unwrap();
+            assert_eq!(region_of(&host), expected, "{host}");
+        }
     }
 
     #[test]

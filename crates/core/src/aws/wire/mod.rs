@@ -36,7 +36,7 @@ pub mod xml;
 pub use bindings::{Binding, Place};
 pub(in crate::aws) use call::query_request;
 pub use call::{Call, CallFailed, CallRefused};
-pub use endpoint::{Endpoint, EndpointError, EndpointOptions};
+pub use endpoint::{Endpoint, EndpointError, EndpointOptions, region_of};
 pub use form::{to_form, xml_value};
 pub use request::{HttpAnswer, HttpRequest};
 pub use service::{Protocol, Reach, Service};

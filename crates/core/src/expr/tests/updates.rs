@@ -105,6 +105,16 @@ fn remove_add_and_delete_do_what_they_say() {
         ("DELETE z :ss", "{}", &[]),
         ("ADD ss :sb", "{}", &[]),
     ]);
+    let listed = |members: Vec<Value>| {
+        let mut given = Placeholders::new().with_value(":list", members);
+        let update = Update::parse("ADD ss :list", &mut given).map_err(|e| e.to_string())?;
+        Ok(update.apply(&item()).unwrap()["ss"].clone())
+    };
+    assert_eq!(listed(vec!["c".into()]), Ok(strings(&["a", "b", "c"])));
+    let refused = "column 8: `ADD` does not work with a list: it takes a number or a set";
+    for members in [vec![], vec!["c".into(), 1.into()], vec![Value::Null]] {
+        assert_eq!(listed(members), Err(refused.to_owned()));
+    }
     let after = applied("DELETE ss :sb ADD z :sb").unwrap();
     assert_eq!(
         (&after["ss"], &after["z"]),

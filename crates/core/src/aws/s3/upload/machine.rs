@@ -267,6 +267,14 @@ impl Upload {
         }
     }
 
+    /// With no more parts on their way at once than this, whatever memory would allow.
+    #[must_use]
+    pub fn with_parallel(mut self, parts: u32) -> Upload {
+        let parallel = self.record.plan.parallel().min(parts.max(1));
+        self.window = Window::new(parallel, parallel, limits::UPLOAD_THROTTLE_COOLDOWN);
+        self
+    }
+
     /// The record as it is now.
     pub const fn record(&self) -> &Record {
         &self.record

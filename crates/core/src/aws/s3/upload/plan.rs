@@ -30,16 +30,20 @@ pub enum PlanError {
     PartBytes(u64),
 }
 
-/// Decides how an object of `length` bytes is uploaded.
+/// Decides how an object of `length` bytes is uploaded: in parts of `part_bytes` when it is longer
+/// than one, and of more when there would be too many.
 ///
 /// # Errors
-/// When S3 takes no object of that length.
-pub fn plan(length: u64) -> Result<UploadPlan, PlanError> {
+/// When S3 takes no object of that length, or no parts of the one that was asked for.
+pub fn plan(length: u64, part_bytes: u64) -> Result<UploadPlan, PlanError> {
     const MEBIBYTE: u64 = 1 << 20;
     if length > limits::S3_OBJECT_BYTES_MAX {
         return Err(PlanError::TooLong(length));
     }
-    if length <= limits::UPLOAD_PART_BYTES {
+    if !(limits::S3_PART_BYTES_MIN..=limits::S3_PART_BYTES_MAX).contains(&part_bytes) {
+        return Err(PlanError::PartBytes(part_bytes));
+    }
+    if length <= part_bytes {
         return Ok(UploadPlan::Single);
     }
     // Long objects need long parts, for the number of parts is bounded.
@@ -47,7 +51,7 @@ pub fn plan(length: u64) -> Result<UploadPlan, PlanError> {
         .div_ceil(u64::from(limits::S3_PARTS_MAX))
         .next_multiple_of(MEBIBYTE)
         .min(limits::S3_PART_BYTES_MAX);
-    let part_bytes = least.max(limits::UPLOAD_PART_BYTES);
+    let part_bytes = least.max(part_bytes);
     Ok(UploadPlan::Parts(PartPlan { length, part_bytes }))
 }
 
@@ -103,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parts(length: u64) -> Option<(u64, u32)> {
-        match plan(length).unwrap() {
+        match plan(length, limits::UPLOAD_PART_BYTES).unwrap() {
             UploadPlan::Single => None,
             UploadPlan::Parts(plan) => Some((plan.part_bytes(), plan.parts())),
         }
@@ -119,7 +123,25 @@ mod tests {
         assert_eq!(parts(80_000 * MIB + 1), Some((9 * MIB, 8889)));
         let largest = limits::S3_OBJECT_BYTES_MAX;
         assert_eq!(parts(largest), Some((5 << 30, 10_000)));
-        assert_eq!(plan(largest + 1), Err(PlanError::TooLong(largest + 1)));
+        assert_eq!(
+            plan(largest + 1, limits::UPLOAD_PART_BYTES),
+            Err(PlanError::TooLong(largest + 1))
+        );
+    }
+
+    #[test]
+    fn parts_are_as_long_as_was_asked_for_where_s3_takes_them() {
+        const MIB: u64 = 1 << 20;
+        let asked = |length, part_bytes| plan(length, part_bytes);
+        assert_eq!(asked(5 * MIB, 5 * MIB), Ok(UploadPlan::Single));
+        let two = PartPlan::new(5 * MIB + 1, 5 * MIB).unwrap();
+        assert_eq!(asked(5 * MIB + 1, 5 * MIB), Ok(UploadPlan::Parts(two)));
+        assert_eq!(
+            asked(1, 5 * MIB - 1),
+            Err(PlanError::PartBytes(5 * MIB - 1))
+        );
+        assert!(asked(1, 5 << 30).is_ok());
+        assert!(asked(1, (5 << 30) + 1).is_err());
     }
 
     #[test]
@@ -147,7 +169,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_parts_are_the_object(length in 1_u64..=limits::S3_OBJECT_BYTES_MAX) {
-            if let UploadPlan::Parts(plan) = plan(length).unwrap() {
+            if let UploadPlan::Parts(plan) = plan(length, limits::UPLOAD_PART_BYTES).unwrap() {
                 prop_assert_eq!(PartPlan::new(length, plan.part_bytes()), Ok(plan));
                 let (offset, bytes) = plan.range(plan.parts());
                 prop_assert_eq!(offset + bytes, length);

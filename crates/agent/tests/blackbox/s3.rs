@@ -1,12 +1,6 @@
-//! Our requests and readings against a real emulator of AWS that checks signatures: single
+//! The core's requests and readings against a real emulator of AWS that checks signatures: single
 //! objects, presigned addresses, and an upload in parts that is cut in the middle and goes on.
-//! `cargo xtask setup` installs it.
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "the test starts a program that is not ours and speaks to it"
-)]
 
 use periwinkle_core::aws::checksum::{Algorithm, Checksum, Coverage, composite};
 use periwinkle_core::aws::s3::upload::{
@@ -28,23 +22,25 @@ use periwinkle_core::limits;
 use periwinkle_core::time::{Mono, UnixMillis};
 use periwinkle_core::value::{Map, Value};
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::net::TcpStream;
+use std::time::{Duration, SystemTime};
+
+use crate::counterparts::Cloud;
+use crate::eventually::eventually;
 
 const REGION: &str = "us-east-1";
 const FORM: ChunkedForm = ChunkedForm::SignedWithTrailer(Algorithm::Crc32);
 
 #[test]
 fn an_emulator_of_s3_takes_what_is_made_here() {
-    let emulator = Emulator::start();
+    let cloud = Cloud::shared();
+    let emulator = Emulator::with_user(&cloud);
     let bucket = emulator.bucket();
     objects_are_written_read_listed_and_removed(&emulator, &bucket);
     an_address_works_until_it_ends(&emulator, &bucket);
     an_upload_goes_on_where_it_was_cut(&emulator, &bucket);
     an_upload_that_is_given_up_leaves_nothing(&emulator, &bucket);
-    a_wrong_secret_is_refused(&emulator, &bucket);
+    a_wrong_secret_is_refused(&cloud, &emulator, &bucket);
     the_owner_of_the_keys_is_known(&emulator);
 }
 
@@ -166,8 +162,8 @@ fn an_upload_that_is_given_up_leaves_nothing(emulator: &Emulator, bucket: &Bucke
     assert_eq!(page.uploads, []);
 }
 
-fn a_wrong_secret_is_refused(emulator: &Emulator, bucket: &Bucket) {
-    let mut other = Emulator::at(emulator.port);
+fn a_wrong_secret_is_refused(cloud: &Cloud, emulator: &Emulator, bucket: &Bucket) {
+    let mut other = Emulator::of(cloud);
     other.keys = Credentials::new(emulator.keys.access_key_id.as_str(), "wrong");
     let list = ListObjects::default().request(bucket);
     let refused = other.call(bucket, &list, b"", ListObjects::answer);
@@ -340,67 +336,33 @@ impl<'a> Shell<'a> {
     }
 }
 
-/// The emulator on a port of its own, checking signatures.
+/// The emulator, with keys whose signatures it checks.
 struct Emulator {
-    port: u16,
-    process: Option<Child>,
+    address: String,
     keys: Credentials,
 }
 
 impl Emulator {
-    fn at(port: u16) -> Emulator {
+    /// As its owner, whose signatures are taken unseen.
+    fn of(cloud: &Cloud) -> Emulator {
         Emulator {
-            port,
-            process: None,
+            address: cloud.address().to_owned(),
             keys: Credentials::new("test", "test"),
         }
     }
 
-    fn start() -> Emulator {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let tools = std::env::var_os("PERIWINKLE_TEST_TOOLS")
-            .map_or_else(|| root.join(".test"), PathBuf::from);
-        let program = tools.join("venv-emulator/bin/ministack");
-        assert!(
-            program.exists(),
-            "{} is missing: run `cargo xtask test`, or once `cargo xtask setup`",
-            program.display()
-        );
-        let process = Command::new(program)
-            .env("GATEWAY_PORT", port.to_string())
-            .env("BIND_HOST", "127.0.0.1")
-            .env("MINISTACK_HOST", "localhost")
-            .env("AUTH", "true")
-            .env("IOT_MTLS_ENABLED", "0")
-            .env("LOG_LEVEL", "ERROR")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut emulator = Emulator::at(port);
-        emulator.process = Some(process);
-        let begun = Instant::now();
-        while !emulator.answers() {
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "the emulator does not start"
-            );
-            std::thread::yield_now();
-        }
+    /// As a user of its own.
+    fn with_user(cloud: &Cloud) -> Emulator {
+        let mut emulator = Emulator::of(cloud);
+        eventually("the emulator answers", || emulator.answers().then_some(()));
         emulator.keys = emulator.user();
         emulator
     }
 
-    /// Keys whose signatures are checked; those of the account itself are taken unseen.
+    /// Makes the user.
     fn user(&self) -> Credentials {
         let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
-        let user = || Map::from([("UserName", "device")]);
+        let user = || Map::from([("UserName", "s3-test")]);
         self.iam("CreateUser", user());
         let mut put = user();
         put.insert("PolicyName", "all");
@@ -424,7 +386,7 @@ impl Emulator {
 
     /// Whether it answers at all: it listens before it does.
     fn answers(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else {
+        let Ok(mut stream) = TcpStream::connect(&*self.address) else {
             return false;
         };
         let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
@@ -444,7 +406,7 @@ impl Emulator {
     }
 
     fn url(&self) -> Url {
-        Url::parse(&format!("http://127.0.0.1:{}", self.port)).unwrap()
+        Url::parse(&format!("http://{}", self.address)).unwrap()
     }
 
     /// A new bucket.
@@ -507,10 +469,7 @@ impl Emulator {
     }
 
     fn send(&self, method: &str, target: &str, headers: &[(String, String)], body: &[u8]) -> Reply {
-        let mut head = format!(
-            "{method} {target} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n",
-            self.port
-        );
+        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: {}\r\n", self.address);
         let stated = headers.iter().any(|(name, _)| name == "content-length");
         if !stated {
             head.push_str(&format!("content-length: {}\r\n", body.len()));
@@ -519,21 +478,12 @@ impl Emulator {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("connection: close\r\n\r\n");
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let mut stream = TcpStream::connect(&*self.address).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(body).unwrap();
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
         Reply::parse(&bytes)
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
     }
 }
 

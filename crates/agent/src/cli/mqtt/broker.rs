@@ -1,0 +1,151 @@
+//! From what was typed to a connection.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use periwinkle_core::mqtt::session::WillMessage;
+use tokio::sync::watch;
+
+use super::args::Broker;
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::mqtt::{ConnectionState, Mqtt, Options};
+use crate::net::entropy;
+
+/// Connects, or says why that does not work. Later losses of the connection heal by themselves.
+pub(super) async fn connect(options: Options) -> Result<Mqtt, Failure> {
+    let address = options.address.to_string();
+    let mqtt = Mqtt::connect(options)?;
+    let mut connection = mqtt.connection();
+    let over = |state: &ConnectionState| {
+        !matches!(
+            state,
+            ConnectionState::Connecting | ConnectionState::Offline { why: None }
+        )
+    };
+    let state = connection.wait_for(over).await;
+    let state = state.map_err(|_| Failure::internal("the client ended by itself"))?;
+    match &*state {
+        ConnectionState::Connected { .. } => {}
+        ConnectionState::Offline { why: Some(why) } => return Err(no_connection(&address, why)),
+        other => return Err(Failure::internal(format!("the client is {other:?}"))),
+    }
+    drop(state);
+    Ok(mqtt)
+}
+
+fn no_connection(address: &str, why: &str) -> Failure {
+    let why = output::plain(why);
+    match why.starts_with("the broker refused") {
+        true => Failure::refused(format!("{address}: {why}"))
+            .hint("check -u and -P, or --cert and --key, and what the broker allows this client"),
+        false => Failure::unreachable(format!("no connection to {address}: {why}"))
+            .hint("name the broker with -h and -p, or with --url"),
+    }
+}
+
+/// Says goodbye to the broker, and waits for the end of it.
+pub(super) async fn end(mqtt: Mqtt) {
+    let mut connection = mqtt.connection();
+    drop(mqtt);
+    // A client that is gone already has ended as well.
+    let _ = connection
+        .wait_for(|state| *state == ConnectionState::Stopped)
+        .await;
+}
+
+/// Tells on standard error when the connection goes and comes.
+pub(super) async fn tell_losses(mut connection: watch::Receiver<ConnectionState>) {
+    let mut is_up = true;
+    while connection.changed().await.is_ok() {
+        match &*connection.borrow_and_update() {
+            ConnectionState::Offline { why: Some(why) } if is_up => {
+                is_up = false;
+                output::complain(&output::plain(&format!("the connection is lost: {why}")));
+            }
+            ConnectionState::Connected { .. } if !is_up => {
+                is_up = true;
+                output::complain("the connection is back");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a client is made from.
+pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
+    let client_id = match &broker.id {
+        Some(id) => id.clone(),
+        None => random_id()?,
+    };
+    let mut options = Options::new(&address(broker), &client_id)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    let session = &mut options.session;
+    session.version = broker.version;
+    session.keep_alive = broker.keepalive;
+    session.clean_start = !broker.disable_clean_session;
+    session.session_expiry = Some(broker.session_expiry_interval.unwrap_or_default());
+    if broker.disable_clean_session && broker.session_expiry_interval.is_none() {
+        // As mosquitto's clients ask for: for ever.
+        session.session_expiry = None;
+    }
+    session.user_name.clone_from(&broker.username);
+    session.password = password(broker)?.map(Into::into);
+    session.will = will(broker);
+    options.tls.ca.extend(broker.cafile.clone());
+    options.tls.identity = broker.cert.clone().zip(broker.key.clone());
+    options.tls.alpn.extend(broker.tls_alpn.clone());
+    options.proxy.clone_from(&broker.proxy);
+    Ok(options)
+}
+
+fn address(broker: &Broker) -> String {
+    if let Some(url) = &broker.url {
+        return url.clone();
+    }
+    let is_secure = broker.cafile.is_some() || broker.cert.is_some() || broker.tls_alpn.is_some();
+    let scheme = if is_secure { "mqtts" } else { "mqtt" };
+    let host = broker.host.as_deref().unwrap_or("localhost");
+    let host = match host.contains(':') && !host.starts_with('[') {
+        true => format!("[{host}]"),
+        false => host.to_owned(),
+    };
+    let port = broker
+        .port
+        .map_or_else(String::new, |port| format!(":{port}"));
+    format!("{scheme}://{host}{port}")
+}
+
+/// Short enough for every broker of 3.1.1, which need not take more than 23 bytes.
+fn random_id() -> Result<String, Failure> {
+    let bytes: [u8; 4] = entropy::bytes()
+        .map_err(|error| Failure::internal(format!("the system gives no random bytes: {error}")))?;
+    Ok(format!("periwinkle-{:08x}", u32::from_le_bytes(bytes)))
+}
+
+fn password(broker: &Broker) -> Result<Option<String>, Failure> {
+    match &broker.password_file {
+        Some(file) => first_line(file).map(Some),
+        None => Ok(broker.password.clone()),
+    }
+}
+
+fn first_line(file: &Path) -> Result<String, Failure> {
+    let mut line = String::new();
+    let read = fs::File::open(file).and_then(|file| BufReader::new(file).read_line(&mut line));
+    read.map_err(|error| Failure::input(format!("{}: {error}", file.display())))?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn will(broker: &Broker) -> Option<WillMessage> {
+    let topic = broker.will_topic.clone()?;
+    let payload = broker.will_payload.clone().unwrap_or_default();
+    Some(WillMessage {
+        topic,
+        payload: payload.into_bytes(),
+        qos: broker.will_qos,
+        retain: broker.will_retain,
+        properties: Default::default(),
+    })
+}

@@ -1,0 +1,39 @@
+//! A stream of events from the running agent.
+
+use bytes::Bytes;
+use http::Method;
+use http_body_util::BodyExt;
+use periwinkle_core::fetch::sse::EventReader;
+
+use crate::cli::control::{broken, collect, request, respond, understand};
+use crate::cli::failure::Failure;
+use crate::cli::inputs::Inputs;
+
+/// Hears the events of a path, the data of each, until `heard` has enough.
+pub(super) async fn listen(
+    inputs: &Inputs,
+    path: &str,
+    mut heard: impl FnMut(&str) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let socket = inputs.load()?.config.control_socket();
+    let response = respond(&socket, request(Method::GET, path, Bytes::new())).await?;
+    if !response.status().is_success() {
+        let answer = collect(&socket, response).await?;
+        return understand(&answer).map(drop);
+    }
+    let mut body = response.into_body();
+    let mut events = EventReader::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| broken(&socket, &error))?;
+        let bytes = frame.data_ref().map_or(&[][..], |data| data);
+        let read = events.handle_bytes(bytes);
+        read.map_err(|error| Failure::internal(error.to_string()))?;
+        while let Some(event) = events.poll_event() {
+            if !heard(&event.data)? {
+                return Ok(());
+            }
+        }
+    }
+    Err(Failure::unreachable("the agent ended the stream")
+        .hint("it was stopped, perhaps; `periwinkle status` tells"))
+}

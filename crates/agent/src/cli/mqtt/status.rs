@@ -1,0 +1,132 @@
+//! `periwinkle mqtt status`.
+
+use http::Method;
+use serde_json::Value;
+
+use crate::cli::args::Json;
+use crate::cli::failure::Failure;
+use crate::cli::inputs::Inputs;
+use crate::cli::{control, human, output, table};
+
+/// How the agent's connection to its broker is.
+pub(super) fn status(inputs: &Inputs, json: Json) -> Result<(), Failure> {
+    let status = control::ask(inputs, json, (Method::GET, "/api/v1/mqtt", None))?;
+    match json.json {
+        true => Ok(()),
+        false => output::print(&page(&status)),
+    }
+}
+
+/// Connections that are shown; `--json` has them all.
+const CONNECTIONS_SHOWN: usize = 5;
+
+fn page(status: &Value) -> String {
+    let word = |name: &str| output::plain(status[name].as_str().unwrap_or_default());
+    let mut text = format!(
+        "{} as {}: {}",
+        word("broker"),
+        word("client_id"),
+        word("state")
+    );
+    if let Some(why) = status["why"].as_str() {
+        text.push_str(&format!(", {}", output::plain(why)));
+    }
+    text.push('\n');
+    text.push_str(&table::columns(&rows(status)));
+    let past: Vec<Vec<String>> = history(status).collect();
+    if !past.is_empty() {
+        text.push_str("\n  last connections\n");
+        text.push_str(&table::columns(&past));
+    }
+    text
+}
+
+fn rows(status: &Value) -> Vec<Vec<String>> {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let (queue, counts) = (&status["queue"], &status["counts"]);
+    let dropped = counts["dropped"].as_object().into_iter().flatten();
+    let dropped: Vec<String> = dropped
+        .filter(|(_, count)| number(count) > 0)
+        .map(|(why, count)| format!("{} {}", human::count(number(count)), why.replace('_', " ")))
+        .collect();
+    let mut rows = vec![
+        (
+            "queue",
+            format!(
+                "{}, {}, {} on their way",
+                human::counted(number(&queue["messages"]), "message"),
+                human::size(number(&queue["bytes"])),
+                human::count(number(&queue["in_flight"]))
+            ),
+        ),
+        (
+            "messages",
+            format!(
+                "{} taken, {} delivered, {} refused by the broker, {} had no room",
+                human::count(number(&counts["accepted"])),
+                human::count(number(&counts["completed"])),
+                human::count(number(&counts["rejected"])),
+                human::count(number(&counts["refused"]))
+            ),
+        ),
+    ];
+    if !dropped.is_empty() {
+        rows.push(("dropped", dropped.join(", ")));
+    }
+    let listening = human::counted(number(&status["subscriptions"]), "subscription");
+    let missed = number(&status["missed"]);
+    let missed =
+        (missed > 0).then(|| format!(", {} not read in time", human::counted(missed, "message")));
+    rows.push(("listens", listening + &missed.unwrap_or_default()));
+    rows.into_iter()
+        .map(|(name, fact)| vec![format!("  {name}"), fact])
+        .collect()
+}
+
+/// The newest first.
+fn history(status: &Value) -> impl Iterator<Item = Vec<String>> {
+    let past = status["history"].as_array().into_iter().flatten().rev();
+    past.take(CONNECTIONS_SHOWN).map(|past| {
+        let lasted = match past["lasted_ms"].as_u64() {
+            Some(millis) => format!("lasted {}", human::duration(millis)),
+            None => "never stood".to_owned(),
+        };
+        let end = past["end"].as_str().unwrap_or_default();
+        vec![format!("    {lasted}"), output::plain(end)]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn everything_that_matters_has_its_line() {
+        let status = json!({
+            "state": "offline", "why": "reset\u{1b}[2J", "broker": "mqtts://b:8883",
+            "client_id": "pump-7", "version": "5",
+            "queue": {"messages": 1200, "bytes": 150_000, "in_flight": 0},
+            "counts": {"accepted": 5000, "refused": 1, "completed": 3700, "rejected": 2,
+                       "spilled": 9, "dropped": {"overflow": 0, "expired": 98, "too_old": 1}},
+            "subscriptions": 1, "missed": 3,
+            "history": [
+                {"began_ms": 1, "lasted_ms": null, "end": "no route"},
+                {"began_ms": 2, "lasted_ms": 65_000, "end": "reset"},
+            ],
+        });
+        let expected = "\
+mqtts://b:8883 as pump-7: offline, reset\u{fffd}[2J
+  queue     1,200 messages, 150.0 kB, 0 on their way
+  messages  5,000 taken, 3,700 delivered, 2 refused by the broker, 1 had no room
+  dropped   98 expired, 1 too old
+  listens   1 subscription, 3 messages not read in time
+
+  last connections
+    lasted 1 min  reset
+    never stood   no route
+";
+        assert_eq!(page(&status), expected);
+    }
+}

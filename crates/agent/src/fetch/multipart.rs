@@ -1,0 +1,137 @@
+//! Forms with files (RFC 7578), in constant memory: the files are read while the form is sent.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{Stream, try_unfold};
+use periwinkle_core::fetch::form::{self, Segment};
+use periwinkle_core::limits;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+use super::error::FetchError;
+use super::payload::{ByteStream, Payload, open_file};
+use crate::net::entropy;
+
+/// A form with fields and files.
+#[derive(Clone, Debug, Default)]
+pub struct Form {
+    form: form::Form,
+    files: Vec<PathBuf>,
+}
+
+impl Form {
+    /// An empty form.
+    pub fn new() -> Form {
+        Form::default()
+    }
+
+    /// A field with a text.
+    #[must_use]
+    pub fn text(self, name: impl Into<String>, value: impl Into<String>) -> Form {
+        Form {
+            form: self.form.text(name, value),
+            ..self
+        }
+    }
+
+    /// A file whose content lies in memory.
+    #[must_use]
+    pub fn bytes(
+        self,
+        name: impl Into<String>,
+        file_name: impl Into<String>,
+        content_type: impl Into<String>,
+        content: Vec<u8>,
+    ) -> Form {
+        Form {
+            form: self.form.bytes(name, file_name, content_type, content),
+            ..self
+        }
+    }
+
+    /// A file under its own name, as `application/octet-stream`.
+    #[must_use]
+    pub fn file(self, name: impl Into<String>, path: impl AsRef<Path>) -> Form {
+        let path = path.as_ref();
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+        let file_name = file_name.into_owned();
+        self.file_as(name, path, file_name, "application/octet-stream")
+    }
+
+    /// A file under another name and with its type.
+    #[must_use]
+    pub fn file_as(
+        mut self,
+        name: impl Into<String>,
+        path: impl AsRef<Path>,
+        file_name: impl Into<String>,
+        content_type: impl Into<String>,
+    ) -> Form {
+        self.files.push(path.as_ref().to_owned());
+        Form {
+            // How long the file is, is looked up when it is sent.
+            form: self.form.file(name, file_name, content_type, None),
+            ..self
+        }
+    }
+
+    /// The content type, and the body, which can be sent more than once.
+    pub(super) fn into_payload(self) -> Result<(String, Payload), FetchError> {
+        let random: [u8; 16] = entropy::bytes().map_err(FetchError::Entropy)?;
+        let boundary: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let written = self.form.write(&boundary)?;
+        let segments: Vec<Piece> = written
+            .segments
+            .into_iter()
+            .map(|segment| match segment {
+                Segment::Bytes(bytes) => Piece::Bytes(bytes.into()),
+                Segment::File(number) => Piece::File(self.files[number].clone()),
+            })
+            .collect();
+        let payload = Payload::reopenable(move || open(segments.clone()));
+        Ok((written.content_type, payload))
+    }
+}
+
+#[derive(Clone)]
+enum Piece {
+    Bytes(Bytes),
+    File(PathBuf),
+}
+
+async fn open(pieces: Vec<Piece>) -> io::Result<(ByteStream, Option<u64>)> {
+    let mut length = 0;
+    for piece in &pieces {
+        length += match piece {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::File(path) => open_file(path).await?.1,
+        };
+    }
+    Ok((Box::pin(stream(pieces.into())), Some(length)))
+}
+
+/// One file is open at a time.
+fn stream(pieces: VecDeque<Piece>) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    try_unfold(
+        (pieces, None::<File>),
+        |(mut pieces, mut file)| async move {
+            loop {
+                if let Some(open) = &mut file {
+                    let mut piece = BytesMut::with_capacity(limits::FETCH_PIECE_BYTES);
+                    if open.read_buf(&mut piece).await? > 0 {
+                        return Ok(Some((piece.freeze(), (pieces, file))));
+                    }
+                    file = None;
+                }
+                match pieces.pop_front() {
+                    None => return Ok(None),
+                    Some(Piece::Bytes(bytes)) => return Ok(Some((bytes, (pieces, file)))),
+                    Some(Piece::File(path)) => file = Some(open_file(&path).await?.0),
+                }
+            }
+        },
+    )
+}

@@ -1,0 +1,184 @@
+//! Bodies of requests: in memory, read once, or opened as often as an attempt needs them.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{Stream, StreamExt, try_unfold};
+use periwinkle_core::limits;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Pieces of a body on their way.
+pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// The body of a request.
+///
+/// What lies in memory, in a file or behind an opener can be sent again: on retries, after a
+/// redirect, when the server asks for a password. What is read once cannot.
+pub struct Payload(pub(super) Source);
+
+pub(super) enum Source {
+    Empty,
+    Memory(Bytes),
+    /// `None` once it was taken.
+    Once(Option<Opened>),
+    Again(Arc<Opener>),
+}
+
+type Opener = dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<Opened>> + Send>> + Send + Sync;
+
+/// A body that is read from its beginning.
+pub(super) struct Opened {
+    pub(super) stream: ByteStream,
+    pub(super) length: Option<u64>,
+}
+
+impl Payload {
+    /// None.
+    pub const fn empty() -> Payload {
+        Payload(Source::Empty)
+    }
+
+    /// A stream that can be read once. With its length, the request carries `Content-Length`, and
+    /// a stream of another length is an error; without, it goes in chunks.
+    pub fn stream(
+        stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+        length: Option<u64>,
+    ) -> Payload {
+        let stream = Box::pin(stream);
+        Payload(Source::Once(Some(Opened { stream, length })))
+    }
+
+    /// What a reader gives, read once.
+    pub fn reader(reader: impl AsyncRead + Send + Unpin + 'static, length: Option<u64>) -> Payload {
+        Payload::stream(read_pieces(reader), length)
+    }
+
+    /// A file, opened when it is sent, and again when it has to be sent again.
+    pub fn file(path: impl Into<PathBuf>) -> Payload {
+        let path = path.into();
+        Payload(Source::Again(Arc::new(move || {
+            let path = path.clone();
+            Box::pin(async move {
+                let (file, length) = open_file(&path).await?;
+                let stream: ByteStream = Box::pin(read_pieces(file));
+                Ok(Opened {
+                    stream,
+                    length: Some(length),
+                })
+            })
+        })))
+    }
+
+    /// A body that `open` gives from its beginning, as often as it is called, with its length
+    /// where that is known.
+    pub fn reopenable<F>(open: impl Fn() -> F + Send + Sync + 'static) -> Payload
+    where
+        F: Future<Output = io::Result<(ByteStream, Option<u64>)>> + Send + 'static,
+    {
+        Payload(Source::Again(Arc::new(move || {
+            let opening = open();
+            Box::pin(async move {
+                let (stream, length) = opening.await?;
+                Ok(Opened { stream, length })
+            })
+        })))
+    }
+
+    /// Whether it can be sent now, and once more after that.
+    pub(super) const fn is_repeatable(&self) -> bool {
+        !matches!(self.0, Source::Once(_))
+    }
+
+    /// The same body for another request.
+    pub(super) fn again(&self) -> Option<Payload> {
+        Some(Payload(match &self.0 {
+            Source::Empty => Source::Empty,
+            Source::Memory(bytes) => Source::Memory(bytes.clone()),
+            Source::Again(open) => Source::Again(open.clone()),
+            Source::Once(_) => return None,
+        }))
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        matches!(self.0, Source::Empty)
+    }
+
+    /// The body from its beginning.
+    pub(super) async fn open(&mut self) -> io::Result<OpenBody> {
+        match &mut self.0 {
+            Source::Empty => Ok(OpenBody::Empty),
+            Source::Memory(bytes) => Ok(OpenBody::Memory(bytes.clone())),
+            Source::Once(opened) => opened.take().map(OpenBody::Stream).ok_or_else(|| {
+                io::Error::other("it can be read only once, and that was done before")
+            }),
+            Source::Again(open) => open().await.map(OpenBody::Stream),
+        }
+    }
+}
+
+/// A body at its beginning.
+pub(super) enum OpenBody {
+    Empty,
+    Memory(Bytes),
+    Stream(Opened),
+}
+
+impl<T: Into<Bytes>> From<T> for Payload {
+    fn from(bytes: T) -> Payload {
+        let bytes = bytes.into();
+        Payload(match bytes.is_empty() {
+            true => Source::Empty,
+            false => Source::Memory(bytes),
+        })
+    }
+}
+
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match &self.0 {
+            Source::Empty => "nothing",
+            Source::Memory(_) => "bytes",
+            Source::Once(_) => "a stream",
+            Source::Again(_) => "reopenable",
+        };
+        write!(f, "Payload({kind})")
+    }
+}
+
+pub(super) async fn open_file(path: &std::path::Path) -> io::Result<(tokio::fs::File, u64)> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let file = tokio::fs::File::open(path).await.map_err(named)?;
+    let length = file.metadata().await.map_err(named)?.len();
+    Ok((file, length))
+}
+
+/// What a reader gives, in pieces.
+pub(super) fn read_pieces(
+    reader: impl AsyncRead + Send + Unpin + 'static,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    try_unfold(reader, |mut reader| async move {
+        let mut piece = BytesMut::with_capacity(limits::FETCH_PIECE_BYTES);
+        match reader.read_buf(&mut piece).await? {
+            0 => Ok(None),
+            _ => Ok(Some((piece.freeze(), reader))),
+        }
+    })
+}
+
+/// Reads a body to its end, at most `bytes_max`; `None` when it is longer.
+pub(super) async fn read_all(mut stream: ByteStream, bytes_max: u64) -> io::Result<Option<Bytes>> {
+    let mut all = BytesMut::new();
+    while let Some(piece) = stream.next().await {
+        let piece = piece?;
+        if (all.len() + piece.len()) as u64 > bytes_max {
+            return Ok(None);
+        }
+        all.extend_from_slice(&piece);
+    }
+    Ok(Some(all.freeze()))
+}

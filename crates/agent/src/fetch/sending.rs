@@ -1,0 +1,292 @@
+//! A body on its way through hyper, and how far it has come.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use periwinkle_core::limits;
+
+use super::error::BodyError;
+use super::payload::{ByteStream, OpenBody};
+use super::progress::Progress;
+use tokio::sync::watch;
+
+/// A body on its way.
+pub(crate) struct SendBody {
+    content: Content,
+    /// Watched only where it takes more than one step.
+    upload: Option<Arc<Upload>>,
+}
+
+enum Content {
+    Nothing,
+    Memory(Bytes),
+    Stream {
+        stream: ByteStream,
+        length: Option<u64>,
+        sent: u64,
+    },
+}
+
+/// How far a body has come; shared between hyper, which takes it, and whoever waits.
+#[derive(Debug, Default)]
+pub(super) struct Upload {
+    bytes: AtomicU64,
+    done: AtomicBool,
+    gate: Mutex<Gate>,
+    length: Option<u64>,
+    progress: Option<Arc<watch::Sender<Progress>>>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    state: GateState,
+    waiting: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum GateState {
+    #[default]
+    Open,
+    /// Until the server asks for the body.
+    Closed,
+    /// Nobody wants the rest.
+    Abandoned,
+}
+
+impl SendBody {
+    /// What is sent, and what tells how far it has come where that is not at once.
+    pub(super) fn new(
+        body: OpenBody,
+        gated: bool,
+        progress: Option<&Arc<watch::Sender<Progress>>>,
+    ) -> (SendBody, Option<Arc<Upload>>) {
+        let (content, long) = match body {
+            OpenBody::Empty => (Content::Nothing, false),
+            OpenBody::Memory(bytes) => {
+                let long = bytes.len() > limits::FETCH_PIECE_BYTES;
+                (Content::Memory(bytes), long)
+            }
+            OpenBody::Stream(opened) => {
+                let content = Content::Stream {
+                    stream: opened.stream,
+                    length: opened.length,
+                    sent: 0,
+                };
+                (content, true)
+            }
+        };
+        let gated = gated && !matches!(content, Content::Nothing);
+        let mut body = SendBody {
+            content,
+            upload: None,
+        };
+        if long || gated || progress.is_some() {
+            let length = body.size_hint().exact();
+            body.upload = Some(Arc::new(Upload::new(gated, length, progress.cloned())));
+        }
+        let upload = body.upload.clone();
+        (body, upload)
+    }
+
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        match &mut self.content {
+            Content::Nothing => Poll::Ready(None),
+            Content::Memory(bytes) => {
+                let piece = bytes.split_to(bytes.len().min(limits::FETCH_PIECE_BYTES));
+                Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
+            }
+            Content::Stream {
+                stream,
+                length,
+                sent,
+            } => match std::task::ready!(stream.as_mut().poll_next(context)) {
+                Some(Ok(piece)) => {
+                    *sent += piece.len() as u64;
+                    let fits = length.is_none_or(|length| *sent <= length);
+                    Poll::Ready(Some(if fits { Ok(piece) } else { Err(other_length()) }))
+                }
+                None if length.is_some_and(|length| *sent < length) => {
+                    Poll::Ready(Some(Err(other_length())))
+                }
+                other => Poll::Ready(other),
+            },
+        }
+    }
+}
+
+fn other_length() -> io::Error {
+    io::Error::other("it is not as long as was announced")
+}
+
+impl Body for SendBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Some(upload) = &this.upload {
+            match upload.poll_gate(context) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => {
+                    let gone = io::Error::other("the answer came before the request was sent");
+                    return Poll::Ready(Some(Err(BodyError(gone))));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let piece = std::task::ready!(this.poll_piece(context));
+        if let Some(upload) = &this.upload {
+            upload.note(piece.as_ref().and_then(|piece| piece.as_ref().ok()));
+        }
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data).map_err(BodyError)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Nothing => true,
+            Content::Memory(bytes) => bytes.is_empty(),
+            Content::Stream { length, sent, .. } => *length == Some(*sent),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Nothing => SizeHint::with_exact(0),
+            Content::Memory(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Stream {
+                length: Some(length),
+                sent,
+                ..
+            } => SizeHint::with_exact(length.saturating_sub(*sent)),
+            Content::Stream { length: None, .. } => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for SendBody {
+    fn drop(&mut self) {
+        if let Some(upload) = &self.upload {
+            upload.done.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Upload {
+    fn new(
+        gated: bool,
+        length: Option<u64>,
+        progress: Option<Arc<watch::Sender<Progress>>>,
+    ) -> Upload {
+        let upload = Upload {
+            length,
+            progress,
+            ..Upload::default()
+        };
+        if gated {
+            upload.lock().state = GateState::Closed;
+        }
+        upload
+    }
+
+    /// The bytes that were taken.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing more will be taken.
+    pub(super) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_gated(&self) -> bool {
+        self.lock().state == GateState::Closed
+    }
+
+    /// The server asks for the body, or may be taken to.
+    pub(super) fn open(&self) {
+        self.change(GateState::Closed, GateState::Open);
+    }
+
+    /// Nobody wants the rest: the connection ends where it is.
+    pub(super) fn abandon(&self) {
+        if !self.is_done() {
+            self.change(GateState::Open, GateState::Abandoned);
+            self.change(GateState::Closed, GateState::Abandoned);
+        }
+    }
+
+    fn change(&self, from: GateState, to: GateState) {
+        let mut gate = self.lock();
+        if gate.state == from {
+            gate.state = to;
+            if let Some(waker) = gate.waiting.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Whether the body may go on; false when nobody wants it any more.
+    fn poll_gate(&self, context: &Context<'_>) -> Poll<bool> {
+        let mut gate = self.lock();
+        match gate.state {
+            GateState::Abandoned => return Poll::Ready(false),
+            GateState::Open => {}
+            GateState::Closed => {
+                gate.waiting = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+        }
+        // The body may wait for its source: abandoning it has to wake it then.
+        gate.waiting = Some(context.waker().clone());
+        Poll::Ready(true)
+    }
+
+    fn note(&self, piece: Option<&Bytes>) {
+        match piece {
+            Some(piece) => {
+                let piece = piece.len() as u64;
+                let bytes = self.bytes.fetch_add(piece, Ordering::Relaxed) + piece;
+                if let Some(progress) = &self.progress {
+                    let length = self.length;
+                    progress.send_replace(Progress { bytes, length });
+                }
+            }
+            None => self.done.store(true, Ordering::Relaxed),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Gate> {
+        self.gate.lock().expect("no holder of the gate panics")
+    }
+}
+
+/// Ends an upload that is still going on when nobody waits for its answer any more.
+#[derive(Debug)]
+pub(super) struct Abandon(Option<Arc<Upload>>);
+
+impl Abandon {
+    pub(super) const fn new(upload: Arc<Upload>) -> Abandon {
+        Abandon(Some(upload))
+    }
+
+    /// Somebody else watches it now.
+    pub(super) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        if let Some(upload) = &self.0 {
+            upload.abandon();
+        }
+    }
+}

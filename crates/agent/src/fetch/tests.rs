@@ -1,0 +1,780 @@
+//! Behaviours of one exchange, each against a server that answers byte for byte.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::StatusCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::test_server::{Server, answer, fetch, options};
+use super::*;
+use crate::net::test_authority::Authority;
+
+fn stream_of(pieces: &[&'static str]) -> Payload {
+    let pieces: Vec<_> = pieces
+        .iter()
+        .map(|piece| Ok(Bytes::from_static(piece.as_bytes())))
+        .collect();
+    Payload::stream(futures_util::stream::iter(pieces), None)
+}
+
+#[tokio::test]
+async fn a_page_is_one_line_away() {
+    let server = Server::always(answer("200 OK", "hello")).await;
+    assert_eq!(
+        fetch()
+            .get_text(&server.url("/a?b"))
+            .await
+            .expect("it answers"),
+        "hello"
+    );
+    let seen = &server.seen()[0];
+    assert_eq!(seen.line, "GET /a?b");
+    assert_eq!(
+        seen.field("host"),
+        Some(format!("127.0.0.1:{}", server.port).as_str())
+    );
+    assert_eq!(seen.field("accept-encoding"), Some("gzip, br"));
+}
+
+#[tokio::test]
+async fn json_goes_and_comes() {
+    let server = Server::always(answer("200 OK", r#"{"n":7}"#)).await;
+    let sent = serde_json::json!({"a": [1, 2]});
+    let reply: serde_json::Value = fetch()
+        .post_json(&server.url("/"), &sent)
+        .await
+        .expect("it answers");
+    assert_eq!(reply, serde_json::json!({"n": 7}));
+    let seen = &server.seen()[0];
+    assert_eq!(seen.body, br#"{"a":[1,2]}"#);
+    assert_eq!(seen.field("content-type"), Some("application/json"));
+}
+
+#[tokio::test]
+async fn one_connection_serves_requests_one_after_the_other() {
+    let server = Server::always(answer("200 OK", "x")).await;
+    let fetch = fetch();
+    for _ in 0..3 {
+        fetch.get_text(&server.url("/")).await.expect("it answers");
+    }
+    let connections: Vec<_> = server.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections, [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_with_the_beginning_of_its_body() {
+    let server = Server::always(answer("404 Not Found", "no such page")).await;
+    let error = fetch()
+        .get_text(&server.url("/"))
+        .await
+        .expect_err("there is none");
+    assert_eq!(error.status(), Some(StatusCode::NOT_FOUND));
+    assert!(
+        error
+            .to_string()
+            .ends_with("answered 404 Not Found: no such page"),
+        "{error}"
+    );
+    let answer = fetch()
+        .get(&server.url("/"))
+        .send()
+        .await
+        .expect("it is an answer");
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_off_is_an_error() {
+    let server =
+        Server::always("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 50\r\n\r\nhello")
+            .await;
+    let error = fetch()
+        .get_text(&server.url("/"))
+        .await
+        .expect_err("five bytes are not fifty");
+    assert!(
+        matches!(
+            error,
+            FetchError::Cut {
+                phase: Phase::Reading,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_told_apart() {
+    let server = Server::always("SSH-2.0-x\r\n\r\n").await;
+    let error = fetch()
+        .get_text(&server.url("/"))
+        .await
+        .expect_err("it is no HTTP");
+    assert!(matches!(error, FetchError::Protocol { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_closed_port_names_the_host_and_the_phase() {
+    let request = fetch().get("http://127.0.0.1:1/").retries(0);
+    let error = request.send().await.expect_err("nobody is there");
+    assert!(
+        matches!(error, FetchError::Connect(_)) && error.is_unsent(),
+        "{error:?}"
+    );
+    assert!(
+        error
+            .to_string()
+            .starts_with("127.0.0.1:1 cannot be connected to: "),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_stranger_is_told_and_can_be_believed_by_name() {
+    let authority = Authority::new();
+    let acceptor = authority.server(&authority.issue("localhost"));
+    let server = Server::tls(acceptor, |_, _| answer("200 OK", "x")).await;
+    let url = format!("https://localhost:{}/", server.port);
+    let error = fetch().get_text(&url).await.expect_err("nobody knows it");
+    assert!(error.to_string().contains("unknown authority"), "{error}");
+    let request = fetch().get(&url).danger_accept_any_certificate();
+    assert!(
+        request
+            .send()
+            .await
+            .expect("that was asked for")
+            .is_success()
+    );
+    let trusting = options().trust(Trust::Only(vec![authority.file()])).build();
+    let page = trusting.expect("the file is there").get_text(&url).await;
+    assert_eq!(page.expect("it is known"), "x");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_certificate_says_so_and_gets_it() {
+    let authority = Authority::new();
+    let acceptor = authority.server_for_clients(&authority.issue("localhost"));
+    let server = Server::tls(acceptor, |_, _| answer("200 OK", "x")).await;
+    let url = format!("https://localhost:{}/", server.port);
+    let trusting = options()
+        .trust(Trust::Only(vec![authority.file()]))
+        .retries(0);
+    let unknown = trusting.clone().build().expect("the file is there");
+    let error = unknown.get_text(&url).await.expect_err("we are unknown");
+    assert!(
+        error.to_string().contains("requires a client certificate"),
+        "{error}"
+    );
+    let (certificate, key) = authority.issue_files("device");
+    let ours = ClientCertificate::from_files(&certificate, &key).expect("they are there");
+    let known = trusting
+        .certificate(ours)
+        .build()
+        .expect("the file is there");
+    assert_eq!(known.get_text(&url).await.expect("we are known"), "x");
+}
+
+#[tokio::test]
+async fn an_answer_in_memory_has_a_bound() {
+    let server = Server::always(answer("200 OK", "12345")).await;
+    let chunked =
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n123\r\n2\r\n45\r\n0\r\n\r\n";
+    let chunked = Server::always(chunked).await;
+    for url in [server.url("/"), chunked.url("/")] {
+        let of = |max| fetch().get(&url).answer_bytes_max(max).send();
+        let fits = of(5).await.expect("it answers").bytes().await;
+        assert_eq!(fits.expect("it fits"), "12345");
+        let error = of(4)
+            .await
+            .expect("it answers")
+            .bytes()
+            .await
+            .expect_err("it is longer");
+        assert!(
+            matches!(error, FetchError::TooLong { bytes_max: 4, .. }),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn bodies_stream_both_ways() {
+    let server = Server::always(answer("200 OK", vec![7; 300_000])).await;
+    let request = fetch()
+        .post(&server.url("/"))
+        .body(stream_of(&["hel", "lo"]));
+    let mut body = request.send().await.expect("it answers").bytes_stream();
+    let (mut pieces, mut length) = (0, 0);
+    while let Some(piece) = body.next().await {
+        length += piece.expect("it comes").len();
+        pieces += 1;
+    }
+    assert!(length == 300_000 && pieces > 1, "{length} {pieces}");
+    let seen = &server.seen()[0];
+    assert_eq!(seen.field("transfer-encoding"), Some("chunked"));
+    assert_eq!(seen.body, b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_body_of_another_length_than_announced_is_an_error() {
+    let server = Server::always(answer("200 OK", "")).await;
+    for (length, pieces) in [(4, &["hello"][..]), (6, &["hello"]), (6, &["hel", "lolo"])] {
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok(Bytes::from_static(piece.as_bytes())))
+            .collect();
+        let payload = Payload::stream(futures_util::stream::iter(pieces), Some(length));
+        let error = fetch().put(&server.url("/")).body(payload).send().await;
+        let error = error.expect_err("it is another");
+        assert!(matches!(error, FetchError::Body(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn encodings_are_undone_in_their_order() {
+    let gzip = gzipped(b"hello hello hello");
+    let twice = gzipped(&gzip);
+    let brotli = b"\x0b\x02\x80hello\x03".to_vec();
+    for (coding, body, expected) in [
+        ("gzip", gzip, "hello hello hello"),
+        ("gzip, gzip", twice, "hello hello hello"),
+        ("br", brotli, "hello"),
+        ("identity", b"plain".to_vec(), "plain"),
+    ] {
+        let head = format!("200 OK\r\ncontent-encoding: {coding}");
+        let server = Server::always(answer(&head, body)).await;
+        let text = fetch().get_text(&server.url("/")).await;
+        assert_eq!(text.expect(coding), expected, "{coding}");
+    }
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).expect("it is memory");
+    encoder.finish().expect("it is memory")
+}
+
+#[tokio::test]
+async fn what_cannot_be_decoded_is_an_error() {
+    let mut cut = gzipped(b"hello hello hello");
+    cut.truncate(15);
+    let bomb = gzipped(&vec![0; 8 * 1024 * 1024]);
+    for (coding, body, expected) in [
+        ("gzip", cut, "it is damaged"),
+        ("gzip", b"no gzip".to_vec(), "it is damaged"),
+        ("br", b"\xff\xff\xff".to_vec(), "it is damaged"),
+        ("zstd", b"x".to_vec(), "was not asked for"),
+        ("gzip", bomb, "grows from"),
+    ] {
+        let head = format!("200 OK\r\ncontent-encoding: {coding}");
+        let server = Server::always(answer(&head, body)).await;
+        let error = fetch()
+            .get_text(&server.url("/"))
+            .await
+            .expect_err(expected);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_followed_with_the_right_method_and_body() {
+    let cases = [
+        (301, "POST", "GET", ""),
+        (302, "POST", "GET", ""),
+        (303, "PUT", "GET", ""),
+        (307, "POST", "POST", "body"),
+        (308, "PUT", "PUT", "body"),
+        (301, "DELETE", "DELETE", "body"),
+    ];
+    for (status, method, expected, body) in cases {
+        let server = Server::new(move |at, _| match at {
+            0 => answer(&format!("{status} x\r\nlocation: /there?x"), "moved"),
+            _ => answer("200 OK", "there"),
+        })
+        .await;
+        let method = http::Method::from_bytes(method.as_bytes()).expect("it is one");
+        let request = fetch().request(method, &server.url("/here")).text("body");
+        let answer = request.send().await.expect("it is followed");
+        assert_eq!(answer.url().to_string(), server.url("/there?x"));
+        let seen = server.seen();
+        assert_eq!(seen[1].line, format!("{expected} /there?x"), "{status}");
+        assert_eq!(seen[1].body, body.as_bytes(), "{status}");
+        assert_eq!(
+            seen[1].field("content-type").is_some(),
+            !body.is_empty(),
+            "{status}"
+        );
+        assert_eq!(
+            seen[1].connection, 0,
+            "the short body of the redirect was read"
+        );
+    }
+}
+
+#[tokio::test]
+async fn credentials_do_not_follow_to_another_host() {
+    let other = Server::always(answer("200 OK", "")).await;
+    let url = format!("http://localhost:{}/", other.port);
+    let there = format!("302 x\r\nlocation: {url}\r\nset-cookie: s=1");
+    let server = Server::always(answer(&there, "")).await;
+    let fetch = options()
+        .cookies(Domains::HostOnly)
+        .build()
+        .expect("no files");
+    let request = fetch
+        .get(&server.url("/"))
+        .bearer("t")
+        .header("x-api-key", "k")
+        .header("x-mine", "m");
+    request.send().await.expect("it is followed");
+    let seen = &other.seen()[0];
+    for name in ["authorization", "x-api-key", "cookie"] {
+        assert_eq!(seen.field(name), None, "{name}");
+    }
+    assert_eq!(seen.field("x-mine"), Some("m"));
+    let request = fetch.get(&server.url("/")).redirects(0);
+    assert_eq!(
+        request.send().await.expect("it answers").status(),
+        StatusCode::FOUND
+    );
+    assert_eq!(server.seen()[1].field("cookie"), Some("s=1"));
+}
+
+#[tokio::test]
+async fn redirects_in_a_circle_end_at_the_bound() {
+    let server = Server::always(answer("302 x\r\nlocation: /", "")).await;
+    let error = fetch()
+        .get_text(&server.url("/"))
+        .await
+        .expect_err("it never ends");
+    assert!(matches!(error, FetchError::Redirect { .. }), "{error:?}");
+    let max = periwinkle_core::limits::FETCH_REDIRECTS_MAX as usize;
+    assert_eq!(server.seen().len(), max + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_safe_is_sent_again() {
+    let busy = |at: usize, head: &str| match at {
+        0 => answer(head, "busy"),
+        _ => answer("200 OK", "done"),
+    };
+    let server = Server::new(move |at, _| busy(at, "503 x\r\nretry-after: 2")).await;
+    let before = tokio::time::Instant::now();
+    assert_eq!(
+        fetch()
+            .get_text(&server.url("/"))
+            .await
+            .expect("then it answers"),
+        "done"
+    );
+    assert!(before.elapsed() >= Duration::from_secs(2));
+    let server = Server::new(move |at, _| busy(at, "503 x")).await;
+    let answer = fetch()
+        .post(&server.url("/"))
+        .text("x")
+        .send()
+        .await
+        .expect("it answers");
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let server = Server::new(move |at, _| busy(at, "503 x")).await;
+    let request = fetch().post(&server.url("/")).text("x").idempotent();
+    assert!(request.send().await.expect("it answers").is_success());
+    let server = Server::new(move |at, _| busy(at, "429 x")).await;
+    let request = fetch().post(&server.url("/")).text("x");
+    assert!(request.send().await.expect("it was not done").is_success());
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_have_a_bound_and_a_body_read_once_is_not_sent_again() {
+    let server = Server::always(answer("503 x", "busy")).await;
+    let answer = fetch()
+        .get(&server.url("/"))
+        .send()
+        .await
+        .expect("it answers");
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let max = periwinkle_core::limits::FETCH_RETRIES_MAX as usize;
+    assert_eq!(server.seen().len(), max + 1);
+    let request = fetch().put(&server.url("/")).body(stream_of(&["x"]));
+    request.send().await.expect("it answers");
+    assert_eq!(server.seen().len(), max + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_cut_is_tried_again_only_where_that_is_safe() {
+    let server = Server::new(|at, _| match at {
+        0 => Vec::new(),
+        _ => answer("200 OK", "done"),
+    })
+    .await;
+    assert_eq!(
+        fetch()
+            .get_text(&server.url("/"))
+            .await
+            .expect("then it answers"),
+        "done"
+    );
+    let server = Server::always(Vec::new()).await;
+    let error = fetch()
+        .post(&server.url("/"))
+        .text("x")
+        .send()
+        .await
+        .expect_err("it is cut");
+    assert!(matches!(error, FetchError::Cut { .. }), "{error:?}");
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn basic_is_answered_on_this_machine_and_sent_unasked_when_told() {
+    let server = Server::new(|_, seen| match seen.field("authorization") {
+        Some("Basic bmE6cGE=") => answer("200 OK", "in"),
+        _ => answer("401 x\r\nwww-authenticate: Basic realm=\"r\"", "out"),
+    })
+    .await;
+    let fetch = fetch();
+    let request = fetch.get(&server.url("/")).login("na", "pa");
+    assert!(request.send().await.expect("it answers").is_success());
+    let request = fetch.get(&server.url("/")).login("na", "pa");
+    assert!(request.send().await.expect("it answers").is_success());
+    assert_eq!(server.seen().len(), 3, "the second time nobody had to ask");
+    let request = fetch.get(&server.url("/")).login("na", "wrong");
+    let refused = request.send().await.expect("it answers");
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(server.seen().len(), 5, "a wrong password is given once");
+    let request = fetch.get(&server.url("/")).basic("na", "pa");
+    assert!(request.send().await.expect("it answers").is_success());
+    assert_eq!(server.seen().len(), 6);
+}
+
+#[tokio::test]
+async fn a_nonce_of_digest_is_used_again_with_a_rising_count() {
+    let server = Server::new(|_, seen| match seen.field("authorization") {
+        Some(field) if field.starts_with("Digest ") => answer("200 OK", "in"),
+        _ => answer(
+            "401 x\r\nwww-authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256",
+            "",
+        ),
+    })
+    .await;
+    let fetch = fetch();
+    for _ in 0..2 {
+        let request = fetch.post(&server.url("/x")).text("body").login("na", "pa");
+        assert!(request.send().await.expect("it answers").is_success());
+    }
+    let seen = server.seen();
+    assert_eq!(seen.len(), 3);
+    let field = |at: usize| {
+        seen[at]
+            .field("authorization")
+            .expect("it is given")
+            .to_owned()
+    };
+    assert!(
+        field(1).contains("nc=00000001") && field(1).contains("uri=\"/x\""),
+        "{}",
+        field(1)
+    );
+    assert!(field(2).contains("nc=00000002"), "{}", field(2));
+    assert_eq!(seen[1].body, b"body");
+}
+
+#[tokio::test]
+async fn cookies_are_kept_when_asked() {
+    let server = Server::always(answer("200 OK\r\nset-cookie: a=1; Path=/", "")).await;
+    let keeping = options()
+        .cookies(Domains::HostOnly)
+        .build()
+        .expect("no files");
+    for fetch in [&keeping, &fetch()] {
+        fetch.get_text(&server.url("/")).await.expect("it answers");
+        fetch.get_text(&server.url("/")).await.expect("it answers");
+    }
+    let cookies: Vec<_> = server
+        .seen()
+        .iter()
+        .map(|seen| seen.field("cookie").map(str::to_owned))
+        .collect();
+    assert_eq!(cookies, [None, Some("a=1".to_owned()), None, None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_phase_has_its_deadline() {
+    let deadlines = Deadlines {
+        first_byte: Duration::from_secs(3),
+        between_bytes: Duration::from_secs(2),
+        total: None,
+        rate: None,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has ports");
+    let silent = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    let request = fetch().get(&silent).deadlines(deadlines).retries(0);
+    let error = request.send().await.expect_err("it is silent");
+    assert!(
+        matches!(error, FetchError::TooSlow { phase: Phase::Waiting, after, .. } if after == deadlines.first_byte),
+        "{error:?}"
+    );
+    let server = Server::always("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello").await;
+    let request = fetch().get(&server.url("/")).deadlines(deadlines);
+    let error = request
+        .send()
+        .await
+        .expect("it begins")
+        .text()
+        .await
+        .expect_err("it stops");
+    assert!(
+        matches!(error, FetchError::TooSlow { phase: Phase::Reading, after, .. } if after == deadlines.between_bytes),
+        "{error:?}"
+    );
+    let request = fetch()
+        .get(&server.url("/"))
+        .deadline(Duration::from_secs(1));
+    let error = request
+        .send()
+        .await
+        .expect("it begins")
+        .text()
+        .await
+        .expect_err("it stops");
+    assert!(
+        matches!(
+            error,
+            FetchError::TooSlow {
+                phase: Phase::Total,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+/// A server that gives a byte a second.
+async fn dripping() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has ports");
+    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("we connect");
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+            .await;
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    url
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drip_ends_at_the_minimum_rate_and_in_any_case() {
+    let rate = MinimumRate {
+        bytes_per_second: 10,
+        over: Duration::from_secs(5),
+    };
+    let request = fetch().get(&dripping().await).minimum_rate(rate);
+    let error = request
+        .send()
+        .await
+        .expect("it begins")
+        .text()
+        .await
+        .expect_err("it drips");
+    assert!(matches!(error, FetchError::RateTooLow { .. }), "{error:?}");
+    let request = fetch().get(&dripping().await);
+    let error = request
+        .send()
+        .await
+        .expect("it begins")
+        .text()
+        .await
+        .expect_err("it drips");
+    let total = periwinkle_core::limits::FETCH_TOTAL_MAX;
+    assert!(
+        matches!(error, FetchError::TooSlow { phase: Phase::Total, after, .. } if after == total),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_body_is_sent_is_delivered() {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has ports");
+    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            // Closing with unread bytes resets the connection.
+            let _ = stream
+                .write_all(&answer("413 Too Large", "too large"))
+                .await;
+        }
+    });
+    for _ in 0..20 {
+        let request = fetch().put(&url).body(vec![0; 20_000_000]).retries(0);
+        let answer = request.send().await.expect("the answer is delivered");
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(answer.text().await.expect("so is its body"), "too large");
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_asked_first_whether_it_wants_the_body() {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has ports");
+    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    let served = tokio::spawn(async move {
+        let mut heads = Vec::new();
+        for wants in [true, false] {
+            let (mut stream, _) = listener.accept().await.expect("we connect");
+            let mut bytes = vec![0; 4096];
+            let read = stream.read(&mut bytes).await.expect("it asks");
+            heads.push(String::from_utf8_lossy(&bytes[..read]).into_owned());
+            if wants {
+                stream
+                    .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    .await
+                    .expect("it listens");
+                stream.read_exact(&mut bytes[..4]).await.expect("it sends");
+                assert_eq!(&bytes[..4], b"body");
+                stream
+                    .write_all(&answer("200 OK", ""))
+                    .await
+                    .expect("it listens");
+            } else {
+                stream
+                    .write_all(&answer("403 no", ""))
+                    .await
+                    .expect("it listens");
+                let rest = stream.read(&mut bytes).await.expect("it closes");
+                assert_eq!(rest, 0, "nothing of the body came");
+            }
+        }
+        heads
+    });
+    let ask = || fetch().post(&url).bytes("body").ask_first().send();
+    assert!(ask().await.expect("it is wanted").is_success());
+    assert_eq!(
+        ask().await.expect("it answers").status(),
+        StatusCode::FORBIDDEN
+    );
+    let heads = served.await.expect("the server saw what it should");
+    assert!(
+        heads[0].contains("expect: 100-continue\r\n") && heads[0].ends_with("\r\n\r\n"),
+        "{}",
+        heads[0]
+    );
+}
+
+#[tokio::test]
+async fn a_form_with_files_has_its_length_and_can_be_sent_again() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("a.txt");
+    std::fs::write(&path, "content").expect("it is ours");
+    let server = Server::new(|at, _| match at {
+        0 => answer("307 x\r\nlocation: /again", ""),
+        _ => answer("200 OK", ""),
+    })
+    .await;
+    let form = Form::new().text("name", "value").file("file", &path);
+    let request = fetch().post(&server.url("/")).multipart(form);
+    assert!(request.send().await.expect("it answers").is_success());
+    let seen = server.seen();
+    assert_eq!(seen[0].body, seen[1].body);
+    let text = String::from_utf8(seen[0].body.clone()).expect("it is text");
+    assert!(
+        text.contains("filename=\"a.txt\"") && text.contains("\r\n\r\ncontent\r\n"),
+        "{text}"
+    );
+    let missing = Form::new().file("file", folder.path().join("none"));
+    let error = fetch()
+        .post(&server.url("/"))
+        .multipart(missing)
+        .send()
+        .await;
+    let text = error.expect_err("there is no such file").to_string();
+    assert!(text.contains("none: No such file"), "{text}");
+}
+
+#[tokio::test]
+async fn an_upload_tells_how_far_it_has_come() {
+    let server = Server::always(answer("200 OK", "")).await;
+    let (sender, progress) = tokio::sync::watch::channel(Progress::default());
+    let request = fetch()
+        .put(&server.url("/"))
+        .body(vec![0; 1_000_000])
+        .progress(sender);
+    request.send().await.expect("it answers");
+    let expected = Progress {
+        bytes: 1_000_000,
+        length: Some(1_000_000),
+    };
+    assert_eq!(*progress.borrow(), expected);
+}
+
+#[tokio::test]
+async fn an_answer_is_saved_to_a_file() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("page");
+    let server = Server::always(answer("200 OK", "hello")).await;
+    let answer = fetch()
+        .get(&server.url("/"))
+        .send()
+        .await
+        .expect("it answers");
+    assert_eq!(answer.save(&path).await.expect("it is ours"), 5);
+    assert_eq!(std::fs::read(&path).expect("it is there"), b"hello");
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_names_an_encoding_without_harm() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 500\r\n\r\n";
+    let server = Server::always(head).await;
+    let answer = fetch()
+        .head(&server.url("/"))
+        .send()
+        .await
+        .expect("it answers");
+    assert_eq!(answer.text().await.expect("there is none"), "");
+}
+
+#[tokio::test]
+async fn an_empty_body_has_its_length_where_the_method_has_a_body() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("empty");
+    std::fs::write(&path, "").expect("it is ours");
+    let server = Server::always(answer("200 OK", "")).await;
+    fetch()
+        .post(&server.url("/"))
+        .send()
+        .await
+        .expect("it answers");
+    fetch()
+        .put(&server.url("/"))
+        .body(Payload::file(&path))
+        .send()
+        .await
+        .expect("it answers");
+    fetch()
+        .get(&server.url("/"))
+        .send()
+        .await
+        .expect("it answers");
+    let lengths: Vec<_> = server
+        .seen()
+        .iter()
+        .map(|seen| seen.field("content-length").map(str::to_owned))
+        .collect();
+    assert_eq!(lengths, [Some("0".to_owned()), Some("0".to_owned()), None]);
+}
