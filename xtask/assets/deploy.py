@@ -23,7 +23,7 @@ ROOT = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 # THE list: how the emulator's copy of the template differs from what AWS gets. Actions and resource
 # ARNs stay as they are, and are enforced.
 UNKNOWN_TYPES = {"AWS::IoT::RoleAlias"}       # the whole template would be refused
-UNKNOWN_CONDITION_KEYS = {"dynamodb:LeadingKeys"}  # never set, so that a condition on it denies everything
+UNKNOWN_CONDITION_KEYS = {"dynamodb:LeadingKeys", "s3:prefix"}  # never set: a condition on them denies everything
 IGNORED_PROPERTIES = {"TimeToLiveSpecification"}   # accepted without effect: switched on by API instead
 THING_VARIABLE = "${credentials-iot:ThingName}"    # never set: replaced by the name
 EXTRA_TRUST = {  # no credentials provider: the account itself takes the role on
@@ -46,6 +46,7 @@ def main():
         "Endpoint": options.endpoint,
         "Region": REGION,
         "Table": outputs["TableName"],
+        "Bucket": outputs["BucketName"],
         "Thing": options.thing,
     })
     print(f"deployed table {outputs['TableName']}, credentials of {options.thing} in {options.out}")

@@ -31,7 +31,7 @@ def statements(thing):
 def allowed(thing, action, keys):
     """Evaluates the partition-key conditions as IAM documents them. None stands for a request without keys."""
     return any(action in statement["Action"] and fits(statement["Condition"], keys)
-               for statement in statements(thing))
+               for statement in statements(thing) if action.startswith("dynamodb:"))
 
 
 def fits(condition, keys):
@@ -83,6 +83,41 @@ def test_a_device_does_not_write_what_is_the_clouds(action):
     assert not allowed("pump", action, ["dev#pump#dn"])
 
 
+def reaches(thing, action, key):
+    """Evaluates the resources of statements about objects, or the prefixes of those about their names."""
+    def names(statement):
+        if "Condition" in statement:
+            return statement["Condition"]["StringLike"]["s3:prefix"]
+        bucket, rest = statement["Resource"]["Fn::Join"][1]
+        assert bucket == {"Fn::GetAtt": ["Bucket", "Arn"]}
+        return [rest.removeprefix("/")]
+    return any(fnmatch.fnmatchcase(key, name)
+               for statement in statements(thing) if action in statement["Action"] and action.startswith("s3:")
+               for name in names(statement))
+
+
+@pytest.mark.parametrize("action", [
+    "s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:ListBucket"])
+def test_a_device_reaches_objects_below_its_own_name_only(action):
+    assert reaches("pump", action, "pump/2026-11-22/a.jpg")
+    for other in ("pump2/a.jpg", "pum/a.jpg", "pump", "other/pump/a.jpg", ""):
+        assert not reaches("pump", action, other)
+
+
+def test_a_device_neither_deletes_objects_nor_sees_the_uploads_of_others():
+    actions = {action for statement in statements("pump") for action in statement["Action"]}
+    assert not actions & {"s3:DeleteObject", "s3:ListBucketMultipartUploads", "s3:PutObjectAcl"}
+
+
+def test_the_bucket_is_closed_and_cleared():
+    bucket = deploy.load(deploy.TEMPLATE)["Resources"]["Bucket"]
+    assert bucket["DeletionPolicy"] == "Retain"
+    assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+    (rule,) = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 7
+
+
 def test_a_request_that_names_no_key_is_refused():
     actions = {action for statement in statements("pump") for action in statement["Action"]}
     assert not any(allowed("pump", action, None) for action in actions)
@@ -99,7 +134,7 @@ def test_the_emulators_copy_keeps_every_action_and_resource():
         policy = template["Resources"]["DevicePolicy"]["Properties"]["PolicyDocument"]
         return [(one["Effect"], one["Action"], one["Resource"]) for one in policy["Statement"]]
 
-    original = deploy.load(deploy.TEMPLATE)
+    original = deploy.for_thing(deploy.load(deploy.TEMPLATE), "pump")
     assert enforced(deploy.for_emulator(deploy.load(deploy.TEMPLATE), "pump")) == enforced(original)
 
 

@@ -157,6 +157,7 @@ fn built_in_schema() -> Schema {
 fn engine_options(config: &Config) -> engine::Options {
     engine::Options {
         flush_interval: config.db.flush,
+        lazy_interval: config.db.lazy_flush,
         cache_bytes: config.db.cache.as_usize(),
         ..engine::Options::default()
     }
@@ -308,6 +309,7 @@ pub fn show(db: &Database) -> serde_json::Value {
                 (parked.model.clone(), versions)
             })
             .collect::<serde_json::Map<_, _>>(),
+        "disk_full": engine.disk_full,
         "compaction_stopped": engine.compaction_stopped,
         "failure": db.failure().map(|failure| failure.to_string()),
     })
@@ -394,6 +396,8 @@ mod tests {
                 ("Setting", "both"),
                 ("User", "none"),
                 ("Session", "none"),
+                ("Upload", "none"),
+                ("UploadFile", "none"),
                 ("Conflicts", "none"),
             ]
         );

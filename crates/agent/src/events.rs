@@ -63,13 +63,18 @@ impl Default for Events {
 impl Events {
     /// Publishes an event; `json` is only made when somebody listens.
     pub fn publish(&self, topic: Topic, json: impl FnOnce() -> String) {
-        if self.0.receiver_count() > 0 {
+        if self.has_listeners() {
             // An error means that the last listener has just left.
             let _ = self.0.send(Event {
                 topic,
                 json: json().into(),
             });
         }
+    }
+
+    /// Whether anybody listens at this moment.
+    pub fn has_listeners(&self) -> bool {
+        self.0.receiver_count() > 0
     }
 
     /// Hears every event published from now on.

@@ -33,7 +33,7 @@
 mod agent;
 mod api;
 pub mod cli;
-#[cfg(feature = "sync")]
+#[cfg(feature = "fetch")]
 mod cloud;
 #[cfg(feature = "console")]
 mod console;
@@ -61,6 +61,8 @@ pub use agent::{Agent, Builder, SetupCodeTo};
 pub use axum;
 pub use axum::body::Body;
 pub use axum::response::Response;
+#[cfg(feature = "upload")]
+pub use cloud::upload;
 pub use database::Db;
 pub use error::{Error, Result};
 pub use futures_util::StreamExt;

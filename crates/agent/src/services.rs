@@ -7,6 +7,7 @@
 //! | `metrics` | `metrics` | `db` | samples to live listeners and the API, rows to the database |
 //! | `mqtt` | `mqtt` | `db` | the client to the maker and the API, its queue and what its routes write to the database |
 //! | `sync` | `sync` | `db` | its state to live listeners and the API |
+//! | `upload` | `upload` | `db` | its queue to the API and the maker's program |
 //! | `control` | `web` | `db` | the API to programs of this machine |
 //! | `web` | `web` | `db` | the API, the console and the maker's routes to the network |
 //!
@@ -55,10 +56,14 @@ pub const FEATURES: &[&str] = &[
     "web",
     #[cfg(feature = "metrics")]
     "metrics",
+    #[cfg(feature = "fetch")]
+    "fetch",
     #[cfg(feature = "mqtt")]
     "mqtt",
     #[cfg(feature = "sync")]
     "sync",
+    #[cfg(feature = "upload")]
+    "upload",
 ];
 
 /// What the services are made from.
@@ -94,6 +99,8 @@ pub struct Services {
     mqtt: Option<MqttService>,
     #[cfg(feature = "fetch")]
     pub(crate) fetch: crate::fetch::Fetch,
+    #[cfg(feature = "upload")]
+    pub(crate) uploads: crate::cloud::upload::Uploads,
 }
 
 /// Who this device is.
@@ -126,10 +133,14 @@ impl Services {
             None => routes,
         };
         #[cfg(feature = "fetch")]
-        let fetch = crate::fetch::FetchOptions::new(&clock)
-            .build()
-            .map_err(|error| Error::Config(error.to_string()))?;
+        let fetch = open_fetch(&config, &clock)?;
+        #[cfg(feature = "fetch")]
+        let routes = routes.layer(axum::Extension(fetch.clone()));
+        #[cfg(feature = "upload")]
+        let uploads = open_uploads(&config, &db, &clock, &fetch)?;
         Ok(Services {
+            #[cfg(feature = "upload")]
+            uploads,
             #[cfg(feature = "fetch")]
             fetch,
             config: Arc::new(config),
@@ -170,6 +181,8 @@ impl Services {
         let extra = self.start_mqtt(&mut supervisor, extra, &listening).await;
         #[cfg(feature = "sync")]
         let extra = self.start_sync(&mut supervisor, extra).await;
+        #[cfg(feature = "upload")]
+        let extra = self.start_upload(&mut supervisor, extra).await;
 
         let places = Arc::new(RwLock::new(Vec::new()));
         self.add_status(&supervisor, &places);
@@ -237,7 +250,7 @@ impl Services {
 
     #[cfg(feature = "sync")]
     async fn start_sync(&self, supervisor: &mut Supervisor, extra: Router) -> Router {
-        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events, &self.clock);
+        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events, &self.fetch);
         let handle = sync.handle();
         self.status.add("sync", {
             let handle = handle.clone();
@@ -247,6 +260,21 @@ impl Services {
             supervisor.start(sync.into_service()).await;
         }
         extra.merge(api::sync_router(handle))
+    }
+
+    #[cfg(feature = "upload")]
+    async fn start_upload(&self, supervisor: &mut Supervisor, extra: Router) -> Router {
+        let uploads = self.uploads.clone();
+        self.status.add("upload", {
+            let uploads = uploads.clone();
+            move || uploads.show_status()
+        });
+        if self.config.upload.enable {
+            supervisor
+                .start(crate::cloud::upload::service(&uploads))
+                .await;
+        }
+        extra.merge(api::uploads_router(uploads))
     }
 
     async fn start_servers(
@@ -358,6 +386,17 @@ fn device(config: &Config, state: &StateDir) -> Result<Device> {
     Ok(Device { id, name })
 }
 
+#[cfg(feature = "upload")]
+fn open_uploads(
+    config: &Config,
+    db: &Database,
+    clock: &Clock,
+    fetch: &crate::fetch::Fetch,
+) -> Result<crate::cloud::upload::Uploads> {
+    crate::cloud::upload::open(config, db, clock, fetch.clone(), credentials(config))
+        .map_err(|error| Error::Other(error.into()))
+}
+
 fn open_accounts(
     config: &Config,
     clock: &Clock,
@@ -432,6 +471,30 @@ fn iot_signer(config: &Config, _: &Clock) -> Result<Option<Arc<dyn crate::mqtt::
             "`mqtt.sign` needs the feature `sync`, which has the credentials".to_owned(),
         )),
     }
+}
+
+#[cfg(feature = "fetch")]
+fn open_fetch(config: &Config, clock: &Clock) -> Result<crate::fetch::Fetch> {
+    let options = crate::fetch::FetchOptions::configured(config, clock);
+    let options = options.map_err(|error| Error::Config(error.to_string()))?;
+    let client = options.credentials(credentials(config)).build();
+    client.map_err(|error| Error::Config(error.to_string()))
+}
+
+/// The client and uploads sign with the keys of replication.
+#[cfg(any(feature = "sync", feature = "upload"))]
+fn credentials(config: &Config) -> crate::fetch::CredentialsSource {
+    use crate::cloud::credentials::CredentialSource;
+    let source = std::sync::Mutex::new(CredentialSource::new(&config.sync));
+    Arc::new(move || {
+        let mut source = source.lock().expect("no holder of the credentials panics");
+        source.credentials().map_err(|error| error.to_string())
+    })
+}
+
+#[cfg(all(feature = "fetch", not(any(feature = "sync", feature = "upload"))))]
+fn credentials(_: &Config) -> crate::fetch::CredentialsSource {
+    Arc::new(|| Err("give them to the request".to_owned()))
 }
 
 /// The maker's routes: those that need a login ask for it only when one of them matches.

@@ -194,13 +194,16 @@ pub const DB_FLUSH_BYTES: usize = 1 << 20;
 pub const DB_FLUSH_INTERVAL_MILLIS: u64 = 5_000;
 /// Share of the database's log, in percent, that is still needed at least: below it the log is
 /// compacted. More takes less room on the disk and writes more.
-pub const DB_LIVE_PCT_MIN: u64 = 50;
+pub const DB_LIVE_PERCENT_MIN: u64 = 50;
 /// Bytes that one step of the database's compaction reads and writes at most, unless one
 /// transaction is larger.
 pub const DB_COMPACT_STEP_BYTES: u64 = 256 << 10;
 /// Bytes that the database's compaction may go ahead of those who wait for a sync, after many
 /// writes in which it could not.
 pub const DB_COMPACT_CREDIT_BYTES_MAX: u64 = 16 << 20;
+/// `db.lazy_flush`: how long a lazy commit may wait for its flush. A flush dirties a block of data
+/// and one of the file's times, 8 KB: with one each minute an idle device would write 12 MB a day.
+pub const DB_LAZY_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// How long an immediate commit may wait for its flush while nobody asks its ticket. One that is
 /// waited for is flushed at once.
 pub const DB_SYNC_GRACE: Duration = Duration::from_millis(1);
@@ -216,6 +219,9 @@ pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
 pub const DB_LEAD_OUT_BYTES_MAX: u64 = 128;
 /// How many cut tails are kept aside; older ones are removed.
 pub const DB_CUT_TAILS_KEPT_MAX: usize = 8;
+/// Values that one call of the database may read from the disk on a thread that should not wait,
+/// such as that of an async runtime. A scan that misses more goes to another thread.
+pub const DB_SCAN_INLINE_MISSES_MAX: usize = 64;
 
 // Database model layer (periwinkle-db, model/).
 
@@ -225,8 +231,7 @@ pub const FIND_ROWS_DEFAULT: usize = 100;
 pub const FIND_ROWS_MAX: usize = 10_000;
 /// Rows that one call of `find` looks at; what is left is behind its token.
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
-/// Rows that one call of the model layer reads from the engine at once: so many values at most are
-/// missing from memory when a scan runs on the caller's thread.
+/// Rows that one call of the model layer reads from the engine at once.
 pub const DB_SCAN_ROWS: usize = 256;
 /// Rows of this many bytes together end a step in which items are brought into the form of a newer
 /// schema.
@@ -352,8 +357,16 @@ pub const FETCH_PIECE_BYTES: usize = 128 * 1024;
 pub const FETCH_DECODE_BYTES: usize = 16 * 1024;
 /// The rest of an answer that is read so that its connection can be used again.
 pub const FETCH_DRAIN_BYTES_MAX: usize = 64 * 1024;
+/// How long such a rest is read.
+pub const FETCH_DRAIN_MAX: Duration = Duration::from_secs(1);
 /// The beginning of an answer that goes into an error.
 pub const FETCH_EXCERPT_BYTES: usize = 500;
+/// How long an event stream may be silent before it is opened again; servers send comments.
+pub const FETCH_EVENT_SILENCE_MAX: Duration = Duration::from_secs(300);
+/// Connections in a row that bring nothing of a file, before its download fails.
+pub const FETCH_DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
+/// Retries of a call of AWS that was throttled.
+pub const AWS_RETRIES_MAX: u32 = 5;
 /// Servers whose questions for a password are remembered.
 pub const FETCH_LOGINS_MAX: usize = 64;
 /// An answer that is read into memory and whose request names no deadline of its own.
@@ -549,6 +562,10 @@ pub const UPLOAD_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
 pub const UPLOAD_COMPLETE_WAIT_MAX: Duration = Duration::from_secs(600);
 /// Length of an answer that is read as XML.
 pub const UPLOAD_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What is read of a body that is not taken, so that its sender gets to know why.
+pub const UPLOAD_DISCARD_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How long that may last.
+pub const UPLOAD_DISCARD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often what has ended long ago and what was left behind at S3 is cleared away.
 pub const UPLOAD_CLEAR_INTERVAL: Duration = Duration::from_secs(3600);
 /// Uploads left behind that one clearing gives up.
@@ -609,6 +626,17 @@ pub const EVENT_RETRY: Duration = Duration::from_secs(3);
 /// The longest such wait that a server may ask for.
 pub const EVENT_RETRY_MAX: Duration = Duration::from_secs(300);
 
+// The command `fetch`.
+
+/// Length of a file whose text becomes a value of the body.
+pub const FETCH_ITEM_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How much of a body is kept to be laid out on a terminal; a longer one is shown as it comes.
+pub const FETCH_SHOWN_BYTES_MAX: usize = 1024 * 1024;
+/// Requests of one measurement.
+pub const FETCH_BENCH_REQUESTS_MAX: u32 = 10_000_000;
+/// Requests of a measurement that are on their way at a time.
+pub const FETCH_BENCH_CLIENTS_MAX: u32 = 1000;
+
 // MQTT: what waits to be sent.
 
 /// Messages that wait or are on their way, unless configured otherwise.
@@ -621,6 +649,10 @@ pub const MQTT_OUTBOX_ROW_BYTES: usize = 256;
 pub const MQTT_BACKLOG_SHARE_MESSAGES: u32 = 4;
 /// Messages whose packet ids are written to flash together before they leave.
 pub const MQTT_MARKS_AHEAD_MAX: usize = 64;
+/// Pieces of memory of messages that are gone, kept for those that come.
+pub const MQTT_POOL_PIECES_MAX: usize = 1024;
+/// The largest of them.
+pub const MQTT_POOL_PIECE_BYTES_MAX: usize = 512;
 /// The longest time between two looks for messages that have become too old.
 pub const MQTT_AGE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 

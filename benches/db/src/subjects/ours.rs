@@ -29,7 +29,7 @@ impl Ours {
                 Cache::All => CACHE_ALL_BYTES,
                 Cache::None => 0,
             },
-            live_pct_min: setup.live_pct.unwrap_or(usual.live_pct_min),
+            live_percent_min: setup.live_pct.unwrap_or(usual.live_percent_min),
             ..usual
         };
         let (store, _report) = Store::open(storage, options)?;

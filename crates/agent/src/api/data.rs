@@ -13,6 +13,7 @@ use periwinkle_core::limits;
 use periwinkle_core::schema::{Durability, Model};
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::{Committed, Database, DbError, Expression, Find, Write};
+use tokio::task::spawn_blocking;
 
 use super::DataApi;
 use super::body::Properties;
@@ -60,17 +61,40 @@ pub(super) async fn list(
     let model = shown_model(&api.db, &named.model)?;
     let asked = parse_find(model, query)?;
     let body = if asked.counts {
-        let count = api.db.count(model.name(), &asked.properties, &asked.find)?;
+        let Asked {
+            properties, find, ..
+        } = asked;
+        let name = model.name().to_owned();
+        let count = scanned(&api.db, move |db| db.count(&name, &properties, &find)).await?;
         Map::from([
             ("count", Value::from(count.items)),
             ("next", next(count.next)),
         ])
     } else {
-        let page = api.db.find(model.name(), &asked.properties, &asked.find)?;
+        let Asked {
+            properties, find, ..
+        } = asked;
+        let name = model.name().to_owned();
+        let page = scanned(&api.db, move |db| db.find(&name, &properties, &find)).await?;
         let items = page.items.into_iter().map(Value::Map).collect();
         Map::from([("items", Value::List(items)), ("next", next(page.next))])
     };
     Ok(value_answer(StatusCode::OK, &Value::Map(body)))
+}
+
+/// What a scan answers: at once when memory has nearly all of it, otherwise from a thread that may
+/// wait for the disk.
+async fn scanned<T: Send + 'static>(
+    db: &Database,
+    scan: impl Fn(&Database) -> Result<T, DbError> + Send + 'static,
+) -> Result<T, Problem> {
+    match scan(&db.inline()) {
+        Err(DbError::Waits(_)) => {}
+        done => return Ok(done?),
+    }
+    let db = db.clone();
+    let scanned = spawn_blocking(move || scan(&db)).await;
+    Ok(scanned.map_err(|error| Problem::internal(&error))??)
 }
 
 fn next(token: Option<String>) -> Value {

@@ -75,12 +75,15 @@ impl Expressions {
     }
 
     /// Fails with a placeholder that stands in none of the expressions, and the words for it.
-    pub(super) fn check_all_used(&self) -> Result<(), (&str, &'static str)> {
+    pub(super) fn check_all_used(&self) -> Result<(), (&str, String)> {
         let mut all = self.names.keys().chain(self.values.keys());
         let used = |place: &str| self.texts.iter().any(|text| stands_in(place, text));
         match all.find(|place| !used(place)) {
             None => Ok(()),
-            Some(place) => Err((place, "A placeholder that no expression uses.")),
+            Some(place) => Err((
+                place,
+                format!("No expression uses the placeholder {place}."),
+            )),
         }
     }
 }

@@ -19,6 +19,8 @@ mod status;
 #[cfg(feature = "sync")]
 mod sync;
 mod transaction;
+#[cfg(feature = "upload")]
+mod uploads;
 mod users;
 pub(crate) mod verify;
 
@@ -41,6 +43,8 @@ pub use metrics::router as metrics_router;
 pub use mqtt::router as mqtt_router;
 #[cfg(feature = "sync")]
 pub use sync::router as sync_router;
+#[cfg(feature = "upload")]
+pub use uploads::router as uploads_router;
 
 /// What the handlers of the API work with.
 #[derive(Clone, Debug)]

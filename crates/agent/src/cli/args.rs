@@ -7,8 +7,10 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use super::db::Db;
+use super::fetch::Fetch;
 #[cfg(feature = "mqtt")]
 use super::mqtt::Mqtt;
+use super::upload::Upload;
 
 /// Device agent: web server, database that replicates with DynamoDB, and the device's metrics.
 ///
@@ -56,9 +58,13 @@ pub(super) enum Command {
     Setup(Json),
     /// Read, change, check and back up the database
     Db(Box<Db>),
+    /// Send any request of HTTP, follow events, or call an operation of AWS
+    Fetch(Box<Fetch>),
     /// Publish, listen and ask at an MQTT broker
     #[cfg(feature = "mqtt")]
     Mqtt(Mqtt),
+    /// Upload to S3 from a queue that survives restarts, and read what is there
+    Upload(Box<Upload>),
 }
 
 /// Options of `check`.

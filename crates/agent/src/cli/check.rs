@@ -40,15 +40,20 @@ fn check_files(config: &Config) -> Result<(), Failure> {
     let named = [
         ("web.tls_certificate", &config.web.tls_certificate),
         ("web.tls_key", &config.web.tls_key),
+        ("fetch.certificate", &config.fetch.certificate),
+        ("fetch.key", &config.fetch.key),
+        ("fetch.proxy_login_file", &config.fetch.proxy_login_file),
         ("sync.credentials_file", &config.sync.credentials_file),
     ];
-    for (key, path) in named {
-        if let Some(path) = path {
-            fs::File::open(path).map_err(|error| {
-                let path = path.display();
-                Failure::input(format!("{path}: named by `{key}`, cannot be read: {error}"))
-            })?;
-        }
+    let authorities = config.fetch.ca.iter().map(|path| ("fetch.ca", path));
+    let named = named
+        .into_iter()
+        .filter_map(|(key, path)| Some((key, path.as_ref()?)));
+    for (key, path) in named.chain(authorities) {
+        fs::File::open(path).map_err(|error| {
+            let path = path.display();
+            Failure::input(format!("{path}: named by `{key}`, cannot be read: {error}"))
+        })?;
     }
     let Some(path) = &config.db.schema else {
         return Ok(());

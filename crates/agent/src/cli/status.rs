@@ -35,6 +35,8 @@ fn page(status: &Value, now_ms: i64) -> String {
         ("web", listeners(&status["web"])),
         ("clock", clock(&status["time"])),
         ("database", database(&status["db"])),
+        ("upload", upload(&status["upload"])),
+        // Last: its trouble follows.
         ("sync", sync(&status["sync"], now_ms)),
     ];
     let rows: Vec<Vec<String>> = facts
@@ -108,6 +110,12 @@ fn database(db: &Value) -> Option<String> {
     if let Some(segments) = db["segments"].as_u64() {
         words.push_str(&format!(" in {}", human::counted(segments, "segment")));
     }
+    if db["disk_full"] == true {
+        words.push_str("; the disk is full, writes are refused");
+    }
+    if let Some(failure) = db["failure"].as_str() {
+        words.push_str(&format!("; {}", output::plain(failure)));
+    }
     Some(words)
 }
 
@@ -128,6 +136,22 @@ fn sync(sync: &Value, now_ms: i64) -> Option<String> {
     }
     if let Some(last) = sync["last_exchange_ms"].as_i64() {
         words.push_str(&format!(", last exchange {} ago", ago(last, now_ms)));
+    }
+    Some(words)
+}
+
+fn upload(upload: &Value) -> Option<String> {
+    if upload["enabled"] == false {
+        return Some("off".to_owned());
+    }
+    let mut words = format!("bucket {}", output::plain(upload["bucket"].as_str()?));
+    let number = |name: &str| upload[name].as_u64().filter(|number| *number > 0);
+    if let Some(rows) = number("queued_rows") {
+        words.push_str(&format!(", {} waiting", human::counted(rows, "upload")));
+    }
+    if let Some(done) = number("done") {
+        let bytes = human::size(number("done_bytes").unwrap_or(0));
+        words.push_str(&format!(", {} done ({bytes})", human::count(done)));
     }
     Some(words)
 }
@@ -205,6 +229,10 @@ mod tests {
                 "reason": {"text": "The table is missing.", "hint": "Deploy cloud/template.yaml."},
                 "parked": [{"model": "Setting", "key": ["volume"], "reason": "too large"}],
             },
+            "upload": {
+                "enabled": true, "bucket": "pumps-7", "queued_rows": 2, "done": 12,
+                "done_bytes": 3_000_000,
+            },
             "services": [
                 {"name": "web", "state": "running", "since_ms": 7_080_000, "restarts": 0,
                  "error": null},
@@ -219,6 +247,7 @@ periwinkle 0.1.0 is running on pump-7 (Pump in the cellar)
   web       http://127.0.0.1:8080, https://*:443
   clock     2026-11-22T10:21:53.667Z, not confirmed yet
   database  1,234 rows, 3.2 MB in 1 segment
+  upload    bucket pumps-7, 2 uploads waiting, 12 done (3.0 MB)
   sync      paused, table fleet, 2 changes (1.5 kB) waiting, last exchange 1 min ago
     The table is missing.
     Deploy cloud/template.yaml.
@@ -229,6 +258,17 @@ periwinkle 0.1.0 is running on pump-7 (Pump in the cellar)
   sync     backoff  5 s    1,200     no route\u{fffd}[2J
 ";
         assert_eq!(page(&status, 1_000_000), expected);
+    }
+
+    #[test]
+    fn a_database_that_takes_no_writes_says_why() {
+        let mut db = json!({"rows": 1, "bytes": 4000, "disk_full": true, "failure": null});
+        let full = "1 row, 4.0 kB; the disk is full, writes are refused";
+        assert_eq!(database(&db).as_deref(), Some(full));
+        db["disk_full"] = json!(false);
+        db["failure"] = json!("cannot sync 00000001.log");
+        let failed = "1 row, 4.0 kB; cannot sync 00000001.log";
+        assert_eq!(database(&db).as_deref(), Some(failed));
     }
 
     #[test]

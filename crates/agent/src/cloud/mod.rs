@@ -2,4 +2,7 @@
 //! `services` and through the database.
 
 pub mod credentials;
+#[cfg(feature = "sync")]
 pub mod sync;
+#[cfg(feature = "upload")]
+pub mod upload;

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::credentials::CredentialSource;
 use crate::events::{Events, Topic};
-use crate::fetch::{Fetch, FetchError, FetchOptions};
+use crate::fetch::{Fetch, FetchError};
 use crate::net::clock::Clock;
 use crate::net::entropy;
 use crate::supervise::{Service, ServiceContext, ServiceError};
@@ -82,7 +82,7 @@ struct Parts {
 }
 
 /// The service over this database, as configured.
-pub fn service(config: &Arc<Config>, db: &Database, events: &Events, clock: &Clock) -> SyncService {
+pub fn service(config: &Arc<Config>, db: &Database, events: &Events, fetch: &Fetch) -> SyncService {
     let shown = watch::Sender::new(text(&Status::off()));
     let (retry, retries) = mpsc::channel(1);
     let handle = SyncHandle {
@@ -97,7 +97,7 @@ pub fn service(config: &Arc<Config>, db: &Database, events: &Events, clock: &Clo
         events: events.clone(),
         shown,
         retries: Arc::new(tokio::sync::Mutex::new(retries)),
-        fetch: client(clock),
+        fetch: fetch.clone(),
     };
     SyncService { parts, handle }
 }
@@ -443,11 +443,6 @@ impl Sender {
         }
         Ok(request)
     }
-}
-
-fn client(clock: &Clock) -> Fetch {
-    let client = FetchOptions::new(clock).build();
-    client.expect("the embedded roots need no file")
 }
 
 fn server_date(headers: &HeaderMap) -> Option<UnixMillis> {

@@ -10,8 +10,8 @@ use http::{HeaderMap, StatusCode};
 use periwinkle_core::fetch::Url;
 use periwinkle_core::limits;
 use serde::de::DeserializeOwned;
-use tokio::io::AsyncWriteExt;
-use tokio::time::Instant;
+use tokio::io::{AsyncWriteExt, BufWriter};
+use tokio::time::{Instant, timeout};
 
 use super::error::FetchError;
 use super::receiving::Receiving;
@@ -96,10 +96,7 @@ impl Answer {
     /// # Errors
     /// When it is longer or slower, or was cut.
     pub async fn bytes(mut self) -> Result<Bytes, FetchError> {
-        let total = limits::FETCH_TOTAL_MAX;
-        let began = self.began;
-        let watch = self.body.watch();
-        watch.total.get_or_insert((began + total, total));
+        self.limit_time();
         if self.length().is_some_and(|length| length > self.bytes_max) {
             return Err(self.too_long());
         }
@@ -159,7 +156,8 @@ impl Answer {
             path: path.to_owned(),
             source,
         };
-        let mut file = tokio::fs::File::create(path).await.map_err(failed)?;
+        let file = tokio::fs::File::create(path).await.map_err(failed)?;
+        let mut file = BufWriter::with_capacity(limits::FETCH_PIECE_BYTES, file);
         let mut length = 0;
         while let Some(piece) = self.chunk().await? {
             file.write_all(&piece).await.map_err(failed)?;
@@ -171,6 +169,7 @@ impl Answer {
 
     /// The beginning of the body, as far as it comes.
     async fn beginning(&mut self, bytes_max: usize) -> Bytes {
+        self.limit_time();
         let mut all = BytesMut::new();
         while all.len() < bytes_max {
             let Ok(Some(piece)) = self.chunk().await else {
@@ -184,6 +183,7 @@ impl Answer {
 
     /// Looks at a short body, which can then be read as if nobody had; `None` when it is long.
     pub(super) async fn look(&mut self, bytes_max: usize) -> Result<Option<Bytes>, FetchError> {
+        self.limit_time();
         let mut all = BytesMut::new();
         let mut ended = false;
         while all.len() <= bytes_max && !ended {
@@ -201,8 +201,15 @@ impl Answer {
     pub(super) async fn drain(mut self) {
         let max = limits::FETCH_DRAIN_BYTES_MAX;
         if self.length().is_none_or(|length| length <= max as u64) {
-            let _ = self.look(max).await;
+            let _ = timeout(limits::FETCH_DRAIN_MAX, self.look(max)).await;
         }
+    }
+
+    /// What is read into memory does not come for ever.
+    fn limit_time(&mut self) {
+        let total = limits::FETCH_TOTAL_MAX;
+        let end = self.began + total;
+        self.body.watch().total.get_or_insert((end, total));
     }
 
     fn too_long(&self) -> FetchError {

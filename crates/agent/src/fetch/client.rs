@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
 use bytes::Bytes;
 use http::header::{HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
@@ -23,11 +24,11 @@ use super::logins::Logins;
 use super::payload::Payload;
 use super::request::{Deadlines, Parts, RequestBuilder};
 use super::sending::SendBody;
-use crate::Agent;
 use crate::net::client_tls::{ClientCertificate, ClientTls, Trust};
 use crate::net::clock::Clock;
 use crate::net::dial::Patience;
 use crate::net::outbound::{Connector, HttpClient, http_client};
+use crate::{Agent, Error};
 
 /// Gives the keys to sign with, whenever a request is signed.
 pub type CredentialsSource = Arc<dyn Fn() -> Result<Credentials, String> + Send + Sync>;
@@ -45,6 +46,7 @@ pub struct FetchOptions {
     proxies: ProxyRules,
     trust: Trust,
     certificate: Option<ClientCertificate>,
+    server_name: Option<String>,
     patience: Patience,
     deadlines: Deadlines,
     redirects_max: u32,
@@ -203,11 +205,13 @@ impl Fetch {
             retries_max: options.retries_max,
             repeatable: false,
             login: None,
+            basic_is_refused: false,
             signing: None,
             accepts_any_certificate: false,
             decodes: true,
             asks_first: false,
             answer_bytes_max: limits::FETCH_ANSWER_BYTES_MAX as u64,
+            message_bytes_max: None,
             progress: None,
         }
     }
@@ -234,6 +238,16 @@ impl Agent {
     /// The options of the configuration, for a client that differs in some.
     pub fn fetch_options(&self) -> FetchOptions {
         self.services.fetch.shared.options.clone()
+    }
+}
+
+/// The agent's client in a maker's handler.
+impl<S: Sync> FromRequestParts<S> for Fetch {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Fetch, Error> {
+        let fetch = parts.extensions.get::<Fetch>().cloned();
+        fetch.ok_or_else(|| Error::Other("this request did not come through the agent".into()))
     }
 }
 
@@ -284,6 +298,7 @@ impl FetchOptions {
             proxies: ProxyRules::default(),
             trust: Trust::default(),
             certificate: None,
+            server_name: None,
             patience: Patience::default(),
             deadlines: Deadlines::default(),
             redirects_max: limits::FETCH_REDIRECTS_MAX,
@@ -304,6 +319,15 @@ impl FetchOptions {
     #[must_use]
     pub fn trust(self, trust: Trust) -> FetchOptions {
         FetchOptions { trust, ..self }
+    }
+
+    /// The name that certificates of servers must have, in place of the host of the address.
+    #[must_use]
+    pub fn server_name(self, name: impl Into<String>) -> FetchOptions {
+        FetchOptions {
+            server_name: Some(name.into()),
+            ..self
+        }
     }
 
     /// The certificate to show to servers that ask for one.
@@ -392,11 +416,19 @@ impl FetchOptions {
         })
     }
 
+    pub(super) const fn default_deadlines(&self) -> Deadlines {
+        self.deadlines
+    }
+
     fn lane(&self, accepts_any_certificate: bool) -> Result<Lane, FetchError> {
         let tls = ClientTls::builder(&self.clock)
             .trust(self.trust.clone())
             .certificate(self.certificate.clone())
             .protocols(&["http/1.1"]);
+        let tls = match &self.server_name {
+            Some(name) => tls.server_name(name),
+            None => tls,
+        };
         let tls = match accepts_any_certificate {
             true => tls.danger_accept_any_certificate(),
             false => tls,

@@ -14,6 +14,7 @@ use super::error::DecodeFailure;
 pub(super) struct Decoders {
     stages: Vec<Stage>,
     expansion: Expansion,
+    has_begun: bool,
 }
 
 enum Stage {
@@ -73,16 +74,23 @@ impl Decoders {
         Decoders {
             stages: codings.iter().map(stage).collect(),
             expansion: Expansion::new(decoded_max),
+            has_begun: false,
         }
     }
 
     /// More of the answer came. All that it became must be taken before more is given.
     pub(super) fn push(&mut self, bytes: Bytes) -> Result<(), DecodeFailure> {
         self.expansion.handle_piece(bytes.len() as u64, 0)?;
+        self.has_begun |= !bytes.is_empty();
         if let Some(first) = self.stages.first_mut() {
             first.feed().bytes = bytes;
         }
         Ok(())
+    }
+
+    /// Whether anything came: the answer to HEAD names an encoding and has no body.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// Nothing more comes.

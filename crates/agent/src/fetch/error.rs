@@ -7,18 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use periwinkle_core::aws::sigv4::{RedirectRefused, UnsignableBody};
+use periwinkle_core::aws::sigv4::{LifeError, RedirectRefused, UnsignableBody};
 use periwinkle_core::fetch::UrlError;
 use periwinkle_core::fetch::decode::DecodeError;
 use periwinkle_core::fetch::form::FormError;
 use periwinkle_core::fetch::range::{RangeError, WrongHash};
 use periwinkle_core::fetch::redirect::RedirectError;
 use periwinkle_core::fetch::retry::Failure;
+use periwinkle_core::fetch::sse::EventError;
 use thiserror::Error;
 
-use crate::net::client_tls::TlsFailure;
+use crate::net::client_tls::{ClientTlsError, TlsFailure};
 use crate::net::dial::DialError;
-use crate::net::tls::TlsError;
+use crate::net::websocket::WebSocketError;
 
 /// Why an exchange failed: in which phase, with whom, and what to do.
 #[derive(Debug, Error)]
@@ -35,7 +36,15 @@ pub enum FetchError {
     Form(#[from] FormError),
     /// A certificate, key or authority in the options cannot be used.
     #[error("{0}")]
-    Tls(#[from] TlsError),
+    Tls(#[from] ClientTlsError),
+    /// The configuration names something that cannot be used.
+    #[error("{key}: {reason}")]
+    Config {
+        /// The key.
+        key: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// No connection: the server saw nothing of the request.
     #[error("{0}")]
     Connect(Arc<DialError>),
@@ -151,6 +160,18 @@ pub enum FetchError {
         /// Where, and what.
         source: serde_json::Error,
     },
+    /// A stream of events has a line or an event beyond its bound.
+    #[error("{0}")]
+    Events(EventError),
+    /// The server answers with something else than a stream of events.
+    #[error("{host} does not answer with a stream of events")]
+    NoEvents {
+        /// The host of the address.
+        host: String,
+    },
+    /// A WebSocket is not opened.
+    #[error("{0}")]
+    WebSocket(#[from] WebSocketError),
     /// A file cannot be written.
     #[error("{path} cannot be written: {source}")]
     Save {
@@ -211,6 +232,9 @@ pub enum SignError {
     /// The service would not take such a body.
     #[error(transparent)]
     Body(#[from] UnsignableBody),
+    /// An address cannot be presigned for so long.
+    #[error(transparent)]
+    Life(#[from] LifeError),
 }
 
 /// Why an answer cannot be decoded.
@@ -251,9 +275,11 @@ impl FetchError {
     /// What it means for a retry; `None` where another attempt would end the same.
     pub(super) fn failure(&self) -> Option<Failure<'static>> {
         match self {
-            // A certificate does not become right by asking again.
-            FetchError::Connect(error) if matches!(**error, DialError::Tls { .. }) => None,
-            FetchError::Connect(_) => Some(Failure::NotConnected),
+            FetchError::Connect(error) => match **error {
+                // A certificate does not become right by asking again.
+                DialError::Tls { failure, .. } if failure != TlsFailure::Handshake => None,
+                _ => Some(Failure::NotConnected),
+            },
             FetchError::Cut { .. } => Some(Failure::Cut),
             FetchError::TooSlow {
                 phase: Phase::Sending | Phase::Waiting,
@@ -294,7 +320,9 @@ impl FetchError {
         }
         let reason = causes(error);
         match find::<hyper::Error>(error) {
-            Some(inner) if inner.is_parse() => FetchError::Protocol { host, reason },
+            Some(inner) if inner.is_parse() || is_malformed(error) => {
+                FetchError::Protocol { host, reason }
+            }
             _ => FetchError::Cut {
                 host,
                 phase,
@@ -318,6 +346,12 @@ impl IntoError for io::ErrorKind {
     fn into_error(self, like: &io::Error) -> io::Error {
         io::Error::new(self, like.to_string())
     }
+}
+
+/// Whether a chunk of a body is none: the reader's words for that come as an error of the system.
+fn is_malformed(error: &(dyn Error + 'static)) -> bool {
+    let kinds = [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData];
+    find::<io::Error>(error).is_some_and(|error| kinds.contains(&error.kind()))
 }
 
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {

@@ -8,6 +8,7 @@ use http::header::{
     WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body::Body;
 use hyper::body::Incoming;
 use periwinkle_core::aws::sigv4::{SignedHop, Signer, redirect};
 use periwinkle_core::fetch::auth::{Answerer, BasicUse, challenges, choose};
@@ -45,11 +46,6 @@ pub(super) struct Exchange {
     sent: UnixMillis,
 }
 
-enum Next {
-    Done(Answer),
-    Again,
-}
-
 impl Exchange {
     pub(super) fn new(fetch: Fetch, parts: Box<Parts>) -> Exchange {
         Exchange {
@@ -79,21 +75,19 @@ impl Exchange {
 
     async fn steps(mut self) -> Result<Answer, FetchError> {
         loop {
-            let next = match self.attempt().await {
-                Ok(answer) => self.judge(answer).await?,
+            match self.attempt().await {
+                Ok(answer) => {
+                    if let Some(answer) = self.judge(answer).await? {
+                        return Ok(answer);
+                    }
+                }
                 Err(error) => {
                     let failure = error.failure();
                     match failure.and_then(|failure| self.retry_at(failure)) {
-                        Some(at) => {
-                            self.pause_to(at).await;
-                            Next::Again
-                        }
+                        Some(at) => self.pause_to(at).await,
                         None => return Err(error),
                     }
                 }
-            };
-            if let Next::Done(answer) = next {
-                return Ok(answer);
             }
         }
     }
@@ -161,6 +155,9 @@ impl Exchange {
         self.add_fields(&mut headers, lane)?;
         let parts = &*self.parts;
         let (body, upload) = SendBody::new(body, parts.asks_first, parts.progress.as_ref());
+        if body.is_end_stream() && wants_a_length(&parts.method) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let unsendable = |error: http::uri::InvalidUri| FetchError::Request(error.to_string());
         let uri: Uri = parts.url.to_string().parse().map_err(unsendable)?;
         let mut request = Request::new(body);
@@ -186,9 +183,6 @@ impl Exchange {
         if parts.decodes && !headers.contains_key(RANGE) && !headers.contains_key(ACCEPT_ENCODING) {
             let value = HeaderValue::from_static(decode::ACCEPT_ENCODING);
             headers.insert(ACCEPT_ENCODING, value);
-        }
-        if parts.payload.is_empty() && wants_a_length(&parts.method) {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         if parts.asks_first && !parts.payload.is_empty() {
             headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
@@ -220,8 +214,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// What follows from an answer.
-    async fn judge(&mut self, mut answer: Answer) -> Result<Next, FetchError> {
+    /// The answer when it is the result; none when the request is to be sent again.
+    async fn judge(&mut self, mut answer: Answer) -> Result<Option<Answer>, FetchError> {
         self.take_cookies(&answer);
         let status = answer.status();
         if status.is_success() {
@@ -229,14 +223,14 @@ impl Exchange {
                 self.take_login_info(&answer);
             }
             self.fetch.shared.budget().give_back();
-            return Ok(Next::Done(answer));
+            return Ok(Some(answer));
         }
         if status == StatusCode::UNAUTHORIZED && self.answer_challenge(&answer)? {
             answer.drain().await;
-            return Ok(Next::Again);
+            return Ok(None);
         }
         if self.parts.signing.is_some() && self.correct_clock(&mut answer).await? {
-            return Ok(Next::Again);
+            return Ok(None);
         }
         if status.is_redirection() {
             return self.follow(answer).await;
@@ -247,9 +241,9 @@ impl Exchange {
             Some(at) => {
                 answer.drain().await;
                 self.pause_to(at).await;
-                Ok(Next::Again)
+                Ok(None)
             }
-            None => Ok(Next::Done(answer)),
+            None => Ok(Some(answer)),
         }
     }
 
@@ -309,13 +303,14 @@ impl Exchange {
             logins.forget(&origin, login);
             return Ok(false);
         }
-        let basic = match may_be_plain(&answer.url) {
+        let basic = match !parts.basic_is_refused && may_be_plain(&answer.url) {
             true => BasicUse::Allowed,
             false => BasicUse::Refused,
         };
         let Some(answerer) = choose(&found, login, basic) else {
             if found.iter().any(|challenge| challenge.scheme == "basic")
                 && basic == BasicUse::Refused
+                && !parts.basic_is_refused
             {
                 return Err(FetchError::PlainPassword {
                     host: answer.url.authority(),
@@ -356,7 +351,7 @@ impl Exchange {
         Ok(true)
     }
 
-    async fn follow(&mut self, answer: Answer) -> Result<Next, FetchError> {
+    async fn follow(&mut self, answer: Answer) -> Result<Option<Answer>, FetchError> {
         let parts = &self.parts;
         let hop = Hop {
             url: &parts.url,
@@ -373,11 +368,11 @@ impl Exchange {
             source: Box::new(source),
         };
         let Follow::To(next) = follow.map_err(refused)? else {
-            return Ok(Next::Done(answer));
+            return Ok(Some(answer));
         };
         answer.drain().await;
         self.go_to(next)?;
-        Ok(Next::Again)
+        Ok(None)
     }
 
     fn go_to(&mut self, next: NextHop) -> Result<(), FetchError> {

@@ -19,18 +19,24 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `client` | [`Fetch`], its options, and what its requests share |
+//! | `client`, `configured` | [`Fetch`], its options, what its requests share; the section `[fetch]` |
 //! | `request` | [`RequestBuilder`] |
 //! | `payload`, `multipart`, `sending` | bodies of requests, forms with files, and their way through hyper |
 //! | `exchange` | attempts, redirects, passwords, signatures, until there is an answer |
 //! | `signing`, `logins` | SigV4 on any body; what servers want of those who log in |
 //! | `answer`, `receiving`, `decode` | [`Answer`], its body with deadlines, encodings undone |
+//! | `events`, `download`, `socket` | streams of events, files, WebSockets, across connections |
+//! | `aws` | [`Aws`]: any operation of AWS by its names, typed ones of DynamoDB and STS |
 //! | `error` | [`FetchError`] |
 
 mod answer;
+mod aws;
 mod client;
+mod configured;
 mod decode;
+mod download;
 mod error;
+mod events;
 mod exchange;
 mod logins;
 mod multipart;
@@ -40,14 +46,22 @@ mod receiving;
 mod request;
 mod sending;
 mod signing;
+mod socket;
 #[cfg(test)]
 mod test_server;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_aws;
+#[cfg(test)]
+mod tests_long;
 
 pub use answer::{Answer, BodyStream};
+pub use aws::{Aws, AwsError, Pages, QueryPages};
 pub use client::{CredentialsSource, Fetch, FetchOptions};
+pub use download::{Download, Downloaded};
 pub use error::{DecodeFailure, FetchError, Phase, SignError};
+pub use events::EventStream;
 pub use multipart::Form;
 pub use payload::{ByteStream, Payload};
 pub use progress::Progress;
@@ -58,4 +72,5 @@ pub use crate::net::dial::{Cause, DialError, Patience};
 pub use crate::net::websocket::{Message, Opening, WebSocket, WebSocketError};
 pub use periwinkle_core::fetch::cookie::Domains;
 pub use periwinkle_core::fetch::proxy::{Bypass, Proxy, ProxyRules};
+pub use periwinkle_core::fetch::sse::Event;
 pub use periwinkle_core::fetch::{Url, UrlError};

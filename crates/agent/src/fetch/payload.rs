@@ -93,6 +93,16 @@ impl Payload {
         !matches!(self.0, Source::Once(_))
     }
 
+    /// The same body for another request.
+    pub(super) fn again(&self) -> Option<Payload> {
+        Some(Payload(match &self.0 {
+            Source::Empty => Source::Empty,
+            Source::Memory(bytes) => Source::Memory(bytes.clone()),
+            Source::Again(open) => Source::Again(open.clone()),
+            Source::Once(_) => return None,
+        }))
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         matches!(self.0, Source::Empty)
     }

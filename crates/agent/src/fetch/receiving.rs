@@ -126,11 +126,11 @@ impl Receiving {
                 Some(Ok(received)) => received,
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => match &mut self.decoders {
-                    Some(decoders) => {
+                    Some(decoders) if decoders.has_begun() => {
                         decoders.end();
                         continue;
                     }
-                    None => return Poll::Ready(None),
+                    _ => return Poll::Ready(None),
                 },
             };
             match &mut self.decoders {

@@ -22,6 +22,7 @@ use super::exchange::Exchange;
 use super::multipart::Form;
 use super::payload::Payload;
 use super::progress::Progress;
+use super::signing::Unsigned;
 
 /// A request under construction; what is wrong with it is told by [`send`](RequestBuilder::send).
 #[derive(Debug)]
@@ -43,12 +44,32 @@ pub(super) struct Parts {
     pub(super) retries_max: u32,
     pub(super) repeatable: bool,
     pub(super) login: Option<Login>,
+    pub(super) basic_is_refused: bool,
     pub(super) signing: Option<Signing>,
     pub(super) accepts_any_certificate: bool,
     pub(super) decodes: bool,
     pub(super) asks_first: bool,
     pub(super) answer_bytes_max: u64,
+    pub(super) message_bytes_max: Option<usize>,
     pub(super) progress: Option<Arc<watch::Sender<Progress>>>,
+}
+
+impl Parts {
+    /// The same request once more; `None` when its body can be read only once.
+    pub(super) fn again(&self) -> Option<Parts> {
+        Some(Parts {
+            method: self.method.clone(),
+            url: self.url.clone(),
+            headers: self.headers.clone(),
+            payload: self.payload.again()?,
+            redirects: self.redirects,
+            deadlines: self.deadlines,
+            login: self.login.clone(),
+            signing: self.signing.clone(),
+            progress: self.progress.clone(),
+            ..*self
+        })
+    }
 }
 
 /// How long the phases of an exchange may take.
@@ -91,7 +112,13 @@ pub(super) struct Signing {
 
 impl RequestBuilder {
     pub(super) fn new(fetch: Fetch, method: Method, url: &str) -> RequestBuilder {
-        let parts = Url::parse(url).map(|url| Box::new(fetch.defaults(method, url)));
+        // A WebSocket begins as HTTP.
+        let url = match url.split_once("://") {
+            Some(("ws", rest)) => format!("http://{rest}"),
+            Some(("wss", rest)) => format!("https://{rest}"),
+            _ => url.to_owned(),
+        };
+        let parts = Url::parse(&url).map(|url| Box::new(fetch.defaults(method, url)));
         RequestBuilder {
             fetch,
             parts: parts.map_err(FetchError::from),
@@ -129,6 +156,14 @@ impl RequestBuilder {
     /// Adds fields; those of the same names are replaced.
     pub fn headers(self, headers: HeaderMap) -> RequestBuilder {
         self.with(|parts| parts.headers.extend(headers))
+    }
+
+    /// Leaves out a field that is sent by default, such as `User-Agent`.
+    pub fn without_header(self, name: &str) -> RequestBuilder {
+        self.try_with(|parts| {
+            parts.headers.remove(field_name(name)?);
+            Ok(())
+        })
     }
 
     /// Adds a parameter to the query; it is encoded here.
@@ -196,6 +231,12 @@ impl RequestBuilder {
         self.with(|parts| parts.login = Some(login))
     }
 
+    /// The same, but never sends the password itself: Digest or nothing.
+    pub fn digest(self, name: impl Into<String>, password: impl Into<Secret>) -> RequestBuilder {
+        self.login(name, password)
+            .with(|parts| parts.basic_is_refused = true)
+    }
+
     /// Sends the password with the request (Basic), unasked and whatever the connection.
     pub fn basic(self, name: impl Into<String>, password: impl Into<Secret>) -> RequestBuilder {
         let field = Login::new(name, password).basic();
@@ -249,6 +290,24 @@ impl RequestBuilder {
                 signing.credentials = Some(credentials);
             }
         })
+    }
+
+    /// The address of the request with a signature in it, after [`sigv4`](RequestBuilder::sigv4):
+    /// whoever holds it can send the request, with the fields given here and no others, until
+    /// `life` has passed. The body is not signed.
+    ///
+    /// # Errors
+    /// When it cannot be signed, or lives too long.
+    pub fn presign(self, life: Duration) -> Result<String, FetchError> {
+        let parts = self.parts?;
+        let unsigned = || FetchError::Request("what is presigned needs sigv4 before".to_owned());
+        let unsigned = Unsigned {
+            shared: &self.fetch.shared,
+            signing: parts.signing.as_ref().ok_or_else(unsigned)?,
+            method: &parts.method,
+            url: &parts.url,
+        };
+        unsigned.presign(&parts.headers, life)
     }
 
     /// The time for everything, from the first attempt to the end of the answer.
@@ -308,6 +367,11 @@ impl RequestBuilder {
         self.with(|parts| parts.answer_bytes_max = bytes_max)
     }
 
+    /// The longest message that is received over a WebSocket.
+    pub fn message_bytes_max(self, bytes_max: usize) -> RequestBuilder {
+        self.with(|parts| parts.message_bytes_max = Some(bytes_max))
+    }
+
     /// Tells how far the body has come.
     pub fn progress(self, progress: watch::Sender<Progress>) -> RequestBuilder {
         self.with(|parts| parts.progress = Some(Arc::new(progress)))
@@ -325,8 +389,8 @@ impl RequestBuilder {
         Exchange::new(self.fetch, self.parts?).run().await
     }
 
-    pub(super) fn into_parts(self) -> Result<(Fetch, Box<Parts>), FetchError> {
-        Ok((self.fetch, self.parts?))
+    pub(super) fn into_parts(self) -> (Fetch, Result<Box<Parts>, FetchError>) {
+        (self.fetch, self.parts)
     }
 
     pub(super) fn from_parts(fetch: Fetch, parts: Box<Parts>) -> RequestBuilder {

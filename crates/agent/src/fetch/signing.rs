@@ -1,6 +1,7 @@
 //! Signatures of AWS on requests, whatever their body.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -8,8 +9,8 @@ use futures_util::stream::try_unfold;
 use http::header::HeaderName;
 use http::{HeaderMap, Method};
 use periwinkle_core::aws::sigv4::{
-    BodyPlan, BodySource, ChunkedBody, ChunkedForm, Payload as SignedPayload, Request, Signer,
-    UnsignableBody, plan_body,
+    BodyPlan, BodySource, ChunkedBody, ChunkedForm, Payload as SignedPayload, PresignedLife,
+    Request, Signer, UnsignableBody, plan_body,
 };
 use periwinkle_core::aws::wire::region_of;
 use periwinkle_core::aws::{Credentials, ServiceError, ServiceErrorKind};
@@ -90,6 +91,22 @@ impl Unsigned<'_> {
                 Ok(body)
             }
         }
+    }
+
+    /// The address with a signature in it.
+    pub(super) fn presign(
+        &self,
+        headers: &HeaderMap,
+        life: Duration,
+    ) -> Result<String, FetchError> {
+        let life = PresignedLife::new(life).map_err(SignError::from)?;
+        let query = self.with_signer(
+            headers,
+            SignedPayload::Unsigned,
+            |signer, request, keys, at| signer.presign(request, keys, at, life),
+        )?;
+        let (scheme, authority) = (self.url.scheme().name(), self.url.authority());
+        Ok(format!("{scheme}://{authority}{}?{query}", self.url.path()))
     }
 
     async fn hold(&self, stream: ByteStream) -> Result<Bytes, FetchError> {

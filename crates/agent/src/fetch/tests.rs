@@ -736,3 +736,45 @@ async fn an_answer_is_saved_to_a_file() {
     assert_eq!(answer.save(&path).await.expect("it is ours"), 5);
     assert_eq!(std::fs::read(&path).expect("it is there"), b"hello");
 }
+
+#[tokio::test]
+async fn an_answer_without_a_body_names_an_encoding_without_harm() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 500\r\n\r\n";
+    let server = Server::always(head).await;
+    let answer = fetch()
+        .head(&server.url("/"))
+        .send()
+        .await
+        .expect("it answers");
+    assert_eq!(answer.text().await.expect("there is none"), "");
+}
+
+#[tokio::test]
+async fn an_empty_body_has_its_length_where_the_method_has_a_body() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("empty");
+    std::fs::write(&path, "").expect("it is ours");
+    let server = Server::always(answer("200 OK", "")).await;
+    fetch()
+        .post(&server.url("/"))
+        .send()
+        .await
+        .expect("it answers");
+    fetch()
+        .put(&server.url("/"))
+        .body(Payload::file(&path))
+        .send()
+        .await
+        .expect("it answers");
+    fetch()
+        .get(&server.url("/"))
+        .send()
+        .await
+        .expect("it answers");
+    let lengths: Vec<_> = server
+        .seen()
+        .iter()
+        .map(|seen| seen.field("content-length").map(str::to_owned))
+        .collect();
+    assert_eq!(lengths, [Some("0".to_owned()), Some("0".to_owned()), None]);
+}

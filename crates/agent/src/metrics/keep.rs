@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use periwinkle_core::config::Config;
 use periwinkle_core::limits;
+use periwinkle_db::engine::Durability;
 use periwinkle_db::{Database, DbError};
 
 use serde_json::json;
@@ -23,6 +24,8 @@ pub struct MetricsService {
     feed: Feed,
     db: Database,
     events: Events,
+    /// Whether rows go to the cloud.
+    synced: bool,
 }
 
 /// The service over this database, as configured.
@@ -38,6 +41,7 @@ pub fn service(config: &Arc<Config>, db: &Database, events: &Events) -> MetricsS
         feed: Feed::new(limits::METRICS_RING_SAMPLES_MAX, metrics.interval),
         db: db.clone(),
         events: events.clone(),
+        synced: config.sync.enable,
     }
 }
 
@@ -69,9 +73,19 @@ impl MetricsService {
         Ok(ended?)
     }
 
+    /// The cloud and live listeners hear of a row when it is on the disk. While nobody does, a row
+    /// spares the flash a flush of its own.
+    fn durability(&self) -> Durability {
+        match self.synced || self.events.has_listeners() {
+            true => Durability::Relaxed,
+            false => Durability::Lazy,
+        }
+    }
+
     /// A row that cannot be kept is gone; the next one is a minute away.
     fn keep(&self, row: &Row) {
-        match self.db.create(METRIC, &row.properties()) {
+        let db = self.db.durability(self.durability());
+        match db.create(METRIC, &row.properties()) {
             Ok(_) => {}
             Err(DbError::Exists { .. }) => {
                 tracing::debug!("two rows of metrics carry one time: the clock was set back");

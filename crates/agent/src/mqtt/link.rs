@@ -20,11 +20,10 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::error::MqttError;
 use super::options::{Options, Presign, TlsOptions};
-use crate::net::client_tls::{ClientCertificate, ClientTls, Trust};
+use crate::net::client_tls::{ClientCertificate, ClientTls, ClientTlsError, Trust};
 use crate::net::clock::Clock;
 use crate::net::dial::{Patience, Target, Via, dial};
 use crate::net::link::Link;
-use crate::net::tls::TlsError;
 use crate::net::websocket::{Opening, WebSocket};
 
 /// A connection that packets travel on.
@@ -100,7 +99,7 @@ impl Dialer {
     }
 }
 
-fn client_tls(options: &TlsOptions, clock: &Clock) -> Result<ClientTls, TlsError> {
+fn client_tls(options: &TlsOptions, clock: &Clock) -> Result<ClientTls, ClientTlsError> {
     let mut builder = ClientTls::builder(clock);
     if !options.ca.is_empty() {
         builder = builder.trust(Trust::Only(options.ca.clone()));

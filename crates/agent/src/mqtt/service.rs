@@ -126,7 +126,7 @@ fn session(config: &config::Mqtt, session: &mut Config) -> Result<(), MqttError>
         MqttVersion::V5 => Version::V5,
         MqttVersion::V311 => Version::V311,
     };
-    session.profile = match config.profile {
+    session.profile = match config.broker {
         BrokerProfile::Generic => Profile::GENERIC,
         BrokerProfile::AwsIot => Profile::AWS_IOT,
     };
@@ -207,7 +207,7 @@ mod tests {
              enable = true\n\
              url = 'mqtts://broker:443'\n\
              version = '3.1.1'\n\
-             profile = 'aws-iot'\n\
+             broker = 'aws-iot'\n\
              user = 'me'\n\
              password = 'secret'\n\
              alpn = ['x-amzn-mqtt-ca']\n\

@@ -81,6 +81,26 @@ impl ResolvesClientCert for ClientCertificate {
     }
 }
 
+/// Why TLS towards servers cannot be set up.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClientTlsError {
+    /// A file cannot be used.
+    #[error("{0}")]
+    File(#[from] TlsError),
+    /// A certificate of an authority cannot be used.
+    #[error("{path}: a certificate in it is not one of an authority: {source}")]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// The provider's words.
+        source: rustls::Error,
+    },
+    /// The name of a server is none.
+    #[error("{0:?} is no name of a server")]
+    ServerName(String),
+}
+
 /// How TLS is spoken to servers; made once, used for every connection.
 #[derive(Clone, Debug)]
 pub struct ClientTls {
@@ -189,11 +209,11 @@ impl ClientTlsBuilder {
     ///
     /// # Errors
     /// When a file cannot be read, or a name is none.
-    pub fn build(&self) -> Result<ClientTls, TlsError> {
+    pub fn build(&self) -> Result<ClientTls, ClientTlsError> {
         let server_name = match &self.server_name {
             Some(name) => Some(
                 ServerName::try_from(name.clone())
-                    .map_err(|_| TlsError::ServerName(name.clone()))?,
+                    .map_err(|_| ClientTlsError::ServerName(name.clone()))?,
             ),
             None => None,
         };
@@ -320,12 +340,15 @@ fn is_amazon(host: &str) -> bool {
         .any(|domain| host.ends_with(domain))
 }
 
-fn with_files(mut roots: RootCertStore, files: &[PathBuf]) -> Result<RootCertStore, TlsError> {
+fn with_files(
+    mut roots: RootCertStore,
+    files: &[PathBuf],
+) -> Result<RootCertStore, ClientTlsError> {
     for path in files {
         for certificate in certificates(path)? {
             roots
                 .add(certificate)
-                .map_err(|source| TlsError::Authority {
+                .map_err(|source| ClientTlsError::Authority {
                     path: path.clone(),
                     source,
                 })?;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::Uri;
 use http_body::Body;
@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use periwinkle_core::fetch::proxy::{Proxy, ProxyKind, ProxyRules};
 use periwinkle_core::fetch::{Scheme, Url};
 use periwinkle_core::limits;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
 use super::client_tls::ClientTls;
@@ -106,14 +107,17 @@ impl Connector {
     }
 
     fn target(&self, url: &Url, proxy: Option<&Proxy>) -> Target {
-        Target {
-            host: url.host().clone(),
-            port: url.port(),
-            tls: (url.scheme() == Scheme::Https).then(|| self.shared.tls.clone()),
-            proxy: proxy.map(|proxy| Via {
+        let tls = || self.shared.tls.clone();
+        let mut target = Target::new(url.host().clone(), url.port());
+        if url.scheme() == Scheme::Https {
+            target = target.tls(tls());
+        }
+        match proxy {
+            Some(proxy) => target.via(Via {
                 proxy: proxy.clone(),
-                tls: self.shared.tls.clone(),
+                tls: tls(),
             }),
+            None => target,
         }
     }
 }
@@ -152,13 +156,17 @@ impl Service<Uri> for Connector {
 /// A connection for HTTP.
 ///
 /// A server may answer and close before it has read the whole request; then a write fails, and the
-/// answer waits to be read. So a failed write is not reported: it waits, and the reader, which
-/// finds the answer or the same end, decides what became of the exchange.
+/// answer waits to be read. So a failed write is not reported at once: it waits, and the reader, which
+/// finds the answer or the same end, decides what became of the exchange. No write waits for ever,
+/// though: nobody may be left to read.
 #[derive(Debug)]
 pub struct HttpLink {
     io: TokioIo<Link>,
     forwarded: bool,
     is_written_off: bool,
+    stall: Option<Pin<Box<Sleep>>>,
+    /// Whether a write waits, and the timer runs.
+    waits: bool,
 }
 
 impl HttpLink {
@@ -167,6 +175,8 @@ impl HttpLink {
             io: TokioIo::new(link),
             forwarded,
             is_written_off: false,
+            stall: None,
+            waits: false,
         }
     }
 
@@ -175,18 +185,35 @@ impl HttpLink {
         context: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut TokioIo<Link>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if self.is_written_off {
-            return Poll::Pending;
-        }
-        match write(Pin::new(&mut self.io), context) {
-            Poll::Ready(Err(_)) => {
-                self.is_written_off = true;
-                // Whoever drives the connection reads before it writes: once more, then.
-                context.waker().wake_by_ref();
-                Poll::Pending
+        if !self.is_written_off {
+            match write(Pin::new(&mut self.io), context) {
+                Poll::Ready(Ok(done)) => {
+                    self.waits = false;
+                    return Poll::Ready(Ok(done));
+                }
+                Poll::Ready(Err(_)) => {
+                    self.is_written_off = true;
+                    // Whoever drives the connection reads before it writes: once more, then.
+                    context.waker().wake_by_ref();
+                }
+                Poll::Pending => {}
             }
-            other => other,
         }
+        self.poll_stall(context).map(Err)
+    }
+
+    fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        if !self.waits {
+            let end = Instant::now() + limits::FETCH_WRITE_STALL_MAX;
+            match &mut self.stall {
+                Some(stall) => stall.as_mut().reset(end),
+                None => self.stall = Some(Box::pin(sleep_until(end))),
+            }
+            self.waits = true;
+        }
+        let stall = self.stall.as_mut().expect("it was just set");
+        ready!(stall.as_mut().poll(context));
+        Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 }
 
@@ -231,8 +258,7 @@ impl hyper::rt::Write for HttpLink {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut()
-            .write(context, |io, context| io.poll_flush(context))
+        self.get_mut().write(context, hyper::rt::Write::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

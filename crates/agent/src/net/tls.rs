@@ -36,17 +36,6 @@ pub enum TlsError {
         /// The provider's words.
         source: rustls::Error,
     },
-    /// A certificate of an authority cannot be used.
-    #[error("{path}: a certificate in it is not one of an authority: {source}")]
-    Authority {
-        /// The file.
-        path: PathBuf,
-        /// The provider's words.
-        source: rustls::Error,
-    },
-    /// The name of a server is none.
-    #[error("{0:?} is no name of a server")]
-    ServerName(String),
 }
 
 /// The one place that chooses the cryptographic provider.

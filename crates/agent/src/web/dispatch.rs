@@ -50,10 +50,17 @@ pub struct Dispatch {
     pub actions: Router,
     /// The largest body of an API request.
     pub body_bytes_max: usize,
-    /// The largest body of a request to the maker's routes, which may stream it.
+    /// The largest body of a request to the maker's routes, or of an upload, which stream it.
     pub upload_bytes_max: usize,
     /// How long a handler may take before it begins to answer.
     pub request_timeout: Option<Duration>,
+}
+
+/// What a handler may take.
+#[derive(Clone, Copy)]
+struct Bounds {
+    bytes_max: usize,
+    answers_within: Option<Duration>,
 }
 
 /// The field in which the console proves that it made a request.
@@ -96,15 +103,12 @@ impl Dispatch {
             return Ok(page);
         }
         let identity = self.identify(&request, peer, secure)?;
-        self.call(
-            &self.actions,
-            request,
-            identity,
-            peer,
-            secure,
-            self.upload_bytes_max,
-        )
-        .await
+        let bounds = Bounds {
+            bytes_max: self.upload_bytes_max,
+            answers_within: self.request_timeout,
+        };
+        self.call(&self.actions, request, (identity, peer, secure), bounds)
+            .await
     }
 
     async fn call_api(
@@ -128,26 +132,29 @@ impl Dispatch {
         if let Needs::Role(role) = policy::needs(request.method(), request.uri().path()) {
             identity.require(role)?;
         }
-        self.call(
-            &self.api,
-            request,
-            identity,
-            peer,
-            secure,
-            self.body_bytes_max,
-        )
-        .await
+        let bounds = match policy::streams_in(request.method(), request.uri().path()) {
+            true => Bounds {
+                bytes_max: self.upload_bytes_max,
+                // A body may come for as long as it comes at all.
+                answers_within: None,
+            },
+            false => Bounds {
+                bytes_max: self.body_bytes_max,
+                answers_within: self.request_timeout,
+            },
+        };
+        self.call(&self.api, request, (identity, peer, secure), bounds)
+            .await
     }
 
     async fn call(
         &self,
         router: &Router,
         request: Request<Incoming>,
-        identity: Identity,
-        peer: &Peer,
-        secure: bool,
-        bytes_max: usize,
+        (identity, peer, secure): (Identity, &Peer, bool),
+        bounds: Bounds,
     ) -> Result<Response, Problem> {
+        let bytes_max = bounds.bytes_max;
         check_length(request.headers(), bytes_max)?;
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(identity);
@@ -156,7 +163,7 @@ impl Dispatch {
         parts.extensions.insert(Secure(secure));
         let request = Request::from_parts(parts, Body::new(Limited::new(body, bytes_max)));
         let answer = outlive_panic(router.clone().oneshot(request));
-        let Some(bound) = self.request_timeout else {
+        let Some(bound) = bounds.answers_within else {
             return Ok(answer.await);
         };
         tokio::time::timeout(bound, answer).await.map_err(|_| {

@@ -48,6 +48,12 @@ pub fn needs(method: &Method, path: &str) -> Needs {
         .map_or(Needs::Role(Role::Owner), |(.., needs)| *needs)
 }
 
+/// Whether the body of a request is streamed to its handler and may be as long as those of the
+/// maker's routes; the handler answers when it has all of it.
+pub fn streams_in(method: &Method, path: &str) -> bool {
+    *method == Method::PUT && path.starts_with("/api/v1/uploads/objects/")
+}
+
 /// Whether a method is safe in the sense of RFC 9110, 9.2.1: it asks and changes nothing.
 pub fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
@@ -81,12 +87,23 @@ mod tests {
             (Method::GET, "/api/v1/mqtt", role(Role::Viewer)),
             (Method::GET, "/api/v1/mqtt/subscribe", role(Role::Editor)),
             (Method::POST, "/api/v1/mqtt/publish", role(Role::Editor)),
+            (Method::GET, "/api/v1/uploads", role(Role::Viewer)),
+            (Method::DELETE, "/api/v1/uploads/x", role(Role::Editor)),
+            (Method::PUT, "/api/v1/uploads/objects/x", role(Role::Editor)),
             (Method::GET, "/api/v1/setups", role(Role::Viewer)),
             (Method::GET, "/api/v2/anything", role(Role::Viewer)),
         ];
         for (method, path, expected) in table {
             assert_eq!(needs(&method, path), expected, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn only_what_is_uploaded_is_streamed_in() {
+        assert!(streams_in(&Method::PUT, "/api/v1/uploads/objects/a/b"));
+        assert!(!streams_in(&Method::POST, "/api/v1/uploads/objects/a"));
+        assert!(!streams_in(&Method::PUT, "/api/v1/uploads/objects"));
+        assert!(!streams_in(&Method::PUT, "/api/v1/data/Setting/x"));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) struct Device {
     pub(crate) endpoint: String,
     pub(crate) region: String,
     pub(crate) table: String,
+    pub(crate) bucket: String,
     /// In the form of AWS's `credential_process`, mode 0600.
     pub(crate) credentials_file: PathBuf,
 }
@@ -134,6 +135,14 @@ impl Cloud {
         Judge::start(command)
     }
 
+    /// A reader of the bucket; `xtask/assets/s3_judge.py` lists the requests.
+    #[cfg(feature = "upload")]
+    pub(crate) fn s3(&self, device: &Device) -> Judge {
+        let mut command = s3_judge(device);
+        command.args(["--endpoint", &self.endpoint]);
+        Judge::start(command)
+    }
+
     /// What the account makes of expressions; `xtask/assets/expr_judge.py` lists the requests.
     pub(crate) fn expressions(&self) -> Judge {
         let mut command = Command::new(tool("venv-judges/bin/python"));
@@ -193,19 +202,25 @@ impl Drop for Cloud {
 /// moto, the second judge of signatures: another program with the same table and one device.
 pub(crate) struct SecondOpinion {
     pub(crate) device: Device,
-    child: Child,
-    _folder: TempDir,
+    _moto: Moto,
 }
 
-impl SecondOpinion {
-    pub(crate) fn of(thing: &str) -> Self {
+/// moto by itself, in its verifying mode: the first four calls are free, and every later one is
+/// checked.
+pub(crate) struct Moto {
+    pub(crate) endpoint: String,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Moto {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let endpoint = free_endpoint();
         let address = endpoint.strip_prefix("http://").unwrap();
         let log = fs::File::create(folder.path().join("moto.log")).unwrap();
         let child = Command::new(tool("venv-judges/bin/moto_server"))
             .args(["-H", "127.0.0.1", "-p", address.rsplit_once(':').unwrap().1])
-            // The calls that make the device's user are free; every later one is checked.
             .env("INITIAL_NO_AUTH_ACTION_COUNT", "4")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -213,13 +228,32 @@ impl SecondOpinion {
             .spawn()
             .unwrap();
         wait_for_listener(address);
+        Self {
+            endpoint,
+            child,
+            folder,
+        }
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl SecondOpinion {
+    /// The free calls make the device's user.
+    pub(crate) fn of(thing: &str) -> Self {
+        let moto = Moto::start();
         let mut command = Command::new(tool("venv-judges/bin/python"));
         command.arg(asset("second_opinion.py"));
-        let device = make_device(command, &endpoint, thing, folder.path().join("device.json"));
+        let file = moto.folder.path().join("device.json");
+        let device = make_device(command, &moto.endpoint, thing, file);
         Self {
             device,
-            child,
-            _folder: folder,
+            _moto: moto,
         }
     }
 
@@ -235,11 +269,25 @@ impl SecondOpinion {
     }
 }
 
-impl Drop for SecondOpinion {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+#[cfg(feature = "upload")]
+impl SecondOpinion {
+    /// Reads the bucket with the device's own keys.
+    pub(crate) fn s3(&self) -> Judge {
+        let mut command = s3_judge(&self.device);
+        command.args(["--endpoint", &self.device.endpoint]);
+        command
+            .arg("--credentials")
+            .arg(&self.device.credentials_file);
+        Judge::start(command)
     }
+}
+
+#[cfg(feature = "upload")]
+fn s3_judge(device: &Device) -> Command {
+    let mut command = Command::new(tool("venv-judges/bin/python"));
+    command.arg(asset("s3_judge.py"));
+    command.args(["--bucket", &device.bucket, "--region", &device.region]);
+    command
 }
 
 /// Runs the script, which writes the device's keys and table to the file.
@@ -260,6 +308,7 @@ fn make_device(mut script: Command, endpoint: &str, thing: &str, file: PathBuf) 
         endpoint: text("Endpoint"),
         region: text("Region"),
         table: text("Table"),
+        bucket: text("Bucket"),
         credentials_file: file,
     }
 }
@@ -333,6 +382,7 @@ impl Drop for Judge {
     }
 }
 
+/// A program that `cargo xtask setup` has installed.
 pub(crate) fn tool(path: &str) -> PathBuf {
     let tools = std::env::var_os("PERIWINKLE_TEST_TOOLS")
         .map_or_else(|| root().join(".test"), PathBuf::from);

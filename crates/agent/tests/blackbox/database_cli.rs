@@ -589,6 +589,16 @@ fn conditions_filters_and_updates_are_expressions() {
         ats(&["--filter", "cpu_avg > 75"]),
         ["2026-11-08", "2026-11-09"]
     );
+    let given = [
+        "--values",
+        r#"{":least": 75}"#,
+        "--names",
+        r##"{"#c": "cpu_avg"}"##,
+    ];
+    assert_eq!(
+        ats(&[&["--filter", "#c > :least"], &given[..]].concat()),
+        ["2026-11-08", "2026-11-09"]
+    );
     let november = [
         "month=2026-11",
         "--from",

@@ -139,12 +139,17 @@ fn a_file_size_limit_is_a_full_disk_and_not_the_end_of_the_process() {
         Some(put("later")).filter(|answer| answer.status == 507)
     });
     assert_eq!(refused.json()["kind"], "full");
-    assert_eq!(agent.status()["db"]["failure"], json!(null));
+    let state = |name: &str| agent.status()["db"][name].take();
+    assert_eq!(
+        (state("failure"), state("disk_full")),
+        (json!(null), json!(true))
+    );
     owner.get("/api/v1/data/Setting/before").expect(200);
     owner.get("/api/v1/data/Setting/later").expect(404);
 
     limit_file_size(agent.pid(), "unlimited:unlimited");
     put("later").expect(200);
+    assert_eq!(state("disk_full"), json!(false));
     let agent = agent.kill().start();
     let owner = agent.login();
     for name in ["before", "later"] {

@@ -5,7 +5,6 @@ mod broker;
 mod cloud;
 mod command_line;
 mod judges;
-
 mod link;
 mod messages;
 mod proxies;

@@ -25,6 +25,7 @@ pub(super) fn judge(
     judge.control_socket(config);
     judge.metrics(config);
     judge.mqtt(config);
+    judge.fetch(config);
     judge.sync(config);
     judge.credentials(config);
     judge.upload(config);
@@ -178,6 +179,27 @@ impl Judge<'_> {
             self.hints.push(format!(
                 "`mqtt.url` {address} has no TLS: the password can be read on the way"
             ));
+        }
+    }
+
+    fn fetch(&mut self, config: &Config) {
+        let fetch = &config.fetch;
+        match (&fetch.certificate, &fetch.key) {
+            (Some(_), None) => self.refuse(
+                "fetch.certificate",
+                "`fetch.certificate` needs its private key in `fetch.key`",
+            ),
+            (None, Some(_)) => self.refuse(
+                "fetch.key",
+                "`fetch.key` needs its certificate in `fetch.certificate`",
+            ),
+            _ => {}
+        }
+        if fetch.proxy.is_none() && fetch.proxy_login_file.is_some() {
+            self.refuse(
+                "fetch.proxy_login_file",
+                "`fetch.proxy_login_file` is used only with `fetch.proxy`",
+            );
         }
     }
 

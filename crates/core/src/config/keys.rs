@@ -14,8 +14,8 @@ use super::mqtt::{
 };
 use super::setting::{Raw, Setting, parse_within};
 use super::types::{
-    BucketName, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat,
-    LogLevel, Region, TableName, UploadChecksum,
+    BucketName, BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName,
+    LogFormat, LogLevel, ProxyAddress, Region, TableName, UploadChecksum,
 };
 use super::watch::Watch;
 use crate::limits;
@@ -242,7 +242,8 @@ settings! {
         header_bytes_max: Bytes = Bytes(limits::WEB_HEADER_BYTES_MAX), in Bytes(KIB)..=Bytes(MIB);
         /// The largest request body of the REST interface.
         body_bytes_max: Bytes = Bytes(limits::WEB_BODY_BYTES_MAX), in Bytes(KIB)..=Bytes(GIB);
-        /// The largest request body of the routes of the maker's own program, which may stream it.
+        /// The largest request body of uploads and of the routes of the maker's own program, which
+        /// may stream it.
         upload_bytes_max: Bytes = Bytes(limits::WEB_UPLOAD_BYTES_MAX),
             in Bytes(KIB)..=Bytes(1024 * GIB);
         /// How long a request's header may take to arrive.
@@ -275,6 +276,9 @@ settings! {
     db: Db {
         /// The longest time a relaxed write may wait before it is flushed to the disk.
         flush: Duration = Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS), in 10 * MILLISECOND..=HOUR;
+        /// The longest time a lazy write may wait before it is flushed to the disk. Each flush wears the
+        /// flash by two blocks or more, however little there is to write.
+        lazy_flush: Duration = limits::DB_LAZY_INTERVAL, in SECOND..=DAY;
         /// Memory for values, so that reads do not wait for the disk.
         cache: Bytes = Bytes(limits::DB_CACHE_BYTES as u64), in Bytes(64 * KIB)..=Bytes(64 * GIB);
         /// A schema (OneTable, JSON or JSON5) to use in place of the built-in one.
@@ -342,7 +346,7 @@ settings! {
         region: Option<Region> = None;
         /// What kind of broker it is: what `aws-iot` does not take is refused here, before the
         /// broker drops the connection.
-        profile: BrokerProfile = BrokerProfile::Generic;
+        broker: BrokerProfile = BrokerProfile::Generic;
         /// Where the broker publishes `will_payload` when the connection ends badly.
         will_topic: Option<Topic> = None;
         /// What it publishes there.
@@ -389,6 +393,36 @@ settings! {
         /// Rules that carry messages into the database and changes of the database out, each a
         /// table `[[mqtt.route]]`.
         route: Vec<Route> = Vec::new();
+    }
+
+    /// The HTTP client of the agent and of the maker's own program.
+    fetch: Fetch if "fetch" {
+        /// The proxy before all servers. The machine itself is always reached directly.
+        proxy: Option<ProxyAddress> = None;
+        /// A file with the name and the password for the proxy, as `name:password`.
+        proxy_login_file: Option<PathBuf> = None;
+        /// What is reached without the proxy: hosts with all below them, addresses, networks, `*`
+        /// for all; with a port, that port only.
+        no_proxy: Vec<BypassEntry> = Vec::new();
+        /// Files with certificates (PEM) of authorities to believe, beside those of the web. AWS's
+        /// endpoints are believed with Amazon's own authorities only.
+        ca: Vec<PathBuf> = Vec::new();
+        /// The file with the certificate chain (PEM) that is shown to servers that ask for one.
+        certificate: Option<PathBuf> = None;
+        /// The file with the private key (PEM) of the certificate.
+        key: Option<PathBuf> = None;
+        /// How long each step of making a connection may take: name, TCP, proxy, TLS.
+        connect_timeout: Duration = limits::DIAL_CONNECT_MAX, in 100 * MILLISECOND..=5 * MINUTE;
+        /// How long a server may take to begin its answer.
+        first_byte_timeout: Duration = limits::FETCH_FIRST_BYTE_MAX, in 100 * MILLISECOND..=DAY;
+        /// How long a transfer may stand still, either way.
+        idle_timeout: Duration = limits::FETCH_BETWEEN_BYTES_MAX, in 100 * MILLISECOND..=DAY;
+        /// Redirects that are followed.
+        redirects_max: u32 = limits::FETCH_REDIRECTS_MAX, in 0..=50;
+        /// How often a request is sent again, where that can do no harm.
+        retries_max: u32 = limits::FETCH_RETRIES_MAX, in 0..=20;
+        /// The region of signatures for addresses that name none. Unset: that of `sync`.
+        region: Option<Region> = None;
     }
 
     /// Replication with DynamoDB.

@@ -8,7 +8,7 @@
 //!
 //! let loaded = load(&Sources {
 //!     file: Some(File { name: "periwinkle.toml", text: "[db]\nflush = '2 s'\n" }),
-//!     features: &["web", "metrics", "sync", "upload"],
+//!     features: &["web", "metrics", "mqtt", "fetch", "sync", "upload"],
 //!     ..Sources::default()
 //! })
 //! .unwrap();
@@ -42,7 +42,9 @@ mod watch;
 mod tests;
 
 pub use error::{ConfigError, ConfigErrors, Problem};
-pub use keys::{Config, Control, Db, Device, Log, Metrics, Mqtt, Runtime, Sync, Upload, Web};
+pub use keys::{
+    Config, Control, Db, Device, Fetch, Log, Metrics, Mqtt, Runtime, Sync, Upload, Web,
+};
 pub use listener::{ListenHost, Listener, Scheme};
 pub use load::{Effective, Loaded, load};
 pub use mqtt::{
@@ -52,7 +54,7 @@ pub use mqtt::{
 pub use reference::reference;
 pub use sources::{File, Origin, Override, Sources};
 pub use types::{
-    BucketName, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName, LogFormat,
-    LogLevel, Region, TableName, UploadChecksum,
+    BucketName, BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName,
+    LogFormat, LogLevel, ProxyAddress, Region, TableName, UploadChecksum,
 };
 pub use watch::{KEY_TEMPLATE, KEY_VARIABLES, ObjectKeys, Watch};

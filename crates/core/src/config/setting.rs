@@ -200,6 +200,10 @@ pub(super) trait Element: Setting {
     const LIST_KIND: &'static str;
 }
 
+impl Element for PathBuf {
+    const LIST_KIND: &'static str = "a list of files, such as `[\"/etc/periwinkle/ca.pem\"]`";
+}
+
 /// A list in TOML; text with commas in the environment and on the command line.
 impl<T: Element> Setting for Vec<T> {
     const KIND: &'static str = T::LIST_KIND;

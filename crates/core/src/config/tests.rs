@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 
-const ALL: &[&str] = &["web", "metrics", "sync", "upload"];
+const ALL: &[&str] = &["web", "metrics", "mqtt", "fetch", "sync", "upload"];
 
 fn file(text: &str) -> Sources<'_> {
     Sources {
@@ -530,6 +530,18 @@ fn values_that_cannot_stand_together_are_refused() {
             "periwinkle.toml:2: `sync.endpoint` http://192.168.0.1:4566 has no TLS and is not \
              this machine: use `https://`, or set `sync.insecure_endpoint = true` in a test \
              network",
+        ),
+        (
+            "[fetch]\ncertificate = 'c.pem'\n",
+            "periwinkle.toml:2: `fetch.certificate` needs its private key in `fetch.key`",
+        ),
+        (
+            "[fetch]\nkey = 'k.pem'\n",
+            "periwinkle.toml:2: `fetch.key` needs its certificate in `fetch.certificate`",
+        ),
+        (
+            "[fetch]\nproxy_login_file = 'l'\n",
+            "periwinkle.toml:2: `fetch.proxy_login_file` is used only with `fetch.proxy`",
         ),
         (
             "[sync]\ncredentials = 'file'\n",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::listener::{Scheme, parse_port, split_port};
 use super::setting::{Element, Raw, Setting, mismatch, parse_text, quote};
 use super::units;
+use crate::fetch::proxy::{Bypass, Proxy};
 use crate::limits::{DEVICE_ID_BYTES_MAX, DEVICE_NAME_CHARS_MAX, HOST_NAME_BYTES_MAX};
 
 /// A number of bytes.
@@ -66,6 +67,18 @@ impl Expiry {
             Expiry::After(time) => Some(time),
             Expiry::Never => None,
         }
+    }
+}
+
+impl std::str::FromStr for Expiry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Expiry, String> {
+        if text.eq_ignore_ascii_case("never") {
+            return Ok(Expiry::Never);
+        }
+        let time = units::parse_duration(text).map(Expiry::After);
+        time.ok_or_else(|| format!("{text:?} is not {}", <Expiry as Setting>::KIND))
     }
 }
 
@@ -274,6 +287,26 @@ checked_text! {
 }
 
 checked_text! {
+    /// The address of a proxy, without a name and a password: what is configured is shown.
+    ProxyAddress,
+    "a proxy's address without a password, such as \"http://proxy.local:3128\" or \"socks5h://10.0.0.1\"",
+    |text| {
+        let proxy = Proxy::parse(text).ok()?;
+        proxy.credentials.is_none().then(|| text.trim().to_owned())
+    }
+}
+
+checked_text! {
+    /// A host, address or network that is reached without a proxy.
+    BypassEntry,
+    "a host, an address or a network, such as \"pump.local\" or \"10.0.0.0/8\"",
+    |text| {
+        let one = !text.is_empty() && !text.contains([',', ' ']);
+        (one && Bypass::parse(text).is_ok()).then(|| text.to_owned())
+    }
+}
+
+checked_text! {
     /// The name of a host, in lower case and without a dot at its end.
     HostName,
     "a host's name without scheme and port, such as \"pump.local\"",
@@ -290,6 +323,10 @@ checked_text! {
 }
 
 pub(super) use {checked_text, choice};
+impl Element for BypassEntry {
+    const LIST_KIND: &'static str =
+        "a list of hosts, addresses and networks, such as `[\"pump.local\", \"10.0.0.0/8\"]`";
+}
 
 impl Element for HostName {
     const LIST_KIND: &'static str = "a list of host names, such as `[\"pump.local\"]`";

@@ -260,8 +260,8 @@ mod tests {
             ("id", "${topic.1}"),
             ("value", "${payload.v} of ${payload}"),
         ]);
-        let found = route.item("dev/led/set", br#"{"v":1.50}"#).unwrap();
-        let texts = [("id", "led"), ("value", r#"1.50 of {"v":1.50}"#)];
+        let found = route.item("dev/led/set", br#"{"v":1.5}"#).unwrap();
+        let texts = [("id", "led"), ("value", r#"1.5 of {"v":1.5}"#)];
         let texts = texts.map(|(name, text)| (name.to_owned(), text.to_owned()));
         assert_eq!(found, Found::Texts(texts.to_vec()));
         let missing = route.item("dev/led/set", b"1.5");

@@ -228,7 +228,7 @@ impl Engine {
         } else if self.log.is_cramped() {
             (self.log.segment_bytes_min(), needed / 8)
         } else {
-            let bearable = needed * (100 - self.live_pct_min) / self.live_pct_min;
+            let bearable = needed * (100 - self.live_percent_min) / self.live_percent_min;
             (self.log.segment_bytes(), bearable)
         };
         garbage >= garbage_min && garbage > bearable

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::batch::Entries;
 use super::cache::{Cache, CacheSlot};
 use super::index::{IndexHit, IndexId, IndexStats, Indexes, NO_ENTRY};
+use super::key::Key;
 use super::moves::{moved_bytes_max, moved_entry_bytes_max};
 use super::range::{IndexRange, KeyRange, Order};
 use super::slab::Slab;
@@ -66,9 +67,10 @@ impl Row {
 
     /// `entries` is what its index entries take at most.
     fn weight(&self, entries: u64) -> Weight {
-        let live = self.key.len() as u64 + u64::from(self.length);
-        let needed = moved_bytes_max(self.key.len(), self.length) + entries;
-        (self.segment, live, needed)
+        Weight {
+            live: self.key.len() as u64 + u64::from(self.length),
+            needed: moved_bytes_max(self.key.len(), self.length) + entries,
+        }
     }
 
     fn place(&self) -> Place {
@@ -129,9 +131,19 @@ impl Directory {
             needed_bytes: 0,
             largest_row: 0,
         };
+        let mut needed: Vec<u64> = Vec::new();
+        let first = rows.all().map(|(_, row)| row.segment).min().unwrap_or(0);
         for ((_, row), entries) in rows.all().zip(entry_bytes) {
-            directory.add_weight(row.weight(u64::from(*entries)));
+            let weight = row.weight(u64::from(*entries));
+            let segment = (row.segment - first) as usize;
+            needed.resize(needed.len().max(segment + 1), 0);
+            needed[segment] += weight.needed;
+            directory.live_bytes += weight.live;
+            directory.largest_row = directory.largest_row.max(weight.needed);
         }
+        directory.needed_bytes = needed.iter().sum();
+        let needed = (first..).zip(needed).filter(|(_, bytes)| *bytes > 0);
+        directory.needed = needed.collect();
         directory.rows = rows;
         directory
     }
@@ -281,8 +293,15 @@ impl Directory {
     pub(crate) fn range(&mut self, range: &KeyRange, order: Order, limit: usize) -> Vec<Hit> {
         let ids = self.ids(range, order, limit);
         self.fetch(&ids);
-        ids.into_iter()
-            .map(|id| (self.rows[id].key.clone(), self.found(id)))
+        let mut keys = Vec::with_capacity(ids.iter().map(|id| self.rows[*id].key.len()).sum());
+        let mut ends = Vec::with_capacity(ids.len());
+        for id in &ids {
+            keys.extend_from_slice(&self.rows[*id].key);
+            ends.push(keys.len() as u32);
+        }
+        let keys = Key::split(keys, ends);
+        keys.zip(ids)
+            .map(|(key, id)| (key, self.found(id)))
             .collect()
     }
 
@@ -330,7 +349,10 @@ impl Directory {
             .range(&self.rows, index, range, order, limit, hidden);
         hits.into_iter()
             .map(|IndexHit { index_key, row }| {
-                (index_key, (self.rows[row].key.clone(), self.found(row)))
+                (
+                    index_key,
+                    (Key::from(&*self.rows[row].key), self.found(row)),
+                )
             })
             .collect()
     }
@@ -372,24 +394,22 @@ impl Directory {
 
     /// Adds the row, as it is, to the figures.
     fn count(&mut self, id: u32) {
-        self.add_weight(self.weight(id));
-    }
-
-    fn add_weight(&mut self, (segment, live, needed): Weight) {
+        let Weight { live, needed } = self.weight(id);
         self.live_bytes += live;
-        *self.needed.entry(segment).or_default() += needed;
+        *self.needed.entry(self.rows[id].segment).or_default() += needed;
         self.needed_bytes += needed;
         self.largest_row = self.largest_row.max(needed);
     }
 
     /// Takes the row, as it still is, from the figures.
     fn discount(&mut self, id: u32) {
-        let (segment, live, bytes) = self.weight(id);
+        let Weight { live, needed } = self.weight(id);
         self.live_bytes -= live;
-        self.needed_bytes -= bytes;
-        let needed = self.needed.entry(segment).or_default();
-        *needed -= bytes;
-        if *needed == 0 {
+        self.needed_bytes -= needed;
+        let segment = self.rows[id].segment;
+        let of_segment = self.needed.entry(segment).or_default();
+        *of_segment -= needed;
+        if *of_segment == 0 {
             self.needed.remove(&segment);
         }
     }
@@ -402,8 +422,11 @@ impl Directory {
     }
 }
 
-/// A row's segment, its live bytes, and what it would take at most when it is moved.
-type Weight = (u32, u64, u64);
+/// A row's live bytes, and what it would take at most when it is moved.
+struct Weight {
+    live: u64,
+    needed: u64,
+}
 
 /// A key and what the directory knows of it.
-pub(crate) type Hit = (Box<[u8]>, Found);
+pub(crate) type Hit = (Key, Found);

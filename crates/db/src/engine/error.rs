@@ -91,6 +91,17 @@ pub enum ReadError {
         /// What the system said.
         source: Arc<io::Error>,
     },
+    /// More values are not in memory than may be read on this thread. None was read.
+    #[error(
+        "{missing} values are on the disk and not in memory, and {missing_max} may be read here; \
+         ask on a thread that may wait for the disk"
+    )]
+    Waits {
+        /// How many would have to be read.
+        missing: usize,
+        /// How many might be.
+        missing_max: usize,
+    },
 }
 
 /// Why a commit was refused. Nothing of it is visible, in memory or on the disk.

@@ -95,7 +95,7 @@ impl KeyFile {
 }
 
 /// What the frames of a sealed segment say; `None` if they are not whole, or none.
-pub(crate) fn read_segment(header: SegmentHeader, bytes: &[u8]) -> Option<(SegmentFacts, Run)> {
+pub(crate) fn read_segment(header: SegmentHeader, bytes: &[u8]) -> Option<(SegmentFacts, Run<'_>)> {
     let mut facts = SegmentFacts {
         segment: header.segment,
         salt: header.salt,
@@ -113,7 +113,7 @@ pub(crate) fn read_segment(header: SegmentHeader, bytes: &[u8]) -> Option<(Segme
         facts.add(frame, at, said.first_needed);
         at += frame.bytes();
     }
-    let run = builder.finish();
+    let run = builder.finish(bytes);
     let whole = facts.end > 0 && is_blank(&bytes[at..]) && run.contradiction.is_none();
     whole.then_some((facts, run))
 }

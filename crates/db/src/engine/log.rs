@@ -519,3 +519,67 @@ impl Log {
         self.waiting.last_mut().expect("there is one by now")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::file_storage::FileStorage;
+    use super::super::frame::FrameKind;
+    use super::*;
+
+    const SEGMENT_BYTES: u64 = 4096;
+
+    /// A log of one segment, on a disk that will give no other.
+    fn one_segment(scratch: &tempfile::TempDir) -> Log {
+        let storage = Arc::new(FileStorage::open(scratch.path()).unwrap());
+        let options = Options {
+            segment_bytes: SEGMENT_BYTES,
+            segment_bytes_min: SEGMENT_BYTES,
+            ..Options::default()
+        };
+        let segment = Segment {
+            id: 1,
+            file: storage.create(&segment_name(1)).unwrap(),
+            size: SEGMENT_BYTES,
+        };
+        let header = SegmentHeader::new(1, options.salt);
+        let used = SEGMENT_HEADER_BYTES as u64;
+        let reserve = Some(SEGMENT_BYTES);
+        Log::resume(storage, &options, header, vec![segment], used, reserve)
+    }
+
+    fn frame(kind: FrameKind, payload: &[u8]) -> Frame<'_> {
+        Frame {
+            kind,
+            sequence: 1,
+            synced: 0,
+            crc: 0,
+            payload,
+        }
+    }
+
+    #[test]
+    fn a_segment_filled_to_its_bound_takes_the_frames_that_give_one_up_and_close() {
+        for (kind, claim) in [
+            (FrameKind::Batch, Claim::Write),
+            (FrameKind::Batch, Claim::Release),
+            (FrameKind::Moves, Claim::Move),
+        ] {
+            let scratch = tempfile::tempdir().unwrap();
+            let mut log = one_segment(&scratch);
+            let payload = [0; SEGMENT_BYTES as usize];
+            let mut sizes = (0..payload.len()).rev();
+            let largest = sizes.find(|bytes| {
+                let frame = frame(kind, &payload[..*bytes]);
+                log.append(frame, claim, 0).is_ok()
+            });
+            assert!(largest > Some(3900), "{largest:?}");
+            // Not even a frame without a payload goes in any more.
+            log.append(frame(kind, &[]), claim, 0).unwrap_err();
+            let give_up = [0; GIVE_UP_ENTRY_BYTES as usize];
+            log.append_give_up(frame(FrameKind::Moves, &give_up))
+                .unwrap();
+            log.append_close(frame(FrameKind::Close, &[]));
+            assert_eq!(log.room_in_current(), 0, "to the last byte");
+        }
+    }
+}

@@ -11,6 +11,7 @@ use super::error::{CommitError, OpenError, ReadError, StoreFailure};
 use super::flush::{Flush, Flushed, is_full};
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
 use super::index::{IndexId, IndexStats};
+use super::key::Key;
 use super::log::{Log, RoomWanted, segment_name};
 use super::options::Options;
 use super::range::{IndexPosition, IndexRange, KeyRange, Order};
@@ -39,7 +40,7 @@ pub struct Engine {
     pub(super) sequence: u64,
     pub(super) durable: u64,
     unsynced_bytes_max: usize,
-    pub(super) live_pct_min: u64,
+    pub(super) live_percent_min: u64,
     pub(super) compact_step_bytes: u64,
     pub(super) compaction: Compaction,
     pub(super) state: State,
@@ -132,7 +133,7 @@ impl Engine {
             sequence: opened.report.sequence,
             durable: opened.report.sequence,
             unsynced_bytes_max: options.unsynced_bytes_max,
-            live_pct_min: options.live_pct_min.clamp(1, 99),
+            live_percent_min: options.live_percent_min.clamp(1, 99),
             compact_step_bytes: options.compact_step_bytes,
             compaction: Compaction::default(),
             state,
@@ -266,7 +267,7 @@ impl Engine {
                 position: IndexPosition {
                     index_key: index_key.into(),
                     sequence: found.place.sequence,
-                    key: key.into(),
+                    key: key.to_vec(),
                 },
                 value_bytes: u64::from(found.place.length),
             })
@@ -468,6 +469,7 @@ impl Engine {
             bytes_committed: self.counters.bytes_committed,
             bytes_moved: self.counters.bytes_moved,
             segments_freed: self.counters.segments_freed,
+            disk_full: self.full.is_some(),
             compaction_stopped: self.compaction_fault().is_some(),
             key_files_made: self.counters.key_files,
             key_files_failed: self.counters.key_files_failed,
@@ -566,7 +568,7 @@ impl Engine {
     }
 
     /// From the cache, from what waits for the disk, or a read to be done.
-    fn resolve(&self, key: Box<[u8]>, found: Found) -> Lookup {
+    fn resolve(&self, key: Key, found: Found) -> Lookup {
         let place = found.place;
         let pending = || self.log.pending(place).map(Arc::from);
         match found.cached.or_else(pending) {

@@ -20,11 +20,13 @@ pub struct Options {
     pub flush_bytes: usize,
     /// Share of the log, in percent from 1 to 99, that is still needed at least: below it the log
     /// is compacted. More takes less room on the disk and writes more.
-    pub live_pct_min: u64,
+    pub live_percent_min: u64,
     /// Bytes that one step of compaction reads and writes, unless one transaction is larger.
     pub compact_step_bytes: u64,
     /// How long a relaxed commit may wait for its flush.
     pub flush_interval: Duration,
+    /// How long a lazy commit may wait for its flush.
+    pub lazy_interval: Duration,
     /// How long an immediate commit may wait for its flush while nobody asks its ticket.
     pub sync_grace: Duration,
     /// Mixed into every checksum of a new log, so that nobody who stores values can forge a
@@ -40,9 +42,10 @@ impl Default for Options {
             cache_bytes: limits::DB_CACHE_BYTES,
             unsynced_bytes_max: limits::DB_UNSYNCED_BYTES_MAX,
             flush_bytes: limits::DB_FLUSH_BYTES,
-            live_pct_min: limits::DB_LIVE_PCT_MIN,
+            live_percent_min: limits::DB_LIVE_PERCENT_MIN,
             compact_step_bytes: limits::DB_COMPACT_STEP_BYTES,
             flush_interval: Duration::from_millis(limits::DB_FLUSH_INTERVAL_MILLIS),
+            lazy_interval: limits::DB_LAZY_INTERVAL,
             sync_grace: limits::DB_SYNC_GRACE,
             salt: RandomState::new().hash_one("periwinkle log"),
         }
@@ -50,7 +53,7 @@ impl Default for Options {
 }
 
 /// When a commit reaches the disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Durability {
     /// As soon as the disk can, together with all others who wait: from the moment on when
     /// somebody waits for the ticket or polls it, and otherwise after [`Options::sync_grace`].
@@ -58,4 +61,7 @@ pub enum Durability {
     Immediate,
     /// Within [`Options::flush_interval`].
     Relaxed,
+    /// With the next flush that somebody else needs, or within [`Options::lazy_interval`]. What
+    /// may be lost in a power cut wears the flash least so: each flush writes a block at least.
+    Lazy,
 }

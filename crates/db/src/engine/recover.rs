@@ -169,7 +169,7 @@ fn read(
     let synced = file.segment.file.sync_and_forget(unproven as u64);
     synced.map_err(io_error("sync", &last.name))?;
     counters.syncs += 1;
-    if file.read_from(unproven as u64)? == last.bytes[unproven..] {
+    if file.holds(unproven as u64, &last.bytes[unproven..])? {
         return Ok(scan);
     }
     Scan::read(storage, files, options.cache_bytes)

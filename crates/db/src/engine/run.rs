@@ -4,6 +4,7 @@
 //! these into the directory.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::batch::{Entries, PayloadFault, Write, decode_ops};
 use super::directory::Place;
@@ -14,9 +15,9 @@ use super::moves::{Move, decode_moves};
 
 /// The last words of a segment.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// Keys and index keys, which rows and entries point into.
-    pub(crate) bytes: Vec<u8>,
+pub(crate) struct Run<'a> {
+    /// The segment, in which keys and index keys lie.
+    bytes: &'a [u8],
     /// In the order of keys, each key once.
     pub(crate) rows: Vec<RunRow>,
     /// In the order of their indexes.
@@ -25,7 +26,7 @@ pub(crate) struct Run {
     pub(crate) contradiction: Option<u32>,
 }
 
-/// A place in the bytes of a run.
+/// A place in a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) start: u32,
@@ -62,7 +63,7 @@ pub(crate) struct RunEntry {
     pub(crate) row: u32,
 }
 
-impl Run {
+impl Run<'_> {
     pub(crate) fn slice(&self, span: Span) -> &[u8] {
         &self.bytes[span.start as usize..][..span.length as usize]
     }
@@ -91,7 +92,6 @@ impl Run {
 /// A run in the making, from frames in their order.
 #[derive(Default)]
 pub(crate) struct RunBuilder {
-    bytes: Vec<u8>,
     ops: Vec<RunOp>,
 }
 
@@ -123,7 +123,7 @@ impl RunBuilder {
     ) -> Result<FrameFacts, PayloadFault> {
         let payload = frame.payload;
         let mut facts = FrameFacts::default();
-        let place = |value: std::ops::Range<usize>, sequence| Place {
+        let place = |value: Range<usize>, sequence| Place {
             segment,
             offset: (payload_at + value.start) as u32,
             length: value.len() as u32,
@@ -138,7 +138,7 @@ impl RunBuilder {
                         Write::Delete => Word::Gone,
                         Write::Index => Word::Indexed,
                     };
-                    self.push(&payload[op.key], word, &payload[op.entries], false);
+                    self.push(payload_at, op.key, word, op.entries, false);
                 }
             }
             FrameKind::Moves => {
@@ -155,7 +155,7 @@ impl RunBuilder {
                         } => {
                             facts.moved_too_young |= sequence >= frame.sequence;
                             let word = Word::There(place(value, sequence));
-                            self.push(&payload[key], word, &payload[entries], true);
+                            self.push(payload_at, key, word, entries, true);
                         }
                     }
                 }
@@ -164,9 +164,19 @@ impl RunBuilder {
         Ok(facts)
     }
 
-    fn push(&mut self, key: &[u8], word: Word, entries: &[u8], moved: bool) {
-        let key = self.append(key);
-        let entries = self.append(entries);
+    fn push(
+        &mut self,
+        payload_at: usize,
+        key: Range<usize>,
+        word: Word,
+        entries: Range<usize>,
+        moved: bool,
+    ) {
+        let span = |range: Range<usize>| Span {
+            start: (payload_at + range.start) as u32,
+            length: range.len() as u32,
+        };
+        let (key, entries) = (span(key), span(entries));
         self.ops.push(RunOp {
             key,
             head: 0,
@@ -176,18 +186,9 @@ impl RunBuilder {
         });
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Span {
-        let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(bytes);
-        Span {
-            start,
-            length: bytes.len() as u32,
-        }
-    }
-
-    /// The last words on each key.
-    pub(crate) fn finish(self) -> Run {
-        let RunBuilder { bytes, mut ops } = self;
+    /// The last words on each key; `bytes` are those of the segment.
+    pub(crate) fn finish(self, bytes: &[u8]) -> Run<'_> {
+        let RunBuilder { mut ops } = self;
         let mut run = Run {
             bytes,
             ..Run::default()
@@ -246,7 +247,7 @@ fn last_word(ops: &[RunOp], contradiction: &mut Option<u32>) -> (RunRow, Span) {
     (RunRow { key, word, moved }, entries)
 }
 
-impl Run {
+impl Run<'_> {
     /// Adds the entries of each row, which are encoded in the run's bytes.
     fn add_entries(&mut self, encoded: &[Span]) {
         for (row, span) in encoded.iter().enumerate() {

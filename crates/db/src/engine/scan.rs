@@ -267,7 +267,7 @@ impl Reader<'_> {
             self.read_frame(segment, frame, &mut builder)?;
             segment.end += frame.bytes();
         }
-        let run = builder.finish();
+        let run = builder.finish(&segment.bytes);
         if let Some(offset) = run.contradiction {
             return Err(OpenError::Damaged(Damage {
                 file: segment.name.clone(),

@@ -47,15 +47,26 @@ impl SegmentFile {
         Ok(true)
     }
 
-    /// All bytes of the segment.
-    pub(crate) fn read(&self) -> Result<Vec<u8>, OpenError> {
-        self.read_from(0)
+    /// Whether the bytes from `offset` on are these. Looks at one piece after the other.
+    pub(crate) fn holds(&self, offset: u64, bytes: &[u8]) -> Result<bool, OpenError> {
+        let mut piece = vec![0; PIECE_BYTES.min(bytes.len())];
+        let mut at = offset;
+        for expected in bytes.chunks(PIECE_BYTES) {
+            let piece = &mut piece[..expected.len()];
+            let read = self.segment.file.read_at(at, piece);
+            read.map_err(io_error("read", &self.name()))?;
+            if piece != expected {
+                return Ok(false);
+            }
+            at += expected.len() as u64;
+        }
+        Ok(true)
     }
 
-    /// All bytes of the segment from `offset` on.
-    pub(crate) fn read_from(&self, offset: u64) -> Result<Vec<u8>, OpenError> {
+    /// All bytes of the segment.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, OpenError> {
         let Segment { file, size, .. } = &self.segment;
-        read_range(&**file, offset, *size).map_err(io_error("read", &self.name()))
+        read_range(&**file, 0, *size).map_err(io_error("read", &self.name()))
     }
 }
 

@@ -35,6 +35,9 @@ pub struct Stats {
     pub bytes_moved: u64,
     /// Segments that compaction has removed since opening.
     pub segments_freed: u64,
+    /// Room was asked for and not found; what needs it is refused. Known anew when it is asked for
+    /// the next time.
+    pub disk_full: bool,
     /// Compaction met a segment that it could not read: the log only grows.
     pub compaction_stopped: bool,
     /// Key files made since opening.

@@ -1,5 +1,6 @@
 //! The engine for many threads: one short lock, one storage thread, group commit.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -32,6 +33,8 @@ use super::work::{OpenEngine, Shared, State};
 #[derive(Clone)]
 pub struct Store {
     handle: Arc<Handle>,
+    /// How many values its scans may still read from the disk.
+    reads_left: Option<Arc<AtomicUsize>>,
 }
 
 impl Store {
@@ -70,7 +73,21 @@ impl Store {
         shared.access.grant(Arc::downgrade(&store));
         let thread = Mutex::new(Some(thread));
         let handle = Arc::new(Handle { shared, thread });
-        Ok((Store { handle }, report))
+        let store = Store {
+            handle,
+            reads_left: None,
+        };
+        Ok((store, report))
+    }
+
+    /// The same store for a thread that should not wait: its scans, all together, read at most so
+    /// many values from the disk. One that would read more reads none and fails with
+    /// [`ReadError::Waits`].
+    pub fn reading_at_most(&self, values: usize) -> Store {
+        Store {
+            handle: Arc::clone(&self.handle),
+            reads_left: Some(Arc::new(AtomicUsize::new(values))),
+        }
     }
 
     /// The row of `key`, as committed, durable or not.
@@ -153,6 +170,7 @@ impl Store {
     /// Reads and writes under the lock: what `work` read still holds when its writes are
     /// committed. Its error, or a refused commit, leaves everything as it was.
     ///
+    /// Others wait meanwhile, also for a value that is not in memory and that `work` reads.
     /// `work` runs again from the start when the commit had to wait for the disk, so it must not
     /// have effects of its own; and it must not call this store but through its argument.
     pub fn with_tx<R, E: From<CommitError>>(
@@ -302,6 +320,7 @@ impl Store {
 
     /// Reads what is missing without the lock, and keeps it under one.
     fn finish_all(&self, lookups: Vec<Lookup>) -> Result<Vec<Entry>, ReadError> {
+        self.spend_reads(&lookups)?;
         let (entries, read) = finish_all(lookups)?;
         if !read.is_empty() {
             let mut state = self.lock();
@@ -310,6 +329,19 @@ impl Store {
             }
         }
         Ok(entries)
+    }
+
+    fn spend_reads(&self, lookups: &[Lookup]) -> Result<(), ReadError> {
+        let Some(left) = &self.reads_left else {
+            return Ok(());
+        };
+        let missing = lookups.iter().filter(|lookup| lookup.is_unread()).count();
+        let less = |left: usize| left.checked_sub(missing);
+        let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        spent.map(drop).map_err(|missing_max| ReadError::Waits {
+            missing,
+            missing_max,
+        })
     }
 
     fn finish(&self, lookup: Lookup) -> Result<Entry, ReadError> {

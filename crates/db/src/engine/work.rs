@@ -62,9 +62,9 @@ pub(crate) struct State {
     sync_wanted: bool,
     /// The sequence up to which flushes have taken all, the one under way too.
     taken: u64,
-    /// When the oldest commits that no flush has taken were made.
-    immediate_since: Option<Instant>,
-    relaxed_since: Option<Instant>,
+    /// By when there must be a flush for the commits that none has taken, and the most urgent of
+    /// these.
+    due: Option<(Instant, Durability)>,
     /// Bytes that compaction may read before the next flush that somebody waits for: it gets
     /// twice what others wrote, so that it keeps up with any stream of writes.
     compaction_credit: u64,
@@ -88,8 +88,7 @@ impl State {
             taken: engine.durable_sequence(),
             engine,
             sync_wanted: false,
-            immediate_since: None,
-            relaxed_since: None,
+            due: None,
             compaction_credit: 0,
             working: false,
             turn: None,
@@ -106,7 +105,7 @@ impl State {
         self.era = Era::new(engine.durable_sequence(), Arc::clone(access));
         self.taken = engine.durable_sequence();
         self.engine = engine;
-        (self.immediate_since, self.relaxed_since) = (None, None);
+        self.due = None;
     }
 
     pub(crate) fn waits_for_the_disk(&self, era: &Arc<Era>) -> bool {
@@ -116,7 +115,7 @@ impl State {
     /// What waits for the disk, for whoever has the turn.
     fn take_flush(&mut self) -> Option<Flush> {
         self.sync_wanted = false;
-        (self.immediate_since, self.relaxed_since) = (None, None);
+        self.due = None;
         let flush = self.engine.take_flush()?;
         self.taken = flush.through();
         Some(flush)
@@ -133,18 +132,30 @@ impl State {
         self.sync_wanted
             || self.closing
             || self.engine.compaction_wants_flush()
-            || self.until_flush(options) == Some(Duration::ZERO)
+            || self.until_flush() == Some(Duration::ZERO)
             || self.engine.unsynced_bytes() >= options.flush_bytes
     }
 
     /// How long the oldest commits may still wait.
-    fn until_flush(&self, options: &Options) -> Option<Duration> {
-        let rest = |since: Option<Instant>, limit: Duration| {
-            since.map(|since| limit.saturating_sub(since.elapsed()))
+    fn until_flush(&self) -> Option<Duration> {
+        let (due, _) = self.due?;
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+
+    /// There is a commit of this kind that no flush has taken. Tells whether none was as urgent.
+    fn owe_flush(&mut self, durability: Durability, options: &Options) -> bool {
+        if self.due.is_some_and(|(_, most)| most <= durability) {
+            return false;
+        }
+        let wait = match durability {
+            Durability::Immediate => options.sync_grace,
+            Durability::Relaxed => options.flush_interval,
+            Durability::Lazy => options.lazy_interval,
         };
-        let immediate = rest(self.immediate_since, options.sync_grace);
-        let relaxed = rest(self.relaxed_since, options.flush_interval);
-        immediate.into_iter().chain(relaxed).min()
+        let due = Instant::now() + wait;
+        let due = self.due.map_or(due, |(earlier, _)| earlier.min(due));
+        self.due = Some((due, durability));
+        true
     }
 }
 
@@ -201,16 +212,9 @@ impl Shared {
 
     /// Takes note of a commit.
     pub(crate) fn committed(&self, state: &mut State, durability: Durability) {
-        let since = match durability {
-            Durability::Immediate => {
-                state.watched = true;
-                &mut state.immediate_since
-            }
-            Durability::Relaxed => &mut state.relaxed_since,
-        };
-        let is_first = since.is_none();
-        since.get_or_insert_with(Instant::now);
-        if is_first && !state.watching {
+        state.watched |= durability == Durability::Immediate;
+        let is_most_urgent = state.owe_flush(durability, &self.options);
+        if is_most_urgent && !state.watching {
             self.wake(state);
         } else if state.engine.unsynced_bytes() >= self.options.flush_bytes {
             self.want_sync(state);
@@ -320,8 +324,7 @@ impl Shared {
     fn rest(&self, state: &mut State) -> Job {
         let grace = self.options.sync_grace;
         let look = std::mem::take(&mut state.watched).then_some(grace);
-        let due = state.until_flush(&self.options);
-        let due = due.filter(|_| state.turn.is_none());
+        let due = state.until_flush().filter(|_| state.turn.is_none());
         let limit = look.into_iter().chain(due).min();
         state.watching = limit.is_some_and(|limit| limit <= grace);
         Job::Wait(limit)
@@ -345,7 +348,7 @@ impl Shared {
             return self.announce(state);
         }
         if state.engine.unsynced_bytes() > 0 {
-            state.relaxed_since.get_or_insert_with(Instant::now);
+            state.owe_flush(Durability::Relaxed, &self.options);
         }
         self.progress.notify_all();
         state
@@ -493,8 +496,7 @@ impl Shared {
             Err(panic) => (self.after_panic(), Some(panic)),
         };
         state.turn = None;
-        let untaken = state.immediate_since.or(state.relaxed_since).is_some();
-        let unwatched = untaken && !state.watching;
+        let unwatched = state.due.is_some() && !state.watching;
         if state.sync_wanted || state.closing || unwatched || state.engine.has_work() {
             self.wake(&mut state);
         }
@@ -529,6 +531,7 @@ mod tests {
         let options = Options {
             sync_grace: Duration::from_secs(3600),
             flush_interval: Duration::from_secs(7200),
+            lazy_interval: Duration::from_secs(10800),
             ..Options::default()
         };
         let (engine, _) = Engine::open(Arc::clone(&storage) as _, &options).unwrap();
@@ -570,9 +573,40 @@ mod tests {
     }
 
     #[test]
+    fn the_most_urgent_commit_decides_when_there_is_a_flush() {
+        let scratch = tempfile::tempdir().unwrap();
+        let shared = shared(&scratch);
+        let Options {
+            sync_grace,
+            flush_interval,
+            lazy_interval,
+            ..
+        } = shared.options.clone();
+        let steps = [
+            (Durability::Lazy, flush_interval, lazy_interval),
+            (Durability::Relaxed, sync_grace, flush_interval),
+            (Durability::Lazy, sync_grace, flush_interval),
+            (Durability::Immediate, Duration::ZERO, sync_grace),
+            (Durability::Relaxed, Duration::ZERO, sync_grace),
+        ];
+        for (durability, above, at_most) in steps {
+            look(&shared);
+            commit(&shared, durability);
+            let sleep = look(&shared).expect("there is something to flush");
+            assert!(
+                above < sleep && sleep <= at_most,
+                "{durability:?}: {sleep:?}"
+            );
+        }
+        let flush = shared.lock().take_flush().expect("five commits wait");
+        drop(shared.in_turn(shared.lock(), |state| shared.flush(state, flush)));
+        assert_eq!(look(&shared), None, "all of them went with one flush");
+    }
+
+    #[test]
     fn a_commit_during_the_turn_of_another_is_not_forgotten_at_its_end() {
         let scratch = tempfile::tempdir().unwrap();
-        for durability in [Durability::Immediate, Durability::Relaxed] {
+        for durability in [Durability::Immediate, Durability::Relaxed, Durability::Lazy] {
             let shared = shared(&scratch);
             commit(&shared, Durability::Immediate);
             look(&shared);

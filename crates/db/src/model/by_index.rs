@@ -10,7 +10,7 @@ use super::index::Declared;
 use super::keys;
 use super::shared::Shared;
 use super::window::Window;
-use crate::engine::{IndexPosition, IndexRange, IndexedEntry, Order};
+use crate::engine::{IndexPosition, IndexRange, IndexedEntry, Order, Store};
 
 /// The index of that name; `None` for the primary one.
 pub(super) fn named<'a>(shared: &'a Shared, name: &str) -> Result<Option<&'a Declared>, DbError> {
@@ -146,7 +146,7 @@ impl<'a> Parts<'a> {
 
 /// The rows of the store in the order of an index, as a transaction leaves them so far.
 pub(super) struct Indexed<'a> {
-    shared: &'a Shared,
+    store: Store,
     index: &'a Declared,
     edit: Option<&'a Edit>,
     range: IndexRange,
@@ -155,7 +155,7 @@ pub(super) struct Indexed<'a> {
 
 impl<'a> Indexed<'a> {
     pub(super) fn new(
-        shared: &'a Shared,
+        store: Store,
         index: &'a Declared,
         edit: Option<&'a Edit>,
         window: &Window,
@@ -167,7 +167,7 @@ impl<'a> Indexed<'a> {
             range = range.after(parse_place(&place).ok_or(DbError::BadToken)?, order);
         }
         Ok(Indexed {
-            shared,
+            store,
             index,
             edit,
             range,
@@ -202,8 +202,8 @@ impl Source for Indexed<'_> {
     fn take(&mut self, limit: usize) -> Result<Vec<Candidate>, DbError> {
         // Each row that the transaction writes can hide one.
         let wide = limit.saturating_add(self.edit.map_or(0, |edit| edit.rows().len()));
-        let store = &self.shared.store;
-        let stored = store.scan_index(self.index.id, &self.range, self.order, wide)?;
+        let Indexed { store, index, .. } = self;
+        let stored = store.scan_index(index.id, &self.range, self.order, wide)?;
         // Behind the last one that was read there may be others, unless it was the end.
         let horizon = stored.last().filter(|_| stored.len() == wide);
         let horizon = horizon.map(IndexedEntry::position);

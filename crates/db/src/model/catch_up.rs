@@ -1,5 +1,8 @@
 //! Change streams that go on from before the changes in memory: the latest state of each item, in
 //! the order of their last writes.
+//!
+//! Removals since then are a gap. The engine forgets a key when it is deleted; that it was there
+//! stands in the log alone, which would have to be read whole, and goes with its segment.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Weak;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use periwinkle_core::limits::DB_SCAN_INLINE_MISSES_MAX;
 use periwinkle_core::schema::{Hidden, Schema};
 use periwinkle_core::sync::config::ModelRule;
 use periwinkle_core::value::{Map, Value};
@@ -12,7 +13,7 @@ use super::error::{DbError, DbOpenError};
 use super::feed::{ChangeStream, Feed, Since};
 use super::index;
 use super::migrate;
-use super::options::{Environment, Options, QueueBounds};
+use super::options::{Environment, Options};
 use super::reentry::Reentry;
 use super::shared::{Shared, read_state};
 use super::stats::Stats;
@@ -31,6 +32,7 @@ pub struct Database {
     context: Arc<Map>,
     pub(super) durability: Option<Durability>,
     pub(super) hidden: Hidden,
+    is_inline: bool,
 }
 
 impl fmt::Debug for Database {
@@ -52,6 +54,10 @@ pub struct Committed {
     pub ticket: Ticket,
 }
 
+/// For reading and writing, or for reading alone.
+type OpenStore =
+    fn(Arc<dyn Storage>, engine::Options) -> Result<(Store, OpenReport), engine::OpenError>;
+
 impl Database {
     /// Opens the database in `storage`, or makes one.
     ///
@@ -65,14 +71,7 @@ impl Database {
         options: Options,
         environment: Arc<dyn Environment>,
     ) -> Result<(Database, OpenReport), DbOpenError> {
-        check_context(&schema, &options.context)?;
-        let opened = Store::open(storage, options.engine)?;
-        Database::begin(
-            opened,
-            schema,
-            (options.context, options.queue),
-            environment,
-        )
+        Database::open_as(Store::open, storage, schema, options, environment)
     }
 
     /// Opens the database in `storage` for reading: writes are refused, and no byte of the files is
@@ -87,22 +86,18 @@ impl Database {
         options: Options,
         environment: Arc<dyn Environment>,
     ) -> Result<(Database, OpenReport), DbOpenError> {
-        check_context(&schema, &options.context)?;
-        let opened = Store::open_read_only(storage, options.engine)?;
-        Database::begin(
-            opened,
-            schema,
-            (options.context, options.queue),
-            environment,
-        )
+        Database::open_as(Store::open_read_only, storage, schema, options, environment)
     }
 
-    fn begin(
-        (store, mut report): (Store, OpenReport),
+    fn open_as(
+        open: OpenStore,
+        storage: Arc<dyn Storage>,
         schema: Schema,
-        (context, queue): (Map, QueueBounds),
+        options: Options,
         environment: Arc<dyn Environment>,
     ) -> Result<(Database, OpenReport), DbOpenError> {
+        check_context(&schema, &options.context)?;
+        let (store, mut report) = open(storage, options.engine)?;
         let schema = Arc::new(schema);
         let feed = Arc::new(Feed::new(Arc::clone(&schema), store.durable_sequence()));
         let (state, indexed) = read_state(&store, &schema)?;
@@ -119,8 +114,8 @@ impl Database {
             parked: written::parked(&schema, &state.written),
             schema,
             declared: indexed.declared,
-            context,
-            queue,
+            context: options.context,
+            queue: options.queue,
             environment,
             state: Mutex::new(state),
             reentry: Reentry::default(),
@@ -130,6 +125,9 @@ impl Database {
         };
         migrate::complete(&shared).map_err(|error| match error {
             DbError::ReadOnly => DbOpenError::OldForm,
+            DbError::Full { .. } => DbOpenError::NoRoom {
+                version: shared.schema.version().to_owned(),
+            },
             other => other.into(),
         })?;
         let database = Database {
@@ -137,6 +135,7 @@ impl Database {
             shared: Arc::new(shared),
             durability: None,
             hidden: Hidden::Omit,
+            is_inline: false,
         };
         Ok((database, report))
     }
@@ -154,6 +153,24 @@ impl Database {
         Database {
             hidden,
             ..self.clone()
+        }
+    }
+
+    /// The same database for a thread that should not wait, such as that of an async runtime: a
+    /// call of `find` or `count` reads at most [`DB_SCAN_INLINE_MISSES_MAX`] values from the disk.
+    /// One that would read more fails with [`DbError::Waits`].
+    pub fn inline(&self) -> Database {
+        Database {
+            is_inline: true,
+            ..self.clone()
+        }
+    }
+
+    /// The store for the scans of one call.
+    pub(super) fn store_to_scan(&self) -> Store {
+        match self.is_inline {
+            true => self.shared.store.reading_at_most(DB_SCAN_INLINE_MISSES_MAX),
+            false => self.shared.store.clone(),
         }
     }
 

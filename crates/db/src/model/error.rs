@@ -159,6 +159,11 @@ pub enum DbError {
     /// The disk refused.
     #[error("the disk failed: {0}")]
     Disk(Arc<str>),
+    /// Too many values are on the disk and not in memory for a call of
+    /// [`Database::inline`](super::Database::inline); none of them was read by it. Repeat the call
+    /// without it, on a thread that may wait for the disk.
+    #[error("{0}")]
+    Waits(Arc<str>),
     /// The database was opened for reading only.
     #[error("the database is open for reading only")]
     ReadOnly,
@@ -190,6 +195,7 @@ impl DbError {
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
+            DbError::Waits(_) => "waits",
             DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
         }
@@ -251,6 +257,7 @@ impl From<ReadError> for DbError {
     fn from(error: ReadError) -> DbError {
         match error {
             ReadError::Damaged(damage) => DbError::Corrupt(damage),
+            waits @ ReadError::Waits { .. } => DbError::Waits(waits.to_string().into()),
             other => DbError::Disk(other.to_string().into()),
         }
     }
@@ -278,6 +285,17 @@ pub enum DbOpenError {
          database for writing once: start the agent"
     )]
     OldForm,
+    /// The disk is full, and its items have the form of an older schema. What was changed is kept,
+    /// and the next opening goes on with the rest.
+    #[error(
+        "the disk is full, and items have yet to be brought into the form of schema version \
+         {version}; what is done is kept: free some space and start again, or start with the schema \
+         of before and remove items"
+    )]
+    NoRoom {
+        /// The version of the schema.
+        version: String,
+    },
     /// A value that the schema's keys are made of is missing or cannot be part of a key.
     #[error("\"{name}\" is {found}; {expected}")]
     Context {

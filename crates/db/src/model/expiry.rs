@@ -101,7 +101,8 @@ impl Database {
                 );
             }
         }
-        shared.commit(&mut state, edit, Durability::Relaxed)?;
+        // What a power cut brings back is purged again.
+        shared.commit(&mut state, edit, Durability::Lazy)?;
         Ok(purged)
     }
 

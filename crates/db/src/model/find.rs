@@ -5,7 +5,7 @@ use periwinkle_core::limits::{DB_SCAN_ROWS, FIND_ROWS_DEFAULT, FIND_ROWS_MAX, FI
 use periwinkle_core::schema::{Hidden, KeyRange, Model, Wanted};
 use periwinkle_core::sync::record::Record;
 use periwinkle_core::time::Now;
-use periwinkle_core::value::{Map, Value};
+use periwinkle_core::value::{Map, Name, Value};
 
 use super::by_index::{self, Indexed};
 use super::database::Database;
@@ -13,10 +13,10 @@ use super::edit::Edit;
 use super::error::DbError;
 use super::expression::Expression;
 use super::index::Declared;
-use super::shared::{Shared, decode};
+use super::shared::{Shared, is_expired, unreadable};
 use super::window::{Side, Window};
 use super::{keys, token};
-use crate::engine::{self, Entry, Order};
+use crate::engine::{self, Entry, Order, Store};
 
 /// Which items to list, in which order, what of them, and how many at once.
 ///
@@ -175,7 +175,7 @@ impl Database {
     /// The properties or an expression do not fit the model, or the token belongs to another query.
     pub fn find(&self, model: &str, properties: &Map, find: &Find) -> Result<Page, DbError> {
         let query = Query::new(self, model, properties, find)?;
-        query.page(&mut *stored(&self.shared, &query)?, find)
+        query.page(&mut *stored(&query)?, find)
     }
 
     /// How many items there are of those that [`find`](Database::find) would list. A limit means
@@ -186,7 +186,7 @@ impl Database {
     pub fn count(&self, model: &str, properties: &Map, find: &Find) -> Result<Count, DbError> {
         let query = Query::new(self, model, properties, find)?;
         let mut items = 0;
-        let rows = &mut *stored(&self.shared, &query)?;
+        let rows = &mut *stored(&query)?;
         let last = query.walk(rows, usize::MAX, |_| items += 1)?;
         let next = last.map(|place| query.token(&place));
         Ok(Count { items, next })
@@ -208,7 +208,7 @@ pub(super) struct Candidate {
 impl Candidate {
     pub(super) fn stored(entry: Entry) -> Candidate {
         Candidate {
-            place: entry.key.clone(),
+            place: (&*entry.key).into(),
             row: Row::Stored(entry),
         }
     }
@@ -221,33 +221,33 @@ pub(super) enum Row {
 }
 
 /// The rows of the store, in the order of the query.
-fn stored<'a>(shared: &'a Shared, query: &Query<'a>) -> Result<Box<dyn Source + 'a>, DbError> {
+fn stored<'a>(query: &Query<'a>) -> Result<Box<dyn Source + 'a>, DbError> {
     Ok(match query.by_index(None)? {
         Some(rows) => Box::new(rows),
-        None => Box::new(Stored::new(shared, query)?),
+        None => Box::new(Stored::new(query)?),
     })
 }
 
 /// The rows of the store, by primary key.
-pub(super) struct Stored<'a> {
-    shared: &'a Shared,
+pub(super) struct Stored {
+    store: Store,
     range: engine::KeyRange,
     order: Order,
 }
 
-impl<'a> Stored<'a> {
-    pub(super) fn new(shared: &'a Shared, query: &Query<'_>) -> Result<Stored<'a>, DbError> {
+impl Stored {
+    pub(super) fn new(query: &Query<'_>) -> Result<Stored, DbError> {
         Ok(Stored {
-            shared,
+            store: query.store.clone(),
             range: query.rest()?,
             order: query.order,
         })
     }
 }
 
-impl Source for Stored<'_> {
+impl Source for Stored {
     fn take(&mut self, limit: usize) -> Result<Vec<Candidate>, DbError> {
-        let rows = self.shared.store.scan(&self.range, self.order, limit)?;
+        let rows = self.store.scan(&self.range, self.order, limit)?;
         if let Some(last) = rows.last() {
             let range = std::mem::replace(&mut self.range, engine::KeyRange::all());
             self.range = range.after(&last.key, self.order);
@@ -259,6 +259,7 @@ impl Source for Stored<'_> {
 /// A query that was read: what to look at, what must hold, and what to show.
 pub(super) struct Query<'a> {
     shared: &'a Shared,
+    store: Store,
     model: &'a Model,
     hidden: Hidden,
     now: Now,
@@ -269,6 +270,8 @@ pub(super) struct Query<'a> {
     wanted: Vec<Wanted<'a>>,
     filters: Vec<Condition>,
     projection: Option<Projection>,
+    /// The attributes that have to be read of a row; `None` for all.
+    attributes: Option<Vec<Name>>,
 }
 
 impl<'a> Query<'a> {
@@ -294,9 +297,13 @@ impl<'a> Query<'a> {
             Some(index) => by_index::window(index, model, properties, db.context(), find)?,
             None => window(db, model, properties, find, &filters)?,
         };
+        let is_plain = wanted.is_empty() && filters.is_empty() && projection.is_none();
+        let attributes = is_plain.then(|| shared.schema.attributes_listed(model, hidden));
         Ok(Query {
             shared,
+            store: db.store_to_scan(),
             model,
+            attributes: attributes.flatten(),
             hidden,
             now: shared.environment.now(),
             order: find.order(),
@@ -350,27 +357,36 @@ impl<'a> Query<'a> {
     }
 
     fn matching(&self, row: Row, meet: &mut impl FnMut(Map)) -> Result<bool, DbError> {
-        let record = match row {
-            Row::Written(record) => record,
-            Row::Stored(entry) => {
-                let Some(key) = keys::parse_item(&entry.key) else {
-                    return Ok(false);
-                };
-                decode(&key, &entry.value)?
-            }
+        let item = match row {
+            Row::Written(record) => record.item,
+            Row::Stored(entry) => self.read(&entry)?,
         };
-        let matches = self.is_visible(&record);
-        record.item.filter(|_| matches).map(meet);
-        Ok(matches)
+        let item = item.filter(|item| self.is_about(item));
+        Ok(item.map(meet).is_some())
     }
 
-    /// Whether a row has an item that the query is about.
-    fn is_visible(&self, record: &Record) -> bool {
-        let Some(item) = self.shared.visible(self.model, record, self.now) else {
-            return false;
+    /// The item of a row, as far as the query looks at it.
+    fn read(&self, entry: &Entry) -> Result<Option<Map>, DbError> {
+        let whole = || Record::decode(&entry.value).map(|record| record.item);
+        let item = match &self.attributes {
+            None => whole(),
+            Some(names) => match Record::decode_item(&entry.value, names) {
+                // Only its key tells whose an item is that does not say so.
+                Ok(Some(item)) if !self.shared.schema.names_model(&item) => whole(),
+                read => read,
+            },
         };
+        item.or_else(|source| match keys::parse_item(&entry.key) {
+            Some(key) => Err(unreadable(&key, source)),
+            None => Ok(None),
+        })
+    }
+
+    /// Whether the query is about an item.
+    fn is_about(&self, item: &Map) -> bool {
         let own = self.shared.schema.model_of(item);
-        own.is_some_and(|own| own.name() == self.model.name())
+        own.is_some_and(|own| std::ptr::eq(own, self.model))
+            && !is_expired(self.model, item, || self.now)
             && self.wanted.iter().all(|wanted| wanted.holds(item))
             && self.filters.iter().all(|filter| {
                 let seen = self.model.seen(item, self.hidden);
@@ -402,7 +418,8 @@ impl<'a> Query<'a> {
         };
         let after = self.next.map(|next| token::parse(&self.name(), next));
         let after = after.transpose()?;
-        let rows = Indexed::new(self.shared, index, edit, &self.window, after, self.order)?;
+        let store = self.store.clone();
+        let rows = Indexed::new(store, index, edit, &self.window, after, self.order)?;
         Ok(Some(rows))
     }
 

@@ -93,7 +93,7 @@ impl Database {
             db: self,
             writer: self.writer(&mut state),
             writes: 0,
-            durability: Durability::Relaxed,
+            durability: Durability::Lazy,
         };
         let value = {
             let _guest = shared.reentry.enter();
@@ -248,9 +248,7 @@ impl<'a> Transaction<'a> {
         bounded("writes of one transaction", writes, TRANSACTION_WRITES_MAX)?;
         self.writes = writes;
         let model = self.writer.writable(model)?;
-        if durability_of(model) == Durability::Immediate {
-            self.durability = Durability::Immediate;
-        }
+        self.durability = self.durability.min(durability_of(model));
         Ok(model)
     }
 }
@@ -268,6 +266,7 @@ fn durability_of(model: &Model) -> Durability {
     match model.process().durability {
         schema::Durability::Immediate => Durability::Immediate,
         schema::Durability::Relaxed => Durability::Relaxed,
+        schema::Durability::Lazy => Durability::Lazy,
     }
 }
 

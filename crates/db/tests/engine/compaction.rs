@@ -71,11 +71,11 @@ fn the_log_stays_in_proportion_and_rows_keep_their_sequences() {
 
 #[test]
 fn a_log_that_is_kept_denser_takes_less_room_and_writes_more() {
-    let after_updates = |live_pct_min| {
+    let after_updates = |live_percent_min| {
         let disk = SimDisk::new(1);
         let mut rng = Rng::new(1);
         let options = Options {
-            live_pct_min,
+            live_percent_min,
             ..small_options()
         };
         let (mut engine, _) = Engine::open(disk.storage(), &options).unwrap();

@@ -1,7 +1,10 @@
 //! Scans of what is not in memory: neighbours in the log cost one read, and damage costs one row.
 
 use periwinkle_core::limits::{DB_READ_BYTES_MAX, DB_READ_GAP_BYTES_MAX};
-use periwinkle_db::engine::{Batch, Engine, Entry, KeyRange, Options, Order, ReadError, Store};
+use periwinkle_db::engine::{
+    Batch, Durability, Engine, Entry, IndexId, IndexRange, KeyRange, Options, Order, ReadError,
+    Store,
+};
 use periwinkle_testkit::disk::{Fault, SimDisk};
 
 use crate::life::{commit, flush};
@@ -109,4 +112,47 @@ fn a_read_of_many_that_fails_is_tried_one_by_one() {
     let before = disk.counts().reads;
     assert_eq!(scan(&mut engine, 20).unwrap().len(), 20);
     assert_eq!(disk.counts().reads - before, 21);
+}
+
+#[test]
+fn a_thread_that_should_not_wait_reads_so_many_values_and_not_one_more() {
+    let disk = SimDisk::new(1);
+    let store = Store::open(disk.storage(), options()).unwrap().0;
+    let index = IndexId(100);
+    let mut batch = Batch::new();
+    for row in 0..20u32 {
+        let key = row.to_be_bytes();
+        batch.put_indexed(&key, &[1; 100], &[(index, &key)]);
+    }
+    let committed = store.commit(&batch, Durability::Immediate).unwrap();
+    committed.ticket.wait().unwrap();
+    let all = KeyRange::all();
+    let scan = |store: &Store, limit| store.scan(&all, Order::Forward, limit);
+
+    let inline = store.reading_at_most(10);
+    assert_eq!(scan(&inline, 4).unwrap().len(), 4);
+    // Clones have the bound in common, and so have scans of all kinds.
+    let reads = disk.counts().reads;
+    let refused = scan(&inline.clone(), 7).unwrap_err();
+    let by_index = inline.scan_index(index, &IndexRange::all(), Order::Forward, 7);
+    for error in [refused, by_index.unwrap_err()] {
+        assert!(
+            matches!(
+                error,
+                ReadError::Waits {
+                    missing: 7,
+                    missing_max: 6
+                }
+            ),
+            "{error:?}"
+        );
+    }
+    assert_eq!(disk.counts().reads, reads, "none is read");
+    assert_eq!(scan(&inline, 6).unwrap().len(), 6);
+    assert!(scan(&inline, 1).is_err());
+    assert_eq!(scan(&store, 20).unwrap().len(), 20);
+    assert_eq!(scan(&store.reading_at_most(20), 20).unwrap().len(), 20);
+    // What is in memory costs nothing: here, what still waits for the disk.
+    store.commit(&batch, Durability::Relaxed).unwrap();
+    assert_eq!(scan(&inline, 20).unwrap().len(), 20);
 }

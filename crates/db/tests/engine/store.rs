@@ -309,29 +309,47 @@ fn a_commit_waits_when_too_much_waits_for_the_disk() {
 }
 
 #[test]
-fn a_relaxed_commit_is_flushed_within_the_interval_without_being_asked() {
+fn a_commit_that_nobody_asks_for_is_flushed_within_its_interval() {
+    for durability in [Durability::Relaxed, Durability::Lazy] {
+        let options = Options {
+            flush_interval: Duration::from_millis(5),
+            lazy_interval: Duration::from_millis(5),
+            ..Options::default()
+        };
+        let (store, _) = Store::open(SimDisk::new(1).storage(), options).unwrap();
+        let committed = store.commit(&put("a", "1"), durability).unwrap();
+        committed.ticket.wait().unwrap();
+        let next = store.commit(&put("a", "2"), durability).unwrap();
+        next.ticket.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_commit_that_is_not_immediate_waits_for_the_next_flush_and_no_longer() {
+    for durability in [Durability::Relaxed, Durability::Lazy] {
+        let store = open_sim(&SimDisk::new(1));
+        let waits = store.commit(&put("a", "1"), durability).unwrap();
+        assert!(!waits.ticket.is_durable());
+        let immediate = store.commit(&put("b", "1"), Durability::Immediate).unwrap();
+        immediate.ticket.wait().unwrap();
+        assert!(waits.ticket.is_durable());
+        let waits = store.commit(&put("a", "2"), durability).unwrap();
+        store.flush().wait().unwrap();
+        assert!(waits.ticket.is_durable());
+    }
+}
+
+#[test]
+fn a_lazy_commit_goes_with_a_relaxed_one() {
     let options = Options {
         flush_interval: Duration::from_millis(5),
         ..Options::default()
     };
     let (store, _) = Store::open(SimDisk::new(1).storage(), options).unwrap();
-    let committed = store.commit(&put("a", "1"), Durability::Relaxed).unwrap();
-    committed.ticket.wait().unwrap();
-    let next = store.commit(&put("a", "2"), Durability::Relaxed).unwrap();
-    next.ticket.wait().unwrap();
-}
-
-#[test]
-fn a_relaxed_commit_waits_for_the_next_flush_and_no_longer() {
-    let store = open_sim(&SimDisk::new(1));
-    let relaxed = store.commit(&put("a", "1"), Durability::Relaxed).unwrap();
-    assert!(!relaxed.ticket.is_durable());
-    let immediate = store.commit(&put("b", "1"), Durability::Immediate).unwrap();
-    immediate.ticket.wait().unwrap();
-    assert!(relaxed.ticket.is_durable());
-    let relaxed = store.commit(&put("a", "2"), Durability::Relaxed).unwrap();
-    store.flush().wait().unwrap();
-    assert!(relaxed.ticket.is_durable());
+    let lazy = store.commit(&put("a", "1"), Durability::Lazy).unwrap();
+    let relaxed = store.commit(&put("b", "1"), Durability::Relaxed).unwrap();
+    relaxed.ticket.wait().unwrap();
+    assert!(lazy.ticket.is_durable());
 }
 
 struct Flag(AtomicBool, thread::Thread);

@@ -1,14 +1,14 @@
 //! Sizes, row limits and time to live.
 
-use periwinkle_core::limits::{ITEM_BYTES_MAX, ITEM_SYNCED_BYTES_MAX};
+use periwinkle_core::limits::{DB_SCAN_INLINE_MISSES_MAX, ITEM_BYTES_MAX, ITEM_SYNCED_BYTES_MAX};
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::sync::store::Store;
 use periwinkle_core::value::{Map, Value};
-use periwinkle_db::{Database, Dropped, Environment, Find};
+use periwinkle_db::{Database, DbError, Dropped, Environment, Find};
 
 use crate::world::{START, World, props};
 
-fn metric(db: &Database, minute: u32) -> Result<(), periwinkle_db::DbError> {
+fn metric(db: &Database, minute: u32) -> Result<(), DbError> {
     let at = format!("2026-11-22T10:{minute:02}:00.000Z");
     let item = Map::from([("month", "2026-11".to_owned()), ("at", at)]);
     db.create("Metric", &item).map(|_| ())
@@ -200,7 +200,7 @@ fn an_expired_item_that_the_cloud_writes_stays_until_the_cloud_removes_it() {
     assert_eq!(db.record(&key).unwrap().item, Some(item));
 }
 
-fn log(db: &Database, id: &str, text: &str) -> Result<u64, periwinkle_db::DbError> {
+fn log(db: &Database, id: &str, text: &str) -> Result<u64, DbError> {
     let item = Map::from([("id", id), ("text", text)]);
     db.upsert("UserLog", &item).map(|made| made.sequence)
 }
@@ -366,4 +366,35 @@ fn the_bytes_of_a_full_queue_are_bounded_too() {
     assert_eq!(minutes(&db), ["02", "03"]);
     assert_eq!(db.stats().queue.bytes, bytes);
     assert_eq!(db.stats().dropped["Metric"], Dropped { rows: 1, unsent: 1 });
+}
+
+#[test]
+fn a_list_for_a_thread_that_should_not_wait_reads_so_many_items_and_not_one_more() {
+    let world = World::new(1);
+    let mut db = world.open();
+    let find = |db: &Database| db.find("Setting", &Map::new(), &Find::new().limit(1000));
+    let count = |db: &Database| db.count("Setting", &Map::new(), &Find::new());
+    for made in 1..=DB_SCAN_INLINE_MISSES_MAX + 1 {
+        let id = Map::from([("id", format!("{made:03}"))]);
+        db.create("Setting", &id).unwrap();
+        if made < DB_SCAN_INLINE_MISSES_MAX {
+            continue;
+        }
+        // Nothing is in memory after an opening.
+        db.close().unwrap();
+        drop(db);
+        db = world.open();
+        let fits = made == DB_SCAN_INLINE_MISSES_MAX;
+        for refused in [
+            find(&db.inline()).map(drop).err(),
+            count(&db.inline()).map(drop).err(),
+        ] {
+            assert_eq!(refused.is_none(), fits, "{made}");
+            let waits = |error: &DbError| matches!(error, DbError::Waits(_));
+            assert!(refused.as_ref().is_none_or(waits), "{refused:?}");
+        }
+        // Another thread reads them; then they are in memory.
+        assert_eq!(find(&db).unwrap().items.len(), made);
+        assert_eq!(count(&db.inline()).unwrap().items, made as u64);
+    }
 }

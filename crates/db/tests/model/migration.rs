@@ -504,3 +504,54 @@ fn a_database_that_notes_no_versions_is_brought_along() {
         .collect();
     assert_eq!(models, ["Setting", "User"]);
 }
+
+#[test]
+fn a_full_disk_tells_what_to_do_before_the_items_can_be_changed() {
+    let world = World::new(5);
+    world.disk.set_capacity(256 << 10);
+    let db = world.open();
+    let setting = |n: u32| {
+        let note = "x".repeat(2000);
+        props(&format!(
+            r#"{{"id": "{n:03}", "value": "{n}", "note": "{note}"}}"#
+        ))
+    };
+    let mut made = 0;
+    while db.create("Setting", &setting(made)).is_ok() {
+        made += 1;
+    }
+    db.close().unwrap();
+    let newer = World {
+        schema: schema(
+            "3.1.0",
+            RENAMED,
+            "{ version: '3.1.0', rename: { Setting: { note: 'hint' } } }",
+        ),
+        ..World::new(5)
+    };
+    let open_newer = || newer.open_on(&world.disk);
+    let refused = open_newer().unwrap_err();
+    assert!(matches!(&refused, DbOpenError::NoRoom { version } if version == "3.1.0"));
+    assert_eq!(
+        refused.to_string(),
+        "the disk is full, and items have yet to be brought into the form of schema version 3.1.0; \
+         what is done is kept: free some space and start again, or start with the schema of before \
+         and remove items"
+    );
+
+    let db = world.open();
+    for n in 0..made / 2 {
+        db.remove("Setting", &props(&format!(r#"{{"id": "{n:03}"}}"#)))
+            .unwrap();
+    }
+    db.close().unwrap();
+    world.disk.set_capacity(4 << 20);
+    let db = open_newer().unwrap();
+    let page = db
+        .find("Setting", &Map::new(), &Find::new().limit(1000))
+        .unwrap();
+    assert_eq!(page.items.len(), (made - made / 2) as usize);
+    for item in page.items {
+        assert_eq!(item.text("hint").map(str::len), Some(2000), "{item:?}");
+    }
+}

@@ -1,4 +1,9 @@
 //! Conditions, updates and key conditions, and the placeholders they share.
+//!
+//! What the replication itself asks and writes: made by calls, of whole attributes, with its own
+//! rule for empty sets, key conditions included. What people and programs write as a text, with
+//! paths into items, is `expr`; it is evaluated here and printed for the cloud, and the two share
+//! no form but DynamoDB's.
 
 use super::bounds::{RequestError, check_expressions};
 use crate::limits;

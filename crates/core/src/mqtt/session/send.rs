@@ -2,7 +2,7 @@
 
 use super::error::PublishError;
 use super::ids::Owner;
-use super::output::{Outcome, Output, Persist};
+use super::output::{Outcome, Persist, Progress};
 use super::persist::Then;
 use super::{Link, Session};
 use crate::limits::{MQTT_MARKS_AHEAD_MAX, MQTT_WRITE_BYTES};
@@ -29,14 +29,20 @@ impl Session {
             return Err(PublishError::Stopping);
         }
         self.check(publication)?;
+        if self.goes_straight(publication) {
+            return self.send_straight(publication, now);
+        }
         let mut gone = Vec::new();
-        let pushed = self.outbox.push(publication, now, |_, entry, cause| {
+        let pushed = self.outbox.push(publication, now, |entry, cause| {
             gone.push((entry, cause));
         });
         for (entry, cause) in gone {
             self.dropped(&entry, cause);
         }
         let slot = pushed?;
+        if self.link == Link::Up {
+            self.outbox.at_mut(slot).allowed_on = self.connection;
+        }
         let id = self.outbox.id(slot);
         self.note_exactly_once(publication.qos);
         self.note_taken(slot);
@@ -44,8 +50,39 @@ impl Session {
         Ok(id)
     }
 
-    fn check(&self, publication: &Publication<'_>) -> Result<(), PublishError> {
-        topic::check_name(publication.topic)?;
+    /// Whether a message can leave as soon as it is taken: it is the next one, and nothing has to
+    /// happen before. So it need not enter a lane and leave it again.
+    fn goes_straight(&self, publication: &Publication<'_>) -> bool {
+        publication.qos == QoS::AtLeastOnce
+            && publication.mode == Mode::Spill
+            && self.link == Link::Up
+            && self.quota > 0
+            && self.resend.is_none()
+            && !self.outbox.waits()
+            && self.throttle.delay().is_zero()
+            && !self.ids.is_doubtful()
+            && self.outgoing.len() < MQTT_WRITE_BYTES
+    }
+
+    fn send_straight(
+        &mut self,
+        publication: &Publication<'_>,
+        now: Mono,
+    ) -> Result<EntryId, PublishError> {
+        let slot = self.outbox.push_in_flight(publication, now)?;
+        let id = self.outbox.id(slot);
+        let Some(packet_id) = self.give_id(Owner::Publish(slot)) else {
+            self.outbox.put_back(slot);
+            return Ok(id);
+        };
+        self.outbox.at_mut(slot).allowed_on = self.connection;
+        self.outbox.name(slot, packet_id);
+        self.set_off(slot);
+        Ok(id)
+    }
+
+    fn check(&mut self, publication: &Publication<'_>) -> Result<(), PublishError> {
+        self.check_topic(publication.topic)?;
         let Publication {
             topic,
             payload,
@@ -81,6 +118,16 @@ impl Session {
         Ok(())
     }
 
+    /// Most messages go where the one before went.
+    fn check_topic(&mut self, topic: &str) -> Result<(), PublishError> {
+        if self.last_topic != topic {
+            topic::check_name(topic)?;
+            self.last_topic.clear();
+            self.last_topic.push_str(topic);
+        }
+        Ok(())
+    }
+
     /// Whether the broker of this connection takes a message with these sizes of topic, properties
     /// and payload.
     fn allows(
@@ -107,6 +154,9 @@ impl Session {
     }
 
     fn allows_entry(&self, entry: &Entry) -> Result<(), DropCause> {
+        if entry.allowed_on == self.connection {
+            return Ok(());
+        }
         let sizes = (
             entry.topic_bytes().len(),
             entry.properties_bytes().len(),
@@ -173,10 +223,13 @@ impl Session {
 
     /// Sends the next message of the outbox, if one may leave.
     fn send_next(&mut self) -> bool {
-        if !self.outbox.waits() || self.throttle.next_send(self.now).is_some() {
+        let has_quota = self.quota > 0;
+        if !self.outbox.waits() || !(has_quota || self.outbox.waits_unanswered()) {
             return false;
         }
-        let has_quota = self.quota > 0;
+        if self.throttle.next_send(self.now).is_some() {
+            return false;
+        }
         let durable_ids = self.config.rules.durable_ids;
         let ready = |entry: &Entry| {
             (has_quota || entry.qos == QoS::AtMostOnce) && is_on_flash(entry, durable_ids)
@@ -196,8 +249,14 @@ impl Session {
             };
             self.outbox.name(slot, id);
         }
-        self.throttle.handle_sent(self.now);
         self.outbox.depart(slot);
+        self.set_off(slot);
+        true
+    }
+
+    /// Writes a message that is on its way from now on.
+    fn set_off(&mut self, slot: Slot) {
+        self.throttle.handle_sent(self.now);
         self.count(slot);
         self.write_publish(slot);
         let entry = self.outbox.at(slot);
@@ -205,7 +264,6 @@ impl Session {
             let id = self.outbox.id(slot);
             self.leaving.push_back((self.outgoing.position(), id));
         }
-        true
     }
 
     /// Sends again what was on its way when an earlier connection ended.
@@ -310,7 +368,7 @@ impl Session {
             };
             let entry = self.outbox.at(slot);
             if let Some(tag) = entry.tag {
-                self.outputs.push_back(Output::Sent(tag));
+                self.progress.push_back(Progress::Sent(tag));
             }
             if entry.qos == QoS::AtMostOnce {
                 self.complete(slot, Outcome::Done(Reason::Success));
@@ -360,7 +418,7 @@ impl Session {
         self.alive.note_progress(self.now);
         self.forget(&entry);
         if let Some(tag) = entry.tag {
-            self.outputs.push_back(Output::Done(tag, outcome));
+            self.progress.push_back(Progress::Done(tag, outcome));
         }
     }
 }

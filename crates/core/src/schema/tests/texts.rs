@@ -294,6 +294,21 @@ fn the_process_block_sets_how_a_model_is_kept() {
 }
 
 #[test]
+fn the_process_block_says_how_durable_a_model_is() {
+    let table = [
+        ("immediate", Durability::Immediate),
+        ("relaxed", Durability::Relaxed),
+        ("lazy", Durability::Lazy),
+    ];
+    for (word, expected) in table {
+        let text = one_model("a: { type: 'string' },");
+        let process = format!("process: {{ M: {{ durability: '{word}' }} }}, models:");
+        let schema = Schema::parse(&text.replacen("models:", &process, 1)).unwrap();
+        assert_eq!(schema.model("M").unwrap().process().durability, expected);
+    }
+}
+
+#[test]
 fn builtin_models_are_added_unless_the_schema_has_them() {
     let builtin = Schema::parse(&one_model("a: { type: 'string' },")).unwrap();
     let own = Schema::parse_over(FIXTURE, &builtin).unwrap();

@@ -1,0 +1,438 @@
+//! What the service and everybody who wants something uploaded share: the queue in memory, its
+//! rows in the database, and what is needed to speak to S3.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use periwinkle_core::config::{self, Config};
+use periwinkle_core::ids::UlidSource;
+use periwinkle_core::time::{Mono, UnixMillis};
+use periwinkle_core::upload::{Budget, Queue, Waiting};
+use periwinkle_core::value::{Map, Value};
+use periwinkle_db::engine::Durability;
+use periwinkle_db::{Database, DbError, Find, Write};
+use serde_json::json;
+use tokio::sync::{Notify, watch};
+
+use super::error::UploadError;
+use super::row::{Row, State, UPLOAD, UPLOAD_FILE};
+use super::send::Sender;
+use super::source::{Source, remove_same};
+use super::spool::Spool;
+use crate::fetch::{CredentialsSource, Fetch};
+use crate::net::clock::Clock;
+use crate::net::entropy;
+
+/// What uploads are made of; shared by all handles.
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) config: config::Upload,
+    pub(super) device: String,
+    pub(super) db: Database,
+    pub(super) clock: Clock,
+    pub(super) sender: Sender,
+    pub(super) spool: Spool,
+    pub(super) counters: Counters,
+    /// There is something new to do.
+    pub(super) wake: Notify,
+    /// Counts uploads that ended, for those who wait for one.
+    pub(super) ends: watch::Sender<u64>,
+    queue: Mutex<Queue>,
+    running: Mutex<BTreeMap<String, Running>>,
+    ids: Mutex<UlidSource>,
+}
+
+/// An upload that is being sent.
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    pub(super) sent: Arc<AtomicU64>,
+    pub(super) cancel: watch::Sender<bool>,
+}
+
+/// What happened since the agent started.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) done: AtomicU64,
+    pub(super) done_bytes: AtomicU64,
+    pub(super) aborted: AtomicU64,
+    /// Files that were changed or went away before they were sent.
+    pub(super) lost: AtomicU64,
+    /// Dropped for their age.
+    pub(super) expired: AtomicU64,
+    /// Refused for want of room.
+    pub(super) refused: AtomicU64,
+    pub(super) attempts_failed: AtomicU64,
+    /// Files that the last look found and that cannot be taken.
+    pub(super) files_unusable: AtomicU64,
+    pub(super) orphans: AtomicU64,
+}
+
+/// What is wanted, before it has a row.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) bucket: String,
+    pub(super) key: periwinkle_core::aws::s3::ObjectKey,
+    pub(super) priority: u32,
+    pub(super) content_type: Option<String>,
+    pub(super) remove: bool,
+}
+
+impl Hub {
+    /// Takes up what the database knows of. Copies that belong to nothing are cleared.
+    pub(super) fn open(
+        config: &Config,
+        db: &Database,
+        clock: &Clock,
+        fetch: Fetch,
+        credentials: CredentialsSource,
+    ) -> Result<Arc<Hub>, UploadError> {
+        let upload = &config.upload;
+        let budget = Budget {
+            rows_max: upload.queue_rows_max.into(),
+            bytes_max: upload.queue_bytes_max.0,
+        };
+        let hub = Hub {
+            config: upload.clone(),
+            device: db.context().text("deviceId").unwrap_or_default().to_owned(),
+            db: db.clone(),
+            clock: clock.clone(),
+            sender: Sender::new(upload, fetch, clock.clone(), credentials),
+            spool: Spool::new(config.upload_spool()),
+            counters: Counters::default(),
+            wake: Notify::new(),
+            ends: watch::Sender::new(0),
+            queue: Mutex::new(Queue::new(budget)),
+            running: Mutex::default(),
+            ids: Mutex::default(),
+        };
+        if upload.enable {
+            hub.take_up()?;
+        }
+        Ok(Arc::new(hub))
+    }
+
+    fn take_up(&self) -> Result<(), UploadError> {
+        let mut copies = Vec::new();
+        for row in self.rows()? {
+            if row.state == State::Waiting {
+                self.queue().push(&row.id, waiting(&row));
+            } else if row.left {
+                self.remove_left(&row);
+            }
+            if row.copied && row.state == State::Waiting {
+                copies.push(row.id);
+            }
+        }
+        match self
+            .spool
+            .clear(|id| copies.iter().any(|known| known == id))
+        {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "removed copies whose writing was cut off"),
+            Err(error) => tracing::warn!("copies that belong to nothing stay: {error}"),
+        }
+        Ok(())
+    }
+
+    /// Whether the configuration switches uploads on.
+    pub(super) fn check_on(&self) -> Result<(), UploadError> {
+        match self.config.enable {
+            true => Ok(()),
+            false => Err(UploadError::Off),
+        }
+    }
+
+    /// The bucket of who names none.
+    pub(super) fn default_bucket(&self) -> Result<String, UploadError> {
+        let bucket = self.config.bucket.as_ref().ok_or(UploadError::Off)?;
+        Ok(bucket.as_str().to_owned())
+    }
+
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("no holder of the queue panics")
+    }
+
+    pub(super) fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.running.lock().expect("no holder of the list panics")
+    }
+
+    /// A new id; ids rise.
+    pub(super) fn new_id(&self) -> String {
+        let mut ids = self.ids.lock().expect("making an id does not panic");
+        let mut fill = |bytes: &mut [u8]| {
+            entropy::fill(bytes).expect("the system's entropy was there at the start");
+        };
+        ids.next(self.clock.now().wall, &mut fill)
+    }
+
+    /// The wall time if it can be trusted: nothing is timed by another one.
+    pub(super) fn trusted_ms(&self) -> Option<i64> {
+        let now = self.clock.now();
+        now.wall.filter(|_| now.trusted).map(|UnixMillis(ms)| ms)
+    }
+
+    /// Puts a file into the queue, where it stays, once its row is on the disk; with the note that
+    /// a watch took it, both or none.
+    pub(super) async fn enqueue(
+        &self,
+        wanted: Wanted,
+        path: &Path,
+        watch: Option<Map>,
+    ) -> Result<Row, UploadError> {
+        let (_, identity) = Source::open(path)?;
+        self.queue()
+            .check_room(0)
+            .inspect_err(|_| self.count_refused())?;
+        let row = self.new_row(self.new_id(), wanted, path, &identity)?;
+        let row = Row {
+            watched: watch.is_some(),
+            ..row
+        };
+        self.commit(row, watch).await
+    }
+
+    /// A row for a file that was just looked at.
+    pub(super) fn new_row(
+        &self,
+        id: String,
+        wanted: Wanted,
+        path: &Path,
+        identity: &periwinkle_core::upload::Identity,
+    ) -> Result<Row, UploadError> {
+        let Some(file) = path.to_str() else {
+            let source = std::io::Error::other("its name is not UTF-8");
+            let path = path.to_owned();
+            return Err(UploadError::File { path, source });
+        };
+        Ok(Row {
+            id,
+            state: State::Waiting,
+            bucket: wanted.bucket,
+            key: wanted.key,
+            file: file.into(),
+            identity: identity.to_string(),
+            bytes: identity.bytes,
+            copied: false,
+            watched: false,
+            remove: wanted.remove,
+            left: false,
+            priority: wanted.priority,
+            attempts: 0,
+            content_type: wanted.content_type,
+            created_ms: self.trusted_ms(),
+            ended_ms: None,
+            error: None,
+            refused: false,
+            etag: None,
+            record: None,
+        })
+    }
+
+    /// Makes the row durable, then lets it be sent. Dropping the future may leave the row.
+    pub(super) async fn commit(&self, row: Row, watch: Option<Map>) -> Result<Row, UploadError> {
+        let mut writes = vec![Write::create(UPLOAD, row.properties())];
+        if let Some(mut note) = watch {
+            note.insert("upload", row.id.as_str());
+            writes.push(Write::upsert(UPLOAD_FILE, note));
+        }
+        let written = self.db.write_all(&writes)?;
+        written.ticket.durable().await?;
+        self.queue().push(&row.id, waiting(&row));
+        self.wake.notify_one();
+        Ok(row)
+    }
+
+    /// The row of an upload.
+    pub(super) fn row(&self, id: &str) -> Result<Row, UploadError> {
+        let row = self.db.get(UPLOAD, &Map::from([("id", id)]))?;
+        row.as_ref()
+            .and_then(Row::read)
+            .ok_or_else(|| UploadError::Unknown(id.to_owned()))
+    }
+
+    /// All rows, the oldest first; those that cannot be read are left out.
+    pub(super) fn rows(&self) -> Result<Vec<Row>, DbError> {
+        let items = self.all(UPLOAD)?;
+        Ok(items.iter().filter_map(Row::read).collect())
+    }
+
+    pub(super) fn all(&self, model: &str) -> Result<Vec<Map>, DbError> {
+        let (mut items, mut find) = (Vec::new(), Find::new());
+        loop {
+            let page = self.db.find(model, &Map::new(), &find)?;
+            items.extend(page.items);
+            match page.next {
+                Some(next) => find = Find::new().next(next),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    /// Writes how an upload ended, and only when that is on the disk removes its file.
+    pub(super) async fn end(
+        &self,
+        row: &Row,
+        state: State,
+        (etag, error): (Option<String>, Option<String>),
+    ) -> Result<(), UploadError> {
+        let removes = row.copied || (row.remove && state == State::Done);
+        let mut change = Map::from([
+            ("id", Value::from(row.id.as_str())),
+            ("state", Value::from(state.as_str())),
+            ("left", Value::from(removes)),
+            ("record", Value::Null),
+            ("etag", etag.map_or(Value::Null, Value::from)),
+            ("error", error.map_or(Value::Null, Value::from)),
+        ]);
+        if let Some(now) = self.trusted_ms() {
+            change.insert("ended_ms", now);
+        }
+        let db = self.db.durability(Durability::Immediate);
+        db.update(UPLOAD, &change)?.ticket.durable().await?;
+        self.queue().remove(&row.id);
+        self.count_end(row, state);
+        if removes {
+            self.remove_left(row);
+        }
+        self.ends.send_modify(|ends| *ends += 1);
+        Ok(())
+    }
+
+    /// Removes the file of an upload that has ended. What cannot be removed now is tried again at
+    /// the next start.
+    fn remove_left(&self, row: &Row) {
+        match remove_same(&row.file, &row.identity) {
+            Ok(true) => {}
+            Ok(false) => tracing::debug!(
+                file = %row.file.display(), "not removed: it was changed since it was uploaded"
+            ),
+            Err(error) => {
+                let file = row.file.display();
+                tracing::warn!("{file} is uploaded and cannot be removed: {error}");
+                return;
+            }
+        }
+        let change = Map::from([
+            ("id", Value::from(row.id.as_str())),
+            ("left", Value::from(false)),
+        ]);
+        let db = self.db.durability(Durability::Relaxed);
+        if let Err(error) = db.update(UPLOAD, &change) {
+            tracing::debug!("the removal of a file is not noted: {error}");
+        }
+    }
+
+    /// Lets it wait for its next attempt, and says why.
+    pub(super) fn postpone(&self, row: &Row, (why, refused): (&str, bool), not_before: Mono) {
+        self.counters
+            .attempts_failed
+            .fetch_add(1, Ordering::Relaxed);
+        let change = Map::from([
+            ("id", Value::from(row.id.as_str())),
+            ("attempts", Value::from(i64::from(row.attempts) + 1)),
+            ("error", Value::from(why)),
+            ("refused", Value::from(refused)),
+        ]);
+        let db = self.db.durability(Durability::Relaxed);
+        if let Err(error) = db.update(UPLOAD, &change) {
+            tracing::debug!("a failed attempt is not noted: {error}");
+        }
+        self.queue().put_back(&row.id, not_before);
+    }
+
+    /// Gives an upload up, whatever it does now.
+    pub(super) async fn abort(&self, id: &str) -> Result<(), UploadError> {
+        let row = self.row(id)?;
+        if row.state != State::Waiting {
+            let state = row.state;
+            let id = row.id;
+            return Err(UploadError::Ended { id, state });
+        }
+        let running = self.running().get(id).cloned();
+        if let Some(running) = running {
+            // Whoever sends it writes the end.
+            let mut ends = self.ends.subscribe();
+            running.cancel.send_replace(true);
+            loop {
+                if self.row(id)?.state != State::Waiting {
+                    return Ok(());
+                }
+                if ends.changed().await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        self.queue().remove(id);
+        let aborted = super::drive::abort_parts(self, &row).await;
+        if let Err(error) = aborted {
+            tracing::info!(key = %row.key, "S3 still has parts of an aborted upload: {error}");
+        }
+        self.end(&row, State::Aborted, (None, None)).await
+    }
+
+    pub(super) fn count_refused(&self) {
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count_end(&self, row: &Row, state: State) {
+        let counters = &self.counters;
+        let counter = match state {
+            State::Done => &counters.done,
+            State::Aborted => &counters.aborted,
+            State::Expired => &counters.expired,
+            State::Changed | State::Gone | State::Waiting => &counters.lost,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if state == State::Done {
+            counters.done_bytes.fetch_add(row.bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// How far an upload that is being sent has come.
+    pub(super) fn sent(&self, id: &str) -> Option<u64> {
+        let running = self.running();
+        running
+            .get(id)
+            .map(|running| running.sent.load(Ordering::Relaxed))
+    }
+
+    /// The section `upload` of the status.
+    pub(super) fn show(&self) -> serde_json::Value {
+        if !self.config.enable {
+            return json!({"enabled": false});
+        }
+        let (rows, bytes, sending) = {
+            let queue = self.queue();
+            (queue.rows(), queue.bytes(), queue.sending())
+        };
+        let counters = &self.counters;
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        json!({
+            "enabled": true,
+            "bucket": self.config.bucket.as_ref().map(ToString::to_string),
+            "region": self.config.region.as_ref().map(ToString::to_string),
+            "queued_rows": rows,
+            "queued_bytes": bytes,
+            "sending": sending,
+            "done": of(&counters.done),
+            "done_bytes": of(&counters.done_bytes),
+            "aborted": of(&counters.aborted),
+            "lost": of(&counters.lost),
+            "expired": of(&counters.expired),
+            "refused": of(&counters.refused),
+            "attempts_failed": of(&counters.attempts_failed),
+            "files_unusable": of(&counters.files_unusable),
+            "orphans": of(&counters.orphans),
+        })
+    }
+}
+
+fn waiting(row: &Row) -> Waiting {
+    Waiting {
+        priority: row.priority,
+        kept_bytes: row.kept_bytes(),
+        not_before: Mono::ZERO,
+    }
+}

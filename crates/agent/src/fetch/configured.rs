@@ -1,0 +1,161 @@
+//! The client as the section `[fetch]` of the configuration has it.
+
+use std::fs;
+use std::path::Path;
+
+use periwinkle_core::config::{BypassEntry, Config, Fetch as Section};
+use periwinkle_core::fetch::proxy::{Bypass, Proxy, ProxyRules};
+use periwinkle_core::secret::Secret;
+
+use super::client::FetchOptions;
+use super::error::FetchError;
+use super::request::Deadlines;
+use crate::net::client_tls::{ClientCertificate, ClientTlsError, Trust};
+use crate::net::clock::Clock;
+use crate::net::dial::Patience;
+
+impl FetchOptions {
+    /// The options of the configuration.
+    pub(crate) fn configured(config: &Config, clock: &Clock) -> Result<FetchOptions, FetchError> {
+        let section = &config.fetch;
+        let each = section.connect_timeout;
+        let mut options = FetchOptions::new(clock)
+            .proxies(proxies(section)?)
+            .patience(Patience {
+                resolve: each,
+                connect: each,
+                proxy: each,
+                tls: each,
+            })
+            .deadlines(Deadlines {
+                first_byte: section.first_byte_timeout,
+                between_bytes: section.idle_timeout,
+                ..Deadlines::default()
+            })
+            .redirects(section.redirects_max)
+            .retries(section.retries_max);
+        if !section.ca.is_empty() {
+            options = options.trust(Trust::Also(section.ca.clone()));
+        }
+        if let Some((certificate, key)) = section.certificate.as_ref().zip(section.key.as_ref()) {
+            let ours = ClientCertificate::from_files(certificate, key);
+            options = options.certificate(ours.map_err(ClientTlsError::from)?);
+        }
+        let region = section.region.as_ref().or(config.sync.region.as_ref());
+        Ok(match region {
+            Some(region) => options.region(region.as_str()),
+            None => options,
+        })
+    }
+}
+
+fn proxies(section: &Section) -> Result<ProxyRules, FetchError> {
+    let Some(address) = &section.proxy else {
+        return Ok(ProxyRules::default());
+    };
+    let wrong = |error: periwinkle_core::fetch::proxy::ProxyError| FetchError::Config {
+        key: "fetch.proxy",
+        reason: error.to_string(),
+    };
+    let mut proxy = Proxy::parse(address.as_str()).map_err(wrong)?;
+    if let Some(path) = &section.proxy_login_file {
+        proxy.credentials = Some(read_login(path)?);
+    }
+    let bypass: Vec<&str> = section.no_proxy.iter().map(BypassEntry::as_str).collect();
+    let bypass = Bypass::parse(&bypass.join(",")).map_err(wrong)?;
+    Ok(ProxyRules::all(proxy, bypass))
+}
+
+/// `name:password` in the first line.
+fn read_login(path: &Path) -> Result<(String, Secret), FetchError> {
+    let failed = |reason: String| FetchError::Config {
+        key: "fetch.proxy_login_file",
+        reason: format!("{}: {reason}", path.display()),
+    };
+    let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let text = zeroize::Zeroizing::new(text);
+    let line = text.lines().next().unwrap_or_default();
+    let (name, password) = line
+        .split_once(':')
+        .ok_or_else(|| failed("its first line is not name:password".to_owned()))?;
+    Ok((name.to_owned(), Secret::from(password)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_server::{Server, answer};
+    use super::*;
+
+    fn options(change: impl FnOnce(&mut Section)) -> Result<FetchOptions, FetchError> {
+        let mut config = Config::default();
+        change(&mut config.fetch);
+        FetchOptions::configured(&config, &Clock::new(Path::new("/nonexistent")))
+    }
+
+    fn config_text(text: &str) -> Config {
+        let sources = periwinkle_core::config::Sources {
+            file: Some(periwinkle_core::config::File { name: "x", text }),
+            environment: Vec::new(),
+            profile: None,
+            overrides: Vec::new(),
+            features: &["fetch"],
+        };
+        let loaded = periwinkle_core::config::load(&sources);
+        loaded
+            .map_err(|errors| errors.to_string())
+            .expect("it is right")
+            .config
+    }
+
+    #[tokio::test]
+    async fn plain_requests_go_to_the_proxy_with_their_whole_address_and_the_login() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let login = folder.path().join("login");
+        fs::write(&login, "na:pa\n").expect("it is ours");
+        let proxy = Server::always(answer("200 OK", "by proxy")).await;
+        let text = format!(
+            "[fetch]\nproxy = 'http://127.0.0.1:{}'\nproxy_login_file = '{}'\nno_proxy = ['direct.invalid']\nretries_max = 0",
+            proxy.port,
+            login.display()
+        );
+        let config = config_text(&text);
+        let clock = Clock::new(Path::new("/nonexistent"));
+        let options = FetchOptions::configured(&config, &clock).expect("the file is there");
+        let fetch = options.build().expect("no authorities");
+        let page = fetch.get_text("http://far.invalid/a?b").await;
+        assert_eq!(page.expect("the proxy answers"), "by proxy");
+        let seen = &proxy.seen()[0];
+        assert_eq!(seen.line, "GET http://far.invalid/a?b");
+        assert_eq!(seen.field("proxy-authorization"), Some("Basic bmE6cGE="));
+        assert_eq!(seen.field("host"), Some("far.invalid"));
+        let error = fetch
+            .get_text("http://direct.invalid/")
+            .await
+            .expect_err("it is no host");
+        assert!(
+            error
+                .to_string()
+                .starts_with("direct.invalid cannot be resolved"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_wrong_is_named_with_its_key() {
+        let error = options(|section| {
+            section.proxy = periwinkle_core::config::ProxyAddress::new("http://p").ok();
+            section.proxy_login_file = Some("/nonexistent".into());
+        });
+        let text = error.expect_err("it is missing").to_string();
+        assert!(
+            text.starts_with("fetch.proxy_login_file: /nonexistent: "),
+            "{text}"
+        );
+        let error = options(|section| {
+            section.certificate = Some("/nonexistent/c".into());
+            section.key = Some("/nonexistent/k".into());
+        });
+        let text = error.expect_err("it is missing").to_string();
+        assert!(text.starts_with("/nonexistent/c: "), "{text}");
+    }
+}

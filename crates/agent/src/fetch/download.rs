@@ -1,0 +1,429 @@
+//! Downloads to a file that go on where they were cut, in this run of the program or a later one.
+//!
+//! While a download runs, the bytes are in `NAME.part`, and `NAME.part.tag` holds what tells this
+//! state of the file from others: the entity tag, and in a second line the length.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use periwinkle_core::fetch::range::{Continuation, ExpectedHash, Partial, RangeAnswer, RangeError};
+use periwinkle_core::fetch::retry::Failure;
+use periwinkle_core::limits;
+use periwinkle_core::retry::Backoff;
+use tokio::fs::{self, File, OpenOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::answer::Answer;
+use super::client::Fetch;
+use super::error::FetchError;
+use super::progress::Progress;
+use super::request::{Parts, RequestBuilder};
+use crate::net::entropy;
+
+/// A download under construction.
+#[derive(Debug)]
+#[must_use = "a download does nothing until it is run"]
+pub struct Download {
+    fetch: Fetch,
+    request: Result<Box<Parts>, FetchError>,
+    path: PathBuf,
+    hash: Option<Result<ExpectedHash, FetchError>>,
+    progress: Option<watch::Sender<Progress>>,
+    restarts: bool,
+    attempts_max: u32,
+}
+
+/// A file that was downloaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Its length.
+    pub bytes: u64,
+    /// How many of them an earlier run had left.
+    pub resumed_from: u64,
+    /// The entity tag, where there was a strong one.
+    pub etag: Option<String>,
+}
+
+impl Fetch {
+    /// Downloads a file; see [`RequestBuilder::download`] for one that needs more than an address.
+    pub fn download(&self, url: &str, path: impl Into<PathBuf>) -> Download {
+        self.get(url).download(path)
+    }
+}
+
+impl RequestBuilder {
+    /// Downloads the answer to a file, which appears under its name when it is complete. What was
+    /// cut is asked for from there on, if the server tells the states of the file apart; what an
+    /// earlier run left is taken up.
+    pub fn download(self, path: impl Into<PathBuf>) -> Download {
+        let (fetch, request) = self.undecoded().into_parts();
+        Download {
+            fetch,
+            request,
+            path: path.into(),
+            hash: None,
+            progress: None,
+            restarts: false,
+            attempts_max: limits::FETCH_DOWNLOAD_ATTEMPTS_MAX,
+        }
+    }
+}
+
+impl Download {
+    /// The SHA-256 that the file must have, in 64 hexadecimal digits.
+    pub fn sha256(mut self, digits: &str) -> Download {
+        let wrong = || FetchError::Request(format!("{digits:?} is no SHA-256"));
+        self.hash = Some(ExpectedHash::parse(digits).ok_or_else(wrong));
+        self
+    }
+
+    /// Tells how far the file has come.
+    pub fn progress(mut self, progress: watch::Sender<Progress>) -> Download {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Begins anew, whatever an earlier run left.
+    pub const fn restart(mut self) -> Download {
+        self.restarts = true;
+        self
+    }
+
+    /// How often in a row a connection may end without having brought anything.
+    pub const fn attempts(mut self, attempts_max: u32) -> Download {
+        self.attempts_max = attempts_max;
+        self
+    }
+
+    /// Downloads the file. Dropping the future leaves what there is for another run.
+    ///
+    /// # Errors
+    /// Why the file is not there; what there is of it stays, but for a file with a wrong hash.
+    pub async fn run(self) -> Result<Downloaded, FetchError> {
+        let hash = self.hash.transpose()?;
+        let mut transfer = Transfer {
+            fetch: self.fetch,
+            request: self.request?,
+            part: Part::new(self.path),
+            known: Partial::default(),
+            expected: hash.clone(),
+            hash,
+            progress: self.progress,
+        };
+        if self.restarts {
+            transfer.part.remove().await;
+        } else {
+            transfer.take_up().await?;
+        }
+        let resumed_from = transfer.known.received;
+        transfer.run(self.attempts_max).await?;
+        transfer.finish().await?;
+        Ok(Downloaded {
+            bytes: transfer.known.received,
+            resumed_from: resumed_from.min(transfer.known.received),
+            etag: transfer.known.etag,
+        })
+    }
+}
+
+/// A download under way.
+struct Transfer {
+    fetch: Fetch,
+    request: Box<Parts>,
+    part: Part,
+    known: Partial,
+    /// Before a byte of the file went into it.
+    expected: Option<ExpectedHash>,
+    hash: Option<ExpectedHash>,
+    progress: Option<watch::Sender<Progress>>,
+}
+
+/// What one connection came to.
+enum Step {
+    Complete,
+    /// Cut, after so many bytes.
+    Cut(FetchError, u64),
+}
+
+impl Transfer {
+    /// Takes up what an earlier run left.
+    async fn take_up(&mut self) -> Result<(), FetchError> {
+        if let Some(known) = self.part.known().await {
+            self.known = known;
+            self.hash_what_is_there().await?;
+        }
+        Ok(())
+    }
+
+    async fn hash_what_is_there(&mut self) -> Result<(), FetchError> {
+        let Some(hash) = &mut self.hash else {
+            return Ok(());
+        };
+        let failed = |source| self.part.failed(source);
+        let mut file = File::open(&self.part.part).await.map_err(failed)?;
+        let mut piece = vec![0; limits::FETCH_PIECE_BYTES];
+        loop {
+            match file.read(&mut piece).await.map_err(failed)? {
+                0 => return Ok(()),
+                read => hash.update(&piece[..read]),
+            }
+        }
+    }
+
+    async fn run(&mut self, attempts_max: u32) -> Result<(), FetchError> {
+        let mut backoff = backoff();
+        let mut left = attempts_max.max(1);
+        loop {
+            let (error, bytes) = match self.step().await? {
+                Step::Complete => return Ok(()),
+                Step::Cut(error, bytes) => (error, bytes),
+            };
+            if bytes > 0 {
+                (left, backoff) = (attempts_max.max(1), self::backoff());
+            }
+            left -= 1;
+            if left == 0 {
+                return Err(error);
+            }
+            tracing::debug!(%error, "a download goes on");
+            let random = u64::from_le_bytes(entropy::bytes().unwrap_or_default());
+            sleep(backoff.next_pause(random)).await;
+        }
+    }
+
+    /// One connection.
+    async fn step(&mut self) -> Result<Step, FetchError> {
+        let answer = match self.ask().await {
+            Ok(answer) => answer,
+            Err(error) if is_passing(&error) => return Ok(Step::Cut(error, 0)),
+            Err(error) => return Err(error),
+        };
+        let judged = self.known.judge(RangeAnswer {
+            status: answer.status().as_u16(),
+            etag: answer.header("etag"),
+            content_length: answer.length(),
+            content_range: answer.header("content-range"),
+        });
+        let file = match judged {
+            Ok(Continuation::Complete) => return Ok(Step::Complete),
+            Ok(Continuation::Append) => self.part.append().await?,
+            Ok(Continuation::StartOver(known)) => self.start_over(known).await?,
+            Err(RangeError::Status(_)) => {
+                answer.success().await?;
+                let source = RangeError::OtherPart;
+                return Err(self.unfit(source));
+            }
+            Err(source) => {
+                // What is there belongs to another state of the file.
+                self.part.remove().await;
+                self.known = Partial::default();
+                self.hash.clone_from(&self.expected);
+                return Ok(Step::Cut(self.unfit(source), 0));
+            }
+        };
+        self.receive(answer, file).await
+    }
+
+    async fn ask(&self) -> Result<Answer, FetchError> {
+        let once = || FetchError::Request("a download has no body that is read once".to_owned());
+        let parts = self.request.again().ok_or_else(once)?;
+        let mut request = RequestBuilder::from_parts(self.fetch.clone(), Box::new(parts));
+        // Ranges count the bytes as they are.
+        request = request.header("accept-encoding", "identity");
+        for (name, value) in self.known.fields() {
+            request = request.header(name, &value);
+        }
+        request.send().await
+    }
+
+    async fn start_over(&mut self, known: Partial) -> Result<File, FetchError> {
+        self.known = known;
+        self.hash.clone_from(&self.expected);
+        self.part.begin(&self.known).await
+    }
+
+    async fn receive(&mut self, mut answer: Answer, file: File) -> Result<Step, FetchError> {
+        let before = self.known.received;
+        let mut file = BufWriter::with_capacity(limits::FETCH_PIECE_BYTES, file);
+        let cut = loop {
+            match answer.chunk().await {
+                Ok(Some(piece)) => {
+                    file.write_all(&piece)
+                        .await
+                        .map_err(|error| self.part.failed(error))?;
+                    self.note(&piece);
+                }
+                Ok(None) => break None,
+                Err(error) if is_passing(&error) => break Some(error),
+                Err(error) => {
+                    file.flush()
+                        .await
+                        .map_err(|error| self.part.failed(error))?;
+                    return Err(error);
+                }
+            }
+        };
+        file.flush()
+            .await
+            .map_err(|error| self.part.failed(error))?;
+        let short = self
+            .known
+            .length
+            .is_some_and(|length| self.known.received < length);
+        Ok(match cut {
+            Some(error) => Step::Cut(error, self.known.received - before),
+            None if short => Step::Cut(
+                self.unfit(RangeError::OtherPart),
+                self.known.received - before,
+            ),
+            None => Step::Complete,
+        })
+    }
+
+    fn note(&mut self, piece: &[u8]) {
+        if let Some(hash) = &mut self.hash {
+            hash.update(piece);
+        }
+        self.known.received += piece.len() as u64;
+        if let Some(progress) = &self.progress {
+            progress.send_replace(Progress {
+                bytes: self.known.received,
+                length: self.known.length,
+            });
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), FetchError> {
+        if let Some(hash) = self.hash.take()
+            && let Err(source) = hash.finish()
+        {
+            self.part.remove().await;
+            return Err(FetchError::Checksum {
+                path: self.part.path.clone(),
+                source,
+            });
+        }
+        self.part.complete().await
+    }
+
+    fn unfit(&self, source: RangeError) -> FetchError {
+        FetchError::Range {
+            host: self.request.url.authority(),
+            source,
+        }
+    }
+}
+
+const fn backoff() -> Backoff {
+    Backoff::full(limits::FETCH_BACKOFF_MIN, limits::FETCH_BACKOFF_MAX)
+}
+
+/// Whether another connection may bring more.
+fn is_passing(error: &FetchError) -> bool {
+    matches!(
+        error.failure(),
+        Some(Failure::Cut | Failure::TimedOut | Failure::NotConnected)
+    ) || matches!(
+        error,
+        FetchError::TooSlow {
+            phase: super::Phase::Reading,
+            ..
+        }
+    )
+}
+
+/// The files of a download that is not complete.
+#[derive(Debug)]
+struct Part {
+    path: PathBuf,
+    part: PathBuf,
+    tag: PathBuf,
+}
+
+impl Part {
+    fn new(path: PathBuf) -> Part {
+        let with = |end: &str| {
+            let mut name = path.clone().into_os_string();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        Part {
+            part: with(".part"),
+            tag: with(".part.tag"),
+            path,
+        }
+    }
+
+    /// What an earlier run left, if it can be gone on with.
+    async fn known(&self) -> Option<Partial> {
+        let tag = fs::read_to_string(&self.tag).await.ok()?;
+        let mut lines = tag.lines();
+        let etag = lines.next().filter(|etag| !etag.is_empty())?.to_owned();
+        let length = lines.next().and_then(|line| line.parse().ok());
+        let received = fs::metadata(&self.part).await.ok()?.len();
+        (received > 0).then_some(Partial {
+            received,
+            length,
+            etag: Some(etag),
+        })
+    }
+
+    async fn begin(&self, known: &Partial) -> Result<File, FetchError> {
+        // First nothing is known of what is there: the bytes and the tag never belong to two states.
+        let _ = fs::remove_file(&self.tag).await;
+        let file = File::create(&self.part).await;
+        let file = file.map_err(|error| self.failed(error))?;
+        if let Some(etag) = &known.etag {
+            let length = known
+                .length
+                .map(|length| length.to_string())
+                .unwrap_or_default();
+            let tag = fs::write(&self.tag, format!("{etag}\n{length}\n")).await;
+            tag.map_err(|error| self.failed(error))?;
+        }
+        Ok(file)
+    }
+
+    async fn append(&self) -> Result<File, FetchError> {
+        let file = OpenOptions::new().append(true).open(&self.part).await;
+        file.map_err(|error| self.failed(error))
+    }
+
+    /// The file under its name, safe from a power cut.
+    async fn complete(&self) -> Result<(), FetchError> {
+        let done = async {
+            OpenOptions::new()
+                .append(true)
+                .open(&self.part)
+                .await?
+                .sync_all()
+                .await?;
+            fs::rename(&self.part, &self.path).await?;
+            let folder = self
+                .path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            File::open(folder.unwrap_or(Path::new(".")))
+                .await?
+                .sync_all()
+                .await
+        };
+        done.await.map_err(|error| self.failed(error))?;
+        let _ = fs::remove_file(&self.tag).await;
+        Ok(())
+    }
+
+    async fn remove(&self) {
+        let _ = fs::remove_file(&self.tag).await;
+        let _ = fs::remove_file(&self.part).await;
+    }
+
+    fn failed(&self, source: io::Error) -> FetchError {
+        FetchError::Save {
+            path: self.part.clone(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Bad networks, wrong keys, full disks, and people who change their minds.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::proxy::{S3Proxy, Weather};
+use super::{MIB, assert_object, bytes, ended, home, put_file, queue, write};
+use crate::agent::Agent;
+use crate::counterparts::{Cloud, SecondOpinion};
+use crate::eventually::{eventually, within};
+use crate::full_disk::Mount;
+
+#[test]
+fn objects_arrive_whole_through_a_storm() {
+    let cloud = Cloud::own();
+    let device = cloud.device("storm");
+    let proxy = S3Proxy::start(&cloud.endpoint);
+    let agent = home(
+        &device,
+        &proxy.endpoint(),
+        "part_bytes = \"5 MiB\"\nchecksum = \"crc32\"\n",
+    );
+    let agent = agent.start();
+    proxy.set(Weather::Storm);
+    let sizes = [1, 100_000, 16 * MIB + 5];
+    let mut uploads = Vec::new();
+    for size in sizes {
+        let file = write(&agent, &format!("{size}"), &bytes(size));
+        let key = format!("storm/{size}");
+        uploads.push((put_file(&agent, &file, &key), key, size));
+    }
+    let mut judge = cloud.s3(&device);
+    for (id, key, size) in uploads {
+        assert_eq!(ended(&agent, &id)["state"], "done");
+        assert_object(&mut judge, &key, &bytes(size));
+    }
+    proxy.set(Weather::Fair);
+    let uploads = judge.ask(&json!({"op": "uploads"}));
+    // An upload whose creation was answered to nobody is left to the bucket's rule.
+    for upload in uploads["uploads"].as_array().expect("a list") {
+        assert_eq!(upload["parts"], json!([]), "{upload}");
+    }
+}
+
+#[test]
+fn a_busy_service_is_asked_again_until_it_has_time() {
+    let cloud = Cloud::own();
+    let device = cloud.device("busy");
+    let proxy = S3Proxy::start(&cloud.endpoint);
+    proxy.set(Weather::Busy);
+    let agent = home(
+        &device,
+        &proxy.endpoint(),
+        "part_bytes = \"5 MiB\"\nchecksum = \"crc32\"\n",
+    );
+    let agent = agent.start();
+    let data = bytes(22 * MIB);
+    let file = write(&agent, "busy.bin", &data);
+    let id = put_file(&agent, &file, "busy/busy.bin");
+    assert_eq!(ended(&agent, &id)["state"], "done");
+    assert_object(&mut cloud.s3(&device), "busy/busy.bin", &data);
+}
+
+/// Waits until an upload was tried in vain, and gives its row.
+#[track_caller]
+fn failed_once(agent: &Agent, id: &str) -> Value {
+    within(Duration::from_secs(60), "an attempt fails", || {
+        let rows = queue(agent, "--all");
+        let row = rows.iter().find(|row| row["id"] == id)?.clone();
+        (row["attempts"].as_u64() > Some(0) && row["state"] == "waiting").then_some(row)
+    })
+}
+
+fn spoil_secret(file: &std::path::Path) -> Vec<u8> {
+    let good = fs::read(file).expect("it is there");
+    let mut keys: Value = serde_json::from_slice(&good).expect("it is JSON");
+    keys["SecretAccessKey"] = json!("not the secret");
+    fs::write(file, keys.to_string()).expect("it is ours");
+    good
+}
+
+#[test]
+fn a_wrong_secret_is_told_and_a_right_one_sends_what_waited() {
+    let cloud = Cloud::own();
+    let device = cloud.device("secret");
+    let good = spoil_secret(&device.credentials_file);
+    let agent = home(&device, &cloud.endpoint, "checksum = \"crc32\"\n").start();
+    let file = write(&agent, "a", b"hello");
+    let id = put_file(&agent, &file, "secret/a");
+    let row = failed_once(&agent, &id);
+    let words = row["error"].as_str().expect("words");
+    assert!(words.contains("SignatureDoesNotMatch"), "{words}");
+    assert_eq!(row["refused"], true);
+    let mut judge = cloud.s3(&device);
+    assert_eq!(judge.ask(&json!({"op": "keys"}))["keys"], json!([]));
+
+    fs::write(&device.credentials_file, good).expect("it is ours");
+    let output = agent.home().run(&["upload", "retry"]);
+    assert!(output.status.success());
+    assert_eq!(ended(&agent, &id)["state"], "done");
+    assert_object(&mut judge, "secret/a", b"hello");
+}
+
+#[test]
+fn the_second_judge_refuses_a_wrong_secret_too() {
+    let moto = SecondOpinion::of("secret2");
+    let device = &moto.device;
+    spoil_secret(&device.credentials_file);
+    let agent = home(device, &device.endpoint, "checksum = \"crc32\"\n").start();
+    let file = write(&agent, "a", b"hello");
+    let id = put_file(&agent, &file, "secret2/a");
+    let row = failed_once(&agent, &id);
+    let words = row["error"].as_str().expect("words");
+    assert!(words.contains("SignatureDoesNotMatch"), "{words}");
+}
+
+#[test]
+fn a_device_writes_below_its_own_name_only() {
+    let cloud = Cloud::own();
+    let device = cloud.device("pump");
+    let agent = home(&device, &cloud.endpoint, "checksum = \"crc32\"\n").start();
+    let file = write(&agent, "a", b"hello");
+    let id = put_file(&agent, &file, "pump2/a");
+    let words = failed_once(&agent, &id)["error"].to_string();
+    assert!(words.contains("AccessDenied"), "{words}");
+    let id = put_file(&agent, &file, "pump/a");
+    assert_eq!(ended(&agent, &id)["state"], "done");
+    let mut judge = cloud.s3(&device);
+    assert_eq!(judge.ask(&json!({"op": "keys"}))["keys"], json!(["pump/a"]));
+}
+
+#[test]
+fn what_is_aborted_leaves_nothing_at_s3_nor_here() {
+    let cloud = Cloud::own();
+    let device = cloud.device("aborted");
+    let proxy = S3Proxy::start(&cloud.endpoint);
+    let agent = home(
+        &device,
+        &proxy.endpoint(),
+        "part_bytes = \"5 MiB\"\nchecksum = \"crc32\"\nrate_max = \"4 MB\"\n",
+    );
+    let agent = agent.start();
+    let owner = agent.owner();
+    let put = "/api/v1/uploads/objects/aborted/large";
+    let row = owner
+        .send("PUT", put, &[], &bytes(40 * MIB))
+        .expect(202)
+        .json();
+    let id = row["id"].as_str().expect("an id").to_owned();
+    eventually("parts arrive", || (proxy.parts_done() > 0).then_some(()));
+    let copies = || {
+        fs::read_dir(agent.home().state().join("uploads"))
+            .expect("it is there")
+            .count()
+    };
+    assert_eq!(copies(), 1);
+    owner
+        .send("DELETE", &format!("/api/v1/uploads/{id}"), &[], b"")
+        .expect(204);
+    assert_eq!(ended(&agent, &id)["state"], "aborted");
+    eventually("the copy is removed", || (copies() == 0).then_some(()));
+    let mut judge = cloud.s3(&device);
+    assert_eq!(judge.ask(&json!({"op": "keys"}))["keys"], json!([]));
+    assert_eq!(judge.ask(&json!({"op": "uploads"}))["uploads"], json!([]));
+    let again = owner.send("DELETE", &format!("/api/v1/uploads/{id}"), &[], b"");
+    assert_eq!(again.expect(409).json()["kind"], "upload_ended");
+}
+
+#[test]
+fn a_file_that_changes_while_it_waits_is_not_uploaded() {
+    let cloud = Cloud::own();
+    let device = cloud.device("changed");
+    let proxy = S3Proxy::start(&cloud.endpoint);
+    proxy.set(Weather::Night);
+    let agent = home(&device, &proxy.endpoint(), "checksum = \"crc32\"\n").start();
+    let file = write(&agent, "a", b"hello");
+    let id = put_file(&agent, &file, "changed/a");
+    eventually("it is tried", || (proxy.count("PUT", "") > 0).then_some(()));
+    fs::write(&file, b"hello, world").expect("it is ours");
+    proxy.set(Weather::Fair);
+    assert_eq!(ended(&agent, &id)["state"], "changed");
+    let mut judge = cloud.s3(&device);
+    assert_eq!(judge.ask(&json!({"op": "keys"}))["keys"], json!([]));
+    assert_eq!(agent.status()["upload"]["lost"], 1);
+}
+
+#[test]
+fn a_full_disk_refuses_a_copy_and_nothing_else() {
+    let cloud = Cloud::own();
+    let device = cloud.device("full");
+    let home = home(&device, &cloud.endpoint, "checksum = \"crc32\"\n");
+    let mount = Mount::new(home.state(), "16m");
+    let agent = home.start();
+    let owner = agent.owner();
+    let put = |name: &str, size: usize| {
+        let path = format!("/api/v1/uploads/objects/full/{name}");
+        owner.send("PUT", &path, &[], &bytes(size))
+    };
+    let refused = put("large", 20 * MIB).expect(507).json();
+    assert_eq!(refused["kind"], "full", "{refused}");
+    let copies = fs::read_dir(agent.home().state().join("uploads")).expect("it is there");
+    assert_eq!(copies.count(), 0, "the half copy is removed");
+    let row = put("small", 100_000).expect(202).json();
+    let id = row["id"].as_str().expect("an id");
+    assert_eq!(ended(&agent, id)["state"], "done");
+    assert_object(&mut cloud.s3(&device), "full/small", &bytes(100_000));
+    drop(agent);
+    drop(mount);
+}
+
+#[test]
+fn the_queue_takes_what_its_budget_says_and_no_more() {
+    let cloud = Cloud::own();
+    let device = cloud.device("budget");
+    let proxy = S3Proxy::start(&cloud.endpoint);
+    proxy.set(Weather::Night);
+    let agent = home(
+        &device,
+        &proxy.endpoint(),
+        "queue_rows_max = 3\nqueue_bytes_max = \"1 MiB\"\nchecksum = \"crc32\"\n",
+    );
+    let agent = agent.start();
+    let owner = agent.owner();
+    let put = |name: &str, size: usize| {
+        let path = format!("/api/v1/uploads/objects/budget/{name}");
+        owner.send("PUT", &path, &[], &bytes(size))
+    };
+    put("a", MIB - 10).expect(202);
+    assert_eq!(put("b", 11).expect(507).json()["kind"], "queue_full");
+    put("b", 10).expect(202);
+    put("c", 0).expect(202);
+    assert_eq!(put("d", 0).expect(507).json()["kind"], "queue_full");
+    let status = agent.status()["upload"].clone();
+    assert_eq!(status["queued_rows"], 3, "{status}");
+    assert_eq!(status["queued_bytes"], MIB, "{status}");
+    assert_eq!(status["refused"], 2, "{status}");
+    // What waits is there after a power cut, and is sent when there is a link.
+    let agent = agent.kill();
+    proxy.set(Weather::Fair);
+    let agent = agent.start();
+    within(Duration::from_secs(60), "the queue drains", || {
+        (agent.status()["upload"]["done"] == 3).then_some(())
+    });
+    assert_object(&mut cloud.s3(&device), "budget/a", &bytes(MIB - 10));
+}
