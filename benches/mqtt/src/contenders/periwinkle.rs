@@ -59,6 +59,7 @@ async fn open(keep: Keep, task: &Task, version: Version) -> Result<Mqtt> {
     options.session.version = version;
     options.session.in_flight_max = task.window;
     options.session.clean_start = true;
+    options.budget.bytes_max = 256 << 20;
     Ok(Mqtt::connect(options)?)
 }
 
@@ -75,7 +76,8 @@ async fn in_an_agent(address: &str, task: &Task, version: Version) -> Result<Mqt
     };
     let text = format!(
         "[runtime]\nstate = {state:?}\n[web]\nlisten = []\n[mqtt]\nenable = true\n\
-         url = {address:?}\nversion = {version:?}\nclean_start = true\nin_flight_max = {}\n",
+         url = {address:?}\nversion = {version:?}\nclean_start = true\nin_flight_max = {}\n\
+         queue_bytes_max = \"256 MiB\"\n",
         task.window
     );
     let agent = Agent::builder()

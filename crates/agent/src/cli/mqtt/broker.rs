@@ -17,6 +17,12 @@ use crate::net::entropy;
 pub(super) async fn connect(options: Options) -> Result<Mqtt, Failure> {
     let address = options.address.to_string();
     let mqtt = Mqtt::connect(options)?;
+    connected(&mqtt, &address).await?;
+    Ok(mqtt)
+}
+
+/// Waits for the first connection, or for the reason why there is none.
+pub(super) async fn connected(mqtt: &Mqtt, address: &str) -> Result<(), Failure> {
     let mut connection = mqtt.connection();
     let over = |state: &ConnectionState| {
         !matches!(
@@ -27,12 +33,10 @@ pub(super) async fn connect(options: Options) -> Result<Mqtt, Failure> {
     let state = connection.wait_for(over).await;
     let state = state.map_err(|_| Failure::internal("the client ended by itself"))?;
     match &*state {
-        ConnectionState::Connected { .. } => {}
-        ConnectionState::Offline { why: Some(why) } => return Err(no_connection(&address, why)),
-        other => return Err(Failure::internal(format!("the client is {other:?}"))),
+        ConnectionState::Connected { .. } => Ok(()),
+        ConnectionState::Offline { why: Some(why) } => Err(no_connection(address, why)),
+        other => Err(Failure::internal(format!("the client is {other:?}"))),
     }
-    drop(state);
-    Ok(mqtt)
 }
 
 fn no_connection(address: &str, why: &str) -> Failure {

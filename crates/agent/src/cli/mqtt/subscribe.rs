@@ -17,9 +17,13 @@ use crate::mqtt::{Message, Mqtt, Property, RetainHandling, Subscription, Version
 /// Prints messages until there were enough of them, the time is over, or nobody reads them.
 pub(super) async fn subscribe(subscribe: &Subscribe) -> Result<(), Failure> {
     let mut printer = Printer::new(subscribe)?;
-    let mqtt = broker::connect(broker::options(&subscribe.broker)?).await?;
+    let options = broker::options(&subscribe.broker)?;
+    let address = options.address.to_string();
+    let mqtt = Mqtt::connect(options)?;
+    // Before there is a connection: a session that was kept begins with what came meanwhile.
+    let mut messages = begin(&mqtt, subscribe)?;
+    broker::connected(&mqtt, &address).await?;
     let losses = tokio::spawn(broker::tell_losses(mqtt.connection()));
-    let mut messages = SelectAll::new();
     let listening = listen(&mqtt, subscribe, &mut messages, &mut printer);
     let listened = within(subscribe.wait, listening).await;
     losses.abort();
@@ -44,7 +48,10 @@ async fn listen(
     messages: &mut SelectAll<Subscription>,
     printer: &mut Printer<'_>,
 ) -> Result<(), Failure> {
-    ask(mqtt, subscribe, messages).await?;
+    for topic in &subscribe.topics {
+        // Only for the broker's answer; the messages are read by the one that was there before.
+        drop(mqtt.subscribe(topic, subscribe.qos).await?);
+    }
     while let Some(message) = messages.next().await {
         let goes_on = printer.take(&message)?;
         // Only now: what was not printed comes again with the same session.
@@ -56,19 +63,16 @@ async fn listen(
     Ok(())
 }
 
-async fn ask(
-    mqtt: &Mqtt,
-    subscribe: &Subscribe,
-    messages: &mut SelectAll<Subscription>,
-) -> Result<(), Failure> {
+fn begin(mqtt: &Mqtt, subscribe: &Subscribe) -> Result<SelectAll<Subscription>, Failure> {
+    let mut messages = SelectAll::new();
     for topic in &subscribe.topics {
         let mut one = mqtt.subscribe(topic, subscribe.qos).manual();
         if subscribe.no_retained && subscribe.broker.version == Version::V5 {
             one = one.retained(RetainHandling::DoNotSend);
         }
-        messages.push(one.await?);
+        messages.push(one.begin()?);
     }
-    Ok(())
+    Ok(messages)
 }
 
 /// Prints messages, and counts them.
