@@ -96,10 +96,6 @@ pub(super) struct Publish {
 /// What is published.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is an option, of which clap takes one"
-)]
 pub(super) struct What {
     /// This text
     #[arg(short, long, value_name = "TEXT")]
