@@ -17,9 +17,10 @@ pub(crate) fn run() -> Result<()> {
     show(&mut cargo(&["fmt", "--all", "--check"]))?;
     clippy(&["--workspace"])?;
     clippy(WEB_ONLY)?;
-    ["benches/db/Cargo.toml", "benches/mqtt/Cargo.toml"]
+    ["db", "fetch", "mqtt"]
+        .map(|name| format!("benches/{name}/Cargo.toml"))
         .into_iter()
-        .try_for_each(of_a_workspace_of_its_own)
+        .try_for_each(|manifest| of_a_workspace_of_its_own(&manifest))
 }
 
 /// Without the peers that it measures beside.

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use periwinkle::mqtt::{Mqtt, Options, QoS};
 
-const PAYLOAD: [u8; 100] = [b'x'; 100];
+static PAYLOAD: [u8; 100] = [b'x'; 100];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         true => window(&mqtt, messages).await?,
         false => {
             for _ in 0..messages {
-                mqtt.publish("bench/topic", PAYLOAD)
+                mqtt.publish("bench/topic", &PAYLOAD)
                     .qos(QoS::AtLeastOnce)
                     .detach()?;
                 if mqtt.queued() >= 2000 {
@@ -54,7 +54,7 @@ async fn window(mqtt: &Mqtt, messages: usize) -> Result<(), Box<dyn std::error::
             let first: periwinkle::mqtt::Delivery = waiting.pop_front().ok_or("empty")?;
             first.acked().await?;
         }
-        let publish = mqtt.publish("bench/topic", PAYLOAD).qos(QoS::AtLeastOnce);
+        let publish = mqtt.publish("bench/topic", &PAYLOAD).qos(QoS::AtLeastOnce);
         waiting.push_back(publish.track()?);
     }
     for delivery in waiting {

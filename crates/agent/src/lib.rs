@@ -33,7 +33,7 @@
 mod agent;
 mod api;
 pub mod cli;
-#[cfg(any(feature = "sync", feature = "upload"))]
+#[cfg(feature = "fetch")]
 mod cloud;
 #[cfg(feature = "console")]
 mod console;

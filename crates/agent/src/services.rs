@@ -393,13 +393,7 @@ fn open_uploads(
     clock: &Clock,
     fetch: &crate::fetch::Fetch,
 ) -> Result<crate::cloud::upload::Uploads> {
-    use crate::cloud::{credentials::CredentialSource, upload};
-    let source = std::sync::Mutex::new(CredentialSource::new(&config.sync));
-    let credentials: crate::fetch::CredentialsSource = Arc::new(move || {
-        let mut source = source.lock().expect("reading credentials does not panic");
-        source.credentials().map_err(|error| error.to_string())
-    });
-    upload::open(config, db, clock, fetch.clone(), credentials)
+    crate::cloud::upload::open(config, db, clock, fetch.clone(), credentials(config))
         .map_err(|error| Error::Other(error.into()))
 }
 
@@ -487,8 +481,8 @@ fn open_fetch(config: &Config, clock: &Clock) -> Result<crate::fetch::Fetch> {
     client.map_err(|error| Error::Config(error.to_string()))
 }
 
-/// The client signs with the keys of replication.
-#[cfg(feature = "sync")]
+/// The client and uploads sign with the keys of replication.
+#[cfg(any(feature = "sync", feature = "upload"))]
 fn credentials(config: &Config) -> crate::fetch::CredentialsSource {
     use crate::cloud::credentials::CredentialSource;
     let source = std::sync::Mutex::new(CredentialSource::new(&config.sync));
@@ -498,7 +492,7 @@ fn credentials(config: &Config) -> crate::fetch::CredentialsSource {
     })
 }
 
-#[cfg(all(feature = "fetch", not(feature = "sync")))]
+#[cfg(all(feature = "fetch", not(any(feature = "sync", feature = "upload"))))]
 fn credentials(_: &Config) -> crate::fetch::CredentialsSource {
     Arc::new(|| Err("give them to the request".to_owned()))
 }

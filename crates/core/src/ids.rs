@@ -80,8 +80,13 @@ fn fresh_random(entropy: &mut dyn Entropy) -> u128 {
 }
 
 fn ulid_text(ms: u64, random: u128) -> String {
-    let bits = u128::from(ms) << 80 | random;
-    (0..26).rev().map(|at| letter(bits >> (at * 5))).collect()
+    let mut bits = u128::from(ms) << 80 | random;
+    let mut text = [0; 26];
+    for place in text.iter_mut().rev() {
+        *place = LETTERS[(bits & 31) as usize];
+        bits >>= 5;
+    }
+    str::from_utf8(&text).expect("they are letters").to_owned()
 }
 
 fn letter(bits: u128) -> char {

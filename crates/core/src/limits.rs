@@ -626,6 +626,17 @@ pub const EVENT_RETRY: Duration = Duration::from_secs(3);
 /// The longest such wait that a server may ask for.
 pub const EVENT_RETRY_MAX: Duration = Duration::from_secs(300);
 
+// The command `fetch`.
+
+/// Length of a file whose text becomes a value of the body.
+pub const FETCH_ITEM_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How much of a body is kept to be laid out on a terminal; a longer one is shown as it comes.
+pub const FETCH_SHOWN_BYTES_MAX: usize = 1024 * 1024;
+/// Requests of one measurement.
+pub const FETCH_BENCH_REQUESTS_MAX: u32 = 10_000_000;
+/// Requests of a measurement that are on their way at a time.
+pub const FETCH_BENCH_CLIENTS_MAX: u32 = 1000;
+
 // MQTT: what waits to be sent.
 
 /// Messages that wait or are on their way, unless configured otherwise.
@@ -638,6 +649,10 @@ pub const MQTT_OUTBOX_ROW_BYTES: usize = 256;
 pub const MQTT_BACKLOG_SHARE_MESSAGES: u32 = 4;
 /// Messages whose packet ids are written to flash together before they leave.
 pub const MQTT_MARKS_AHEAD_MAX: usize = 64;
+/// Pieces of memory of messages that are gone, kept for those that come.
+pub const MQTT_POOL_PIECES_MAX: usize = 1024;
+/// The largest of them.
+pub const MQTT_POOL_PIECE_BYTES_MAX: usize = 512;
 /// The longest time between two looks for messages that have become too old.
 pub const MQTT_AGE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 

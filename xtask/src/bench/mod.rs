@@ -3,6 +3,7 @@
 
 mod agent;
 mod database;
+mod fetch;
 mod flash;
 mod instructions;
 mod memory;
@@ -30,6 +31,8 @@ pub(crate) enum What {
     Memory,
     /// The database beside redb, SQLite and fjall
     Db(database::What),
+    /// The HTTP client beside curl and bare hyper-util
+    Fetch(fetch::What),
     /// The MQTT client beside rumqttc and libmosquitto
     Mqtt(mqtt::What),
     /// Bytes that an idle agent writes to the flash
@@ -38,7 +41,7 @@ pub(crate) enum What {
         #[arg(long, default_value_t = 60)]
         minutes: u64,
     },
-    /// All of these but the last three, and the sizes
+    /// The first four, and the sizes
     All,
 }
 
@@ -49,6 +52,7 @@ pub(crate) fn run(what: What) -> Result<()> {
         What::Start { rows } => start::run(rows),
         What::Memory => memory::run(),
         What::Db(what) => database::run(&what),
+        What::Fetch(what) => fetch::run(&what),
         What::Mqtt(what) => mqtt::run(&what),
         What::Flash { minutes } => flash::run(minutes),
         What::All => {

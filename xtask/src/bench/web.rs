@@ -138,7 +138,7 @@ fn report(contenders: &[Contender], body_bytes: usize) {
 }
 
 /// Ends with the benchmark.
-struct Server(Child);
+pub(super) struct Server(pub(super) Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -199,7 +199,7 @@ http {{
     )
 }
 
-fn wait_for(port: u16) -> Result<()> {
+pub(super) fn wait_for(port: u16) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(5);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if Instant::now() > deadline {

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use super::db::Db;
+use super::fetch::Fetch;
 #[cfg(feature = "mqtt")]
 use super::mqtt::Mqtt;
 use super::upload::Upload;
@@ -57,6 +58,8 @@ pub(super) enum Command {
     Setup(Json),
     /// Read, change, check and back up the database
     Db(Box<Db>),
+    /// Send any request of HTTP, follow events, or call an operation of AWS
+    Fetch(Box<Fetch>),
     /// Publish, listen and ask at an MQTT broker
     #[cfg(feature = "mqtt")]
     Mqtt(Mqtt),

@@ -46,6 +46,17 @@ impl Failure {
         Failure::new(64, words)
     }
 
+    /// A server answered, but not with success.
+    #[cfg(feature = "fetch")]
+    pub(super) fn answered(status: http::StatusCode, words: impl Into<String>) -> Failure {
+        let code = match status.as_u16() {
+            300..=399 => 13,
+            400..=499 => 14,
+            _ => 15,
+        };
+        Failure::new(code, words)
+    }
+
     /// The user pressed Ctrl-C at a question: what a shell reports for SIGINT.
     pub(super) fn interrupted() -> Failure {
         Failure::new(130, "interrupted; nothing was changed")

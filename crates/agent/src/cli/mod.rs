@@ -1,19 +1,25 @@
 //! The command line of the one binary: quiet verbs, honest exit codes, and words that say what to
 //! do next.
 //!
-//! `run` and `check` work on the configuration; `status`, `user` and `setup` speak to the running
-//! agent over its control socket, which serves the same API as the web server; `db` does so, too,
-//! and works on the files itself when no agent runs; `mqtt` is a client of any
-//! broker, or speaks to the agent's.
 //! `run` and `check` work on the configuration; `status`, `user`, `setup` and `upload` speak to the
 //! running agent over its control socket, which serves the same API as the web server; `db` does so, too,
 //! and works on the files itself when no agent runs.
+//! `run` and `check` work on the configuration; `status`, `user` and `setup` speak to the running
+//! agent over its control socket, which serves the same API as the web server; `db` does so, too,
+//! and works on the files itself when no agent runs. `fetch` needs no agent.
+//! and works on the files itself when no agent runs; `mqtt` is a client of any
+//! broker, or speaks to the agent's.
 
 mod args;
 mod check;
 mod control;
 mod db;
 mod failure;
+#[cfg(feature = "fetch")]
+mod fetch;
+#[cfg(not(feature = "fetch"))]
+#[path = "fetch_absent.rs"]
+mod fetch;
 mod human;
 mod inputs;
 mod log;
@@ -38,7 +44,8 @@ use inputs::Inputs;
 use crate::signals::outlive_file_size_limit_without_runtime;
 
 /// Does what the command line asks, and returns the exit code of the process: 0 done, 1 internal
-/// failure, 2 configuration, schema or database file, 3 refused, 4 no agent answers, 64 usage.
+/// failure, 2 configuration, schema or database file, 3 refused, 4 no agent or server answers, 13 to
+/// 15 an answer to `fetch` of class 3xx to 5xx, 64 usage.
 pub fn main() -> ExitCode {
     let arguments = match args::parse(std::env::args_os()) {
         Parsed::Arguments(arguments) => *arguments,
@@ -59,9 +66,10 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::User(user)) => user::user(&inputs, &user.command),
         Some(Command::Setup(setup)) => setup::setup(&inputs, &setup),
         Some(Command::Db(db)) => db::run(&inputs, &db),
+        Some(Command::Fetch(fetch)) => fetch::run(&inputs, &fetch),
+        Some(Command::Upload(upload)) => upload::run(&inputs, &upload),
         #[cfg(feature = "mqtt")]
         Some(Command::Mqtt(mqtt)) => mqtt::run(&inputs, &mqtt),
-        Some(Command::Upload(upload)) => upload::run(&inputs, &upload),
     }
 }
 

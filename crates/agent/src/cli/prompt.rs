@@ -16,10 +16,7 @@ pub(super) fn new_password(user: &str, how: PasswordFrom) -> Result<Secret, Fail
         return read_line(&mut stdin.lock());
     }
     if !stdin.is_terminal() {
-        return Err(
-            Failure::usage("there is no terminal to ask for the password")
-                .hint("give it on standard input with --password-stdin"),
-        );
+        return Err(no_terminal());
     }
     let first = ask(&format!("New password for {user}: "))?;
     let second = ask("The same once more: ")?;
@@ -29,6 +26,24 @@ pub(super) fn new_password(user: &str, how: PasswordFrom) -> Result<Secret, Fail
             "the two passwords differ; nothing was changed",
         )),
     }
+}
+
+/// The password of a login elsewhere: the first line of standard input, or asked for.
+#[cfg(feature = "fetch")]
+pub(super) fn password(user: &str, how: PasswordFrom) -> Result<Secret, Failure> {
+    let stdin = io::stdin();
+    if how.password_stdin {
+        return read_line(&mut stdin.lock());
+    }
+    if !stdin.is_terminal() {
+        return Err(no_terminal());
+    }
+    ask(&format!("Password for {user}: "))
+}
+
+fn no_terminal() -> Failure {
+    Failure::usage("there is no terminal to ask for the password")
+        .hint("give it on standard input with --password-stdin")
 }
 
 /// One line, without its end.

@@ -205,6 +205,7 @@ impl Fetch {
             retries_max: options.retries_max,
             repeatable: false,
             login: None,
+            basic_is_refused: false,
             signing: None,
             accepts_any_certificate: false,
             decodes: true,

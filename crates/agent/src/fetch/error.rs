@@ -320,7 +320,9 @@ impl FetchError {
         }
         let reason = causes(error);
         match find::<hyper::Error>(error) {
-            Some(inner) if inner.is_parse() => FetchError::Protocol { host, reason },
+            Some(inner) if inner.is_parse() || is_malformed(error) => {
+                FetchError::Protocol { host, reason }
+            }
             _ => FetchError::Cut {
                 host,
                 phase,
@@ -344,6 +346,12 @@ impl IntoError for io::ErrorKind {
     fn into_error(self, like: &io::Error) -> io::Error {
         io::Error::new(self, like.to_string())
     }
+}
+
+/// Whether a chunk of a body is none: the reader's words for that come as an error of the system.
+fn is_malformed(error: &(dyn Error + 'static)) -> bool {
+    let kinds = [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData];
+    find::<io::Error>(error).is_some_and(|error| kinds.contains(&error.kind()))
 }
 
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {

@@ -303,13 +303,14 @@ impl Exchange {
             logins.forget(&origin, login);
             return Ok(false);
         }
-        let basic = match may_be_plain(&answer.url) {
+        let basic = match !parts.basic_is_refused && may_be_plain(&answer.url) {
             true => BasicUse::Allowed,
             false => BasicUse::Refused,
         };
         let Some(answerer) = choose(&found, login, basic) else {
             if found.iter().any(|challenge| challenge.scheme == "basic")
                 && basic == BasicUse::Refused
+                && !parts.basic_is_refused
             {
                 return Err(FetchError::PlainPassword {
                     host: answer.url.authority(),

@@ -44,6 +44,7 @@ pub(super) struct Parts {
     pub(super) retries_max: u32,
     pub(super) repeatable: bool,
     pub(super) login: Option<Login>,
+    pub(super) basic_is_refused: bool,
     pub(super) signing: Option<Signing>,
     pub(super) accepts_any_certificate: bool,
     pub(super) decodes: bool,
@@ -157,6 +158,14 @@ impl RequestBuilder {
         self.with(|parts| parts.headers.extend(headers))
     }
 
+    /// Leaves out a field that is sent by default, such as `User-Agent`.
+    pub fn without_header(self, name: &str) -> RequestBuilder {
+        self.try_with(|parts| {
+            parts.headers.remove(field_name(name)?);
+            Ok(())
+        })
+    }
+
     /// Adds a parameter to the query; it is encoded here.
     pub fn query(self, name: &str, value: &str) -> RequestBuilder {
         self.with(|parts| parts.url.push_parameter(name, value))
@@ -220,6 +229,12 @@ impl RequestBuilder {
     pub fn login(self, name: impl Into<String>, password: impl Into<Secret>) -> RequestBuilder {
         let login = Login::new(name, password);
         self.with(|parts| parts.login = Some(login))
+    }
+
+    /// The same, but never sends the password itself: Digest or nothing.
+    pub fn digest(self, name: impl Into<String>, password: impl Into<Secret>) -> RequestBuilder {
+        self.login(name, password)
+            .with(|parts| parts.basic_is_refused = true)
     }
 
     /// Sends the password with the request (Basic), unasked and whatever the connection.

@@ -75,11 +75,12 @@ impl Mqtt {
         let outbox = Outbox::new(options.budget);
         let ending = keeper.begin_life()?;
         let mut session = Session::new(options.session.clone(), outbox, ending);
-        keeper.restore(&mut session, clock.now())?;
+        let mut readers = Readers::default();
+        keeper.restore(&mut session, &mut readers, clock.now())?;
         let requests = Requests::new(options.session.version, &options.reply_topic(), random()?);
         let shared = Shared::new(Parts {
             session,
-            readers: Readers::default(),
+            readers,
             questions: Questions::new(requests),
             clock,
             durable_topics: durable_topics(&options)?,

@@ -175,8 +175,8 @@ impl Driver {
 
     fn hear_of_flash(&mut self, context: &mut Context<'_>, state: &mut State, now: Mono) -> bool {
         let mut heard = false;
-        while let Poll::Ready(stored) = self.keeper.poll_stored(context) {
-            tell(stored, state, now);
+        while let Poll::Ready(stored) = self.keeper.poll_stored(context, now) {
+            self.tell(stored, state, now);
             heard = true;
         }
         heard
@@ -304,9 +304,11 @@ impl Driver {
     }
 
     fn commit(&mut self, state: &mut State, now: Mono) -> bool {
-        match self.keeper.commit() {
+        self.keeper.keep(state.readers.take_keeps(), now);
+        self.keeper.remove(&mut state.rows_done);
+        match self.keeper.commit(now) {
             Some(stored) => {
-                tell(stored, state, now);
+                self.tell(stored, state, now);
                 true
             }
             None => false,
@@ -399,7 +401,12 @@ impl Driver {
         let session = state.session.poll_timeout().map(|(due, _)| due);
         let questions = state.questions.requests.poll_timeout();
         let policy = self.policy.poll_timeout();
-        let Some(due) = [session, questions, policy].into_iter().flatten().min() else {
+        let storage = self.keeper.retry_at();
+        let Some(due) = [session, questions, policy, storage]
+            .into_iter()
+            .flatten()
+            .min()
+        else {
             return false;
         };
         let due = Instant::now() + due.since(now.mono);
@@ -470,12 +477,20 @@ impl Driver {
             }
         }
     }
-}
 
-/// Tells the session what has become of its writes.
-fn tell(stored: Stored, state: &mut State, now: Mono) {
-    match stored {
-        Stored::Durable(ticket) => state.session.handle_persisted(ticket, now),
-        Stored::Failed(ticket) => state.session.handle_persist_failed(ticket, now),
+    /// What has become of writes.
+    fn tell(&mut self, stored: Stored, state: &mut State, now: Mono) {
+        match stored {
+            Stored::Durable(ticket, keeps) => {
+                if let Some(ticket) = ticket {
+                    state.session.handle_persisted(ticket, now);
+                }
+                for (keep, row) in keeps {
+                    state.kept(keep, row, now, &mut self.woken);
+                }
+            }
+            Stored::Failed(Some(ticket)) => state.session.handle_persist_failed(ticket, now),
+            Stored::Failed(None) => {}
+        }
     }
 }

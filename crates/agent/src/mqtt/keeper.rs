@@ -4,20 +4,22 @@
 //! schema, no index entry and no JSON; it lies in the same log as the items, so that one sync
 //! serves both. The rows are in `docs/formats/mqtt.md`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use periwinkle_core::limits::MQTT_COMMIT_BYTES;
-use periwinkle_core::mqtt::codec::PacketId;
+use periwinkle_core::limits::{MQTT_COMMIT_BYTES, MQTT_STORAGE_PAUSE};
+use periwinkle_core::mqtt::codec::{PacketId, QoS};
 use periwinkle_core::mqtt::outbox::{Outbox, Record};
 use periwinkle_core::mqtt::session::{Ending, Kept, Persist, Session, Ticket};
-use periwinkle_core::time::Now;
+use periwinkle_core::time::{Mono, Now};
 use periwinkle_db::engine::{Durability, Durable};
 use periwinkle_db::{Shelf, ShelfBatch};
 
 use super::error::MqttError;
+use super::kept;
+use super::readers::{Keep, Readers};
 
 /// The name of the shelf.
 pub(super) const SHELF: &str = "mqtt";
@@ -37,6 +39,10 @@ pub(super) struct Keeper {
     /// Commits that are not durable yet, in their order.
     flights: VecDeque<Flight>,
     scratch: Vec<u8>,
+    /// The row of the next received message.
+    next_row: u64,
+    /// Received messages whose write failed, and when they are tried again.
+    failed: (Vec<Keep>, Mono),
     /// What went wrong last.
     failure: Option<String>,
 }
@@ -44,8 +50,10 @@ pub(super) struct Keeper {
 #[derive(Debug)]
 struct Batch {
     writes: ShelfBatch,
-    first: Ticket,
-    last: Ticket,
+    /// The first and the last write of the session.
+    tickets: Option<(Ticket, Ticket)>,
+    /// Received messages, with their rows.
+    keeps: Vec<(Keep, u64)>,
     /// Somebody waits for it.
     immediate: bool,
 }
@@ -53,17 +61,17 @@ struct Batch {
 #[derive(Debug)]
 struct Flight {
     durable: Durable,
-    first: Ticket,
-    last: Ticket,
+    tickets: Option<(Ticket, Ticket)>,
+    keeps: Vec<(Keep, u64)>,
 }
 
 /// What became of a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Stored {
-    /// Everything up to this ticket is durable.
-    Durable(Ticket),
+    /// Everything up to this ticket is durable, and these messages are.
+    Durable(Option<Ticket>, Vec<(Keep, u64)>),
     /// This one, and what follows it, is not.
-    Failed(Ticket),
+    Failed(Option<Ticket>),
 }
 
 impl Keeper {
@@ -73,6 +81,8 @@ impl Keeper {
             batch: None,
             flights: VecDeque::new(),
             scratch: Vec::new(),
+            next_row: 1,
+            failed: (Vec::new(), Mono::ZERO),
             failure: None,
         }
     }
@@ -92,7 +102,12 @@ impl Keeper {
     }
 
     /// Gives the session what flash has, and notes that its life has begun.
-    pub(super) fn restore(&mut self, session: &mut Session, now: Now) -> Result<(), MqttError> {
+    pub(super) fn restore(
+        &mut self,
+        session: &mut Session,
+        readers: &mut Readers,
+        now: Now,
+    ) -> Result<(), MqttError> {
         let Some(shelf) = &self.shelf else {
             return Ok(());
         };
@@ -113,24 +128,59 @@ impl Keeper {
                 (None, _) => tracing::error!(target: "mqtt", "a row of the queue has no number"),
             }
         })?;
+        self.next_row = restore_received(shelf, session, readers)?;
         let mut batch = shelf.batch();
         batch.put(LIFE, &[LIFE_RUNS]);
-        shelf.commit(&batch, Durability::Immediate)?;
-        Ok(())
+        // Before a packet id is used, flash knows that this life may end badly.
+        let begun = shelf.commit(&batch, Durability::Immediate)?.wait();
+        begun.map_err(|error| MqttError::Options(error.to_string()))
+    }
+
+    /// Takes received messages that have to reach flash before their readers get them.
+    pub(super) fn keep(&mut self, mut keeps: Vec<Keep>, now: Mono) {
+        let (failed, again) = &mut self.failed;
+        if *again <= now {
+            keeps.splice(..0, failed.drain(..));
+        }
+        for keep in keeps {
+            let row = self.next_row;
+            self.next_row += 1;
+            self.scratch.clear();
+            kept::encode(&keep.filter, &keep.message, &mut self.scratch);
+            let Some(batch) = batch(&self.shelf, &mut self.batch) else {
+                return;
+            };
+            batch.immediate = true;
+            batch.writes.put(&kept::message_key(row), &self.scratch);
+            if keep.token.qos() == QoS::ExactlyOnce {
+                batch.writes.put(&kept::id_key(keep.token.packet_id()), &[]);
+            }
+            batch.keeps.push((keep, row));
+        }
+    }
+
+    /// When messages whose write failed are tried again.
+    pub(super) fn retry_at(&self) -> Option<Mono> {
+        (!self.failed.0.is_empty()).then_some(self.failed.1)
+    }
+
+    /// Removes received messages that have been dealt with.
+    pub(super) fn remove(&mut self, rows: &mut Vec<u64>) {
+        for row in rows.drain(..) {
+            if let Some(batch) = batch(&self.shelf, &mut self.batch) {
+                batch.immediate = true;
+                batch.writes.delete(&kept::message_key(row));
+            }
+        }
     }
 
     /// Takes what the session asks for.
     pub(super) fn add(&mut self, ticket: Ticket, what: &Persist, outbox: &Outbox, now: Now) {
-        let Some(shelf) = &self.shelf else {
+        let Some(batch) = batch(&self.shelf, &mut self.batch) else {
             return;
         };
-        let batch = self.batch.get_or_insert_with(|| Batch {
-            writes: shelf.batch(),
-            first: ticket,
-            last: ticket,
-            immediate: false,
-        });
-        batch.last = ticket;
+        let first = batch.tickets.map_or(ticket, |(first, _)| first);
+        batch.tickets = Some((first, ticket));
         let writes = &mut batch.writes;
         match what {
             Persist::Entry(id) => {
@@ -148,7 +198,10 @@ impl Keeper {
             // Nobody waits for it: at worst a message that is done is sent again after a power
             // cut, as QoS 1 may be; with QoS 2 only its PUBREL is.
             Persist::Remove(sequence) => drop(writes.delete(&message_key(*sequence))),
-            Persist::Forget(_) => batch.immediate = true,
+            Persist::Forget(id) => {
+                batch.immediate = true;
+                writes.delete(&kept::id_key(*id));
+            }
             Persist::Stopped { received, ending } => {
                 batch.immediate = true;
                 let ended = match ending {
@@ -170,7 +223,7 @@ impl Keeper {
     }
 
     /// Commits what was gathered. Without flash everything counts as written at once.
-    pub(super) fn commit(&mut self) -> Option<Stored> {
+    pub(super) fn commit(&mut self, now: Mono) -> Option<Stored> {
         let batch = self.batch.take()?;
         let shelf = self.shelf.as_ref()?;
         let durability = match batch.immediate {
@@ -182,40 +235,50 @@ impl Keeper {
             Ok(ticket) => {
                 self.flights.push_back(Flight {
                     durable: ticket.durable(),
-                    first: batch.first,
-                    last: batch.last,
+                    tickets: batch.tickets,
+                    keeps: batch.keeps,
                 });
                 None
             }
-            Err(error) => Some(self.failed(batch.first, &error)),
+            Err(error) => Some(self.note_failure(batch.tickets, batch.keeps, now, &error)),
         }
     }
 
-    fn failed(&mut self, first: Ticket, error: &dyn std::fmt::Display) -> Stored {
+    fn note_failure(
+        &mut self,
+        tickets: Option<(Ticket, Ticket)>,
+        keeps: Vec<(Keep, u64)>,
+        now: Mono,
+        error: &dyn std::fmt::Display,
+    ) -> Stored {
+        let (failed, again) = &mut self.failed;
+        failed.extend(keeps.into_iter().map(|(keep, _)| keep));
+        *again = now + MQTT_STORAGE_PAUSE;
         let text = error.to_string();
         if self.failure.as_ref() != Some(&text) {
             tracing::error!(target: "mqtt", "the queue cannot be written to flash: {text}");
         }
         self.failure = Some(text);
-        Stored::Failed(first)
+        Stored::Failed(tickets.map(|(first, _)| first))
     }
 
     /// What the disk has answered.
-    pub(super) fn poll_stored(&mut self, context: &mut Context<'_>) -> Poll<Stored> {
+    pub(super) fn poll_stored(&mut self, context: &mut Context<'_>, now: Mono) -> Poll<Stored> {
         let Some(flight) = self.flights.front_mut() else {
             return Poll::Pending;
         };
         let Poll::Ready(outcome) = Pin::new(&mut flight.durable).poll(context) else {
             return Poll::Pending;
         };
-        let (first, last) = (flight.first, flight.last);
-        self.flights.pop_front();
+        let Some(Flight { tickets, keeps, .. }) = self.flights.pop_front() else {
+            return Poll::Pending;
+        };
         Poll::Ready(match outcome {
             Ok(()) => {
                 self.failure = None;
-                Stored::Durable(last)
+                Stored::Durable(tickets.map(|(_, last)| last), keeps)
             }
-            Err(error) => self.failed(first, &error),
+            Err(error) => self.note_failure(tickets, keeps, now, &error),
         })
     }
 
@@ -223,6 +286,43 @@ impl Keeper {
     pub(super) const fn keeps(&self) -> bool {
         self.shelf.is_some()
     }
+}
+
+/// What is being gathered, if there is flash.
+fn batch<'a>(shelf: &Option<Shelf>, gathered: &'a mut Option<Batch>) -> Option<&'a mut Batch> {
+    let shelf = shelf.as_ref()?;
+    Some(gathered.get_or_insert_with(|| Batch {
+        writes: shelf.batch(),
+        tickets: None,
+        keeps: Vec::new(),
+        immediate: false,
+    }))
+}
+
+/// Received messages that were not dealt with, and ids that the broker has not released; says
+/// which row is free.
+fn restore_received(
+    shelf: &Shelf,
+    session: &mut Session,
+    readers: &mut Readers,
+) -> Result<u64, MqttError> {
+    let mut ids = Vec::new();
+    shelf.each(b"r", |key, _| {
+        let number = key.get(1..).and_then(|key| key.try_into().ok());
+        ids.extend(number.and_then(|number| PacketId::new(u16::from_be_bytes(number))));
+    })?;
+    session.restore_received(&ids, Kept::OnFlash);
+    let mut messages = BTreeMap::new();
+    shelf.each(b"d", |key, value| {
+        let row = key.get(1..).and_then(|key| key.try_into().ok());
+        match (row.map(u64::from_be_bytes), kept::decode(value)) {
+            (Some(row), Some(kept)) => drop(messages.insert(row, kept)),
+            _ => tracing::error!(target: "mqtt", "a received message on flash cannot be read"),
+        }
+    })?;
+    let next = messages.last_key_value().map_or(1, |(row, _)| row + 1);
+    readers.restore_kept(messages);
+    Ok(next)
 }
 
 fn message_key(sequence: u64) -> [u8; 9] {

@@ -22,11 +22,20 @@ pub struct Message {
     pub(super) receipt: Option<Receipt>,
 }
 
-/// The right to acknowledge a message.
+/// The right to say that a message has been dealt with.
 #[derive(Clone)]
 pub(super) struct Receipt {
     pub(super) shared: Weak<Shared>,
-    pub(super) number: u64,
+    pub(super) holder: Holder,
+}
+
+/// Who has the message until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// The broker; the number of the receipt.
+    Broker(u64),
+    /// Flash; the row.
+    Flash(u64),
 }
 
 impl Message {
@@ -45,6 +54,25 @@ impl Message {
             qos: message.qos,
             retain: message.retain,
             dup: message.dup,
+            receipt: None,
+        }
+    }
+
+    /// A message that was kept on flash.
+    pub(super) fn kept(
+        topic: &str,
+        payload: &[u8],
+        properties: PropertiesBuf,
+        qos: QoS,
+        retain: bool,
+    ) -> Message {
+        Message {
+            bytes: Bytes::from([topic.as_bytes(), payload].concat()),
+            topic_bytes: topic.len(),
+            properties: Some(Arc::new(properties)),
+            qos,
+            retain,
+            dup: true,
             receipt: None,
         }
     }
@@ -114,7 +142,7 @@ impl Message {
         })
     }
 
-    /// Says that it has been dealt with, so that the broker need not keep it. Only a subscription
+    /// Says that it has been dealt with, so that the broker, or flash, need not keep it. Only a subscription
     /// made with [`manual`](super::Subscribe::manual) or [`durable`](super::Subscribe::durable)
     /// waits for this; otherwise, and the second time, it does nothing.
     ///
@@ -123,7 +151,10 @@ impl Message {
         if let Some(receipt) = &self.receipt
             && let Some(shared) = receipt.shared.upgrade()
         {
-            shared.change(|state, now| state.acknowledge(receipt.number, now));
+            shared.change(|state, now| match receipt.holder {
+                Holder::Broker(number) => state.acknowledge(number, now),
+                Holder::Flash(row) => state.rows_done.push(row),
+            });
         }
     }
 }

@@ -22,6 +22,7 @@ mod client;
 mod driver;
 mod error;
 mod keeper;
+mod kept;
 mod link;
 mod message;
 mod options;

@@ -15,7 +15,8 @@ use periwinkle_core::mqtt::session::{self, AckToken, Kept, SubscriptionId};
 use periwinkle_core::mqtt::topic::Filter;
 use periwinkle_core::time::Mono;
 
-use super::message::{Message, Receipt};
+use super::kept::KeptMessage;
+use super::message::{Holder, Message, Receipt};
 use super::shared::{Shared, State};
 
 /// The name of a reader.
@@ -37,6 +38,10 @@ pub(super) struct Readers {
     missed: u64,
     /// Where receipts find their way back to.
     shared: Weak<Shared>,
+    /// Messages that have to reach flash before their readers get them.
+    keeps: Vec<Keep>,
+    /// Messages on flash, by row, for which nobody has subscribed yet.
+    kept: BTreeMap<u64, KeptMessage>,
     /// Found for the message at hand; kept to save the allocation.
     found: Vec<ReaderId>,
 }
@@ -45,6 +50,8 @@ pub(super) struct Readers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Manner {
     pub(super) manual: bool,
+    /// Messages are on flash before the broker hears that they came.
+    pub(super) durable: bool,
     pub(super) messages_max: usize,
     /// Messages that the broker sends before it waits for an acknowledgement.
     pub(super) receive_max: usize,
@@ -67,6 +74,17 @@ struct Reader {
 struct Open {
     token: AckToken,
     awaited: usize,
+    kept: Kept,
+}
+
+/// A message on its way to flash.
+#[derive(Debug)]
+pub(super) struct Keep {
+    pub(super) filter: String,
+    pub(super) message: Message,
+    pub(super) token: AckToken,
+    reader: ReaderId,
+    receipt: u64,
 }
 
 impl Reader {
@@ -75,6 +93,7 @@ impl Reader {
             manual,
             messages_max,
             receive_max,
+            ..
         } = self.manner;
         manual && self.queue.len() > messages_max + receive_max
     }
@@ -128,7 +147,45 @@ impl Readers {
             waker: None,
         };
         self.readers.insert(id, reader);
+        if manner.durable {
+            self.take_up_kept(id, filter);
+        }
         id
+    }
+
+    /// Messages of an earlier life that are for this filter.
+    fn take_up_kept(&mut self, id: ReaderId, filter: &str) {
+        let mine = self.kept.extract_if(.., |_, kept| kept.filter == filter);
+        let mine: Vec<(u64, KeptMessage)> = mine.collect();
+        for (row, kept) in mine {
+            self.deliver(id, kept, row, &mut Vec::new());
+        }
+    }
+
+    /// What flash has, at the start.
+    pub(super) fn restore_kept(&mut self, kept: BTreeMap<u64, KeptMessage>) {
+        self.kept = kept;
+    }
+
+    /// What has to reach flash.
+    pub(super) fn take_keeps(&mut self) -> Vec<Keep> {
+        std::mem::take(&mut self.keeps)
+    }
+
+    fn deliver(&mut self, id: ReaderId, kept: KeptMessage, row: u64, woken: &mut Vec<Waker>) {
+        let Some(reader) = self.readers.get_mut(&id) else {
+            self.kept.insert(row, kept);
+            return;
+        };
+        let was_full = reader.is_full();
+        let mut message = kept.message;
+        message.receipt = Some(Receipt {
+            shared: self.shared.clone(),
+            holder: Holder::Flash(row),
+        });
+        reader.queue.push_back(message);
+        self.full += usize::from(!was_full && reader.is_full());
+        reader.wake(woken);
     }
 
     /// It reads no more; says which subscription goes with it.
@@ -139,6 +196,12 @@ impl Readers {
             self.filters.remove(filter, &id);
         }
         self.by_subscription.remove(&reader.subscription);
+        for message in reader.queue {
+            if let Some(Holder::Flash(row)) = message.receipt.as_ref().map(|it| it.holder) {
+                let filter = reader.filter.clone();
+                self.kept.insert(row, KeptMessage { filter, message });
+            }
+        }
         Some(reader.subscription)
     }
 
@@ -176,9 +239,19 @@ impl Readers {
             if let (true, Some(open)) = (reader.manner.manual, open) {
                 self.last += 1;
                 self.receipts.insert(self.last, open);
+                if let (true, Some(token)) = (reader.manner.durable, message.token) {
+                    self.keeps.push(Keep {
+                        filter: reader.filter.clone(),
+                        message: copy,
+                        token,
+                        reader: id,
+                        receipt: self.last,
+                    });
+                    continue;
+                }
                 copy.receipt = Some(Receipt {
                     shared: self.shared.clone(),
-                    number: self.last,
+                    holder: Holder::Broker(self.last),
                 });
             }
             if reader.loses(&copy) {
@@ -198,25 +271,35 @@ impl Readers {
 
     fn expect_receipts(&mut self, token: Option<AckToken>, found: &[ReaderId]) -> Option<u64> {
         let token = token?;
-        let awaited = found
-            .iter()
-            .filter(|id| (self.readers.get(id)).is_some_and(|reader| reader.manner.manual))
-            .count();
+        let manners = found.iter().filter_map(|id| self.readers.get(id));
+        let manual = manners.map(|it| it.manner).filter(|manner| manner.manual);
+        let (mut awaited, mut kept) = (0, Kept::InMemory);
+        for manner in manual {
+            awaited += 1;
+            if manner.durable {
+                kept = Kept::OnFlash;
+            }
+        }
         if awaited == 0 {
             return None;
         }
         self.last += 1;
-        self.open.insert(self.last, Open { token, awaited });
+        let open = Open {
+            token,
+            awaited,
+            kept,
+        };
+        self.open.insert(self.last, open);
         Some(self.last)
     }
 
     /// A reader has dealt with its copy; if it was the last of all, the broker is to know.
-    fn receive(&mut self, number: u64) -> Option<AckToken> {
+    fn receive(&mut self, number: u64) -> Option<(AckToken, Kept)> {
         let place = self.receipts.remove(&number)?;
         let open = self.open.get_mut(&place)?;
         open.awaited -= 1;
         match open.awaited {
-            0 => self.open.remove(&place).map(|open| open.token),
+            0 => self.open.remove(&place).map(|open| (open.token, open.kept)),
             _ => None,
         }
     }
@@ -311,8 +394,18 @@ impl Readers {
 impl State {
     /// Somebody has dealt with a message that awaits this.
     pub(super) fn acknowledge(&mut self, number: u64, now: Mono) {
-        if let Some(token) = self.readers.receive(number) {
-            self.session.acknowledge(token, Kept::InMemory, now);
+        if let Some((token, kept)) = self.readers.receive(number) {
+            self.session.acknowledge(token, kept, now);
         }
+    }
+
+    /// A message has reached flash: the broker is to know, and its reader gets it.
+    pub(super) fn kept(&mut self, keep: Keep, row: u64, now: Mono, woken: &mut Vec<Waker>) {
+        self.acknowledge(keep.receipt, now);
+        let kept = KeptMessage {
+            filter: keep.filter,
+            message: keep.message,
+        };
+        self.readers.deliver(keep.reader, kept, row, woken);
     }
 }

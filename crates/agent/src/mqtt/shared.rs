@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) retry: bool,
     pub(super) stopped: bool,
     pub(super) history: Vec<Past>,
+    /// Kept messages that their readers have dealt with.
+    pub(super) rows_done: Vec<u64>,
     /// Who waits until no more than so many messages are queued.
     rooms: Vec<(usize, Waker)>,
 }
@@ -76,6 +78,7 @@ impl Shared {
             retry: false,
             stopped: false,
             history: Vec::new(),
+            rows_done: Vec::new(),
             rooms: Vec::new(),
         };
         Arc::new(Shared {

@@ -39,6 +39,7 @@ impl Subscribe {
             options: SubscribeOptions::qos(qos),
             manner: Manner {
                 manual: false,
+                durable: false,
                 messages_max: shared.buffer_messages,
                 receive_max: shared.receive_max,
             },
@@ -53,6 +54,16 @@ impl Subscribe {
     /// acknowledged, and are dropped when the buffer is full.
     pub fn manual(mut self) -> Self {
         self.manner.manual = true;
+        self
+    }
+
+    /// Messages with QoS 1 and 2 are on flash before the broker hears that they came, and stay
+    /// there until the reader says that they have been dealt with, by [`Message::ack`]. What was
+    /// not comes again after a restart, whatever ended the life before: a message with QoS 2 once,
+    /// for its packet id is on flash with it.
+    pub fn durable(mut self) -> Self {
+        self.manner.manual = true;
+        self.manner.durable = true;
         self
     }
 
@@ -101,6 +112,9 @@ impl Subscribe {
             manner,
             master,
         } = self;
+        if manner.durable && !shared.keeps {
+            return Err(MqttError::NoStorage);
+        }
         let entered = shared.change(|state, now| {
             if state.stopped {
                 return Err(MqttError::Stopped);

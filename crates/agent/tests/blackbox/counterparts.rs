@@ -202,19 +202,25 @@ impl Drop for Cloud {
 /// moto, the second judge of signatures: another program with the same table and one device.
 pub(crate) struct SecondOpinion {
     pub(crate) device: Device,
-    child: Child,
-    _folder: TempDir,
+    _moto: Moto,
 }
 
-impl SecondOpinion {
-    pub(crate) fn of(thing: &str) -> Self {
+/// moto by itself, in its verifying mode: the first four calls are free, and every later one is
+/// checked.
+pub(crate) struct Moto {
+    pub(crate) endpoint: String,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Moto {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let endpoint = free_endpoint();
         let address = endpoint.strip_prefix("http://").unwrap();
         let log = fs::File::create(folder.path().join("moto.log")).unwrap();
         let child = Command::new(tool("venv-judges/bin/moto_server"))
             .args(["-H", "127.0.0.1", "-p", address.rsplit_once(':').unwrap().1])
-            // The calls that make the device's user are free; every later one is checked.
             .env("INITIAL_NO_AUTH_ACTION_COUNT", "4")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -222,13 +228,32 @@ impl SecondOpinion {
             .spawn()
             .unwrap();
         wait_for_listener(address);
+        Self {
+            endpoint,
+            child,
+            folder,
+        }
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl SecondOpinion {
+    /// The free calls make the device's user.
+    pub(crate) fn of(thing: &str) -> Self {
+        let moto = Moto::start();
         let mut command = Command::new(tool("venv-judges/bin/python"));
         command.arg(asset("second_opinion.py"));
-        let device = make_device(command, &endpoint, thing, folder.path().join("device.json"));
+        let file = moto.folder.path().join("device.json");
+        let device = make_device(command, &moto.endpoint, thing, file);
         Self {
             device,
-            child,
-            _folder: folder,
+            _moto: moto,
         }
     }
 
@@ -263,13 +288,6 @@ fn s3_judge(device: &Device) -> Command {
     command.arg(asset("s3_judge.py"));
     command.args(["--bucket", &device.bucket, "--region", &device.region]);
     command
-}
-
-impl Drop for SecondOpinion {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Runs the script, which writes the device's keys and table to the file.
@@ -364,6 +382,7 @@ impl Drop for Judge {
     }
 }
 
+/// A program that `cargo xtask setup` has installed.
 pub(crate) fn tool(path: &str) -> PathBuf {
     let tools = std::env::var_os("PERIWINKLE_TEST_TOOLS")
         .map_or_else(|| root().join(".test"), PathBuf::from);

@@ -16,6 +16,8 @@ pub enum Fault {
     Throttle,
     /// They pass, and every other reply is lost.
     LoseReplies,
+    /// They pass with the first of these texts in their header replaced by the second.
+    Alter(&'static str, &'static str),
 }
 
 /// A proxy for HTTP requests with a length, one per connection.
@@ -105,6 +107,10 @@ fn pass(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> io::Resu
         client.write_all(head.as_bytes())?;
         return client.write_all(THROTTLED);
     }
+    let request = match fault {
+        Fault::Alter(from, to) => altered(&request, from, to),
+        _ => request,
+    };
     let mut server = TcpStream::connect(upstream)?;
     server.write_all(&request)?;
     let reply = read_message(&mut server)?;
@@ -116,6 +122,17 @@ fn pass(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> io::Resu
         return Ok(());
     }
     client.write_all(&reply)
+}
+
+fn altered(request: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let end = request.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    let (head, body) = request.split_at(end.expect("a message has a header"));
+    let head = String::from_utf8_lossy(head);
+    assert!(
+        head.contains(from),
+        "there is no {from:?} to be altered in {head}"
+    );
+    [head.replace(from, to).as_bytes(), body].concat()
 }
 
 /// What a write that was answered with success has applied.

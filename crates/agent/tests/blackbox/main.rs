@@ -15,6 +15,8 @@ mod eventually;
 mod expressions;
 #[cfg(feature = "sync")]
 mod fault_proxy;
+#[cfg(feature = "sync")]
+mod fetch;
 
 #[cfg(feature = "console")]
 mod browser;
@@ -28,9 +30,15 @@ mod lifecycle;
 mod measurement;
 #[cfg(all(feature = "mqtt", feature = "sync"))]
 mod mqtt;
+#[cfg(feature = "fetch")]
+mod nginx;
+#[cfg(feature = "fetch")]
+mod proxies;
 #[cfg(feature = "sync")]
 mod replication;
 #[cfg(feature = "sync")]
 mod s3;
 #[cfg(all(feature = "sync", feature = "upload"))]
 mod upload;
+#[cfg(feature = "fetch")]
+mod stand_in;

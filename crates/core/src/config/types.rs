@@ -70,6 +70,18 @@ impl Expiry {
     }
 }
 
+impl std::str::FromStr for Expiry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Expiry, String> {
+        if text.eq_ignore_ascii_case("never") {
+            return Ok(Expiry::Never);
+        }
+        let time = units::parse_duration(text).map(Expiry::After);
+        time.ok_or_else(|| format!("{text:?} is not {}", <Expiry as Setting>::KIND))
+    }
+}
+
 impl Setting for Expiry {
     const KIND: &'static str = "a time with its unit, such as \"10 mins\", or \"never\"";
 

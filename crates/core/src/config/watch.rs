@@ -125,7 +125,7 @@ fn fields_of(text: &str) -> Result<Vec<(String, Raw)>, String> {
 fn read(fields: &[(String, Raw)], base: &Path) -> Result<Watch, String> {
     for (name, _) in fields {
         if !FIELDS.contains(&name.as_str()) {
-            let near = nearest(name, FIELDS.into_iter());
+            let near = nearest(name, FIELDS);
             let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             return Err(format!("has no key `{name}`{hint}"));
         }

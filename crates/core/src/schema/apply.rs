@@ -31,7 +31,7 @@ impl Model {
             if let Some(field) = field.filter(|field| field.is_stamped()) {
                 return Err(PropertyError::ReadOnlyField {
                     model: self.name.clone(),
-                    field: field.name.clone(),
+                    field: field.name.to_string(),
                     reason: "the database sets it".to_owned(),
                 });
             }

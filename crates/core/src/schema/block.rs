@@ -1,5 +1,7 @@
 //! The stored values of fields, and nested objects in which each field has a schema of its own.
 
+use std::borrow::Cow;
+
 use super::convert::{self, Site};
 use super::encode::Writing;
 use super::error::PropertyError;
@@ -26,19 +28,15 @@ pub(super) fn new_value(
     fill: Fill,
     writing: &mut Writing<'_>,
 ) -> Result<Option<Value>, PropertyError> {
-    let made;
     let value = match given {
-        Some(value) => Some(value),
+        Some(value) => Some(Cow::Borrowed(value)),
         None if fill == Fill::Required && !field.required => None,
-        None => {
-            made = missing_value(field, writing);
-            made.as_ref()
-        }
+        None => missing_value(field, writing).map(Cow::Owned),
     };
     match value {
         None if field.required => Err(site.missing()),
         None => Ok(None),
-        Some(Value::Null) => null(field, site),
+        Some(value) if value.is_null() => null(field, site),
         Some(value) => whole_value(field, value, site, fill, writing),
     }
 }
@@ -79,12 +77,12 @@ fn missing_value(field: &Field, writing: &mut Writing<'_>) -> Option<Value> {
 /// The stored form of a value that replaces whatever was there.
 fn whole_value(
     field: &Field,
-    value: &Value,
+    value: Cow<'_, Value>,
     site: &Site<'_>,
     fill: Fill,
     writing: &mut Writing<'_>,
 ) -> Result<Option<Value>, PropertyError> {
-    match (field.kind, value) {
+    match (field.kind, &*value) {
         (FieldType::Object, Value::Map(map)) if !field.nested.is_empty() => {
             let block = new_block(field, map, site, fill, writing)?;
             // An object of which the schema knows the fields is not stored without any.
@@ -96,7 +94,11 @@ fn whole_value(
             .map(|item| array_entry(field, item, site, fill, writing))
             .collect::<Result<_, _>>()
             .map(|items| Some(Value::List(items))),
-        _ => convert::stored(field, value, site),
+        _ => Ok(match convert::stored(field, &value, site)? {
+            None => None,
+            Some(Cow::Owned(stored)) => Some(stored),
+            Some(Cow::Borrowed(_)) => Some(value.into_owned()),
+        }),
     }
 }
 
@@ -168,7 +170,7 @@ pub(super) fn change(
     }
     let stored = match value {
         Value::Null => null(field, site)?,
-        value => whole_value(field, value, site, Fill::Required, writing)?,
+        value => whole_value(field, Cow::Borrowed(value), site, Fill::Required, writing)?,
     };
     match stored {
         Some(stored) => field.store(item, stored),

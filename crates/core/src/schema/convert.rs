@@ -1,5 +1,6 @@
 //! Between the values programs see and the attributes that are stored, one field at a time.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use base64::Engine;
@@ -9,21 +10,21 @@ use super::error::PropertyError;
 use super::model::{Field, FieldType};
 use crate::limits::VALUE_DEPTH_MAX;
 use crate::time::UnixMillis;
-use crate::value::{Number, Set, Value};
+use crate::value::{Name, Number, Set, Value};
 
 /// Where in an item a value stands, for errors; costs nothing until there is one.
 #[derive(Clone, Copy)]
 pub(super) struct Site<'a> {
     pub(super) model: &'a str,
     pub(super) parent: Option<&'a Site<'a>>,
-    pub(super) name: &'a str,
+    pub(super) name: &'a Name,
 }
 
 impl Site<'_> {
     pub(super) fn path(&self) -> String {
         match self.parent {
             Some(parent) => format!("{}.{}", parent.path(), self.name),
-            None => self.name.to_owned(),
+            None => self.name.to_string(),
         }
     }
 
@@ -77,33 +78,37 @@ impl Site<'_> {
     }
 }
 
-/// The stored form of a value that is not nested; `None` when nothing is to be stored.
+/// The stored form of a value that is not nested, borrowed where it is that of the property; `None`
+/// when nothing is to be stored.
 ///
 /// Fields with a schema of their own are the caller's.
-pub(super) fn stored(
+pub(super) fn stored<'v>(
     field: &Field,
-    value: &Value,
+    value: &'v Value,
     site: &Site<'_>,
-) -> Result<Option<Value>, PropertyError> {
+) -> Result<Option<Cow<'v, Value>>, PropertyError> {
     check_choices(field, value, site)?;
-    match (field.kind, value) {
+    let stored = match (field.kind, value) {
         (FieldType::String, Value::String(text)) => {
             check_pattern(field, text, site)?;
-            Ok(Some(value.clone()))
+            return Ok(Some(Cow::Borrowed(value)));
         }
         (FieldType::Number, Value::Number(number)) => {
-            check_pattern(field, &number.to_javascript(), site)?;
-            Ok(Some(value.clone()))
+            if field.pattern.is_some() {
+                check_pattern(field, &number.to_javascript(), site)?;
+            }
+            return Ok(Some(Cow::Borrowed(value)));
         }
-        (FieldType::Boolean, Value::Bool(_)) => Ok(Some(value.clone())),
-        (FieldType::Date, _) => stored_date(field, value, site).map(Some),
-        (FieldType::Binary, _) => stored_binary(value, site).map(Some),
-        (FieldType::Set, _) => stored_set(field, value, site),
+        (FieldType::Boolean, Value::Bool(_)) => return Ok(Some(Cow::Borrowed(value))),
+        (FieldType::Date, _) => Some(stored_date(field, value, site)?),
+        (FieldType::Binary, _) => Some(stored_binary(value, site)?),
+        (FieldType::Set, _) => stored_set(field, value, site)?,
         (FieldType::Array, Value::List(_)) | (FieldType::Object, Value::Map(_)) => {
-            plain(value, site, 1).map(Some)
+            Some(plain(value, site, 1)?)
         }
-        (kind, _) => Err(site.wrong_type(value, expected(kind))),
-    }
+        (kind, _) => return Err(site.wrong_type(value, expected(kind))),
+    };
+    Ok(stored.map(Cow::Owned))
 }
 
 /// The stored form of an entry of an array: bytes stay bytes there, as in every list and object of
@@ -116,7 +121,8 @@ pub(super) fn stored_entry(
     if entry.kind == FieldType::Binary {
         return bytes_of(value, site).map(Value::Binary);
     }
-    stored(entry, value, site)?.ok_or_else(|| site.wrong_type(value, expected(entry.kind)))
+    let stored = stored(entry, value, site)?.map(Cow::into_owned);
+    stored.ok_or_else(|| site.wrong_type(value, expected(entry.kind)))
 }
 
 /// Whether a stored date is the text that programs see.
@@ -126,25 +132,24 @@ pub(super) fn is_shown_date(stored: &Value) -> bool {
 }
 
 /// What programs see of a stored value that is not nested; a value of a foreign type as it is.
-pub(super) fn property(field: &Field, stored: &Value) -> Value {
-    match field.kind {
-        FieldType::Date => match date_millis(field, stored) {
-            Some(at) => Value::String(at.iso()),
-            None => stored.clone(),
-        },
-        FieldType::Binary => match stored.as_str().map(|text| STANDARD.decode(text)) {
-            Some(Ok(bytes)) => Value::Binary(bytes),
-            _ => stored.clone(),
-        },
+pub(super) fn property<'v>(field: &Field, stored: &'v Value) -> Cow<'v, Value> {
+    let shown = match field.kind {
+        FieldType::Date => date_millis(field, stored).map(|at| Value::String(at.iso())),
+        FieldType::Binary => {
+            let bytes = stored.as_str().and_then(|text| STANDARD.decode(text).ok());
+            bytes.map(Value::Binary)
+        }
         FieldType::Array => match (stored, field.items) {
             (Value::List(items), Some(FieldType::Date)) => {
                 let entry = field.entry();
-                Value::List(items.iter().map(|item| property(&entry, item)).collect())
+                let items = items.iter().map(|item| property(&entry, item).into_owned());
+                Some(Value::List(items.collect()))
             }
-            _ => stored.clone(),
+            _ => None,
         },
-        _ => stored.clone(),
-    }
+        _ => None,
+    };
+    shown.map_or(Cow::Borrowed(stored), Cow::Owned)
 }
 
 /// Brings a value into the form that a property of the field has, where it is compared with one.

@@ -16,7 +16,7 @@ pub enum Hidden {
 impl Model {
     /// When the item expires: milliseconds since 1970.
     pub fn expires(&self, item: &Map) -> Option<crate::time::UnixMillis> {
-        let field = self.fields.iter().find(|field| field.ttl)?;
+        let field = &self.fields[self.ttl?];
         convert::date_millis(field, &*field.stored_in(item)?)
     }
 }
@@ -34,7 +34,7 @@ pub(super) fn block(fields: &[Field], item: &Map, hidden: Hidden) -> Map {
                 None => continue,
             },
         };
-        properties.insert(field.name.as_str(), value);
+        properties.insert(&field.name, value);
     }
     properties
 }
@@ -54,6 +54,6 @@ pub(super) fn seen(field: &Field, stored: &Value, hidden: Hidden) -> Value {
                 })
                 .collect(),
         ),
-        _ => convert::property(field, stored),
+        _ => convert::property(field, stored).into_owned(),
     }
 }

@@ -117,7 +117,8 @@ impl Model {
     }
 
     fn check_names(&self, properties: &Map) -> Result<(), PropertyError> {
-        match properties.keys().find(|name| self.field(name).is_none()) {
+        let mut names = properties.fields().map(|(name, _)| name);
+        match names.find(|name| self.named(name).is_none()) {
             Some(name) => Err(unknown_field(self, name)),
             None => Ok(()),
         }
@@ -153,26 +154,27 @@ impl Model {
         writing: &mut Writing<'_>,
     ) -> Result<Option<Value>, PropertyError> {
         let site = self.site(field);
-        if let Some(fixed) = writing.context.get(&field.name) {
-            if given.is_some_and(|given| given != fixed && *given != Value::Null) {
-                return Err(self.read_only(field, format!("it is {} here", fixed.to_json())));
-            }
-            let fixed = fixed.clone();
-            return block::new_value(field, Some(&fixed), &site, Fill::All, writing);
+        let context = writing.context;
+        let fixed = context.get(&field.name);
+        if let (Some(fixed), Some(given)) = (fixed, given)
+            && given != fixed
+            && !given.is_null()
+        {
+            return Err(self.read_only(field, format!("it is {} here", fixed.to_json())));
         }
-        block::new_value(field, given, &site, Fill::All, writing)
+        block::new_value(field, fixed.or(given), &site, Fill::All, writing)
     }
 
     /// What a foreign writer left out of an item although its key is made from it.
     fn add_context(&self, item: &mut Map, writing: &Writing<'_>) -> Result<(), PropertyError> {
         for name in &self.key_variables {
-            let (Some(field), Some(value)) = (self.field(name), writing.context.get(name)) else {
+            let (Some(field), Some(value)) = (self.named(name), writing.context.get(name)) else {
                 continue;
             };
             if !field.is_in(item)
                 && let Some(stored) = convert::stored(field, value, &self.site(field))?
             {
-                field.store(item, stored);
+                field.store(item, stored.into_owned());
             }
         }
         Ok(())

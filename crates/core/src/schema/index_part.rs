@@ -33,7 +33,7 @@ impl Model {
         };
         let values = self.stored_values(properties, context)?;
         if fields[at].template.is_none() {
-            return Ok(match values.get(attribute) {
+            return Ok(match values.own(&fields[at]) {
                 Some(value) => IndexPart::Exactly(value.clone()),
                 None => IndexPart::Begins(String::new(), fields[at].name()),
             });

@@ -6,10 +6,11 @@ use super::convert::{self, Site};
 use super::decode::{Hidden, seen};
 use super::encode::unknown_field;
 use super::error::PropertyError;
+use super::given::{Given, Values};
 use super::model::{Field, FieldType, Model};
 use crate::limits::{KEY_HASH_BYTES_MAX, KEY_SORT_BYTES_MAX};
 use crate::sync::record::ItemKey;
-use crate::value::{Map, Number, Value, json};
+use crate::value::{Map, Name, Number, Value, json};
 
 /// Which keys a `find` looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl Model {
     }
 
     /// As much of the key as the values make.
-    fn range_of(&self, values: &Map) -> KeyRange {
+    fn range_of(&self, values: &Given<'_>) -> KeyRange {
         let (hash, missing) = self.expand(self.hash, values);
         if missing.is_some() {
             return KeyRange::Partitions { hash_prefix: hash };
@@ -132,16 +133,14 @@ impl Model {
 
     /// The values of the key variables of an item, as path segments.
     pub fn key_segments(&self, item: &Map, context: &Map) -> Vec<String> {
-        self.asked_names(context)
-            .map(|name| {
-                let field = self.field(name);
-                field
-                    .and_then(|field| {
-                        let stored = field.stored_in(item)?;
-                        text(&convert::property(field, &stored))
-                    })
-                    .unwrap_or_default()
-            })
+        let segment = |name| {
+            let field = self.named(name)?;
+            let stored = field.stored_in(item)?;
+            text(&convert::property(field, &stored))
+        };
+        let names = self.asked_variables(context);
+        names
+            .map(|name| segment(name).unwrap_or_default())
             .collect()
     }
 
@@ -174,7 +173,7 @@ impl Model {
             }
             let stored = match value {
                 Value::Null => None,
-                value => convert::stored(field, value, &self.place(field))?,
+                value => convert::stored(field, value, &self.place(field))?.map(Cow::into_owned),
             };
             wanted.push(Wanted {
                 field,
@@ -197,6 +196,7 @@ impl Model {
         context: &Map,
         value: &Value,
     ) -> Result<KeyRange, PropertyError> {
+        let parsed;
         let mut values = self.key_values(properties, context)?;
         let Some(open) = self.open_part(&values) else {
             let reason = "is given as a whole: a range needs a part of it that is not given";
@@ -204,12 +204,10 @@ impl Model {
         };
         match (open.kind, value) {
             // A bound need not be a value that the field may have.
-            (FieldType::String, Value::String(text)) => {
-                open.store(&mut values, text.as_str());
-            }
+            (FieldType::String, Value::String(_)) => values.set(open, Cow::Borrowed(value)),
             (FieldType::Number | FieldType::Boolean, Value::String(text)) => {
-                let value = self.value_from_text(&open.name, text)?;
-                self.keep_stored(open, &value, &mut values)?;
+                parsed = self.value_from_text(&open.name, text)?;
+                self.keep_stored(open, &parsed, &mut values)?;
             }
             _ => self.keep_stored(open, value, &mut values)?,
         }
@@ -246,12 +244,12 @@ impl Model {
         }
     }
 
-    fn open_part(&self, values: &Map) -> Option<&Field> {
+    fn open_part(&self, values: &Given<'_>) -> Option<&Field> {
         let parts = self
             .key_variables
             .iter()
-            .filter_map(|name| self.field(name));
-        let mut open = parts.filter(|field| !field.is_in(values));
+            .filter_map(|name| self.named(name));
+        let mut open = parts.filter(|field| !values.has(field));
         open.next()
     }
 
@@ -278,21 +276,29 @@ impl Model {
     }
 
     /// The text of a computed field from stored values, and the first variable that is missing.
-    pub(super) fn expand<'a>(&'a self, at: usize, values: &Map) -> (String, Option<&'a str>) {
+    pub(super) fn expand<'a>(
+        &'a self,
+        at: usize,
+        values: &impl Values,
+    ) -> (String, Option<&'a str>) {
         expand_in(&self.fields, &self.fields[at], values)
     }
 
     /// The stored form of what names an item, computed parts of the key included.
-    fn key_values(&self, properties: &Map, context: &Map) -> Result<Map, PropertyError> {
-        let mut values = Map::new();
-        for (name, value) in properties {
-            let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
+    fn key_values<'v>(
+        &'v self,
+        properties: &'v Map,
+        context: &'v Map,
+    ) -> Result<Given<'v>, PropertyError> {
+        let mut values = Given::with_capacity(self.key_variables.len());
+        for (name, value) in properties.fields() {
+            let field = self.named(name).ok_or_else(|| unknown_field(self, name))?;
             if self.key_variables.contains(&field.name) && *value != Value::Null {
                 self.keep_stored(field, value, &mut values)?;
             }
         }
         for name in &self.key_variables {
-            if let (Some(field), Some(value)) = (self.field(name), context.get(name)) {
+            if let (Some(field), Some(value)) = (self.named(name), context.get(name)) {
                 self.keep_stored(field, value, &mut values)?;
             }
         }
@@ -301,12 +307,12 @@ impl Model {
     }
 
     /// The stored form of properties and context, computed fields included.
-    pub(super) fn stored_values(
-        &self,
-        properties: &Map,
-        context: &Map,
-    ) -> Result<Map, PropertyError> {
-        let mut values = Map::new();
+    pub(super) fn stored_values<'v>(
+        &'v self,
+        properties: &'v Map,
+        context: &'v Map,
+    ) -> Result<Given<'v>, PropertyError> {
+        let mut values = Given::with_capacity(properties.len() + context.len());
         for (name, value) in properties.into_iter().filter(|(_, value)| !value.is_null()) {
             let field = self.field(name).ok_or_else(|| unknown_field(self, name))?;
             self.keep_stored(field, value, &mut values)?;
@@ -320,22 +326,22 @@ impl Model {
         Ok(values)
     }
 
-    fn add_computed(&self, values: &mut Map) {
+    fn add_computed<'v>(&'v self, values: &mut Given<'v>) {
         for at in &self.key_sources {
             if let (text, None) = self.expand(*at, values) {
-                self.fields[*at].store(values, text);
+                values.set(&self.fields[*at], Cow::Owned(Value::String(text)));
             }
         }
     }
 
-    fn keep_stored(
-        &self,
-        field: &Field,
-        value: &Value,
-        values: &mut Map,
+    fn keep_stored<'v>(
+        &'v self,
+        field: &'v Field,
+        value: &'v Value,
+        values: &mut Given<'v>,
     ) -> Result<(), PropertyError> {
         if let Some(stored) = convert::stored(field, value, &self.place(field))? {
-            field.store(values, stored);
+            values.set(field, stored);
         }
         Ok(())
     }
@@ -383,7 +389,7 @@ impl Model {
         let mut parts = self
             .key_variables
             .iter()
-            .filter_map(|name| self.field(name));
+            .filter_map(|name| self.named(name));
         match parts.find(|part| item.text(&part.attribute) == Some("")) {
             None => Ok(()),
             Some(part) => {
@@ -414,10 +420,12 @@ impl Model {
 
     /// The key variables that programs give themselves.
     pub fn asked_names<'a>(&'a self, context: &'a Map) -> impl Iterator<Item = &'a str> {
-        self.key_variables
-            .iter()
-            .map(String::as_str)
-            .filter(|name| !context.contains_key(name))
+        self.asked_variables(context).map(Name::as_str)
+    }
+
+    fn asked_variables<'a>(&'a self, context: &'a Map) -> impl Iterator<Item = &'a Name> {
+        let names = self.key_variables.iter();
+        names.filter(|name| !context.contains_key(*name))
     }
 
     fn asked(&self, context: &Map) -> String {
@@ -439,10 +447,10 @@ impl Model {
 pub(super) fn expand_in<'a>(
     fields: &'a [Field],
     field: &'a Field,
-    values: &Map,
+    values: &impl Values,
 ) -> (String, Option<&'a str>) {
     let Some(template) = &field.template else {
-        return match field.stored_in(values).and_then(|stored| key_text(stored)) {
+        return match values.stored(field).and_then(key_text) {
             Some(text) => (text.into_owned(), None),
             None => (String::new(), Some(&field.name)),
         };
@@ -452,7 +460,7 @@ pub(super) fn expand_in<'a>(
         template
             .variables()
             .find(|path| variable_text(fields, field, path, values).is_none())
-            .unwrap_or_default()
+            .map_or("", Name::as_str)
     });
     (text, missing)
 }
@@ -461,27 +469,34 @@ pub(super) fn expand_in<'a>(
 pub(super) fn variable_text<'v>(
     fields: &[Field],
     target: &Field,
-    path: &str,
-    values: &'v Map,
+    path: &Name,
+    values: &'v impl Values,
 ) -> Option<Cow<'v, str>> {
-    let (name, rest) = match path.split_once('.') {
-        Some((name, rest)) => (name, Some(rest)),
-        None => (path, None),
-    };
-    let field = fields.iter().find(|field| field.name == name)?;
-    let stored = field.stored_in(values)?;
-    if let Some(rest) = rest {
-        // What is read from a part of another text is no object.
-        let Cow::Borrowed(Value::Map(block)) = stored else {
-            return None;
-        };
-        return variable_text(&field.nested, target, rest, block);
+    if path.as_bytes().contains(&b'.') {
+        return nested_text(fields, target, path, values);
     }
+    let field = fields.iter().find(|field| field.name == *path)?;
+    let stored = values.stored(field)?;
     if field.kind == FieldType::Date {
         let at = convert::date_millis(field, &stored)?;
         return key_text(Cow::Owned(convert::date_form(target.iso, at)));
     }
     key_text(stored)
+}
+
+fn nested_text<'v>(
+    fields: &[Field],
+    target: &Field,
+    path: &str,
+    values: &'v impl Values,
+) -> Option<Cow<'v, str>> {
+    let (name, rest) = path.split_once('.')?;
+    let field = fields.iter().find(|field| field.name == *name)?;
+    // What is read from a part of another text is no object.
+    let Cow::Borrowed(Value::Map(block)) = values.stored(field)? else {
+        return None;
+    };
+    variable_text(&field.nested, target, &rest.into(), block)
 }
 
 /// The text of a value in a key; lists, objects and sets have none.

@@ -31,6 +31,7 @@ mod convert;
 mod decode;
 mod encode;
 mod error;
+mod given;
 mod index_part;
 mod key;
 mod migration;

@@ -9,21 +9,22 @@ use super::shown::Shown;
 use super::template::Template;
 use super::version::Version;
 use crate::sync::config::{DeletePolicy, Direction, ModelRule, Policy};
-use crate::value::{Map, Value};
+use crate::value::{Map, Name, Value};
 
 /// One kind of item: its fields, its key and its process settings.
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(super) name: String,
     pub(super) fields: Vec<Field>,
-    /// Positions in `fields`: the partition key, the sort key, and fields with a value template in
-    /// the order in which they can be computed.
+    /// Positions in `fields`: the partition key, the sort key, the time of expiry, and fields with a
+    /// value template in the order in which they can be computed.
     pub(super) hash: usize,
     pub(super) sort: usize,
+    pub(super) ttl: Option<usize>,
     pub(super) computed: Vec<usize>,
     /// Those of them that the keys are made from, in that order.
     pub(super) key_sources: Vec<usize>,
-    pub(super) key_variables: Vec<String>,
+    pub(super) key_variables: Vec<Name>,
     pub(super) process: Process,
     pub(super) class: Option<Class>,
     pub(super) shown: Shown,
@@ -47,8 +48,13 @@ impl Model {
         self.fields.iter().find(|field| field.name == name)
     }
 
+    /// The field of this name, for a name that came out of a map.
+    pub(super) fn named(&self, name: &Name) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == *name)
+    }
+
     /// The variables of the key templates in order of first appearance, context values included.
-    pub fn key_variables(&self) -> &[String] {
+    pub fn key_variables(&self) -> &[Name] {
         &self.key_variables
     }
 
@@ -99,27 +105,24 @@ impl Model {
         Some(ModelRule {
             policy: self.process.conflict,
             deletes: self.process.deletes,
-            updated: updated.map(|field| field.attribute.clone()),
+            updated: updated.map(|field| field.attribute.clone().into()),
             ..rule
         })
     }
 
     /// The attribute that holds the time of expiry, if the model has one.
     pub fn ttl_attribute(&self) -> Option<&str> {
-        self.fields
-            .iter()
-            .find(|field| field.ttl)
-            .map(|field| field.attribute.as_str())
+        self.ttl.map(|at| self.fields[at].attribute())
     }
 }
 
 /// One property of a model.
 #[derive(Clone, Debug)]
 pub struct Field {
-    pub(super) name: String,
-    pub(super) attribute: String,
+    pub(super) name: Name,
+    pub(super) attribute: Name,
     /// The entry of the attribute that it is packed into (`map: 'attribute.entry'`).
-    pub(super) packed: Option<String>,
+    pub(super) packed: Option<Name>,
     /// The part of another attribute that it is read from (`encode`); then it has none of its own.
     pub(super) encoded: Option<Encoded>,
     pub(super) kind: FieldType,
@@ -250,8 +253,8 @@ impl Field {
     /// A field of which the schema says nothing but its type.
     pub(super) fn plain(name: &str, kind: FieldType) -> Field {
         Field {
-            name: name.to_owned(),
-            attribute: name.to_owned(),
+            name: name.into(),
+            attribute: name.into(),
             packed: None,
             encoded: None,
             kind,

@@ -4,12 +4,12 @@
 use std::borrow::Cow;
 
 use super::model::{Field, FieldType};
-use crate::value::{Map, Number, Value};
+use crate::value::{Map, Name, Number, Value};
 
 /// A part of the text of another attribute: `encode: ['sk', '#', 1]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    pub(super) attribute: String,
+    pub(super) attribute: Name,
     pub(super) separator: String,
     pub(super) part: usize,
 }
@@ -29,11 +29,6 @@ impl Encoded {
     pub fn part(&self) -> usize {
         self.part
     }
-
-    fn text_in<'a>(&self, item: &'a Map) -> Option<&'a str> {
-        let text = item.text(&self.attribute)?;
-        text.split(self.separator.as_str()).nth(self.part)
-    }
 }
 
 impl Field {
@@ -47,11 +42,18 @@ impl Field {
             });
         match (own, &self.encoded) {
             (Some(value), _) => Some(Cow::Borrowed(value)),
-            (None, Some(encoded)) => encoded
-                .text_in(item)
-                .map(|text| Cow::Owned(self.read(text))),
+            (None, Some(encoded)) => self
+                .stored_in_text(item.text(&encoded.attribute)?)
+                .map(Cow::Owned),
             (None, None) => None,
         }
+    }
+
+    /// The stored value of an encoded field in the text that it is kept in.
+    pub(super) fn stored_in_text(&self, text: &str) -> Option<Value> {
+        let encoded = self.encoded.as_ref()?;
+        let part = text.split(&encoded.separator).nth(encoded.part)?;
+        Some(self.read(part))
     }
 
     pub(super) fn is_in(&self, item: &Map) -> bool {
@@ -61,16 +63,16 @@ impl Field {
     /// Puts a stored value in its place.
     pub(super) fn store(&self, item: &mut Map, value: impl Into<Value>) {
         let Some(entry) = &self.packed else {
-            item.insert(self.attribute.as_str(), value);
+            item.insert(&self.attribute, value);
             return;
         };
         match item.get_mut(&self.attribute) {
             Some(Value::Map(whole)) => {
-                whole.insert(entry.as_str(), value);
+                whole.insert(entry, value);
             }
             _ => {
-                let whole = Map::from([(entry.as_str(), value.into())]);
-                item.insert(self.attribute.as_str(), whole);
+                let whole = Map::from([(entry, value.into())]);
+                item.insert(&self.attribute, whole);
             }
         }
     }

@@ -67,9 +67,9 @@ fn check_format(root: &Section<'_>) -> Result<(), SchemaError> {
 
 fn params(root: &Section<'_>) -> Result<Params, SchemaError> {
     let mut params = Params {
-        type_field: "_type".to_owned(),
-        created_field: "created".to_owned(),
-        updated_field: "updated".to_owned(),
+        type_field: "_type".into(),
+        created_field: "created".into(),
+        updated_field: "updated".into(),
         iso_dates: false,
         timestamps: Timestamps {
             created: false,
@@ -108,19 +108,25 @@ fn params(root: &Section<'_>) -> Result<Params, SchemaError> {
         ("typeField", &mut params.type_field),
         ("createdField", &mut params.created_field),
         ("updatedField", &mut params.updated_field),
-        ("separator", &mut params.separator),
     ] {
-        if let Some(text) = section.text(key)? {
-            if text.is_empty() {
-                return Err(section.fail(key, "an empty text stands here"));
-            }
-            text.clone_into(slot);
+        if let Some(text) = filled(&section, key)? {
+            *slot = text.into();
         }
+    }
+    if let Some(text) = filled(&section, "separator")? {
+        text.clone_into(&mut params.separator);
     }
     params.iso_dates = section.flag("isoDates")?.unwrap_or(false);
     params.nulls = section.flag("nulls")?.unwrap_or(false);
     params.timestamps = timestamps(&section)?;
     Ok(params)
+}
+
+fn filled<'a>(section: &Section<'a>, key: &str) -> Result<Option<&'a str>, SchemaError> {
+    match section.text(key)? {
+        Some("") => Err(section.fail(key, "an empty text stands here")),
+        text => Ok(text),
+    }
 }
 
 fn timestamps(section: &Section<'_>) -> Result<Timestamps, SchemaError> {

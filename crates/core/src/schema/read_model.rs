@@ -13,7 +13,7 @@ use super::template::Template;
 use super::version::Version;
 use super::{convert, rules, unique};
 use crate::limits::{SCHEMA_FIELDS_MAX, UID_LETTERS_MAX};
-use crate::value::Value;
+use crate::value::{Name, Value};
 
 /// What all models of a schema share.
 pub(super) struct Around<'a> {
@@ -50,6 +50,7 @@ pub(super) fn model(
     Ok(Model {
         name: name.to_owned(),
         shown: Shown::of(&fields),
+        ttl: fields.iter().position(|field| field.ttl),
         fields,
         hash,
         sort,
@@ -226,9 +227,9 @@ fn attribute(
     section: &Section<'_>,
     name: &str,
     level: Level,
-) -> Result<(String, Option<String>), SchemaError> {
+) -> Result<(Name, Option<Name>), SchemaError> {
     let Some(map) = section.text("map")? else {
-        return Ok((name.to_owned(), None));
+        return Ok((name.into(), None));
     };
     let (attribute, entry) = match map.split_once('.') {
         None => (map, None),
@@ -242,7 +243,7 @@ fn attribute(
         let message = "only fields of the model itself can be packed into one attribute";
         return Err(section.fail("map", message));
     }
-    Ok((attribute.to_owned(), entry.map(str::to_owned)))
+    Ok((attribute.into(), entry.map(Name::from)))
 }
 
 /// What a field of type object, array or set says of its contents.
@@ -389,7 +390,7 @@ fn encoded(
     let variables: Vec<_> = template.variables().collect();
     let counted = variables
         .iter()
-        .position(|variable| *variable == field.name);
+        .position(|variable| *variable == &field.name);
     if told.or(counted) != Some(part) {
         return fail(format!(
             "\"{}\" is part {part} of \"{template}\": write encode: ['{target}', '{separator}', {part}]",
@@ -397,7 +398,7 @@ fn encoded(
         ));
     }
     Ok(Encoded {
-        attribute: target.to_owned(),
+        attribute: target.into(),
         separator: separator.to_owned(),
         part,
     })
@@ -524,7 +525,11 @@ fn add_implied(fields: &mut Vec<Field>, params: &Params) {
 fn role(field: &Field, params: &Params, primary: &Index) -> Role {
     if field.attribute == primary.hash {
         Role::Hash
-    } else if Some(&field.attribute) == primary.sort.as_ref() {
+    } else if primary
+        .sort
+        .as_ref()
+        .is_some_and(|sort| field.attribute == *sort)
+    {
         Role::Sort
     } else if field.name == params.type_field {
         Role::Type

@@ -9,6 +9,7 @@ use super::section::Section;
 use crate::nearest::nearest;
 use crate::sync::config::Direction;
 use crate::sync::record::is_metadata;
+use crate::value::Name;
 
 /// What holds between the models of one schema.
 pub(super) fn check(schema: &Schema) -> Result<(), SchemaError> {
@@ -212,7 +213,7 @@ pub(super) fn key_variables(
     fields: &[Field],
     hash: usize,
     sort: usize,
-) -> Result<Vec<String>, SchemaError> {
+) -> Result<Vec<Name>, SchemaError> {
     let mut names = Vec::new();
     for at in [hash, sort] {
         collect_variables(fields, at, &mut names);
@@ -225,7 +226,7 @@ pub(super) fn key_variables(
     Ok(names)
 }
 
-fn collect_variables(fields: &[Field], at: usize, names: &mut Vec<String>) {
+fn collect_variables(fields: &[Field], at: usize, names: &mut Vec<Name>) {
     let Some(template) = &fields[at].template else {
         if !names.contains(&fields[at].name) {
             names.push(fields[at].name.clone());
@@ -233,9 +234,9 @@ fn collect_variables(fields: &[Field], at: usize, names: &mut Vec<String>) {
         return;
     };
     for variable in template.variables() {
-        match fields.iter().position(|field| field.name == variable) {
+        match fields.iter().position(|field| field.name == *variable) {
             Some(from) => collect_variables(fields, from, names),
-            None => names.push(variable.to_owned()),
+            None => names.push(variable.into()),
         }
     }
 }
@@ -331,7 +332,8 @@ pub(super) fn check_packed(
 ) -> Result<(), SchemaError> {
     for field in fields.iter().filter(|field| field.packed.is_some()) {
         let is_key = indexes.iter().any(|index| {
-            index.hash == field.attribute || index.sort.as_ref() == Some(&field.attribute)
+            let attribute = &field.attribute;
+            index.hash == *attribute || index.sort.as_ref().is_some_and(|sort| sort == attribute)
         });
         let what = match field {
             _ if is_key => "a key of an index",

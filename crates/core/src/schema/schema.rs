@@ -1,5 +1,6 @@
 //! The schema as a whole: parameters, indexes and models.
 
+use super::decode::Hidden;
 use super::error::{PropertyError, SchemaError};
 use super::migration::Migration;
 use super::model::Model;
@@ -8,7 +9,7 @@ use super::{read, rules, source};
 use crate::nearest::nearest;
 use crate::sync::config::{Direction, ModelRule};
 use crate::sync::record::ItemKey;
-use crate::value::Map;
+use crate::value::{Map, Name};
 
 /// A OneTable schema, read and checked.
 #[derive(Clone, Debug)]
@@ -88,6 +89,21 @@ impl Schema {
         }
     }
 
+    /// Whether an item has a type attribute.
+    pub fn names_model(&self, item: &Map) -> bool {
+        item.text(&self.params.type_field).is_some()
+    }
+
+    /// The attributes that [`Model::attributes_shown`] names, and the one that says whose an item
+    /// is, in order; `None` when it is all of them.
+    pub fn attributes_listed(&self, model: &Model, hidden: Hidden) -> Option<Vec<Name>> {
+        let mut names = model.attributes_shown(hidden)?.to_vec();
+        if let Err(at) = names.binary_search(&self.params.type_field) {
+            names.insert(at, self.params.type_field.clone());
+        }
+        Some(names)
+    }
+
     /// The model whose key templates fit the key, the one with the longest fixed texts first.
     ///
     /// Sort keys that begin with `~` are rows of replication and belong to none.
@@ -163,11 +179,11 @@ impl Schema {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
     /// The attribute that holds the name of the model.
-    pub type_field: String,
+    pub type_field: Name,
     /// The field that holds the time of creation.
-    pub created_field: String,
+    pub created_field: Name,
     /// The field that holds the time of the last change.
-    pub updated_field: String,
+    pub updated_field: Name,
     /// Whether dates are stored as ISO text, not as milliseconds.
     pub iso_dates: bool,
     /// Which timestamps every model has.

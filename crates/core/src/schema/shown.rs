@@ -4,15 +4,15 @@
 use super::convert;
 use super::decode::{Hidden, block, seen};
 use super::model::{Field, FieldType, Model};
-use crate::value::{Map, Value};
+use crate::value::{Map, Name, Value};
 
 /// What a caller who sees no hidden fields gets of an item.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shown {
     /// The attributes that have to be read, in order.
-    attributes: Vec<String>,
+    attributes: Vec<Name>,
     /// Those of them that are properties under the same name, in order.
-    kept: Vec<String>,
+    kept: Vec<Name>,
     /// Fields whose property is in its attribute, but in another form.
     converted: Vec<usize>,
     /// Fields whose property comes from elsewhere.
@@ -35,7 +35,7 @@ impl Shown {
             let encoded = field.encoded.as_ref();
             shown
                 .attributes
-                .extend(encoded.map(|encoded| encoded.attribute().to_owned()));
+                .extend(encoded.map(|encoded| encoded.attribute.clone()));
             if encoded.is_some() || field.packed.is_some() || field.name != field.attribute {
                 shown.made.push(at);
                 continue;
@@ -59,7 +59,7 @@ impl Shown {
 impl Model {
     /// The attributes that [`into_properties`](Model::into_properties) and
     /// [`expires`](Model::expires) look at, in order; `None` when it is all of them.
-    pub fn attributes_shown(&self, hidden: Hidden) -> Option<&[String]> {
+    pub fn attributes_shown(&self, hidden: Hidden) -> Option<&[Name]> {
         match hidden {
             Hidden::Omit => Some(&self.shown.attributes),
             Hidden::Include => None,
@@ -69,10 +69,11 @@ impl Model {
     /// The properties of a stored item: attributes outside the schema are left out, and a field
     /// that the item lacks has its default.
     pub fn properties(&self, item: &Map, hidden: Hidden) -> Map {
-        match self.attributes_shown(hidden) {
-            Some(names) => self.into_properties(item.only(names), hidden),
-            None => block(&self.fields, item, hidden),
+        if hidden == Hidden::Include {
+            return block(&self.fields, item, hidden);
         }
+        let made = self.made(item);
+        self.complete(item.only(&self.shown.kept), made)
     }
 
     /// The same as [`properties`](Model::properties), of an item that is not needed any more.
@@ -80,15 +81,37 @@ impl Model {
         if hidden == Hidden::Include {
             return block(&self.fields, &item, hidden);
         }
-        let shown = &self.shown;
-        let made = shown.made.iter().filter_map(|at| {
+        let made = self.made(&item);
+        item.retain_only(&self.shown.kept);
+        self.complete(item, made)
+    }
+
+    /// The same, of an item that has no other attributes than
+    /// [`attributes_shown`](Model::attributes_shown).
+    pub fn into_shown(&self, item: Map, hidden: Hidden) -> Map {
+        let Shown {
+            attributes, kept, ..
+        } = &self.shown;
+        if hidden == Hidden::Omit && attributes.len() == kept.len() {
+            return self.complete(item, Vec::new());
+        }
+        self.into_properties(item, hidden)
+    }
+
+    /// The properties that are not in attributes of their own name.
+    fn made(&self, item: &Map) -> Vec<(&Name, Value)> {
+        let made = self.shown.made.iter().filter_map(|at| {
             let field = &self.fields[*at];
-            let stored = field.stored_in(&item);
-            let value = stored.map(|stored| seen(field, &stored, hidden));
+            let stored = field.stored_in(item);
+            let value = stored.map(|stored| seen(field, &stored, Hidden::Omit));
             Some((&field.name, value.or_else(|| field.default.clone())?))
         });
-        let made: Vec<_> = made.collect();
-        item.retain_only(&shown.kept);
+        made.collect()
+    }
+
+    /// Properties from the attributes of these names and those that were made.
+    fn complete(&self, mut item: Map, made: Vec<(&Name, Value)>) -> Map {
+        let shown = &self.shown;
         for at in &shown.converted {
             let field = &self.fields[*at];
             if let Some(value) = item.get_mut(&field.name) {
@@ -98,11 +121,11 @@ impl Model {
         for at in &shown.defaults {
             let field = &self.fields[*at];
             if let (false, Some(default)) = (item.contains_key(&field.name), &field.default) {
-                item.insert(field.name.as_str(), default.clone());
+                item.insert(&field.name, default.clone());
             }
         }
         for (name, value) in made {
-            item.insert(name.as_str(), value);
+            item.insert(name, value);
         }
         item
     }
@@ -187,7 +210,7 @@ mod tests {
                     encode_map(&item, &mut bytes);
                     let (some, _) = decode_fields_prefix(&bytes, names).unwrap();
                     prop_assert_eq!(model.expires(&some), model.expires(&item));
-                    prop_assert_eq!(model.into_properties(some, hidden), expected);
+                    prop_assert_eq!(model.into_shown(some, hidden), expected);
                 }
             }
         }

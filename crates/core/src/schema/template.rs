@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::value::Name;
+
 /// A text with variables, from which keys and other computed attributes are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
@@ -14,7 +16,7 @@ pub struct Template {
 enum Part {
     Literal(String),
     Variable {
-        name: String,
+        name: Name,
         width: usize,
         pad: String,
     },
@@ -47,9 +49,9 @@ impl Template {
     }
 
     /// The names of the variables, in order, repetitions included.
-    pub fn variables(&self) -> impl Iterator<Item = &str> {
+    pub fn variables(&self) -> impl Iterator<Item = &Name> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Variable { name, .. } => Some(name.as_str()),
+            Part::Variable { name, .. } => Some(name),
             Part::Literal(_) => None,
         })
     }
@@ -57,7 +59,7 @@ impl Template {
     /// Whether values of a variable are filled up to a width.
     pub fn pads(&self, variable: &str) -> bool {
         self.parts.iter().any(|part| {
-            matches!(part, Part::Variable { name, width, .. } if name == variable && *width > 0)
+            matches!(part, Part::Variable { name, width, .. } if *name == *variable && *width > 0)
         })
     }
 
@@ -109,13 +111,13 @@ impl Template {
     }
 
     /// The whole text, or `None` when a variable has no value.
-    pub fn render<'v>(&self, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> Option<String> {
+    pub fn render<'v>(&self, value: impl Fn(&Name) -> Option<Cow<'v, str>>) -> Option<String> {
         let (text, complete) = self.expand(value);
         complete.then_some(text)
     }
 
     /// The text up to the first variable without a value, and whether there was none of those.
-    pub fn expand<'v>(&self, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> (String, bool) {
+    pub fn expand<'v>(&self, value: impl Fn(&Name) -> Option<Cow<'v, str>>) -> (String, bool) {
         // Room for one generated id, so that most keys are made in one piece.
         let mut text = String::with_capacity(self.text.len() + 24);
         for part in &self.parts {
@@ -171,7 +173,7 @@ fn parse_variable(text: &str) -> Result<Part, String> {
         Some(pad) => return Err(format!("the padding \"{pad}\" must be one character")),
     };
     Ok(Part::Variable {
-        name: name.to_owned(),
+        name: name.into(),
         width,
         pad: pad.to_owned(),
     })
@@ -184,8 +186,8 @@ const WIDTH_MAX: usize = 1024;
 mod tests {
     use super::*;
 
-    fn values(name: &str) -> Option<Cow<'static, str>> {
-        match name {
+    fn values(name: &Name) -> Option<Cow<'static, str>> {
+        match name.as_str() {
             "a" => Some("x".into()),
             "n" => Some("42".into()),
             "smile" => Some("😀".into()),

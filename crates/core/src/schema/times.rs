@@ -29,7 +29,7 @@ impl Model {
                 name: &field.name,
             };
             if let Some(stored) = convert::stored(field, value, &site)? {
-                item.insert(field.attribute.as_str(), stored);
+                item.insert(&field.attribute, stored.into_owned());
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::section::Section;
 use super::template::Template;
 use crate::sync::config::{DeletePolicy, Direction, ModelRule};
 use crate::sync::record::ItemKey;
-use crate::value::Map;
+use crate::value::{Map, Name};
 
 const PREFIX: &str = "_unique#";
 const MODEL: &str = "_Unique";
@@ -63,7 +63,7 @@ impl Model {
         item.insert(self.hash_field().attribute(), key.pk.as_str());
         item.insert(self.sort_field().attribute(), key.sk.as_str());
         if let Some(kind) = self.fields.iter().find(|field| field.role == Role::Type) {
-            item.insert(kind.attribute.as_str(), MODEL);
+            item.insert(&kind.attribute, MODEL);
         }
         if let Some(name) = self.ttl_attribute()
             && let Some(expires) = owner.get(name)
@@ -94,13 +94,13 @@ impl Model {
     fn claim_start(&self, field: &Field, values: &Map) -> (String, Option<String>) {
         let mut start = PREFIX.to_owned();
         if let Some(scope) = &field.scope {
-            let value = |name: &str| variable_text(&self.fields, field, name, values);
+            let value = |name: &Name| variable_text(&self.fields, field, name, values);
             let (known, is_whole) = scope.expand(value);
             start.push_str(&known);
             if !is_whole {
                 let mut variables = scope.variables();
                 let missing = variables.find(|name| value(name).is_none());
-                return (start, missing.map(str::to_owned));
+                return (start, missing.map(Name::to_string));
             }
             start.push('#');
         }

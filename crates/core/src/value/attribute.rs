@@ -181,8 +181,8 @@ pub fn value_from_json(value: Value) -> Result<Value, AttributeReason> {
 /// Names and text count their bytes in UTF-8, numbers about half a byte per digit, lists and maps
 /// three bytes and one per element ("DynamoDB item sizes and formats").
 pub fn item_bytes(item: &Map) -> usize {
-    item.iter()
-        .map(|(name, value)| name.len() + value_bytes(value))
+    item.fields()
+        .map(|(name, value)| name.as_bytes().len() + value_bytes(value))
         .sum()
 }
 

@@ -3,8 +3,9 @@
 //! Every value has exactly one encoding, and the reader accepts no other: equal items are equal
 //! bytes, and a record that was damaged without its checksum noticing is likely to be refused.
 
-use super::map::take_equal;
-use super::{Map, Number, Set, Value};
+use super::map::take_wanted;
+use super::name::compare;
+use super::{Map, Name, Number, Set, Value};
 use crate::limits::BINARY_DEPTH_MAX;
 use std::collections::BTreeSet;
 
@@ -72,8 +73,8 @@ const SMALL_INTEGER_MAX: u64 = 0x7F;
 /// Appends the encoding of a map, without a tag.
 pub fn encode_map(map: &Map, out: &mut Vec<u8>) {
     encode_length(map.len(), out);
-    for (name, value) in map {
-        encode_text(name, out);
+    for (name, value) in map.fields() {
+        encode_bytes(name.as_bytes(), out);
         encode_value(value, out);
     }
 }
@@ -133,8 +134,8 @@ pub fn decode_map_prefix(bytes: &[u8]) -> Result<(Map, usize), BinaryError> {
 ///
 /// # Errors
 /// When the bytes do not begin with what [`encode_map`] writes for some map; what is wrong inside
-/// a value that is passed over may stay unseen.
-pub fn decode_fields_prefix(bytes: &[u8], names: &[String]) -> Result<(Map, usize), BinaryError> {
+/// a field that is passed over may stay unseen.
+pub fn decode_fields_prefix(bytes: &[u8], names: &[Name]) -> Result<(Map, usize), BinaryError> {
     decode_prefix(bytes, |reader| reader.fields(names))
 }
 
@@ -344,24 +345,23 @@ impl<'a> Reader<'a> {
         for _ in 0..count {
             let name = self.name(&mut last)?;
             let value = self.value()?;
-            map.push_in_order(name, value);
+            map.push_in_order(name.into(), value);
         }
         Ok(map)
     }
 
-    fn fields(&mut self, names: &[String]) -> Result<Map, BinaryReason> {
+    fn fields(&mut self, mut names: &[Name]) -> Result<Map, BinaryReason> {
         let count = self.count()?;
         let mut map = Map::with_capacity(count.min(names.len()));
-        let mut names = names.iter();
         let mut last = None;
         for _ in 0..count {
             let name = self.name_bytes(&mut last)?;
             // A name that is wanted is known to be text.
-            if let Some(wanted) = take_equal(&mut names, name) {
+            if let Some(wanted) = take_wanted(&mut names, |wanted| compare(wanted.as_bytes(), name))
+            {
                 let value = self.value()?;
-                map.push_in_order(wanted, value);
+                map.push_in_order(wanted.clone(), value);
             } else {
-                str::from_utf8(name).map_err(|_| BinaryReason::Utf8)?;
                 self.pass_value()?;
             }
         }
@@ -376,7 +376,10 @@ impl<'a> Reader<'a> {
 
     fn name_bytes(&mut self, last: &mut Option<&'a [u8]>) -> Result<&'a [u8], BinaryReason> {
         let name = self.sized()?;
-        if last.replace(name).is_some_and(|last| last >= name) {
+        if last
+            .replace(name)
+            .is_some_and(|last| compare(last, name).is_ge())
+        {
             return Err(BinaryReason::Order);
         }
         Ok(name)
@@ -641,7 +644,8 @@ mod tests {
             bytes.push(7);
             let picked = map.keys().enumerate().filter(|(at, _)| pick >> (at % 64) & 1 == 1);
             let names = others.into_iter().chain(picked.map(|(_, name)| name.to_owned()));
-            let names: Vec<String> = names.collect::<BTreeSet<_>>().into_iter().collect();
+            let names: BTreeSet<Name> = names.map(Name::from).collect();
+            let names: Vec<Name> = names.into_iter().collect();
             let mut expected = map;
             expected.retain(|name, _| names.iter().any(|wanted| wanted == name));
             let found = decode_fields_prefix(&bytes, &names);

@@ -313,7 +313,7 @@ impl Reader<'_> {
             if self.peek() != Some(b'"') {
                 return Err(self.missing("a name in double quotes"));
             }
-            let name = self.string()?;
+            let name = self.string()?.into();
             self.skip_space();
             self.expect(b':', "':'")?;
             fields.push((name, self.value()?));
@@ -321,7 +321,7 @@ impl Reader<'_> {
             if self.take(b'}') {
                 return Map::from_unsorted(fields)
                     .map(Value::Map)
-                    .map_err(JsonErrorKind::DuplicateName);
+                    .map_err(|name| JsonErrorKind::DuplicateName(name.into()));
             }
             self.expect(b',', "',' or '}'")?;
         }

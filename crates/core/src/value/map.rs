@@ -1,6 +1,8 @@
 //! A map as items have it: few fields, read often, always in the order of their names.
 
-use super::Value;
+use super::name::AsName;
+use super::{Name, Value};
+use std::cmp::Ordering;
 use std::fmt;
 use std::slice;
 
@@ -8,9 +10,11 @@ use std::slice;
 ///
 /// Items have tens of attributes rather than thousands: a sorted vector is smaller than a tree,
 /// and its iteration order gives every written form the same bytes each time.
+///
+/// A field is asked for by its [`Name`] or by the text of it.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Map {
-    fields: Vec<(String, Value)>,
+    fields: Vec<(Name, Value)>,
 }
 
 impl Map {
@@ -27,27 +31,31 @@ impl Map {
     }
 
     /// The field of that name.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.position(name).ok().map(|at| &self.fields[at].1)
+    pub fn get<N: AsName + ?Sized>(&self, name: &N) -> Option<&Value> {
+        self.position(&name.as_name())
+            .ok()
+            .map(|at| &self.fields[at].1)
     }
 
     /// The field of that name, for change.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
-        self.position(name).ok().map(|at| &mut self.fields[at].1)
+    pub fn get_mut<N: AsName + ?Sized>(&mut self, name: &N) -> Option<&mut Value> {
+        self.position(&name.as_name())
+            .ok()
+            .map(|at| &mut self.fields[at].1)
     }
 
     /// The text of the field of that name, if it is there and is text.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub fn text<N: AsName + ?Sized>(&self, name: &N) -> Option<&str> {
         self.get(name).and_then(Value::as_str)
     }
 
     /// Whether there is a field of that name.
-    pub fn contains_key(&self, name: &str) -> bool {
-        self.position(name).is_ok()
+    pub fn contains_key<N: AsName + ?Sized>(&self, name: &N) -> bool {
+        self.position(&name.as_name()).is_ok()
     }
 
     /// Sets a field and gives back what it held before.
-    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
+    pub fn insert(&mut self, name: impl Into<Name>, value: impl Into<Value>) -> Option<Value> {
         let (name, value) = (name.into(), value.into());
         // Decoders and builders mostly bring the names in order.
         if self.fields.last().is_none_or(|(last, _)| *last < name) {
@@ -64,13 +72,15 @@ impl Map {
     }
 
     /// Sets a field whose name is known to come after all that are there.
-    pub(super) fn push_in_order(&mut self, name: impl Into<String>, value: Value) {
-        self.fields.push((name.into(), value));
+    pub(super) fn push_in_order(&mut self, name: Name, value: Value) {
+        self.fields.push((name, value));
     }
 
     /// Takes a field out.
-    pub fn remove(&mut self, name: &str) -> Option<Value> {
-        self.position(name).ok().map(|at| self.fields.remove(at).1)
+    pub fn remove<N: AsName + ?Sized>(&mut self, name: &N) -> Option<Value> {
+        self.position(&name.as_name())
+            .ok()
+            .map(|at| self.fields.remove(at).1)
     }
 
     /// Keeps only the fields for which `keep` says so.
@@ -79,19 +89,17 @@ impl Map {
     }
 
     /// Keeps only the fields with these names, which must be in order.
-    pub(crate) fn retain_only(&mut self, names: &[String]) {
-        let mut names = names.iter();
+    pub(crate) fn retain_only(&mut self, mut names: &[Name]) {
         self.fields
-            .retain(|(name, _)| take_equal(&mut names, name.as_bytes()).is_some());
+            .retain(|(name, _)| take_wanted(&mut names, |wanted| wanted.cmp(name)).is_some());
     }
 
     /// A copy of the fields with these names, which must be in order.
-    pub(crate) fn only(&self, names: &[String]) -> Map {
+    pub(crate) fn only(&self, mut names: &[Name]) -> Map {
         let mut some = Map::with_capacity(self.len().min(names.len()));
-        let mut names = names.iter();
-        for (name, value) in self {
-            if take_equal(&mut names, name.as_bytes()).is_some() {
-                some.push_in_order(name, value.clone());
+        for (name, value) in &self.fields {
+            if take_wanted(&mut names, |wanted| wanted.cmp(name)).is_some() {
+                some.push_in_order(name.clone(), value.clone());
             }
         }
         some
@@ -112,6 +120,11 @@ impl Map {
         Iter(self.fields.iter())
     }
 
+    /// The fields with their names as they are held.
+    pub(crate) fn fields(&self) -> slice::Iter<'_, (Name, Value)> {
+        self.fields.iter()
+    }
+
     /// The fields for change, in the order of their names.
     pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = (&str, &mut Value)> {
         self.fields
@@ -130,7 +143,7 @@ impl Map {
     }
 
     /// Takes fields in any order; gives the name that appeared twice.
-    pub(super) fn from_unsorted(mut fields: Vec<(String, Value)>) -> Result<Map, String> {
+    pub(super) fn from_unsorted(mut fields: Vec<(Name, Value)>) -> Result<Map, Name> {
         if !fields.is_sorted_by(|one, other| one.0 < other.0) {
             fields.sort_by(|one, other| one.0.cmp(&other.0));
             if let Some(twice) = fields.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -140,31 +153,33 @@ impl Map {
         Ok(Map { fields })
     }
 
-    fn position(&self, name: &str) -> Result<usize, usize> {
-        self.fields
-            .binary_search_by(|(field, _)| field.as_str().cmp(name))
+    fn position(&self, name: &Name) -> Result<usize, usize> {
+        self.fields.binary_search_by(|(field, _)| field.cmp(name))
     }
 }
 
-/// Takes the wanted names up to this one off; answers it if it is wanted. For names that come in
-/// order.
-pub(super) fn take_equal<'n>(wanted: &mut slice::Iter<'n, String>, name: &[u8]) -> Option<&'n str> {
-    loop {
-        let (next, rest) = wanted.as_slice().split_first()?;
-        let order = next.as_bytes().cmp(name);
+/// Takes the wanted names up to one off, of which `order` says how another stands to it; answers it
+/// if it is wanted. For names that come in order.
+pub(super) fn take_wanted<'n>(
+    wanted: &mut &'n [Name],
+    order: impl Fn(&Name) -> Ordering,
+) -> Option<&'n Name> {
+    while let Some((next, rest)) = wanted.split_first() {
+        let order = order(next);
         if order.is_gt() {
             return None;
         }
-        *wanted = rest.iter();
+        *wanted = rest;
         if order.is_eq() {
             return Some(next);
         }
     }
+    None
 }
 
 /// The fields of a [`Map`], in the order of their names.
 #[derive(Clone, Debug)]
-pub struct Iter<'a>(slice::Iter<'a, (String, Value)>);
+pub struct Iter<'a>(slice::Iter<'a, (Name, Value)>);
 
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a Value);
@@ -198,15 +213,15 @@ impl<'a> IntoIterator for &'a Map {
 }
 
 impl IntoIterator for Map {
-    type Item = (String, Value);
-    type IntoIter = std::vec::IntoIter<(String, Value)>;
+    type Item = (Name, Value);
+    type IntoIter = std::vec::IntoIter<(Name, Value)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.fields.into_iter()
     }
 }
 
-impl<K: Into<String>, V: Into<Value>> Extend<(K, V)> for Map {
+impl<K: Into<Name>, V: Into<Value>> Extend<(K, V)> for Map {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, fields: I) {
         for (name, value) in fields {
             self.insert(name, value);
@@ -215,7 +230,7 @@ impl<K: Into<String>, V: Into<Value>> Extend<(K, V)> for Map {
 }
 
 /// A name that comes twice keeps its last value.
-impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Map {
+impl<K: Into<Name>, V: Into<Value>> FromIterator<(K, V)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(fields: I) -> Map {
         let mut map = Map::new();
         map.extend(fields);
@@ -223,7 +238,7 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Map {
     }
 }
 
-impl<K: Into<String>, V: Into<Value>, const N: usize> From<[(K, V); N]> for Map {
+impl<K: Into<Name>, V: Into<Value>, const N: usize> From<[(K, V); N]> for Map {
     fn from(fields: [(K, V); N]) -> Map {
         fields.into_iter().collect()
     }
@@ -278,10 +293,10 @@ mod tests {
     #[test]
     fn a_name_that_comes_twice_is_named() {
         let twice = vec![
-            ("b".to_owned(), Value::Null),
-            ("a".to_owned(), Value::Null),
-            ("b".to_owned(), Value::Null),
+            (Name::from("b"), Value::Null),
+            (Name::from("a"), Value::Null),
+            (Name::from("b"), Value::Null),
         ];
-        assert_eq!(Map::from_unsorted(twice), Err("b".to_owned()));
+        assert_eq!(Map::from_unsorted(twice), Err(Name::from("b")));
     }
 }

@@ -29,6 +29,7 @@ pub mod binary;
 mod data;
 pub mod json;
 mod map;
+mod name;
 mod number;
 pub mod order;
 mod set;
@@ -38,5 +39,6 @@ pub mod typed;
 
 pub use data::Value;
 pub use map::Map;
+pub use name::{AsName, Name};
 pub use number::{Number, NumberError};
 pub use set::Set;

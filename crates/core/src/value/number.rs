@@ -244,14 +244,20 @@ fn strip_zeros(mut coefficient: u128) -> (u128, u32) {
         coefficient /= 10;
         zeros += 1;
     }
-    let Ok(mut small) = u64::try_from(coefficient) else {
+    let Ok(half) = u64::try_from(coefficient) else {
         return (coefficient, zeros);
     };
-    while small != 0 && small % 10 == 0 {
-        small /= 10;
+    let (half, more) = strip_zeros_of_half(half);
+    (u128::from(half), zeros + more)
+}
+
+fn strip_zeros_of_half(mut coefficient: u64) -> (u64, u32) {
+    let mut zeros = 0;
+    while coefficient != 0 && coefficient.is_multiple_of(10) {
+        coefficient /= 10;
         zeros += 1;
     }
-    (u128::from(small), zeros)
+    (coefficient, zeros)
 }
 
 impl FromStr for Number {
@@ -401,9 +407,14 @@ macro_rules! number_from_integers {
             fn from(value: $integer) -> Number {
                 #[allow(unused_comparisons, reason = "one body for signed and unsigned")]
                 let negative = value < 0;
-                let magnitude = i128::from(value).unsigned_abs();
-                Number::from_parts(negative, magnitude, 0)
-                    .expect("64 bits are at most 20 digits")
+                let magnitude = i128::from(value).unsigned_abs() as u64;
+                let (low, zeros) = strip_zeros_of_half(magnitude);
+                Number {
+                    high: 0,
+                    low,
+                    exponent: zeros as i16,
+                    negative,
+                }
             }
         })*
     };

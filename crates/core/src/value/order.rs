@@ -55,11 +55,12 @@ fn append_with_end(kind: u8, bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn append_escaped(bytes: &[u8], out: &mut Vec<u8>) {
-    for byte in bytes {
-        match byte {
-            0 => out.extend(ESCAPED_ZERO),
-            byte => out.push(*byte),
-        }
+    // Hardly any text has a zero in it.
+    let mut pieces = bytes.split(|byte| *byte == 0);
+    out.extend_from_slice(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        out.extend(ESCAPED_ZERO);
+        out.extend_from_slice(piece);
     }
 }
 

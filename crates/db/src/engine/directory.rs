@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::batch::Entries;
 use super::cache::{Cache, CacheSlot};
 use super::index::{IndexHit, IndexId, IndexStats, Indexes, NO_ENTRY};
+use super::key::Key;
 use super::moves::{moved_bytes_max, moved_entry_bytes_max};
 use super::range::{IndexRange, KeyRange, Order};
 use super::slab::Slab;
@@ -292,8 +293,15 @@ impl Directory {
     pub(crate) fn range(&mut self, range: &KeyRange, order: Order, limit: usize) -> Vec<Hit> {
         let ids = self.ids(range, order, limit);
         self.fetch(&ids);
-        ids.into_iter()
-            .map(|id| (self.rows[id].key.clone(), self.found(id)))
+        let mut keys = Vec::with_capacity(ids.iter().map(|id| self.rows[*id].key.len()).sum());
+        let mut ends = Vec::with_capacity(ids.len());
+        for id in &ids {
+            keys.extend_from_slice(&self.rows[*id].key);
+            ends.push(keys.len() as u32);
+        }
+        let keys = Key::split(keys, ends);
+        keys.zip(ids)
+            .map(|(key, id)| (key, self.found(id)))
             .collect()
     }
 
@@ -341,7 +349,10 @@ impl Directory {
             .range(&self.rows, index, range, order, limit, hidden);
         hits.into_iter()
             .map(|IndexHit { index_key, row }| {
-                (index_key, (self.rows[row].key.clone(), self.found(row)))
+                (
+                    index_key,
+                    (Key::from(&*self.rows[row].key), self.found(row)),
+                )
             })
             .collect()
     }
@@ -418,4 +429,4 @@ struct Weight {
 }
 
 /// A key and what the directory knows of it.
-pub(crate) type Hit = (Box<[u8]>, Found);
+pub(crate) type Hit = (Key, Found);

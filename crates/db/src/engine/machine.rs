@@ -11,6 +11,7 @@ use super::error::{CommitError, OpenError, ReadError, StoreFailure};
 use super::flush::{Flush, Flushed, is_full};
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
 use super::index::{IndexId, IndexStats};
+use super::key::Key;
 use super::log::{Log, RoomWanted, segment_name};
 use super::options::Options;
 use super::range::{IndexPosition, IndexRange, KeyRange, Order};
@@ -266,7 +267,7 @@ impl Engine {
                 position: IndexPosition {
                     index_key: index_key.into(),
                     sequence: found.place.sequence,
-                    key: key.into(),
+                    key: key.to_vec(),
                 },
                 value_bytes: u64::from(found.place.length),
             })
@@ -567,7 +568,7 @@ impl Engine {
     }
 
     /// From the cache, from what waits for the disk, or a read to be done.
-    fn resolve(&self, key: Box<[u8]>, found: Found) -> Lookup {
+    fn resolve(&self, key: Key, found: Found) -> Lookup {
         let place = found.place;
         let pending = || self.log.pending(place).map(Arc::from);
         match found.cached.or_else(pending) {

@@ -7,6 +7,7 @@ use periwinkle_core::limits::{DB_READ_BYTES_MAX, DB_READ_GAP_BYTES_MAX};
 use super::batch::{VALUE_CRC_BYTES, value_crc};
 use super::directory::Place;
 use super::error::{Damage, ReadError};
+use super::key::Key;
 use super::range::IndexPosition;
 use super::storage::StorageFile;
 
@@ -14,7 +15,7 @@ use super::storage::StorageFile;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The key.
-    pub key: Box<[u8]>,
+    pub key: Key,
     /// The value, shared with the cache.
     pub value: Arc<[u8]>,
     /// The sequence of the commit that wrote it.
@@ -67,7 +68,7 @@ impl Lookup {
 /// A value on the disk. It can be read without the engine, at any time later: what it names does
 /// not change.
 pub struct Unread {
-    pub(crate) key: Box<[u8]>,
+    pub(crate) key: Key,
     pub(crate) place: Place,
     pub(crate) name: String,
     pub(crate) file: Arc<dyn StorageFile>,

@@ -5,7 +5,7 @@ use periwinkle_core::limits::{DB_SCAN_ROWS, FIND_ROWS_DEFAULT, FIND_ROWS_MAX, FI
 use periwinkle_core::schema::{Hidden, KeyRange, Model, Wanted};
 use periwinkle_core::sync::record::Record;
 use periwinkle_core::time::Now;
-use periwinkle_core::value::{Map, Value};
+use periwinkle_core::value::{Map, Name, Value};
 
 use super::by_index::{self, Indexed};
 use super::database::Database;
@@ -13,7 +13,7 @@ use super::edit::Edit;
 use super::error::DbError;
 use super::expression::Expression;
 use super::index::Declared;
-use super::shared::{Shared, decode};
+use super::shared::{Shared, is_expired, unreadable};
 use super::window::{Side, Window};
 use super::{keys, token};
 use crate::engine::{self, Entry, Order, Store};
@@ -208,7 +208,7 @@ pub(super) struct Candidate {
 impl Candidate {
     pub(super) fn stored(entry: Entry) -> Candidate {
         Candidate {
-            place: entry.key.clone(),
+            place: (&*entry.key).into(),
             row: Row::Stored(entry),
         }
     }
@@ -270,6 +270,8 @@ pub(super) struct Query<'a> {
     wanted: Vec<Wanted<'a>>,
     filters: Vec<Condition>,
     projection: Option<Projection>,
+    /// The attributes that have to be read of a row; `None` for all.
+    attributes: Option<Vec<Name>>,
 }
 
 impl<'a> Query<'a> {
@@ -295,10 +297,13 @@ impl<'a> Query<'a> {
             Some(index) => by_index::window(index, model, properties, db.context(), find)?,
             None => window(db, model, properties, find, &filters)?,
         };
+        let is_plain = wanted.is_empty() && filters.is_empty() && projection.is_none();
+        let attributes = is_plain.then(|| shared.schema.attributes_listed(model, hidden));
         Ok(Query {
             shared,
             store: db.store_to_scan(),
             model,
+            attributes: attributes.flatten(),
             hidden,
             now: shared.environment.now(),
             order: find.order(),
@@ -352,27 +357,36 @@ impl<'a> Query<'a> {
     }
 
     fn matching(&self, row: Row, meet: &mut impl FnMut(Map)) -> Result<bool, DbError> {
-        let record = match row {
-            Row::Written(record) => record,
-            Row::Stored(entry) => {
-                let Some(key) = keys::parse_item(&entry.key) else {
-                    return Ok(false);
-                };
-                decode(&key, &entry.value)?
-            }
+        let item = match row {
+            Row::Written(record) => record.item,
+            Row::Stored(entry) => self.read(&entry)?,
         };
-        let matches = self.is_visible(&record);
-        record.item.filter(|_| matches).map(meet);
-        Ok(matches)
+        let item = item.filter(|item| self.is_about(item));
+        Ok(item.map(meet).is_some())
     }
 
-    /// Whether a row has an item that the query is about.
-    fn is_visible(&self, record: &Record) -> bool {
-        let Some(item) = self.shared.visible(self.model, record, self.now) else {
-            return false;
+    /// The item of a row, as far as the query looks at it.
+    fn read(&self, entry: &Entry) -> Result<Option<Map>, DbError> {
+        let whole = || Record::decode(&entry.value).map(|record| record.item);
+        let item = match &self.attributes {
+            None => whole(),
+            Some(names) => match Record::decode_item(&entry.value, names) {
+                // Only its key tells whose an item is that does not say so.
+                Ok(Some(item)) if !self.shared.schema.names_model(&item) => whole(),
+                read => read,
+            },
         };
+        item.or_else(|source| match keys::parse_item(&entry.key) {
+            Some(key) => Err(unreadable(&key, source)),
+            None => Ok(None),
+        })
+    }
+
+    /// Whether the query is about an item.
+    fn is_about(&self, item: &Map) -> bool {
         let own = self.shared.schema.model_of(item);
-        own.is_some_and(|own| own.name() == self.model.name())
+        own.is_some_and(|own| std::ptr::eq(own, self.model))
+            && !is_expired(self.model, item, || self.now)
             && self.wanted.iter().all(|wanted| wanted.holds(item))
             && self.filters.iter().all(|filter| {
                 let seen = self.model.seen(item, self.hidden);

@@ -7,7 +7,7 @@ use periwinkle_core::limits::{DB_KEY_BYTES_MAX, DB_SCAN_ROWS};
 use periwinkle_core::schema::Schema;
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::sync::store::{Backlog, Dirty};
-use periwinkle_core::value::{Map, order};
+use periwinkle_core::value::{Map, Name, order};
 
 use super::keys;
 use crate::engine::{IndexId, IndexPosition, IndexRange, KeyRange, Order, Store};
@@ -34,8 +34,8 @@ pub(super) struct Declared {
     pub(super) id: IndexId,
     pub(super) name: String,
     /// The attributes that make its keys.
-    pub(super) hash: String,
-    pub(super) sort: Option<String>,
+    pub(super) hash: Name,
+    pub(super) sort: Option<Name>,
 }
 
 impl Declared {
@@ -60,7 +60,7 @@ pub(super) type Entries = Vec<(IndexId, Vec<u8>)>;
 
 /// The index entries that the row of a record has.
 pub(super) fn entries_of(record: &Record, declared: &[Declared]) -> Entries {
-    let mut entries = Entries::new();
+    let mut entries = Entries::with_capacity(declared.len() + 2);
     if record.change.is_some() {
         let parked = record.parked().is_some();
         entries.push((if parked { PARKED } else { SENDABLE }, Vec::new()));

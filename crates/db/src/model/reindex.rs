@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use periwinkle_core::limits::DB_SCAN_ROWS;
 use periwinkle_core::schema::{Model, Schema};
+use periwinkle_core::value::Name;
 use periwinkle_core::value::binary::{decode_varint, encode_varint};
 
 use super::error::DbError;
@@ -114,8 +115,8 @@ fn numbered(schema: &Schema, known: &[Declared]) -> Vec<Declared> {
         let mut new = Declared {
             id: IndexId(0),
             name: index.name.clone(),
-            hash: index.hash.clone(),
-            sort: index.sort.clone(),
+            hash: (&index.hash).into(),
+            sort: index.sort.as_ref().map(Name::from),
         };
         let same = known
             .iter()
@@ -215,8 +216,8 @@ fn parse(bytes: &[u8]) -> Option<Note> {
         declared.push(Declared {
             id: IndexId(u16::try_from(id).ok()?),
             name: text()?,
-            hash: text()?,
-            sort: text().map(|sort| (!sort.is_empty()).then_some(sort))?,
+            hash: text()?.into(),
+            sort: text().map(|sort| (!sort.is_empty()).then(|| sort.into()))?,
         });
     }
     Some(Note {

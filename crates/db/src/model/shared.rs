@@ -104,7 +104,7 @@ impl Shared {
         };
         let item = item.map_err(|source| unreadable(key, source))?;
         let item = item.filter(|item| !is_expired(model, item, || self.environment.now()));
-        Ok(item.map(|item| model.into_properties(item, hidden)))
+        Ok(item.map(|item| model.into_shown(item, hidden)))
     }
 
     /// The item that programs see: not when it is expired.
@@ -168,7 +168,7 @@ pub(super) fn decode(key: &ItemKey, bytes: &[u8]) -> Result<Record, DbError> {
     Record::decode(bytes).map_err(|source| unreadable(key, source))
 }
 
-fn unreadable(key: &ItemKey, source: RecordError) -> DbError {
+pub(super) fn unreadable(key: &ItemKey, source: RecordError) -> DbError {
     DbError::Record {
         key: key.clone(),
         source,
@@ -176,7 +176,7 @@ fn unreadable(key: &ItemKey, source: RecordError) -> DbError {
 }
 
 /// The clock is asked only if the answer depends on it.
-fn is_expired(model: &Model, item: &Map, now: impl FnOnce() -> Now) -> bool {
+pub(super) fn is_expired(model: &Model, item: &Map, now: impl FnOnce() -> Now) -> bool {
     let expires = model.expires(item);
     expires.is_some_and(|expires| now().wall.is_some_and(|wall| expires <= wall))
 }

@@ -234,18 +234,9 @@ impl<'a> Writer<'a> {
         before: Record,
         item: Option<Map>,
     ) -> Result<(), DbError> {
-        let mut after = before.clone();
-        if model.direction().is_up() {
-            if !after.write(item) {
-                return Ok(());
-            }
-            after.stamp(self.now.trusted_wall());
-        } else {
-            after.write_unsynced(item);
-            if after == before {
-                return Ok(());
-            }
-        }
+        let Some(after) = self.written(model, &before, item) else {
+            return Ok(());
+        };
         if after.item.is_some() {
             self.check_size(model, &after)?;
         }
@@ -261,6 +252,19 @@ impl<'a> Writer<'a> {
         }
         self.make_room(model)?;
         self.make_room_in_queue(model)
+    }
+
+    /// The record after a write; `None` when that changes nothing.
+    fn written(&self, model: &Model, before: &Record, item: Option<Map>) -> Option<Record> {
+        if model.direction().is_up() {
+            let mut after = before.clone();
+            let is_other = after.write(item);
+            after.stamp(self.now.trusted_wall());
+            return is_other.then_some(after);
+        }
+        let mut after = Record::default();
+        after.write_unsynced(item);
+        (after != *before).then_some(after)
     }
 
     pub(super) fn writable(&self, model: &str) -> Result<&'a Model, DbError> {

@@ -1,5 +1,7 @@
 //! Lists of items, page by page.
 
+use periwinkle_core::sync::record::{ItemKey, Record};
+use periwinkle_core::sync::store::Store as _;
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::{Database, Find};
 
@@ -53,6 +55,28 @@ fn what_is_given_narrows_the_list() {
             "{given}"
         );
     }
+}
+
+#[test]
+fn an_item_that_does_not_say_its_model_is_listed_by_its_key() {
+    let db = filled();
+    let foreign = |name: &str| {
+        let sort = format!("User#{name}");
+        let item = Map::from([("pk", "local#"), ("sk", sort.as_str()), ("name", name)]);
+        db.modify(&[ItemKey::new("local#", sort)], &mut |frame| {
+            frame.records[0] = Record::clean(item.clone());
+        })
+    };
+    foreign("dan").unwrap();
+    let listed = |given: &str| {
+        let page = db.find("User", &props(given), &Find::new()).unwrap();
+        let names = page.items.iter().map(|item| item.text("name").unwrap());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("{}"), ["ada", "bob", "cy", "dan"]);
+    assert_eq!(listed(r#"{"name":"dan"}"#), ["dan"]);
+    let logs = db.find("UserLog", &Map::new(), &Find::new()).unwrap();
+    assert_eq!(logs.items.len(), 1);
 }
 
 #[test]

@@ -20,7 +20,9 @@ impl Fields {
             .ok_or_else(|| serialization("no object".to_owned()))?;
         let mut places = Placeholders::new();
         for (name, value) in object(fields.remove("ExpressionAttributeNames"))? {
-            let text = value.as_str().ok_or_else(|| serialization(name.clone()))?;
+            let text = value
+                .as_str()
+                .ok_or_else(|| serialization(name.to_string()))?;
             places = places.with_name(&name, text);
         }
         for (name, value) in object(fields.remove("ExpressionAttributeValues"))? {

@@ -54,9 +54,19 @@ impl Life {
         self.db.close().unwrap();
     }
 
+    /// Messages on their way out, on flash.
     fn rows(&self) -> usize {
+        self.count(b"o")
+    }
+
+    /// Received messages on flash, and ids.
+    fn kept(&self) -> usize {
+        self.count(b"d") + self.count(b"r")
+    }
+
+    fn count(&self, start: &[u8]) -> usize {
         let mut rows = 0;
-        self.db.shelf(SHELF).each(b"o", |_, _| rows += 1).unwrap();
+        self.db.shelf(SHELF).each(start, |_, _| rows += 1).unwrap();
         rows
     }
 }
@@ -218,4 +228,38 @@ async fn an_expired_message_is_not_sent_after_a_restart() {
     life.mqtt.drained().await.unwrap();
     assert_eq!(payloads(broker.came(1).await), ["kept"]);
     life.stop().await;
+}
+
+#[tokio::test]
+async fn a_durable_subscription_tells_again_what_was_not_dealt_with() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = Broker::start().await;
+        let life = Life::begin(folder.path(), options(&broker)).await;
+        let mut messages = life.mqtt.subscribe("a/+", qos).durable().await.unwrap();
+        broker.publish("a/1", b"dealt with", qos);
+        broker.publish("a/2", b"not yet", qos);
+        messages.recv().await.unwrap().ack();
+        assert_eq!(messages.recv().await.unwrap().text(), Some("not yet"));
+        // The broker need not keep either: flash does.
+        broker.acked(2).await;
+        while life.kept() > 1 {
+            tokio::task::yield_now().await;
+        }
+        std::mem::forget(messages);
+        life.kill().await;
+
+        let life = Life::begin(folder.path(), options(&broker)).await;
+        let mut other = life.mqtt.subscribe("a/#", qos).durable().begin().unwrap();
+        let mut messages = life.mqtt.subscribe("a/+", qos).durable().begin().unwrap();
+        let again = messages.recv().await.unwrap();
+        assert_eq!((again.topic(), again.text()), ("a/2", Some("not yet")));
+        again.ack();
+        while life.kept() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let nothing = tokio::time::timeout(Duration::from_millis(20), other.recv()).await;
+        assert!(nothing.is_err());
+        life.stop().await;
+    }
 }

@@ -143,7 +143,7 @@ fn pass(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> io::Resu
     server.read_to_end(&mut reply)?;
     if reply.starts_with(b"HTTP/1.1 20") {
         let mut state = state.lock().expect("nobody panics with it");
-        state.done.push(line);
+        state.done.push(line.clone());
     }
     if weather == Weather::Fog && line.starts_with("GET ") {
         let at = reply.len() / 2;

@@ -20,14 +20,6 @@ pub struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// The id of a PUBACK that says nothing but success, which looks alike in both versions.
-    pub(crate) fn plain_puback(&self) -> Option<PacketId> {
-        match (self.first, self.body) {
-            (0x40, [high, low]) => PacketId::new(u16::from_be_bytes([*high, *low])),
-            _ => None,
-        }
-    }
-
     /// The kind of packet, if the flags are those it must have.
     pub fn kind(&self) -> Result<PacketKind, Malformed> {
         kind_of(self.first)
@@ -132,6 +124,17 @@ impl Inbox {
             head_bytes,
             body: &self.buffer[body_start..body_end],
         }))
+    }
+
+    /// The id of the next packet, if that is a PUBACK that says nothing but success, which looks
+    /// alike in both versions. Any other packet stays.
+    pub(crate) fn take_plain_puback(&mut self) -> Option<PacketId> {
+        let [0x40, 2, high, low] = *self.buffer[self.start..self.end].first_chunk()? else {
+            return None;
+        };
+        let id = PacketId::new(u16::from_be_bytes([high, low]))?;
+        self.start += 4;
+        Some(id)
     }
 
     /// The body of the frame that was taken last, until bytes are added.

@@ -43,6 +43,11 @@ impl<'a> Publication<'a> {
             tag: None,
         }
     }
+
+    /// Content in memory, as the budget counts it.
+    pub(super) const fn content_bytes(&self) -> usize {
+        self.topic.len() + self.properties.as_bytes().len() + self.payload.len()
+    }
 }
 
 /// What goes first.
@@ -119,7 +124,7 @@ impl EntryId {
 pub struct Entry {
     pub(super) sequence: u64,
     /// Topic, properties, payload.
-    bytes: Box<[u8]>,
+    pub(super) bytes: Vec<u8>,
     properties_at: usize,
     payload_at: usize,
     pub(crate) qos: QoS,
@@ -134,6 +139,8 @@ pub struct Entry {
     pub(crate) counted: bool,
     /// In the backlog, while it is queued.
     pub(super) backlog: bool,
+    /// The connection whose broker is known to take it; 0 is none.
+    pub(crate) allowed_on: u32,
     pub(crate) packet_id: Option<PacketId>,
     pub(crate) tag: Option<u64>,
     pub(super) accepted: Mono,
@@ -143,17 +150,23 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(sequence: u64, publication: &Publication<'_>, now: Mono) -> Entry {
+    /// `bytes` is memory to be used again.
+    pub(super) fn new(
+        sequence: u64,
+        publication: &Publication<'_>,
+        mut bytes: Vec<u8>,
+        now: Mono,
+    ) -> Entry {
         let properties = publication.properties.as_bytes();
         let properties_at = publication.topic.len();
         let payload_at = properties_at + properties.len();
-        let mut bytes = Vec::with_capacity(payload_at + publication.payload.len());
+        bytes.reserve_exact(payload_at + publication.payload.len());
         bytes.extend_from_slice(publication.topic.as_bytes());
         bytes.extend_from_slice(properties);
         bytes.extend_from_slice(publication.payload);
         Entry {
             sequence,
-            bytes: bytes.into_boxed_slice(),
+            bytes,
             properties_at,
             payload_at,
             qos: publication.qos,
@@ -165,6 +178,7 @@ impl Entry {
             dup: false,
             counted: false,
             backlog: false,
+            allowed_on: 0,
             packet_id: None,
             tag: publication.tag,
             accepted: now,
@@ -239,9 +253,30 @@ impl Entry {
     }
 
     /// Content in memory.
-    pub(super) fn content_bytes(&self) -> usize {
+    pub(super) const fn content_bytes(&self) -> usize {
         self.bytes.len()
     }
+
+    /// What is left to say of an entry that leaves.
+    pub(super) const fn gone(&self) -> Gone {
+        Gone {
+            sequence: self.sequence,
+            tag: self.tag,
+            packet_id: self.packet_id,
+            flash: self.flash,
+            counted: self.counted,
+        }
+    }
+}
+
+/// What is left to say of an entry that has left the outbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone {
+    pub(crate) sequence: u64,
+    pub(crate) tag: Option<u64>,
+    pub(crate) packet_id: Option<PacketId>,
+    pub(crate) flash: Flash,
+    pub(crate) counted: bool,
 }
 
 /// An entry as it was found on flash at the start.

@@ -87,11 +87,32 @@ impl Lanes {
 
     /// The first one of each lane, in the order in which the lanes have their turn now.
     pub(super) fn heads(&self) -> impl Iterator<Item = Slot> {
-        let (one, two) = match self.turn % MQTT_BACKLOG_SHARE_MESSAGES {
+        let (one, two) = self.turns();
+        one.iter().chain(two).filter_map(List::first)
+    }
+
+    /// The first of these heads that is ready. Mostly the first lane that is not empty has it, and
+    /// a plain walk finds that soonest.
+    pub(super) fn first_ready(&self, ready: impl Fn(Slot) -> bool) -> Option<Slot> {
+        let (one, two) = self.turns();
+        for lanes in [one, two] {
+            for lane in lanes {
+                if let Some(slot) = lane.first()
+                    && ready(slot)
+                {
+                    return Some(slot);
+                }
+            }
+        }
+        None
+    }
+
+    /// Which lanes come first this time.
+    const fn turns(&self) -> (&[List; Class::ALL.len()], &[List; Class::ALL.len()]) {
+        match self.turn % MQTT_BACKLOG_SHARE_MESSAGES {
             0 => (&self.backlog, &self.live),
             _ => (&self.live, &self.backlog),
-        };
-        one.iter().chain(two).filter_map(List::first)
+        }
     }
 
     /// A message was taken.

@@ -25,8 +25,8 @@ mod store;
 mod tests;
 
 pub use budget::{Budget, Counts, DropCause, Overflow, Refused};
-pub(crate) use entry::Flash;
 pub use entry::{Class, Entry, EntryId, Mode, Publication, Stage, StoredEntry};
+pub(crate) use entry::{Flash, Gone};
 pub use record::{Record, RecordError};
 pub(crate) use slab::Slot;
 pub use store::Outbox;

@@ -167,7 +167,7 @@ mod tests {
             mode: Mode::Durable,
             ..Publication::new("a/b", b"payload", QoS::ExactlyOnce)
         };
-        let mut entry = Entry::new(7, &publication, now(0, true).mono);
+        let mut entry = Entry::new(7, &publication, Vec::new(), now(0, true).mono);
         entry.stage = Stage::Released;
         entry.packet_id = PacketId::new(513);
         entry

@@ -1,6 +1,7 @@
 //! Entries in one block of memory, and lists through them.
 
-use super::entry::{Entry, EntryId};
+use super::entry::{Entry, EntryId, Gone};
+use crate::limits::{MQTT_POOL_PIECE_BYTES_MAX, MQTT_POOL_PIECES_MAX};
 
 /// A place in the slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +51,8 @@ enum Place {
 pub(super) struct Slab {
     places: Vec<Place>,
     free: Slot,
+    /// Memory of entries that are gone, for those that come.
+    pool: Vec<Vec<u8>>,
 }
 
 impl Slab {
@@ -57,9 +60,11 @@ impl Slab {
         Slab {
             places: Vec::new(),
             free: Slot::NONE,
+            pool: Vec::new(),
         }
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, entry: Entry) -> Slot {
         match self.free.some() {
             Some(slot) => {
@@ -78,13 +83,27 @@ impl Slab {
         }
     }
 
-    pub(super) fn remove(&mut self, slot: Slot) -> Entry {
-        let place = std::mem::replace(&mut self.places[slot.0 as usize], Place::Free(self.free));
+    /// Takes an entry away where it lies: moving it out would cost more than all else.
+    pub(super) fn remove(&mut self, slot: Slot) -> Gone {
+        let place = &mut self.places[slot.0 as usize];
+        let Place::Used(entry) = place else {
+            unreachable!("lists and the table of ids name used slots");
+        };
+        let gone = entry.gone();
+        let mut bytes = std::mem::take(&mut entry.bytes);
+        *place = Place::Free(self.free);
         self.free = slot;
-        match place {
-            Place::Used(entry) => entry,
-            Place::Free(_) => unreachable!("lists and the table of ids name used slots"),
+        let is_small = bytes.capacity() <= MQTT_POOL_PIECE_BYTES_MAX;
+        if is_small && self.pool.len() < MQTT_POOL_PIECES_MAX {
+            bytes.clear();
+            self.pool.push(bytes);
         }
+        gone
+    }
+
+    /// Memory that an entry had before, or none.
+    pub(super) fn memory(&mut self) -> Vec<u8> {
+        self.pool.pop().unwrap_or_default()
     }
 
     /// Gives memory back when nothing is left.
@@ -92,6 +111,7 @@ impl Slab {
         *self = Slab::new();
     }
 
+    #[inline]
     pub(super) fn get(&self, id: EntryId) -> Option<&Entry> {
         match self.places.get(id.slot.0 as usize) {
             Some(Place::Used(entry)) if entry.sequence == id.sequence => Some(entry),
@@ -99,6 +119,7 @@ impl Slab {
         }
     }
 
+    #[inline]
     pub(super) fn at(&self, slot: Slot) -> &Entry {
         match &self.places[slot.0 as usize] {
             Place::Used(entry) => entry,
@@ -106,6 +127,7 @@ impl Slab {
         }
     }
 
+    #[inline]
     pub(super) fn at_mut(&mut self, slot: Slot) -> &mut Entry {
         match &mut self.places[slot.0 as usize] {
             Place::Used(entry) => entry,
@@ -146,6 +168,7 @@ impl List {
         self.last.some()
     }
 
+    #[inline]
     fn links<'a>(&self, slab: &'a mut Slab, slot: Slot) -> &'a mut Links {
         let entry = slab.at_mut(slot);
         match self.through {
@@ -154,6 +177,7 @@ impl List {
         }
     }
 
+    #[inline]
     pub(super) fn push_back(&mut self, slab: &mut Slab, slot: Slot) {
         *self.links(slab, slot) = Links {
             before: self.last,
@@ -178,6 +202,7 @@ impl List {
         self.first = slot;
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, slab: &mut Slab, slot: Slot) {
         let links = std::mem::replace(self.links(slab, slot), Links::NONE);
         match links.before.some() {

@@ -1,7 +1,7 @@
 //! The outbox itself.
 
 use super::budget::{Budget, Counts, DropCause, Overflow, Refused};
-use super::entry::{Entry, EntryId, Flash, Mode, Publication, Stage, StoredEntry};
+use super::entry::{Entry, EntryId, Flash, Gone, Mode, Publication, Stage, StoredEntry};
 use super::lanes::Lanes;
 use super::slab::{List, Slab, Slot, Through};
 use crate::limits::{MQTT_AGE_LOOK_INTERVAL, MQTT_OUTBOX_ROW_BYTES};
@@ -30,6 +30,8 @@ pub struct Outbox {
     in_flight: usize,
     /// Durable messages with QoS 2 that have no packet id yet.
     unmarked: usize,
+    /// Queued messages with QoS 0.
+    unanswered: usize,
     connected: bool,
     age_look: Option<Mono>,
     counts: Counts,
@@ -51,6 +53,7 @@ impl Outbox {
             bytes: 0,
             in_flight: 0,
             unmarked: 0,
+            unanswered: 0,
             connected: false,
             age_look: None,
             counts: Counts {
@@ -93,6 +96,11 @@ impl Outbox {
         self.rows > self.in_flight
     }
 
+    /// Whether one could leave though the window is full.
+    pub(crate) const fn waits_unanswered(&self) -> bool {
+        self.unanswered > 0
+    }
+
     /// What has become of messages.
     pub const fn counts(&self) -> Counts {
         self.counts
@@ -118,7 +126,7 @@ impl Outbox {
     /// anything else, and are taken whatever the budget says.
     pub fn restore(&mut self, stored: &StoredEntry<'_>, now: Mono) -> EntryId {
         self.next_sequence = self.next_sequence.max(stored.sequence + 1);
-        let mut entry = Entry::new(stored.sequence, &stored.publication, now);
+        let mut entry = Entry::new(stored.sequence, &stored.publication, Vec::new(), now);
         // An id was written before the message left, so it may have left.
         let began = stored.packet_id.is_some();
         entry.flash = match began {
@@ -147,25 +155,23 @@ impl Outbox {
         &mut self,
         publication: &Publication<'_>,
         now: Mono,
-        mut dropped: impl FnMut(EntryId, Entry, DropCause),
+        mut dropped: impl FnMut(Gone, DropCause),
     ) -> Result<Slot, Refused> {
-        let entry = Entry::new(self.next_sequence, publication, now);
-        while let Err(refused) = self.fits(entry.content_bytes()) {
+        let content = publication.content_bytes();
+        while let Err(refused) = self.fits(content) {
             let oldest = match self.budget.overflow {
                 Overflow::Refuse => None,
-                Overflow::DropOldest => self.lanes.oldest_up_to(&self.slab, entry.class),
+                Overflow::DropOldest => self.lanes.oldest_up_to(&self.slab, publication.class),
             };
-            let Some(oldest) = oldest.filter(|_| self.fits_alone(entry.content_bytes())) else {
+            let Some(oldest) = oldest.filter(|_| self.fits_alone(content)) else {
                 self.counts.refused += 1;
                 return Err(refused);
             };
-            let id = self.id(oldest);
-            dropped(
-                id,
-                self.drop_queued(oldest, DropCause::Overflow),
-                DropCause::Overflow,
-            );
+            let gone = self.drop_queued(oldest, DropCause::Overflow);
+            dropped(gone, DropCause::Overflow);
         }
+        let memory = self.slab.memory();
+        let entry = Entry::new(self.next_sequence, publication, memory, now);
         self.next_sequence += 1;
         self.counts.accepted += 1;
         let slot = self.insert(entry);
@@ -213,12 +219,21 @@ impl Outbox {
             self.expiring.insert((expires, slot));
         }
         self.lanes.push(&mut self.slab, slot, self.connected);
+        self.note_unanswered(slot, 1);
+    }
+
+    /// Messages with QoS 0 can leave when the window is full.
+    fn note_unanswered(&mut self, slot: Slot, change: isize) {
+        if self.slab.at(slot).qos == QoS::AtMostOnce {
+            self.unanswered = self.unanswered.saturating_add_signed(change);
+        }
     }
 
     fn dequeue(&mut self, slot: Slot) {
         if let Some(expires) = self.slab.at(slot).expires {
             self.expiring.remove(&(expires, slot));
         }
+        self.note_unanswered(slot, -1);
         self.lanes.remove(&mut self.slab, slot);
     }
 
@@ -254,7 +269,7 @@ impl Outbox {
 
     /// What may leave next. An entry that has to be on flash first holds up its lane.
     pub(crate) fn next(&self, ready: impl Fn(&Entry) -> bool) -> Option<Slot> {
-        self.lanes.heads().find(|slot| ready(self.slab.at(*slot)))
+        self.lanes.first_ready(|slot| ready(self.slab.at(slot)))
     }
 
     /// The first entries of each lane, up to `count` of each.
@@ -331,6 +346,7 @@ impl Outbox {
             self.expiring.insert((expires, slot));
         }
         self.lanes.push_again(&mut self.slab, slot);
+        self.note_unanswered(slot, 1);
     }
 
     pub(crate) fn next_in_flight(&self, slot: Slot) -> Option<Slot> {
@@ -338,7 +354,7 @@ impl Outbox {
     }
 
     /// The exchange is over.
-    pub(crate) fn complete(&mut self, slot: Slot, accepted: bool) -> Entry {
+    pub(crate) fn complete(&mut self, slot: Slot, accepted: bool) -> Gone {
         match accepted {
             true => self.counts.completed += 1,
             false => self.counts.rejected += 1,
@@ -348,35 +364,35 @@ impl Outbox {
     }
 
     /// It cannot be sent again as it is, though it is on its way.
-    pub(crate) fn drop_in_flight(&mut self, slot: Slot, cause: DropCause) -> Entry {
+    pub(crate) fn drop_in_flight(&mut self, slot: Slot, cause: DropCause) -> Gone {
         self.leave_flight(slot);
         self.take_dropped(slot, cause)
     }
 
-    pub(crate) fn drop_queued(&mut self, slot: Slot, cause: DropCause) -> Entry {
+    pub(crate) fn drop_queued(&mut self, slot: Slot, cause: DropCause) -> Gone {
         self.dequeue(slot);
         self.take_dropped(slot, cause)
     }
 
-    fn take_dropped(&mut self, slot: Slot, cause: DropCause) -> Entry {
-        let entry = self.take(slot);
-        self.counts.note_drop(cause, entry.class);
-        entry
+    fn take_dropped(&mut self, slot: Slot, cause: DropCause) -> Gone {
+        let class = self.slab.at(slot).class;
+        self.counts.note_drop(cause, class);
+        self.take(slot)
     }
 
-    fn take(&mut self, slot: Slot) -> Entry {
+    fn take(&mut self, slot: Slot) -> Gone {
         if self.unspilled == Some(slot) {
             self.unspilled = self.slab.at(slot).age.after();
         }
         self.age.remove(&mut self.slab, slot);
-        let entry = self.slab.remove(slot);
+        let entry = self.slab.at(slot);
         self.rows -= 1;
-        self.unmarked -= usize::from(wants_mark(&entry));
+        self.unmarked -= usize::from(wants_mark(entry));
         self.bytes -= entry.content_bytes() + MQTT_OUTBOX_ROW_BYTES;
         if self.rows == 0 {
             self.age_look = None;
         }
-        entry
+        self.slab.remove(slot)
     }
 
     /// There is a connection: what comes from now on is live.

@@ -16,7 +16,7 @@ fn push(outbox: &mut Outbox, topic: &str, class: Class) -> Result<u64, Refused> 
         class,
         ..Publication::new(topic, b"x", ONE)
     };
-    let slot = outbox.push(&publication, at(0), |_, _, _| {})?;
+    let slot = outbox.push(&publication, at(0), |_, _| {})?;
     Ok(outbox.id(slot).sequence())
 }
 
@@ -159,7 +159,7 @@ fn a_message_that_fits_nowhere_pushes_nothing_out() {
     });
     push(&mut outbox, "t", Class::Low).unwrap();
     let large = vec![0; 2000];
-    let pushed = outbox.push(&Publication::new("t", &large, ONE), at(0), |_, _, _| {});
+    let pushed = outbox.push(&Publication::new("t", &large, ONE), at(0), |_, _| {});
     assert!(pushed.is_err());
     assert_eq!(outbox.len(), 1);
 }
@@ -190,13 +190,13 @@ fn only_late_messages_are_spilled_and_only_once() {
         .push(
             &Publication::new("t", b"", QoS::AtMostOnce),
             at(0),
-            |_, _, _| {},
+            |_, _| {},
         )
         .unwrap();
     assert_eq!(outbox.spill_at(second), None);
     for seconds in [1, 2, 3] {
         outbox
-            .push(&Publication::new("t", b"", ONE), at(seconds), |_, _, _| {})
+            .push(&Publication::new("t", b"", ONE), at(seconds), |_, _| {})
             .unwrap();
     }
     assert_eq!(outbox.spill_at(second), Some(at(2)));

@@ -8,14 +8,14 @@ use crate::mqtt::codec::{Ack, Packet, PacketId, QoS, Reason, Version};
 use crate::mqtt::outbox::{Flash, Mode, Slot, Stage};
 
 impl Session {
-    pub(super) fn puback(&mut self, ack: Ack<'_>) {
+    pub(super) fn puback(&mut self, id: PacketId, reason: Reason) {
         // One that nobody waits for is late, and says nothing.
-        let Some(slot) = self.published(ack.id, QoS::AtLeastOnce) else {
+        let Some(slot) = self.published(id, QoS::AtLeastOnce) else {
             return;
         };
-        self.hear(ack.reason);
+        self.hear(reason);
         if self.outbox.at(slot).stage == Stage::Sent {
-            self.complete(slot, outcome(ack.reason));
+            self.complete(slot, outcome(reason));
         }
     }
 

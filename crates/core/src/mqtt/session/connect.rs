@@ -166,6 +166,7 @@ impl Session {
         }
         self.learn_limits(connack.properties);
         self.link = Link::Up;
+        self.connection = self.connection.wrapping_add(1).max(1);
         self.alive.begin(self.now);
         self.received.begin_connection();
         let assigned = connack.properties.find(|property| match property {

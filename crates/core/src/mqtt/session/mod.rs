@@ -48,6 +48,7 @@ use crate::time::Mono;
 use alive::Alive;
 use ids::{Owner, PacketIds};
 use outgoing::Outgoing;
+use output::Progress;
 use persist::Flushing;
 use receive::Taken;
 use received::Received;
@@ -83,6 +84,11 @@ pub struct Session {
     throttle: Throttle,
     flushing: Flushing,
     outputs: VecDeque<Output<'static>>,
+    progress: VecDeque<Progress>,
+    /// Counts connections from 1; for what was checked against the limits of one.
+    connection: u32,
+    /// A topic that can be published to.
+    last_topic: String,
     /// The client id, which the broker may have given.
     client_id: String,
     ended_badly: bool,
@@ -137,6 +143,9 @@ impl Session {
             throttle: Throttle::new(),
             flushing: Flushing::default(),
             outputs: VecDeque::new(),
+            progress: VecDeque::new(),
+            connection: 0,
+            last_topic: String::new(),
             client_id: config.client_id.clone(),
             ended_badly: ending == Ending::Badly,
             unanswered: false,
@@ -271,13 +280,20 @@ impl Session {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
+            if let Some(progress) = self.progress.pop_front() {
+                return Some(progress.into());
+            }
+            if self.take_plain_pubacks() {
+                continue;
+            }
             match self.take_packet() {
                 Taken::Message(place) => return Some(Output::Message(self.message(place))),
                 Taken::Other => {}
                 Taken::Nothing => {
                     self.inbox.give_back();
                     self.pump();
-                    return self.outputs.pop_front();
+                    let progress = || self.progress.pop_front().map(Output::from);
+                    return self.outputs.pop_front().or_else(progress);
                 }
             }
         }

@@ -34,6 +34,22 @@ pub enum Output<'a> {
     Stopped,
 }
 
+/// Outputs that come for every message, kept apart because they are small.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Progress {
+    Sent(u64),
+    Done(u64, Outcome),
+}
+
+impl From<Progress> for Output<'_> {
+    fn from(progress: Progress) -> Self {
+        match progress {
+            Progress::Sent(tag) => Output::Sent(tag),
+            Progress::Done(tag, outcome) => Output::Done(tag, outcome),
+        }
+    }
+}
+
 /// What holds for this connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connected {

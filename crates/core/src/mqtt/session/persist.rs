@@ -4,7 +4,7 @@ use super::output::{Ending, Outcome, Output, Persist, Ticket};
 use super::{Link, Session};
 use crate::limits::MQTT_STORAGE_PAUSE;
 use crate::mqtt::codec::{Disconnect, Packet, PacketId, QoS, Reason};
-use crate::mqtt::outbox::{DropCause, Entry, EntryId, Flash, Mode, Slot, Stage};
+use crate::mqtt::outbox::{DropCause, Entry, EntryId, Flash, Gone, Mode, Slot, Stage};
 use crate::time::Mono;
 use std::collections::VecDeque;
 
@@ -165,14 +165,14 @@ impl Session {
     }
 
     /// An entry has left the outbox: so must its copy on flash.
-    pub(super) fn forget(&mut self, entry: &Entry) {
+    pub(super) fn forget(&mut self, entry: &Gone) {
         if entry.flash != Flash::None {
-            self.persist(Persist::Remove(entry.sequence()), None);
+            self.persist(Persist::Remove(entry.sequence), None);
         }
     }
 
     /// An entry was dropped by a rule of ours.
-    pub(super) fn dropped(&mut self, entry: &Entry, cause: DropCause) {
+    pub(super) fn dropped(&mut self, entry: &Gone, cause: DropCause) {
         if let Some(id) = entry.packet_id {
             self.ids.free(id);
         }

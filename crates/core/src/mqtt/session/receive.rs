@@ -69,14 +69,20 @@ impl Session {
         taken
     }
 
-    fn handle_frame(&mut self, frame: Frame<'_>) -> Taken {
-        // By far the commonest packet when much is sent.
-        if self.link == Link::Up
-            && let Some(id) = frame.plain_puback()
+    /// By far the commonest packet when much is sent. Says whether there was one.
+    pub(super) fn take_plain_pubacks(&mut self) -> bool {
+        let mut any = false;
+        while self.link == Link::Up
+            && self.wants_read()
+            && let Some(id) = self.inbox.take_plain_puback()
         {
-            self.puback(Ack::new(id));
-            return Taken::Other;
+            self.puback(id, Reason::Success);
+            any = true;
         }
+        any
+    }
+
+    fn handle_frame(&mut self, frame: Frame<'_>) -> Taken {
         match Packet::decode(self.config.version, frame) {
             Ok(packet) => self.handle_packet(packet, frame.body),
             Err(malformed) => self.refuse_packet(malformed),
@@ -99,7 +105,7 @@ impl Session {
         }
         match packet {
             Packet::Publish(publish) => return self.published_to_us(&publish, body),
-            Packet::Puback(ack) => self.puback(ack),
+            Packet::Puback(ack) => self.puback(ack.id, ack.reason),
             Packet::Pubrec(ack) => self.pubrec(ack),
             Packet::Pubrel(ack) => self.pubrel(ack.id),
             Packet::Pubcomp(ack) => self.pubcomp(ack),

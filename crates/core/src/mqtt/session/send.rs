@@ -2,7 +2,7 @@
 
 use super::error::PublishError;
 use super::ids::Owner;
-use super::output::{Outcome, Output, Persist};
+use super::output::{Outcome, Persist, Progress};
 use super::persist::Then;
 use super::{Link, Session};
 use crate::limits::{MQTT_MARKS_AHEAD_MAX, MQTT_WRITE_BYTES};
@@ -30,13 +30,16 @@ impl Session {
         }
         self.check(publication)?;
         let mut gone = Vec::new();
-        let pushed = self.outbox.push(publication, now, |_, entry, cause| {
+        let pushed = self.outbox.push(publication, now, |entry, cause| {
             gone.push((entry, cause));
         });
         for (entry, cause) in gone {
             self.dropped(&entry, cause);
         }
         let slot = pushed?;
+        if self.link == Link::Up {
+            self.outbox.at_mut(slot).allowed_on = self.connection;
+        }
         let id = self.outbox.id(slot);
         self.note_exactly_once(publication.qos);
         self.note_taken(slot);
@@ -44,8 +47,8 @@ impl Session {
         Ok(id)
     }
 
-    fn check(&self, publication: &Publication<'_>) -> Result<(), PublishError> {
-        topic::check_name(publication.topic)?;
+    fn check(&mut self, publication: &Publication<'_>) -> Result<(), PublishError> {
+        self.check_topic(publication.topic)?;
         let Publication {
             topic,
             payload,
@@ -81,6 +84,16 @@ impl Session {
         Ok(())
     }
 
+    /// Most messages go where the one before went.
+    fn check_topic(&mut self, topic: &str) -> Result<(), PublishError> {
+        if self.last_topic != topic {
+            topic::check_name(topic)?;
+            self.last_topic.clear();
+            self.last_topic.push_str(topic);
+        }
+        Ok(())
+    }
+
     /// Whether the broker of this connection takes a message with these sizes of topic, properties
     /// and payload.
     fn allows(
@@ -107,6 +120,9 @@ impl Session {
     }
 
     fn allows_entry(&self, entry: &Entry) -> Result<(), DropCause> {
+        if entry.allowed_on == self.connection {
+            return Ok(());
+        }
         let sizes = (
             entry.topic_bytes().len(),
             entry.properties_bytes().len(),
@@ -173,10 +189,13 @@ impl Session {
 
     /// Sends the next message of the outbox, if one may leave.
     fn send_next(&mut self) -> bool {
-        if !self.outbox.waits() || self.throttle.next_send(self.now).is_some() {
+        let has_quota = self.quota > 0;
+        if !self.outbox.waits() || !(has_quota || self.outbox.waits_unanswered()) {
             return false;
         }
-        let has_quota = self.quota > 0;
+        if self.throttle.next_send(self.now).is_some() {
+            return false;
+        }
         let durable_ids = self.config.rules.durable_ids;
         let ready = |entry: &Entry| {
             (has_quota || entry.qos == QoS::AtMostOnce) && is_on_flash(entry, durable_ids)
@@ -310,7 +329,7 @@ impl Session {
             };
             let entry = self.outbox.at(slot);
             if let Some(tag) = entry.tag {
-                self.outputs.push_back(Output::Sent(tag));
+                self.progress.push_back(Progress::Sent(tag));
             }
             if entry.qos == QoS::AtMostOnce {
                 self.complete(slot, Outcome::Done(Reason::Success));
@@ -360,7 +379,7 @@ impl Session {
         self.alive.note_progress(self.now);
         self.forget(&entry);
         if let Some(tag) = entry.tag {
-            self.outputs.push_back(Output::Done(tag, outcome));
+            self.progress.push_back(Progress::Done(tag, outcome));
         }
     }
 }

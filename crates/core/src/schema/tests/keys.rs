@@ -7,7 +7,10 @@ fn keys_and_ranges_follow_what_is_given() {
     let schema = Schema::parse(FIXTURE).unwrap();
     let model = schema.model("Reading").unwrap();
     assert_eq!(model.key_variables(), ["deviceId", "month", "at"]);
-    let asked: Vec<_> = model.asked_names(&context()).map(str::to_owned).collect();
+    let asked: Vec<_> = model
+        .asked_names(&context())
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(asked, ["month", "at"]);
     let range = |given: &str| model.key_range(&properties(given), &context()).unwrap();
     assert_eq!(

@@ -2,10 +2,10 @@
 
 use super::{BrokenRecord, Change, Frozen, Mark, Op, ParkKind, Parked, Record};
 use crate::time::UnixMillis;
-use crate::value::Map;
 use crate::value::binary::{
     BinaryError, decode_fields_prefix, decode_map_prefix, decode_varint, encode_map, encode_varint,
 };
+use crate::value::{Map, Name};
 use std::collections::BTreeSet;
 
 /// The version that is written; older ones are read, newer ones refused.
@@ -82,10 +82,14 @@ impl Record {
         decode(bytes, Reader::map)
     }
 
-    /// The item alone, with the attributes of these names, which must be in order, and perhaps
-    /// others: what is not asked for is not made where that is easy.
-    pub fn decode_item(bytes: &[u8], names: &[String]) -> Result<Option<Map>, RecordError> {
-        decode(bytes, |reader| reader.fields(names)).map(|record| record.item)
+    /// The item alone, with only the attributes of these names, which must be in order. Those of a
+    /// record that the cloud agrees with are all that is made.
+    pub fn decode_item(bytes: &[u8], names: &[Name]) -> Result<Option<Map>, RecordError> {
+        let Record { mut item, change } = decode(bytes, |reader| reader.fields(names))?;
+        if let (Some(item), Some(_)) = (&mut item, change) {
+            item.retain_only(names);
+        }
+        Ok(item)
     }
 }
 
@@ -260,7 +264,7 @@ impl<'a> Reader<'a> {
         Ok(map)
     }
 
-    fn fields(&mut self, names: &[String]) -> Result<Map, RecordError> {
+    fn fields(&mut self, names: &[Name]) -> Result<Map, RecordError> {
         let (map, used) = decode_fields_prefix(self.bytes, names)?;
         self.take(used)?;
         Ok(map)

@@ -1,6 +1,6 @@
 //! What a local write means for the cloud.
 
-use crate::value::{Map, Value};
+use crate::value::{Map, Name, Value};
 use std::collections::BTreeSet;
 
 /// The attributes that replication keeps beside the plain ones. They belong to no operation.
@@ -9,8 +9,9 @@ const METADATA: [&str; 5] = ["_m", "_s", "_u", "_v", "_w"];
 /// Whether an attribute of that name is replication's own.
 ///
 /// `_type` is not: it is an ordinary attribute that the device always writes.
-pub fn is_metadata(name: &str) -> bool {
-    METADATA.contains(&name)
+pub fn is_metadata<N: AsRef<[u8]> + ?Sized>(name: &N) -> bool {
+    let name = name.as_ref();
+    METADATA.iter().any(|known| known.as_bytes() == name)
 }
 
 /// The item without the attributes that are replication's own.
@@ -19,18 +20,26 @@ pub fn without_metadata(mut item: Map) -> Map {
     item
 }
 
+pub(super) fn has_metadata(item: &Map) -> bool {
+    item.fields().any(|(name, _)| is_metadata(name))
+}
+
 /// Whether two items say the same to programs: equal, metadata aside.
 pub fn same_content(one: Option<&Map>, other: Option<&Map>) -> bool {
     match (one, other) {
         (None, None) => true,
-        (Some(one), Some(other)) => content(one).eq(content(other)),
+        (Some(one), Some(other)) => told(one).eq(told(other)),
         _ => false,
     }
 }
 
 /// The fields that programs see, in order.
 pub(in crate::sync) fn content(item: &Map) -> impl Iterator<Item = (&str, &Value)> {
-    item.iter().filter(|(name, _)| !is_metadata(name))
+    told(item).map(|(name, value)| (name.as_str(), value))
+}
+
+fn told(item: &Map) -> impl Iterator<Item = &(Name, Value)> {
+    item.fields().filter(|(name, _)| !is_metadata(name))
 }
 
 /// An operation on one item: what has to happen to the cloud's copy.
@@ -83,7 +92,9 @@ impl Op {
             Op::Delete => None,
             Op::Set { set, remove } => {
                 let mut item = item.unwrap_or_default();
-                item.retain(|name, _| !remove.contains(name));
+                for name in remove {
+                    item.remove(name);
+                }
                 item.extend(set.clone());
                 Some(item)
             }

@@ -1,5 +1,6 @@
 //! The record itself and what a local write does to it.
 
+use super::op::has_metadata;
 use super::{ItemKey, Mark, Op, is_metadata, same_content};
 use crate::time::UnixMillis;
 use crate::value::Map;
@@ -201,10 +202,8 @@ impl Change {
             return Err(BrokenRecord::NothingToTell);
         }
         let carries = |op: &Op| match op {
-            Op::Create(map) | Op::Replace(map) => map.keys().any(is_metadata),
-            Op::Set { set, remove } => {
-                set.keys().any(is_metadata) || remove.iter().any(|name| is_metadata(name))
-            }
+            Op::Create(map) | Op::Replace(map) => has_metadata(map),
+            Op::Set { set, remove } => has_metadata(set) || remove.iter().any(is_metadata),
             Op::Delete => false,
         };
         if operations.any(carries) {

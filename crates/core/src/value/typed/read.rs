@@ -1,6 +1,6 @@
 //! From values to things.
 
-use super::super::{Map, Number, Set, Value};
+use super::super::{Map, Name, Number, Set, Value};
 use super::error::TypedError;
 use super::foreign::NUMBER;
 use serde::de::value::StringDeserializer;
@@ -24,6 +24,24 @@ impl Reader {
         let number = self.0.as_number().copied();
         number.ok_or_else(|| self.unfit(expected))
     }
+}
+
+/// What serde asks for each type of integer, handed to the macro that answers it.
+macro_rules! integers {
+    ($answer:ident) => {
+        $answer! {
+            deserialize_i8: i8 => visit_i8;
+            deserialize_i16: i16 => visit_i16;
+            deserialize_i32: i32 => visit_i32;
+            deserialize_i64: i64 => visit_i64;
+            deserialize_i128: i128 => visit_i128;
+            deserialize_u8: u8 => visit_u8;
+            deserialize_u16: u16 => visit_u16;
+            deserialize_u32: u32 => visit_u32;
+            deserialize_u64: u64 => visit_u64;
+            deserialize_u128: u128 => visit_u128;
+        }
+    };
 }
 
 /// Integers, exactly: a number with a fraction is none.
@@ -56,18 +74,7 @@ impl<'de> Deserializer<'de> for Reader {
         }
     }
 
-    deserialize_integers! {
-        deserialize_i8: i8 => visit_i8;
-        deserialize_i16: i16 => visit_i16;
-        deserialize_i32: i32 => visit_i32;
-        deserialize_i64: i64 => visit_i64;
-        deserialize_i128: i128 => visit_i128;
-        deserialize_u8: u8 => visit_u8;
-        deserialize_u16: u16 => visit_u16;
-        deserialize_u32: u32 => visit_u32;
-        deserialize_u64: u64 => visit_u64;
-        deserialize_u128: u128 => visit_u128;
-    }
+    integers! { deserialize_integers }
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypedError> {
         let number = self.number("a number")?;
@@ -136,7 +143,7 @@ impl<'de> Deserializer<'de> for Reader {
             Value::Map(map) if map.len() == 1 => {
                 let mut fields = map.into_iter();
                 let (variant, value) = fields.next().expect("the map has one field");
-                (variant, Some(value))
+                (variant.into(), Some(value))
             }
             _ => return Err(self.unfit(&format!("one of {}", variants.join(", ")))),
         };
@@ -215,8 +222,8 @@ impl<'de> de::SeqAccess<'de> for Items {
 
 /// The fields of a map, one after the other.
 struct Entries {
-    fields: std::vec::IntoIter<(String, Value)>,
-    next: Option<(String, Value)>,
+    fields: std::vec::IntoIter<(Name, Value)>,
+    next: Option<(Name, Value)>,
 }
 
 impl Entries {
@@ -238,7 +245,7 @@ impl<'de> de::MapAccess<'de> for Entries {
         self.next = self.fields.next();
         match &self.next {
             None => Ok(None),
-            Some((name, _)) => seed.deserialize(Key(name.clone())).map(Some),
+            Some((name, _)) => seed.deserialize(Key(name.to_string())).map(Some),
         }
     }
 
@@ -280,19 +287,8 @@ impl<'de> Deserializer<'de> for Key {
         visitor.visit_string(self.0)
     }
 
-    deserialize_key! {
-        deserialize_bool: bool => visit_bool;
-        deserialize_i8: i8 => visit_i8;
-        deserialize_i16: i16 => visit_i16;
-        deserialize_i32: i32 => visit_i32;
-        deserialize_i64: i64 => visit_i64;
-        deserialize_i128: i128 => visit_i128;
-        deserialize_u8: u8 => visit_u8;
-        deserialize_u16: u16 => visit_u16;
-        deserialize_u32: u32 => visit_u32;
-        deserialize_u64: u64 => visit_u64;
-        deserialize_u128: u128 => visit_u128;
-    }
+    deserialize_key! { deserialize_bool: bool => visit_bool; }
+    integers! { deserialize_key }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,

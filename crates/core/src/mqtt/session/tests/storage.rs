@@ -64,7 +64,7 @@ fn a_late_acknowledgement_spills_and_a_later_one_removes() {
     it.handle_timeout(at(3));
     let spilled = told(&mut it);
     assert!(
-        spilled[1].starts_with("Persist(Ticket(1), Entry"),
+        spilled[0].starts_with("Persist(Ticket(1), Entry"),
         "{spilled:?}"
     );
     receive(&mut it, &Packet::Puback(Ack::new(id(1))), at(4));

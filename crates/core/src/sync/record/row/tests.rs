@@ -1,4 +1,5 @@
 use super::*;
+use crate::value::Name;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -28,6 +29,21 @@ fn a_first_write_is_a_create() {
     assert!(record.write(Some(item(1))));
     assert_eq!(pending(&record), Some(&Op::Create(item(1))));
     assert_eq!(record.base(), None);
+}
+
+#[test]
+fn an_item_is_read_with_the_attributes_asked_for_and_no_others() {
+    let wide = Map::from([("a", 1), ("b", 2), ("c", 3)]);
+    let clean = Record::clean(wide.clone());
+    let mut changed = Record::clean(Map::from([("a", 0), ("b", 2)]));
+    changed.write(Some(wide));
+    for record in [clean, changed] {
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        let names = ["b", "c", "d"].map(Name::from);
+        let read = Record::decode_item(&bytes, &names).unwrap();
+        assert_eq!(read, Some(Map::from([("b", 2), ("c", 3)])), "{record:?}");
+    }
 }
 
 #[test]

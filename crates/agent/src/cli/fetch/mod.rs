@@ -1,0 +1,66 @@
+//! `periwinkle fetch`: any request of HTTP by hand, in the manner of HTTPie; streams of events,
+//! WebSockets, and calls of AWS.
+
+mod args;
+mod aws;
+mod bar;
+mod bench;
+mod client;
+mod download;
+mod exchange;
+mod listen;
+mod plan;
+mod request;
+mod show;
+mod words;
+
+use tokio::runtime::{Builder, Runtime};
+
+pub(in crate::cli) use args::Fetch;
+
+use plan::Plan;
+use request::Prepared;
+
+use super::failure::Failure;
+use super::inputs::Inputs;
+use super::log;
+
+/// Does what was typed after `fetch`.
+pub(in crate::cli) fn run(inputs: &Inputs, options: &Fetch) -> Result<(), Failure> {
+    let config = inputs.load()?.config;
+    log::install(&config.log);
+    let fetch = client::client(&config, options)?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        match options.aws {
+            true => aws::run(options, &config, &fetch).await,
+            false => {
+                Prepared::new(fetch, options, Plan::new(options)?)?
+                    .run(options)
+                    .await
+            }
+        }
+    });
+    // Standard input may be waited for in a thread that nobody can stop.
+    runtime.shutdown_background();
+    result
+}
+
+impl Prepared {
+    async fn run(self, options: &Fetch) -> Result<(), Failure> {
+        match (options.bench, &options.output) {
+            (Some(requests), _) => bench::run(requests, options.clients, self).await,
+            (_, Some(path)) if path.as_os_str() != "-" => download::run(options, &self, path).await,
+            _ if options.sse => listen::events(&self).await,
+            _ if options.ws => listen::socket(&self).await,
+            _ => exchange::run(options, &self).await,
+        }
+    }
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal(format!("no runtime: {error}")))
+}

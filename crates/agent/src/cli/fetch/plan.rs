@@ -1,0 +1,409 @@
+//! From the words of the command line to one request.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use periwinkle_core::fetch::Url;
+use periwinkle_core::fetch::item::{Item, json_object};
+use periwinkle_core::limits::FETCH_ITEM_BYTES_MAX;
+use periwinkle_core::value::json;
+
+use super::args::Fetch;
+use crate::cli::failure::Failure;
+
+/// A request as it was typed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) method: String,
+    /// With the parameters of the query.
+    pub(super) url: Url,
+    /// In their order; `None` leaves out a field that is sent by default.
+    pub(super) headers: Vec<(String, Option<String>)>,
+    pub(super) body: Body,
+}
+
+/// What is sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    None,
+    /// A JSON object.
+    Json(String),
+    /// A form without files.
+    Form(Vec<(String, String)>),
+    /// A form in parts.
+    Parts(Vec<Part>),
+    /// A file as it is, or standard input (`-`), of a type that its name tells.
+    File {
+        path: String,
+        content_type: &'static str,
+    },
+}
+
+/// A part of a form.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Text {
+        name: String,
+        value: String,
+    },
+    File {
+        name: String,
+        path: String,
+        content_type: String,
+    },
+}
+
+impl Plan {
+    /// Reads the words; files that give values are read, those that are sent are not.
+    pub(super) fn new(options: &Fetch) -> Result<Plan, Failure> {
+        let (method, address, items) = divide(&options.words)?;
+        let items = items
+            .iter()
+            .map(|word| Item::parse(word).map_err(|error| Failure::usage(error.to_string())))
+            .collect::<Result<Vec<Item>, Failure>>()?;
+        let items = read_values(items)?;
+        let mut url = url(address)?;
+        let mut headers = Vec::new();
+        for item in &items {
+            match item {
+                Item::Query { name, value } => url.push_parameter(name, value),
+                Item::Header { name, value } => headers.push((name.clone(), value.clone())),
+                _ => {}
+            }
+        }
+        if let Some(range) = &options.range {
+            headers.push(("Range".to_owned(), Some(range_field(range)?)));
+        }
+        let body = body(&items, options)?;
+        let method = match method {
+            Some(method) => method.to_ascii_uppercase(),
+            None if body == Body::None => "GET".to_owned(),
+            None => "POST".to_owned(),
+        };
+        Ok(Plan {
+            method,
+            url,
+            headers,
+            body,
+        })
+    }
+
+    /// Whether a field of this name was typed, to be sent or to be left out.
+    pub(super) fn has_header(&self, name: &str) -> bool {
+        self.headers
+            .iter()
+            .any(|(typed, _)| typed.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The method where one is named, the address, and the items.
+fn divide(words: &[String]) -> Result<(Option<&str>, &str, &[String]), Failure> {
+    match words {
+        [method, address, items @ ..] if is_method(method) => Ok((Some(method), address, items)),
+        [method] if is_method(method) => Err(Failure::usage(format!(
+            "{method} what? An address is missing"
+        ))),
+        [address, items @ ..] => Ok((None, address, items)),
+        [] => Err(Failure::usage("an address is missing")),
+    }
+}
+
+/// Any word in capitals, and the usual ones in small letters as well.
+fn is_method(word: &str) -> bool {
+    const USUAL: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
+    let capitals = word.bytes().all(|byte| byte.is_ascii_uppercase());
+    capitals || USUAL.contains(&word.to_ascii_lowercase().as_str())
+}
+
+/// The address, with what was left out in front of it.
+pub(super) fn url(address: &str) -> Result<Url, Failure> {
+    let whole = match address {
+        address if address.contains("://") => address.to_owned(),
+        address if address.starts_with(':') => format!("http://localhost{address}"),
+        address if is_here(address) => format!("http://{address}"),
+        address => format!("https://{address}"),
+    };
+    // These schemes say what the request becomes, which the options say here.
+    let whole = match whole.split_once("://") {
+        Some(("ws", rest)) => format!("http://{rest}"),
+        Some(("wss", rest)) => format!("https://{rest}"),
+        _ => whole,
+    };
+    Url::parse(&whole).map_err(|error| Failure::usage(format!("{address}: {error}")))
+}
+
+/// Whether an address without a scheme is one of this machine.
+fn is_here(address: &str) -> bool {
+    let host = address.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let address = host.parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn range_field(range: &str) -> Result<String, Failure> {
+    let number = |text: &str| text.is_empty() || text.parse::<u64>().is_ok();
+    let good = range
+        .split_once('-')
+        .is_some_and(|(from, to)| number(from) && number(to) && range.len() > 1);
+    match good {
+        true => Ok(format!("bytes={range}")),
+        false => Err(Failure::usage(format!(
+            "--range: {range:?} is no range: use 0-999, 1000- or -500"
+        ))),
+    }
+}
+
+/// Items whose value lies in a file become the same items with the value.
+fn read_values(items: Vec<Item>) -> Result<Vec<Item>, Failure> {
+    let read = |item| match item {
+        Item::TextFile { name, path } => Ok(Item::Text {
+            name,
+            value: text_of(&path)?,
+        }),
+        Item::JsonFile { name, path } => match json::parse(&text_of(&path)?) {
+            Ok(value) => Ok(Item::Json { name, value }),
+            Err(error) => Err(Failure::input(format!("{path} holds no JSON: {error}"))),
+        },
+        item => Ok(item),
+    };
+    items.into_iter().map(read).collect()
+}
+
+fn text_of(path: &str) -> Result<String, Failure> {
+    let failed = |why: &dyn std::fmt::Display| Failure::input(format!("{path}: {why}"));
+    let length = fs::metadata(path).map_err(|error| failed(&error))?.len();
+    if length > FETCH_ITEM_BYTES_MAX {
+        return Err(failed(&format!(
+            "a value may have {FETCH_ITEM_BYTES_MAX} bytes; send the file itself as @{path}"
+        )));
+    }
+    fs::read_to_string(path).map_err(|error| failed(&error))
+}
+
+fn body(items: &[Item], options: &Fetch) -> Result<Body, Failure> {
+    let whole: Vec<&str> = items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Body { path } => Some(path.as_str()),
+            _ => None,
+        })
+        .collect();
+    let files = items.iter().any(|item| matches!(item, Item::File { .. }));
+    let values = items
+        .iter()
+        .any(|item| matches!(item, Item::Text { .. } | Item::Json { .. }));
+    match whole[..] {
+        [path] if !values && !files => Ok(Body::File {
+            path: path.to_owned(),
+            content_type: content_type(path),
+        }),
+        [] if files && options.json => Err(Failure::usage(
+            "a file cannot be part of a JSON object: use --form, or key=@file for its text",
+        )),
+        [] if files || options.multipart => Ok(Body::Parts(parts(items))),
+        [] if options.form => Ok(Body::Form(fields(items))),
+        [] if values => Ok(Body::Json(json_object(items).to_json())),
+        [] => Ok(Body::None),
+        _ => Err(Failure::usage(
+            "the body is either one @file or made of key=value items",
+        )),
+    }
+}
+
+fn fields(items: &[Item]) -> Vec<(String, String)> {
+    let field = |item: &Item| match item {
+        Item::Text { name, value } => Some((name.clone(), value.clone())),
+        Item::Json { name, value } => Some((name.clone(), value.to_json())),
+        _ => None,
+    };
+    items.iter().filter_map(field).collect()
+}
+
+fn parts(items: &[Item]) -> Vec<Part> {
+    let part = |item: &Item| match item {
+        Item::Text { name, value } => Some(Part::Text {
+            name: name.clone(),
+            value: value.clone(),
+        }),
+        Item::Json { name, value } => Some(Part::Text {
+            name: name.clone(),
+            value: value.to_json(),
+        }),
+        Item::File {
+            name,
+            path,
+            content_type: given,
+        } => Some(Part::File {
+            name: name.clone(),
+            path: path.clone(),
+            content_type: given
+                .clone()
+                .unwrap_or_else(|| content_type(path).to_owned()),
+        }),
+        _ => None,
+    };
+    items.iter().filter_map(part).collect()
+}
+
+/// What the end of a file's name says of its content.
+fn content_type(path: &str) -> &'static str {
+    const TYPES: [(&str, &str); 12] = [
+        ("json", "application/json"),
+        ("xml", "application/xml"),
+        ("txt", "text/plain; charset=utf-8"),
+        ("log", "text/plain; charset=utf-8"),
+        ("csv", "text/csv; charset=utf-8"),
+        ("html", "text/html; charset=utf-8"),
+        ("png", "image/png"),
+        ("jpg", "image/jpeg"),
+        ("jpeg", "image/jpeg"),
+        ("svg", "image/svg+xml"),
+        ("pdf", "application/pdf"),
+        ("gz", "application/gzip"),
+    ];
+    let end = Path::new(path).extension().and_then(|end| end.to_str());
+    let end = end.unwrap_or_default().to_ascii_lowercase();
+    let known = TYPES.iter().find(|(name, _)| *name == end);
+    known.map_or("application/octet-stream", |(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        fetch: Fetch,
+    }
+
+    fn plan(words: &[&str]) -> Result<Plan, Failure> {
+        let words = std::iter::once("fetch").chain(words.iter().copied());
+        Plan::new(&Line::try_parse_from(words).expect("clap takes it").fetch)
+    }
+
+    fn shown(words: &[&str]) -> String {
+        match plan(words) {
+            Ok(plan) => format!("{} {} {:?}", plan.method, plan.url, plan.body),
+            Err(failure) => failure.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_method_follows_from_what_is_sent() {
+        for (words, expected) in [
+            (&["http://h/a"][..], "GET http://h/a None"),
+            (&["http://h/", "X:1", "q==1"], "GET http://h/?q=1 None"),
+            (
+                &["http://h/", "a=1"],
+                r#"POST http://h/ Json("{\"a\":\"1\"}")"#,
+            ),
+            (
+                &["put", "http://h/", "a:=1"],
+                r#"PUT http://h/ Json("{\"a\":1}")"#,
+            ),
+            (&["PROPFIND", "http://h/"], "PROPFIND http://h/ None"),
+            (&["delete", "localhost"], "DELETE http://localhost/ None"),
+        ] {
+            assert_eq!(shown(words), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_is_safe_or_here() {
+        for (address, expected) in [
+            ("example.com", "https://example.com/"),
+            ("example.com:8443/a?b", "https://example.com:8443/a?b"),
+            ("localhost:8080/x", "http://localhost:8080/x"),
+            (":8080", "http://localhost:8080/"),
+            (":/x", "http://localhost/x"),
+            ("127.0.0.1/x", "http://127.0.0.1/x"),
+            ("[::1]:80", "http://[::1]/"),
+            ("127.example.com", "https://127.example.com/"),
+            ("wss://h/x", "https://h/x"),
+            ("HTTPS://h", "https://h/"),
+        ] {
+            let found = url(address).map(|url| url.to_string());
+            assert_eq!(
+                found.unwrap_or_else(|f| f.to_string()),
+                expected,
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_form_has_fields_or_parts() {
+        assert_eq!(
+            plan(&["--form", "h", "a=1", "b:=[2]"]).unwrap().body,
+            Body::Form(vec![("a".into(), "1".into()), ("b".into(), "[2]".into())])
+        );
+        let file = Part::File {
+            name: "f".into(),
+            path: "x.PNG".into(),
+            content_type: "image/png".into(),
+        };
+        let text = Part::Text {
+            name: "a".into(),
+            value: "1".into(),
+        };
+        assert_eq!(
+            plan(&["h", "a=1", "f@x.PNG"]).unwrap().body,
+            Body::Parts(vec![text, file])
+        );
+        let none = plan(&["--multipart", "h"]).unwrap().body;
+        assert_eq!(none, Body::Parts(Vec::new()));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_said() {
+        for (words, part) in [
+            (&["GET"][..], "an address is missing"),
+            (&["h", "word"], "\"word\" is no item"),
+            (&["h", "@a", "b=c"], "either one @file or made of"),
+            (&["h", "@a", "@b"], "either one @file or made of"),
+            (&["--json", "h", "a@b"], "cannot be part of a JSON object"),
+            (&["--range", "x", "h"], "\"x\" is no range"),
+            (&["--range", "-", "h"], "\"-\" is no range"),
+            (&["h", "a=@/nowhere"], "/nowhere: No such file"),
+            (&["ftp://h/"], "ftp://h/: "),
+        ] {
+            let failure = plan(words).expect_err("it cannot be sent").to_string();
+            assert!(failure.contains(part), "{words:?}: {failure}");
+        }
+    }
+
+    #[test]
+    fn a_range_becomes_a_field() {
+        let headers = plan(&["--range", "5-", "h"]).unwrap().headers;
+        assert_eq!(headers, [("Range".to_owned(), Some("bytes=5-".to_owned()))]);
+    }
+
+    #[test]
+    fn values_come_from_files_up_to_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("value");
+        let path = path.to_str().unwrap();
+        fs::write(path, "[1,2]").unwrap();
+        let words = [format!("a:=@{path}"), format!("b=@{path}")];
+        assert_eq!(
+            plan(&["h", &words[0], &words[1]]).unwrap().body,
+            Body::Json(r#"{"a":[1,2],"b":"[1,2]"}"#.to_owned())
+        );
+        let file = fs::File::create(path).unwrap();
+        file.set_len(FETCH_ITEM_BYTES_MAX).unwrap();
+        assert!(plan(&["h", &words[1]]).is_ok());
+        file.set_len(FETCH_ITEM_BYTES_MAX + 1).unwrap();
+        let failure = plan(&["h", &words[1]]).expect_err("it is too long");
+        assert!(
+            failure.to_string().contains("send the file itself"),
+            "{failure}"
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! Large and broken transfers: byte for byte, in constant memory, and on from where they ended.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use super::{CLIENT_ERROR, DONE, Place, REFUSED, SERVER_ERROR, fetch};
+use crate::nginx::Nginx;
+use crate::stand_in::{StandIn, Step, answer, head};
+
+const SMALL_BYTES: usize = 20_000_000;
+const LARGE_BYTES: usize = 200_000_000;
+/// How much more memory the large one may take: what the allocator and the kernel's counters waver.
+const GROWTH_KIB_MAX: u64 = 2048;
+
+fn content(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|at| (at % 251) as u8).collect()
+}
+
+/// The most resident memory of a run that must succeed, in KiB.
+fn peak_kib(place: &Place, words: &[&str]) -> u64 {
+    let mut child = place
+        .command(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let path = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let told = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
+        peak = told.unwrap_or(peak);
+        thread::park_timeout(Duration::from_millis(2));
+    };
+    assert!(status.success(), "{words:?}: {status}");
+    assert!(peak > 0, "{words:?} ended before it was looked at");
+    peak
+}
+
+#[test]
+fn a_large_download_takes_no_more_memory_than_a_small_one() {
+    let (nginx, place) = (Nginx::plain(), Place::new());
+    nginx.file("small", &content(SMALL_BYTES));
+    nginx.file("large", &content(LARGE_BYTES));
+    let peak = |name: &str| {
+        let url = nginx.url(&format!("/files/{name}"));
+        peak_kib(&place, &[&url, "--output", name])
+    };
+    let (small, large) = (peak("small"), peak("large"));
+    assert!(large < small + GROWTH_KIB_MAX, "{small} and {large} KiB");
+    assert!(same(
+        &place.path().join("large"),
+        &nginx.place("files/large")
+    ));
+}
+
+#[test]
+fn a_large_upload_takes_no_more_memory_than_a_small_one() {
+    let (nginx, place) = (Nginx::plain(), Place::new());
+    fs::write(place.path().join("small"), content(SMALL_BYTES)).unwrap();
+    fs::write(place.path().join("large"), content(LARGE_BYTES)).unwrap();
+    let peak = |name: &str| {
+        let url = nginx.url(&format!("/put/{name}"));
+        peak_kib(&place, &["PUT", &url, &format!("@{name}")])
+    };
+    let (small, large) = (peak("small"), peak("large"));
+    assert!(large < small + GROWTH_KIB_MAX, "{small} and {large} KiB");
+    assert!(same(&place.path().join("large"), &nginx.place("put/large")));
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    fs::read(one).unwrap() == fs::read(other).unwrap()
+}
+
+#[test]
+fn a_part_is_asked_for_by_range() {
+    let nginx = Nginx::plain();
+    nginx.file("digits", b"0123456789");
+    for (range, expected) in [("2-4", "234"), ("7-", "789"), ("-2", "89")] {
+        let ran = fetch(&[&nginx.url("/files/digits"), "--range", range]).expect(DONE);
+        assert_eq!(ran.text(), expected);
+    }
+    fetch(&[&nginx.url("/files/digits"), "--range", "20-"]).expect(CLIENT_ERROR);
+}
+
+/// Gives at most `cut` bytes of a file a connection, and breaks it off.
+fn breaking(whole: &'static [u8], cut: usize, etag: fn(usize) -> String) -> StandIn {
+    StandIn::start(move |number, request| {
+        let tag = etag(number);
+        let asked = request.fields.get("range").filter(|_| {
+            let condition = request.fields.get("if-range");
+            condition.is_none_or(|condition| *condition == tag)
+        });
+        let from: usize = asked.map_or(0, |range| {
+            range["bytes=".len()..range.len() - 1].parse().unwrap()
+        });
+        let rest = &whole[from..];
+        let length = rest.len().to_string();
+        let range = format!("bytes {from}-{}/{}", whole.len() - 1, whole.len());
+        let mut fields = vec![("content-length", length.as_str()), ("etag", tag.as_str())];
+        let status = match from {
+            0 => "200 OK",
+            _ => {
+                fields.push(("content-range", range.as_str()));
+                "206 Partial Content"
+            }
+        };
+        let sent = &rest[..rest.len().min(cut)];
+        let end = if sent.len() < rest.len() {
+            Step::Reset
+        } else {
+            Step::Close
+        };
+        vec![Step::Send([&head(status, &fields)[..], sent].concat()), end]
+    })
+}
+
+const FLOWERS: &[u8] = b"periwinkle, bluebell, forget-me-not and gentian";
+
+fn ranges(server: &StandIn) -> Vec<Option<String>> {
+    let requests = server.requests();
+    let ranges = requests.iter().map(|one| one.fields.get("range").cloned());
+    ranges.collect()
+}
+
+#[test]
+fn a_broken_download_goes_on_where_it_broke() {
+    let server = breaking(FLOWERS, 20, |_| "\"one\"".to_owned());
+    let place = Place::new();
+    place
+        .fetch(&[&server.url("/"), "--output", "flowers", "--resume"])
+        .expect(DONE);
+    assert_eq!(fs::read(place.path().join("flowers")).unwrap(), FLOWERS);
+    let expected = [
+        None,
+        Some("bytes=20-".to_owned()),
+        Some("bytes=40-".to_owned()),
+    ];
+    assert_eq!(ranges(&server), expected);
+}
+
+/// Gives 20 bytes, then an error, then whatever is asked for.
+fn breaking_and_failing() -> StandIn {
+    StandIn::start(|number, request| {
+        let fields = [("etag", "\"one\"")];
+        let rest = |from: usize| {
+            let range = format!("bytes {from}-{}/{}", FLOWERS.len() - 1, FLOWERS.len());
+            let fields = [("etag", "\"one\""), ("content-range", range.as_str())];
+            answer("206 Partial Content", &fields, &FLOWERS[from..])
+        };
+        match (number, request.fields.get("range").map(String::as_str)) {
+            (1, _) => {
+                let whole = answer("200 OK", &fields, FLOWERS);
+                let cut = whole.len() - FLOWERS.len() + 20;
+                vec![Step::Send(whole[..cut].to_vec()), Step::Reset]
+            }
+            (2, _) => vec![Step::Send(answer("500 Internal Server Error", &[], b""))],
+            (_, Some("bytes=20-")) => vec![Step::Send(rest(20))],
+            _ => vec![Step::Send(answer("200 OK", &fields, FLOWERS))],
+        }
+    })
+}
+
+#[test]
+fn a_later_run_goes_on_where_an_earlier_one_ended_if_it_is_told_to() {
+    for (more, range) in [
+        (&["--resume"][..], Some("bytes=20-".to_owned())),
+        (&[], None),
+    ] {
+        let server = breaking_and_failing();
+        let place = Place::new();
+        let url = server.url("/");
+        let words = [url.as_str(), "--output", "flowers"];
+        place
+            .fetch(&[&words[..], &["--resume"]].concat())
+            .expect(SERVER_ERROR);
+        assert!(!place.path().join("flowers").exists());
+        place.fetch(&[&words[..], more].concat()).expect(DONE);
+        assert_eq!(fs::read(place.path().join("flowers")).unwrap(), FLOWERS);
+        assert_eq!(ranges(&server), [None, Some("bytes=20-".to_owned()), range]);
+    }
+}
+
+#[test]
+fn a_file_that_has_changed_is_fetched_anew() {
+    let server = breaking(FLOWERS, 30, |number| format!("\"{}\"", number / 2));
+    let place = Place::new();
+    place
+        .fetch(&[&server.url("/"), "--output", "flowers", "--resume"])
+        .expect(DONE);
+    assert_eq!(fs::read(place.path().join("flowers")).unwrap(), FLOWERS);
+    let requests = server.requests();
+    assert_eq!(requests.len(), 3);
+    assert_eq!(requests[1].fields["if-range"], "\"0\"");
+    assert_eq!(requests[2].fields["if-range"], "\"1\"");
+}
+
+#[test]
+fn a_download_that_was_whole_is_not_fetched_again() {
+    let nginx = Nginx::plain();
+    nginx.file("page", b"0123456789");
+    let place = Place::new();
+    let url = nginx.url("/files/page");
+    let words = [url.as_str(), "--output", "page"];
+    place.fetch(&words).expect(DONE);
+    place.fetch(&words).expect(DONE);
+    assert_eq!(fs::read(place.path().join("page")).unwrap(), b"0123456789");
+    assert_eq!(nginx.log().len(), 2);
+}
+
+#[test]
+fn an_answer_that_is_no_success_is_not_kept_as_the_file() {
+    let nginx = Nginx::plain();
+    let place = Place::new();
+    place
+        .fetch(&[&nginx.url("/missing"), "--output", "page"])
+        .expect(CLIENT_ERROR);
+    assert!(!place.path().join("page").exists());
+}
+
+#[test]
+fn a_range_that_was_not_asked_for_is_refused() {
+    let server = StandIn::start(|number, _| match number {
+        1 => {
+            let fields = [("content-length", "10"), ("etag", "\"a\"")];
+            vec![
+                Step::Send([&head("200 OK", &fields)[..], b"01234"].concat()),
+                Step::Close,
+            ]
+        }
+        _ => {
+            let fields = [("content-range", "bytes 3-9/10"), ("etag", "\"a\"")];
+            vec![Step::Send(answer(
+                "206 Partial Content",
+                &fields,
+                b"3456789",
+            ))]
+        }
+    });
+    let place = Place::new();
+    let url = server.url("/");
+    place
+        .fetch(&[url.as_str(), "--output", "digits", "--resume"])
+        .expect(REFUSED);
+    assert!(!place.path().join("digits").exists());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_download_in_order() {
+    let nginx = Nginx::plain();
+    nginx.file("large", &content(20_000_000));
+    let place = Place::new();
+    let mut child = place
+        .command(&[nginx.url("/files/large")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 100];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(DONE));
+}
