@@ -847,3 +847,20 @@ async fn the_total_deadline_holds_while_bytes_keep_coming() {
         "{error:?}"
     );
 }
+
+#[tokio::test]
+async fn the_rest_of_a_redirect_is_read_to_its_bound_and_not_beyond() {
+    let max = periwinkle_core::limits::FETCH_DRAIN_BYTES_MAX;
+    for (bytes, connection) in [(max, 0), (max + 1, 1)] {
+        let server = Server::new(move |at, _| match at {
+            0 => answer("302 x\r\nlocation: /there", vec![b'x'; bytes]),
+            _ => answer("200 OK", "there"),
+        })
+        .await;
+        fetch()
+            .get_text(&server.url("/"))
+            .await
+            .expect("it is followed");
+        assert_eq!(server.seen()[1].connection, connection, "{bytes}");
+    }
+}
