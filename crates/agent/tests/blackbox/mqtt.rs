@@ -8,6 +8,7 @@ mod judges;
 mod messages;
 mod restarts;
 mod secure;
+mod service;
 
 use std::time::Duration;
 
