@@ -68,7 +68,7 @@ impl Driver {
         Driver {
             clock: shared.clock.clone(),
             shared,
-            policy: Connection::new(options.connection.clone()),
+            policy: Connection::new(options.connection),
             dialer,
             authenticator: options.authenticator.clone(),
             line: Line::Down,

@@ -11,6 +11,7 @@ mod proxies;
 mod queue;
 mod restarts;
 mod secure;
+mod service;
 
 use std::time::Duration;
 
