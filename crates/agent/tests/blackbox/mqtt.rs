@@ -2,12 +2,16 @@
 //! tools, paho, and the AWS emulator.
 
 mod broker;
-mod certificates;
+mod cloud;
+mod command_line;
 mod judges;
-
+mod link;
 mod messages;
+mod proxies;
+mod queue;
 mod restarts;
 mod secure;
+mod service;
 
 use std::time::Duration;
 
@@ -36,13 +40,10 @@ async fn connected(options: Options) -> Mqtt {
 }
 
 /// What comes of it, which has to be soon.
-#[track_caller]
-fn in_time<T>(what: &str, work: impl Future<Output = T>) -> impl Future<Output = T> {
-    async move {
-        match tokio::time::timeout(PATIENCE, work).await {
-            Ok(done) => done,
-            Err(_) => panic!("waited {PATIENCE:?} in vain: {what}"),
-        }
+async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => panic!("waited {PATIENCE:?} in vain: {what}"),
     }
 }
 

@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_is_said() {
         for (words, part) in [
-            (&["GET"][..], "an address is missing"),
+            (&["GET"][..], "An address is missing"),
             (&["h", "word"], "\"word\" is no item"),
             (&["h", "@a", "b=c"], "either one @file or made of"),
             (&["h", "@a", "@b"], "either one @file or made of"),

@@ -96,10 +96,6 @@ pub(super) struct Publish {
 /// What is published.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is an option, of which clap takes one"
-)]
 pub(super) struct What {
     /// This text
     #[arg(short, long, value_name = "TEXT")]
@@ -134,7 +130,7 @@ pub(super) struct Subscribe {
     #[arg(short = 'C', long, value_name = "COUNT")]
     pub(super) count: Option<u64>,
     /// End after so many seconds; with -C, fail if there were fewer messages
-    #[arg(short = 'W', long = "wait", value_name = "SECONDS", value_parser = seconds)]
+    #[arg(short = 'W', long = "wait", value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) wait: Option<Duration>,
     /// Print each message in this form
     #[arg(short = 'F', long = "format", value_name = "FORMAT", value_parser = Format::parse)]
@@ -170,7 +166,7 @@ pub(super) struct Request {
     #[arg(short, long, default_value = "1", value_parser = quality, hide_possible_values = true)]
     pub(super) qos: QoS,
     /// How long to wait for the answer
-    #[arg(short = 'W', long = "wait", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(short = 'W', long = "wait", value_name = "SECONDS", default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) wait: Duration,
     /// Where the answer comes [default: a topic of this client's own; with -V 311, `replies`]
     #[arg(short = 'e', long, value_name = "TOPIC")]
