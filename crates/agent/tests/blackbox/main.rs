@@ -38,7 +38,7 @@ mod proxies;
 mod replication;
 #[cfg(feature = "sync")]
 mod s3;
-#[cfg(all(feature = "sync", feature = "upload"))]
-mod upload;
 #[cfg(feature = "fetch")]
 mod stand_in;
+#[cfg(all(feature = "sync", feature = "upload"))]
+mod upload;
