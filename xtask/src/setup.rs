@@ -44,7 +44,6 @@ const TEST_PACKAGES: &[Package] = &[
     package("faketime", "faketime", "devices whose clock is wrong"),
     package("mosquitto", "mosquitto", "the MQTT broker of the tests"),
     package("mosquitto_sub", "mosquitto-clients", "its clients"),
-    package("openssl", "openssl", "throwaway certificates"),
     package("iptables", "iptables", "networks that drop and reset"),
     package("ip", "iproute2", "network namespaces for them"),
     package("python3", "python3", "the AWS emulator and the judges"),

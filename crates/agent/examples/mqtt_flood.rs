@@ -39,7 +39,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     mqtt.drained().await?;
     let elapsed = began.elapsed();
     let rate = messages as f64 / elapsed.as_secs_f64();
-    println!("{messages} messages in {elapsed:?}: {rate:.0} a second");
+    let said = format!("{messages} messages in {elapsed:?}: {rate:.0} a second\n");
+    std::io::stdout().write_all(said.as_bytes())?;
     drop(mqtt);
     tokio::task::yield_now().await;
     let _ = sink.join();

@@ -9,6 +9,7 @@ mod log;
 mod mqtt;
 mod record;
 mod schema;
+mod session;
 mod value;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -63,6 +64,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "mqtt",
         feed: mqtt::feed,
+    },
+    Target {
+        name: "session",
+        feed: session::feed,
     },
     Target {
         name: "fetch",

@@ -106,7 +106,7 @@ const CONTENDERS: &[Contender] = &[
     },
 ];
 
-const ENGINE: &[Line] = &[
+const ENGINE: &[Line<'_>] = &[
     line("get_cached_us", "get, in the engine's cache, us", 2, "1"),
     line(
         "get_uncached_us",
@@ -236,7 +236,7 @@ const ENGINE: &[Line] = &[
     ),
 ];
 
-const MODEL: &[Line] = &[
+const MODEL: &[Line<'_>] = &[
     line("model_get_us", "get, decoded, cached, us", 2, "3"),
     line("model_create_us", "create, relaxed, us", 2, "12"),
     line("model_update_us", "update, relaxed, us", 2, ""),

@@ -62,7 +62,7 @@ const CONTENDERS: &[Contender] = &[
     Contender {
         name: DIRECT,
         only_publishes: true,
-        about: "periwinkle, messages handed straight to the session",
+        about: "periwinkle without an agent: messages handed straight to the session",
     },
     Contender {
         name: DURABLE,

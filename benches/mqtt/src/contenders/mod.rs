@@ -24,7 +24,11 @@ use crate::figures::Figures;
 pub(crate) fn run(client: &str, task: &Task, figures: &mut Figures) -> Result<()> {
     match client {
         #[cfg(feature = "ours")]
+        "periwinkle" => periwinkle::run(periwinkle::Keep::Spill, task, figures),
+        #[cfg(feature = "ours")]
         "direct" => periwinkle::run(periwinkle::Keep::Session, task, figures),
+        #[cfg(feature = "ours")]
+        "durable" => periwinkle::run(periwinkle::Keep::Durable, task, figures),
         #[cfg(feature = "peers")]
         "rumqttc" => rumqttc::client::run(task, figures),
         #[cfg(feature = "peers")]

@@ -1,22 +1,30 @@
 //! Our client, as a maker's program uses it. One thread.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use periwinkle::mqtt::{Mqtt, Options, QoS, Version};
+use anyhow::{Context, Result, bail};
+use periwinkle::Agent;
+use periwinkle::mqtt::{Mqtt, Options, Publish, QoS, Version};
 
 use crate::figures::{Clock, Figures, micros};
 use crate::{PAYLOAD, TOPIC, Task};
 
 /// Messages that wait in the queue beyond those on their way, as in the channels of the others.
 const AHEAD: usize = 1000;
+/// With one thread the reader has its turn only after the client has read what was there.
+const BUFFER: usize = 100_000;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where messages are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// Nowhere but in the session.
+    /// Nowhere but in the session: a client without an agent.
     Session,
+    /// In the agent's queue, on flash when an acknowledgement is late.
+    Spill,
+    /// On flash before a message is accepted.
+    Durable,
 }
 
 pub(super) fn run(keep: Keep, task: &Task, figures: &mut Figures) -> Result<()> {
@@ -42,8 +50,11 @@ fn qos(level: u8) -> QoS {
     }
 }
 
-fn open(_: Keep, task: &Task, version: Version) -> Result<Mqtt> {
+async fn open(keep: Keep, task: &Task, version: Version) -> Result<Mqtt> {
     let address = format!("mqtt://127.0.0.1:{}", task.port);
+    if keep != Keep::Session {
+        return in_an_agent(&address, task, version).await;
+    }
     let mut options = Options::new(&address, "bench-periwinkle")?;
     options.session.version = version;
     options.session.in_flight_max = task.window;
@@ -51,15 +62,49 @@ fn open(_: Keep, task: &Task, version: Version) -> Result<Mqtt> {
     Ok(Mqtt::connect(options)?)
 }
 
+/// An agent that does nothing else, in the same thread, with a new database on the disk.
+async fn in_an_agent(address: &str, task: &Task, version: Version) -> Result<Mqtt> {
+    let folder = std::env::var("MQTTBENCH_DIRECTORY").context("MQTTBENCH_DIRECTORY is not set")?;
+    let state = Path::new(&folder).join("state");
+    if state.exists() {
+        std::fs::remove_dir_all(&state)?;
+    }
+    let version = match version {
+        Version::V311 => "3.1.1",
+        Version::V5 => "5",
+    };
+    let text = format!(
+        "[runtime]\nstate = {state:?}\n[web]\nlisten = []\n[mqtt]\nenable = true\n\
+         url = {address:?}\nversion = {version:?}\nclean_start = true\nin_flight_max = {}\n",
+        task.window
+    );
+    let agent = Agent::builder()
+        .config_text("bench.toml", text)
+        .build()
+        .await?;
+    let mqtt = agent.mqtt()?;
+    tokio::spawn(agent.run());
+    Ok(mqtt)
+}
+
+/// How a message is described in this mode.
+fn message<'a>(keep: Keep, mqtt: &'a Mqtt, level: u8) -> Publish<'a, &'static [u8; 100]> {
+    let message = mqtt.publish(TOPIC, PAYLOAD).qos(qos(level));
+    match keep {
+        Keep::Durable => message.durable(),
+        _ => message,
+    }
+}
+
 async fn publish(keep: Keep, task: &Task, figures: &mut Figures) -> Result<()> {
-    let mqtt = open(keep, task, Version::V311)?;
+    let mqtt = open(keep, task, Version::V311).await?;
     mqtt.connected().await?;
     let clock = Clock::start()?;
     for number in 0..task.count as usize {
         if number % AHEAD == 0 {
             mqtt.below(AHEAD).await?;
         }
-        mqtt.publish(TOPIC, PAYLOAD).qos(qos(task.qos)).detach()?;
+        message(keep, &mqtt, task.qos).detach()?;
     }
     if task.qos == 0 {
         // Its acknowledgement says that those before it have arrived.
@@ -73,8 +118,8 @@ async fn publish(keep: Keep, task: &Task, figures: &mut Figures) -> Result<()> {
 }
 
 async fn receive(keep: Keep, task: &Task, figures: &mut Figures) -> Result<()> {
-    let mqtt = open(keep, task, Version::V311)?;
-    let mut feed = mqtt.subscribe("feed", qos(task.qos)).await?;
+    let mqtt = open(keep, task, Version::V311).await?;
+    let mut feed = mqtt.subscribe("feed", qos(task.qos)).buffer(BUFFER).await?;
     let order = format!("{} {} {}", task.qos, task.count, task.window);
     let clock = Clock::start()?;
     mqtt.publish("start", order)
@@ -94,7 +139,7 @@ async fn receive(keep: Keep, task: &Task, figures: &mut Figures) -> Result<()> {
 
 /// One question at a time, with version 5.
 async fn request(keep: Keep, task: &Task, figures: &mut Figures) -> Result<()> {
-    let mqtt = open(keep, task, Version::V5)?;
+    let mqtt = open(keep, task, Version::V5).await?;
     let ask = || mqtt.request("ask", PAYLOAD, DEADLINE).qos(QoS::AtMostOnce);
     // The first one brings the subscription to the answers with it.
     ask().await?;
@@ -115,10 +160,10 @@ async fn request(keep: Keep, task: &Task, figures: &mut Figures) -> Result<()> {
 /// nothing is sent before the first wait.
 async fn queue(keep: Keep, task: &Task, figures: &mut Figures) -> Result<()> {
     const PART: u32 = 10_000;
-    let mqtt = open(keep, task, Version::V311)?;
+    let mqtt = open(keep, task, Version::V311).await?;
     let mut part = Instant::now();
     for number in 1..=task.count {
-        mqtt.publish(TOPIC, PAYLOAD).qos(qos(task.qos)).detach()?;
+        message(keep, &mqtt, task.qos).detach()?;
         if number == PART {
             figures.add("first_us", micros(part.elapsed()) / f64::from(PART));
         }

@@ -778,3 +778,89 @@ async fn an_empty_body_has_its_length_where_the_method_has_a_body() {
         .collect();
     assert_eq!(lengths, [Some("0".to_owned()), Some("0".to_owned()), None]);
 }
+
+#[tokio::test]
+async fn the_head_of_an_answer_has_a_bound_in_fields_and_bytes() {
+    use periwinkle_core::limits::{FETCH_ANSWER_HEAD_BYTES_MAX, FETCH_ANSWER_HEADERS_MAX};
+    let fields = |count: usize| {
+        let fields: String = (1..count).map(|at| format!("x-{at}: y\r\n")).collect();
+        format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n")
+    };
+    let long = |bytes: usize| {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: ";
+        format!("{head}{}\r\n\r\n", "y".repeat(bytes - head.len() - 4))
+    };
+    for (head, fits) in [
+        (fields(FETCH_ANSWER_HEADERS_MAX), true),
+        (fields(FETCH_ANSWER_HEADERS_MAX + 1), false),
+        (long(FETCH_ANSWER_HEAD_BYTES_MAX), true),
+        // The bound is that of a buffer, which one read may exceed.
+        (long(2 * FETCH_ANSWER_HEAD_BYTES_MAX + 1), false),
+    ] {
+        let length = head.len();
+        let server = Server::always(head).await;
+        match fetch().get(&server.url("/")).send().await {
+            Ok(_) => assert!(fits, "{length}"),
+            Err(FetchError::Protocol { .. }) => assert!(!fits, "{length}"),
+            Err(other) => panic!("{length} {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_is_kept_to_up_to_its_bound() {
+    for (seconds, asked) in [(120, 2), (121, 1)] {
+        let busy = format!("503 x\r\nretry-after: {seconds}");
+        let server = Server::new(move |at, _| match at {
+            0 => answer(&busy, ""),
+            _ => answer("200 OK", ""),
+        })
+        .await;
+        let answer = fetch()
+            .get(&server.url("/"))
+            .send()
+            .await
+            .expect("it answers");
+        assert_eq!(answer.is_success(), asked == 2);
+        assert_eq!(server.seen().len(), asked, "{seconds}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_total_deadline_holds_while_bytes_keep_coming() {
+    let server = Server::always(answer("200 OK", vec![7; 200_000])).await;
+    let request = fetch()
+        .get(&server.url("/"))
+        .deadline(Duration::from_secs(5));
+    let mut answer = request.send().await.expect("it begins");
+    assert!(answer.chunk().await.expect("it comes").is_some());
+    tokio::time::advance(Duration::from_secs(6)).await;
+    let error = answer.chunk().await.expect_err("it is over");
+    assert!(
+        matches!(
+            error,
+            FetchError::TooSlow {
+                phase: Phase::Total,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_rest_of_a_redirect_is_read_to_its_bound_and_not_beyond() {
+    let max = periwinkle_core::limits::FETCH_DRAIN_BYTES_MAX;
+    for (bytes, connection) in [(max, 0), (max + 1, 1)] {
+        let server = Server::new(move |at, _| match at {
+            0 => answer("302 x\r\nlocation: /there", vec![b'x'; bytes]),
+            _ => answer("200 OK", "there"),
+        })
+        .await;
+        fetch()
+            .get_text(&server.url("/"))
+            .await
+            .expect("it is followed");
+        assert_eq!(server.seen()[1].connection, connection, "{bytes}");
+    }
+}

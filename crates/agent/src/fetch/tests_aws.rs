@@ -198,6 +198,21 @@ async fn a_signed_request_is_signed_anew_on_its_host_and_follows_to_no_stranger(
 }
 
 #[tokio::test]
+async fn a_stream_that_was_held_for_its_hash_can_be_sent_again() {
+    let server = Server::new(|at, _| match at {
+        0 => answer("307 x\r\nlocation: /there", ""),
+        _ => answer("200 OK", ""),
+    })
+    .await;
+    let request = fetch()
+        .put(&server.url("/"))
+        .body(stream(1000, None))
+        .sigv4("dynamodb");
+    assert!(request.send().await.expect("it is followed").is_success());
+    assert_eq!(server.seen()[1].body, vec![b'x'; 1000]);
+}
+
+#[tokio::test]
 async fn an_address_is_presigned_with_its_life() {
     let url = "https://bucket.s3.eu-central-1.amazonaws.com/a%20b?versionId=7";
     let request = |life| {

@@ -68,7 +68,7 @@ impl Driver {
         Driver {
             clock: shared.clock.clone(),
             shared,
-            policy: Connection::new(options.connection.clone()),
+            policy: Connection::new(options.connection),
             dialer,
             authenticator: options.authenticator.clone(),
             line: Line::Down,
@@ -306,12 +306,15 @@ impl Driver {
     fn commit(&mut self, state: &mut State, now: Mono) -> bool {
         self.keeper.keep(state.readers.take_keeps(), now);
         self.keeper.remove(&mut state.rows_done);
+        let flights = self.keeper.flights();
         match self.keeper.commit(now) {
             Some(stored) => {
                 self.tell(stored, state, now);
                 true
             }
-            None => false,
+            // What has begun now has to be asked for before this task sleeps, or the disk's answer
+            // would wake nobody.
+            None => self.keeper.flights() > flights,
         }
     }
 

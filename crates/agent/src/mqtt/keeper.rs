@@ -262,6 +262,11 @@ impl Keeper {
         Stored::Failed(tickets.map(|(first, _)| first))
     }
 
+    /// Writes that the disk has not answered.
+    pub(super) fn flights(&self) -> usize {
+        self.flights.len()
+    }
+
     /// What the disk has answered.
     pub(super) fn poll_stored(&mut self, context: &mut Context<'_>, now: Mono) -> Poll<Stored> {
         let Some(flight) = self.flights.front_mut() else {

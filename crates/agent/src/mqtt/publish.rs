@@ -120,9 +120,8 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
     /// As [`detach`](Self::detach).
     pub fn track(self) -> Result<Delivery, MqttError> {
         let shared = self.shared.clone();
-        let durable = self.is_durable();
-        let tag = self.queue(|state| Some(state.waiters.enter()))?;
-        let tag = tag.expect("a tag was given");
+        let queued = self.queue(|state| Some(state.waiters.enter()))?;
+        let (tag, durable) = (queued.0.expect("a tag was given"), queued.1);
         Ok(Delivery {
             shared,
             tag,
@@ -174,8 +173,9 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
     fn queue(
         self,
         tag: impl FnOnce(&mut super::shared::State) -> Option<u64>,
-    ) -> Result<Option<u64>, MqttError> {
-        let mode = match self.is_durable() {
+    ) -> Result<(Option<u64>, bool), MqttError> {
+        let durable = self.is_durable();
+        let mode = match durable {
             true if !self.shared.keeps => return Err(MqttError::NoStorage),
             true => Mode::Durable,
             false => Mode::Spill,
@@ -202,7 +202,7 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
             if let (Err(_), Some(tag)) = (&published, tag) {
                 state.waiters.leave(tag);
             }
-            published.map(|()| tag)
+            published.map(|()| (tag, durable))
         })
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Weak;
 use std::task::{Context, Poll, Waker};
 
-use periwinkle_core::mqtt::codec::{QoS, Reason};
+use periwinkle_core::mqtt::codec::{Property, QoS, Reason};
 use periwinkle_core::mqtt::filters::Filters;
 use periwinkle_core::mqtt::session::{self, AckToken, Kept, SubscriptionId};
 use periwinkle_core::mqtt::topic::Filter;
@@ -62,6 +62,8 @@ struct Reader {
     filter: String,
     manner: Manner,
     subscription: SubscriptionId,
+    /// What the broker puts on the copies of a message that are for this one.
+    identifier: Option<u32>,
     queue: VecDeque<Message>,
     missed: u64,
     answer: Option<Result<QoS, Reason>>,
@@ -129,6 +131,7 @@ impl Readers {
         filter: &str,
         manner: Manner,
         subscription: SubscriptionId,
+        identifier: Option<u32>,
     ) -> ReaderId {
         self.last += 1;
         let id = ReaderId(self.last);
@@ -140,6 +143,7 @@ impl Readers {
             filter: filter.to_owned(),
             manner,
             subscription,
+            identifier,
             queue: VecDeque::new(),
             missed: 0,
             answer: None,
@@ -225,6 +229,7 @@ impl Readers {
     pub(super) fn take(&mut self, message: &session::Message<'_>, woken: &mut Vec<Waker>) -> bool {
         let mut found = std::mem::take(&mut self.found);
         self.filters.matches(message.topic, |id| found.push(*id));
+        self.narrow(message, &mut found);
         if found.is_empty() {
             self.found = found;
             return true;
@@ -267,6 +272,26 @@ impl Readers {
         }
         self.found = found;
         open.is_none()
+    }
+
+    /// Leaves those for whose filter the broker has sent this copy, if it says so. A copy that is
+    /// for none of them is for all: it must not be lost.
+    fn narrow(&self, message: &session::Message<'_>, found: &mut Vec<ReaderId>) {
+        if found.len() < 2 || message.properties.is_empty() {
+            return;
+        }
+        let is_meant = |id: &ReaderId| {
+            let reader = self.readers.get(id);
+            let identifier = reader.and_then(|reader| reader.identifier);
+            let is_it = |property| match property {
+                Property::SubscriptionIdentifier(named) => Some(named) == identifier,
+                _ => false,
+            };
+            message.properties.iter().any(is_it)
+        };
+        if found.iter().any(is_meant) {
+            found.retain(is_meant);
+        }
     }
 
     fn expect_receipts(&mut self, token: Option<AckToken>, found: &[ReaderId]) -> Option<u64> {

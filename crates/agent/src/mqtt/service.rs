@@ -28,7 +28,8 @@ use crate::supervise::Service;
 #[derive(Debug)]
 pub(crate) struct MqttService {
     mqtt: Mqtt,
-    driver: Driver,
+    /// The client goes on where it was when it is started again.
+    driver: Arc<Mutex<Driver>>,
     routes: Vec<config::Route>,
     db: Database,
 }
@@ -47,7 +48,7 @@ impl MqttService {
         let (mqtt, driver) = Mqtt::open(options, clock.clone(), Some(db.shelf(SHELF)))?;
         Ok(MqttService {
             mqtt,
-            driver,
+            driver: Arc::new(Mutex::new(driver)),
             routes: config.route.clone(),
             db: db.clone(),
         })
@@ -66,8 +67,6 @@ impl MqttService {
             routes,
             db,
         } = self;
-        // The client goes on where it was when it is started again.
-        let driver = Arc::new(Mutex::new(driver));
         let routes: Arc<[config::Route]> = routes.into();
         Service::new("mqtt", move |mut ctx| {
             let (driver, mqtt) = (driver.clone(), mqtt.clone());

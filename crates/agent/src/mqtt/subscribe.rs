@@ -129,7 +129,9 @@ impl Subscribe {
                 source,
             })?;
             state.used = true;
-            Ok(state.readers.enter(&filter, manner, subscription))
+            let identifier = session.identifier(subscription);
+            let readers = &mut state.readers;
+            Ok(readers.enter(&filter, manner, subscription, identifier))
         });
         Ok(Subscription {
             id: entered?,

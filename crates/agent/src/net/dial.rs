@@ -1,7 +1,7 @@
 //! The one way to make an outgoing connection: the name resolved, TCP, a proxy if there is one,
 //! TLS if it is asked for. Each phase has its deadline and fails with its own words.
 //!
-//! ```ignore
+//! ```text
 //! let target = Target::new(Host::parse("broker.example")?, 8883).tls(tls);
 //! let link = dial(&target, &Patience::default()).await?;
 //! ```

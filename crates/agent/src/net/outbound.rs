@@ -265,3 +265,64 @@ impl hyper::rt::Write for HttpLink {
         Pin::new(&mut self.get_mut().io).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A connection whose other end answered and went away without reading all.
+    async fn answered_and_reset() -> HttpLink {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has ports");
+        let address = listener.local_addr().expect("it is bound");
+        let mut near = TcpStream::connect(address).await.expect("it listens");
+        near.write_all(&[0; 1000]).await.expect("it is open");
+        let (mut far, _) = listener.accept().await.expect("we connected");
+        far.read_u8().await.expect("it came");
+        far.write_all(b"answer").await.expect("it is open");
+        drop(far);
+        let mut link = HttpLink::new(Link::from(near), false);
+        // Until the reset is there, bytes go nowhere.
+        while poll_fn(|context| {
+            Poll::Ready(link.write(context, |io, context| {
+                hyper::rt::Write::poll_write(io, context, &[0; 1000])
+            }))
+        })
+        .await
+        .is_ready()
+        {
+            tokio::task::yield_now().await;
+        }
+        link
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_waits_for_the_reader_who_finds_the_answer() {
+        let link = answered_and_reset().await;
+        assert!(link.is_written_off);
+        let mut read = [0; 6];
+        let mut tcp = link.io.into_inner().into_tcp().expect("there is no TLS");
+        tcp.read_exact(&mut read).await.expect("it waits there");
+        assert_eq!(&read, b"answer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_failed_waits_no_longer_than_its_bound() {
+        let mut link = answered_and_reset().await;
+        let start = Instant::now();
+        let result = poll_fn(|context| {
+            link.write(context, |_, _| -> Poll<io::Result<()>> {
+                unreachable!("it is written off")
+            })
+        });
+        let error = result.await.expect_err("nobody read");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() <= limits::FETCH_WRITE_STALL_MAX);
+    }
+}

@@ -2,12 +2,16 @@
 //! tools, paho, and the AWS emulator.
 
 mod broker;
-mod certificates;
+mod cloud;
+mod command_line;
 mod judges;
-
+mod link;
 mod messages;
+mod proxies;
+mod queue;
 mod restarts;
 mod secure;
+mod service;
 
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ mod items;
 mod migration;
 mod oracle;
 mod replication;
+mod shelves;
 mod streams;
 mod together;
 mod transfer;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::args::Broker;
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::mqtt::{ConnectionState, Mqtt, Options};
+use crate::mqtt::{ConnectionState, Mqtt, Options, Version};
 use crate::net::entropy;
 
 /// Connects, or says why that does not work. Later losses of the connection heal by themselves.
@@ -90,6 +90,11 @@ pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
         // As mosquitto's clients ask for: for ever.
         session.session_expiry = None;
     }
+    if broker.version == Version::V311 {
+        // The broker cannot say how many it takes at once, and mosquitto closes the connection
+        // when it gets too many with QoS 2.
+        session.in_flight_max = IN_FLIGHT_OF_3_1_1;
+    }
     session.user_name.clone_from(&broker.username);
     session.password = password(broker)?.map(Into::into);
     session.will = will(broker);
@@ -99,6 +104,9 @@ pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
     options.proxy.clone_from(&broker.proxy);
     Ok(options)
 }
+
+/// What every broker takes: as many as mosquitto's own tools send.
+const IN_FLIGHT_OF_3_1_1: u16 = 20;
 
 fn address(broker: &Broker) -> String {
     if let Some(url) = &broker.url {

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
-use futures_util::stream::{SelectAll, select_all};
+use futures_util::stream::SelectAll;
 use periwinkle_core::mqtt::filters::Filters;
 use periwinkle_core::mqtt::topic::Filter;
 
@@ -19,9 +19,13 @@ pub(super) async fn subscribe(subscribe: &Subscribe) -> Result<(), Failure> {
     let mut printer = Printer::new(subscribe)?;
     let mqtt = broker::connect(broker::options(&subscribe.broker)?).await?;
     let losses = tokio::spawn(broker::tell_losses(mqtt.connection()));
-    let listened = within(subscribe.wait, listen(&mqtt, subscribe, &mut printer)).await;
+    let mut messages = SelectAll::new();
+    let listening = listen(&mqtt, subscribe, &mut messages, &mut printer);
+    let listened = within(subscribe.wait, listening).await;
     losses.abort();
     broker::end(mqtt).await;
+    // Not before: the broker would be asked to forget subscriptions of a session that it keeps.
+    drop(messages);
     listened.unwrap_or(Ok(()))?;
     printer.check_enough()
 }
@@ -37,9 +41,10 @@ pub(super) async fn within<T>(wait: Option<Duration>, work: impl Future<Output =
 async fn listen(
     mqtt: &Mqtt,
     subscribe: &Subscribe,
+    messages: &mut SelectAll<Subscription>,
     printer: &mut Printer<'_>,
 ) -> Result<(), Failure> {
-    let mut messages = subscriptions(mqtt, subscribe).await?;
+    ask(mqtt, subscribe, messages).await?;
     while let Some(message) = messages.next().await {
         let goes_on = printer.take(&message)?;
         // Only now: what was not printed comes again with the same session.
@@ -51,19 +56,19 @@ async fn listen(
     Ok(())
 }
 
-async fn subscriptions(
+async fn ask(
     mqtt: &Mqtt,
     subscribe: &Subscribe,
-) -> Result<SelectAll<Subscription>, Failure> {
-    let mut all = Vec::new();
+    messages: &mut SelectAll<Subscription>,
+) -> Result<(), Failure> {
     for topic in &subscribe.topics {
         let mut one = mqtt.subscribe(topic, subscribe.qos).manual();
         if subscribe.no_retained && subscribe.broker.version == Version::V5 {
             one = one.retained(RetainHandling::DoNotSend);
         }
-        all.push(one.await?);
+        messages.push(one.await?);
     }
-    Ok(select_all(all))
+    Ok(())
 }
 
 /// Prints messages, and counts them.

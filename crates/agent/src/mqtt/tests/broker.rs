@@ -20,6 +20,9 @@ pub(super) struct Came {
     pub(super) dup: bool,
 }
 
+/// A message for all subscribers: topic, payload, quality of service, properties.
+type Going = (String, Vec<u8>, QoS, Vec<u8>);
+
 /// What the broker does.
 #[derive(Clone, Debug)]
 pub(super) struct Manners {
@@ -44,7 +47,7 @@ struct Shared {
     came: watch::Sender<Vec<Came>>,
     acks: watch::Sender<usize>,
     /// Messages for all subscribers; `None` cuts all connections.
-    out: broadcast::Sender<Option<(String, Vec<u8>, QoS, Vec<u8>)>>,
+    out: broadcast::Sender<Option<Going>>,
 }
 
 impl Broker {
@@ -199,7 +202,7 @@ impl Client {
             Packet::Pubrel(ack) => self.send(&Packet::Pubcomp(Ack::new(ack.id))),
             Packet::Pubrec(ack) => self.send(&Packet::Pubrel(Ack::new(ack.id))),
             Packet::Puback(_) | Packet::Pubcomp(_) => {
-                self.shared.acks.send_modify(|acks| *acks += 1)
+                self.shared.acks.send_modify(|acks| *acks += 1);
             }
             Packet::Pingreq => self.send(&Packet::Pingresp),
             _ => {}

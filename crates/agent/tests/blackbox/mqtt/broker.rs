@@ -46,6 +46,16 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// It only starts if there is a listener of the other kind, too.
+    pub(super) fn websockets(mut self, scheme: &'static str) -> Setup {
+        let other = free_port();
+        self.scheme = scheme;
+        self.listener = format!("protocol websockets\n{}", self.listener);
+        self.listener
+            .push_str(&format!("\nlistener {other} 127.0.0.1\n"));
+        self
+    }
+
     pub(super) fn global(mut self, lines: &str) -> Setup {
         self.global.push_str(lines);
         self
@@ -55,9 +65,8 @@ impl Setup {
 /// Stands for the broker's directory in its configuration.
 pub(super) const FOLDER: &str = "{folder}";
 
-/// Sessions and queues are on disk after each change.
-pub(super) const PERSISTENT: &str = "persistence true\npersistence_location {folder}/\n\
-     autosave_on_changes true\nautosave_interval 1\n";
+/// Sessions and queues are written down when it is stopped.
+pub(super) const PERSISTENT: &str = "persistence true\npersistence_location {folder}/\n";
 
 impl Mosquitto {
     /// One that takes everything from everybody, and has kept nothing after a restart.

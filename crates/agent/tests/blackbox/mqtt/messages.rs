@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use periwinkle::mqtt::{Message, Mqtt, MqttError, Property, QoS, Reason, RetainHandling, Version};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::broker::{Mosquitto, Setup};
 use super::judges::{Collector, mosquitto_pub, paho, take};
 use super::{QUALITIES, VERSIONS, connected, in_time, next, numbers, options, texts};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mosquitto_sub_gets_every_quality_of_both_versions_in_order() {
+async fn paho_and_mosquitto_sub_get_every_quality_of_both_versions_in_order() {
     let broker = Mosquitto::plain();
     let collector = Collector::subscribe(&broker, "out/#");
+    let mut judge = paho(&broker, "judge");
+    judge.ask(&json!({"op": "subscribe", "filter": "out/#"}));
     let mut expected = Vec::new();
     for version in VERSIONS {
         let mut options = options(&broker, "ours");
@@ -30,6 +32,15 @@ async fn mosquitto_sub_gets_every_quality_of_both_versions_in_order() {
             }
         }
     }
+    let shown = |message: &Value| {
+        let (topic, payload) = (message["topic"].as_str(), message["payload"].as_str());
+        let (topic, payload) = (topic.expect("text"), payload.expect("text"));
+        format!("{} 0 {topic} {payload}", message["qos"])
+    };
+    let came = take(&mut judge, expected.len());
+    assert_eq!(came.iter().map(shown).collect::<Vec<_>>(), expected);
+    // For one who is away the broker keeps what was sent with more than QoS 0.
+    expected.retain(|line| !line.starts_with('0'));
     assert_eq!(collector.collect(expected.len()), expected);
 }
 

@@ -1,30 +1,37 @@
 //! TLS, WebSockets and both.
 
+use std::path::PathBuf;
+
 use periwinkle::mqtt::{ConnectionState, Mqtt, Options, QoS};
 
 use super::broker::{Mosquitto, Setup};
-use super::certificates::Certificates;
 use super::{connected, in_time, next, options};
+use crate::certificates::Authority;
 
-fn secured(certificates: &Certificates, more: &str, scheme: &'static str) -> Mosquitto {
-    let path = |name: &str| certificates.path(name).display().to_string();
+fn secured(authority: &Authority, more: &str) -> Setup {
+    let server = authority.server(&["localhost"]);
     let listener = format!(
         "cafile {}\ncertfile {}\nkeyfile {}\n{more}",
-        path("ca.pem"),
-        path("server.pem"),
-        path("server.key")
+        authority.certificate().display(),
+        server.certificate.display(),
+        server.key.display()
     );
-    Mosquitto::new(Setup {
+    Setup {
         listener,
-        scheme,
+        scheme: "mqtts",
         ..Setup::default()
-    })
+    }
 }
 
-fn trusting(broker: &Mosquitto, certificates: &Certificates) -> Options {
+fn trusting(broker: &Mosquitto, authority: &Authority) -> Options {
     let mut options = options(broker, "ours");
-    options.tls.ca = vec![certificates.path("ca.pem")];
+    options.tls.ca = vec![authority.certificate()];
     options
+}
+
+fn identity(authority: &Authority) -> (PathBuf, PathBuf) {
+    let client = authority.client("pump-7");
+    (client.certificate, client.key)
 }
 
 /// A message to itself, large enough for several records and frames.
@@ -63,45 +70,43 @@ async fn refusal(options: Options) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_with_a_certificate_that_we_trust_is_spoken_to() {
-    let certificates = Certificates::make();
-    let broker = secured(&certificates, "", "mqtts");
-    check_exchange(trusting(&broker, &certificates)).await;
+    let authority = Authority::new();
+    let broker = Mosquitto::new(secured(&authority, ""));
+    check_exchange(trusting(&broker, &authority)).await;
     let mut distrusting = options(&broker, "ours");
-    distrusting.tls.ca = vec![certificates.path("other-ca.pem")];
+    let other = Authority::new();
+    distrusting.tls.ca = vec![other.certificate()];
     let why = refusal(distrusting).await;
     assert!(why.contains("certificate"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_asks_for_a_certificate_takes_ours_and_no_stranger() {
-    let certificates = Certificates::make();
-    let broker = secured(&certificates, "require_certificate true\n", "mqtts");
-    let mut known = trusting(&broker, &certificates);
-    known.tls.identity = Some(certificates.identity("client"));
+    let authority = Authority::new();
+    let broker = Mosquitto::new(secured(&authority, "require_certificate true\n"));
+    let mut known = trusting(&broker, &authority);
+    known.tls.identity = Some(identity(&authority));
     check_exchange(known).await;
-    refusal(trusting(&broker, &certificates)).await;
-    let mut stranger = trusting(&broker, &certificates);
-    stranger.tls.identity = Some(certificates.identity("stranger"));
+    refusal(trusting(&broker, &authority)).await;
+    let other = Authority::new();
+    let mut stranger = trusting(&broker, &authority);
+    stranger.tls.identity = Some(identity(&other));
     refusal(stranger).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_is_spoken_to_over_websockets() {
-    let broker = Mosquitto::new(Setup {
-        listener: "protocol websockets\n".to_owned(),
-        scheme: "ws",
-        ..Setup::default()
-    });
+    let broker = Mosquitto::new(Setup::default().websockets("ws"));
     check_exchange(options(&broker, "ours")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_is_spoken_to_over_secure_websockets_with_a_certificate() {
-    let certificates = Certificates::make();
-    let more = "protocol websockets\nrequire_certificate true\n";
-    let broker = secured(&certificates, more, "wss");
-    let mut known = trusting(&broker, &certificates);
-    known.tls.identity = Some(certificates.identity("client"));
+    let authority = Authority::new();
+    let setup = secured(&authority, "require_certificate true\n");
+    let broker = Mosquitto::new(setup.websockets("wss"));
+    let mut known = trusting(&broker, &authority);
+    known.tls.identity = Some(identity(&authority));
     check_exchange(known).await;
-    refusal(trusting(&broker, &certificates)).await;
+    refusal(trusting(&broker, &authority)).await;
 }

@@ -170,16 +170,36 @@ impl Outbox {
             let gone = self.drop_queued(oldest, DropCause::Overflow);
             dropped(gone, DropCause::Overflow);
         }
+        let slot = self.accept(publication, now);
+        self.enqueue(slot);
+        Ok(slot)
+    }
+
+    /// Takes a message that leaves at once, while none is queued, or says why there is no room.
+    pub(crate) fn push_in_flight(
+        &mut self,
+        publication: &Publication<'_>,
+        now: Mono,
+    ) -> Result<Slot, Refused> {
+        if let Err(refused) = self.fits(publication.content_bytes()) {
+            self.counts.refused += 1;
+            return Err(refused);
+        }
+        let slot = self.accept(publication, now);
+        self.enter_flight(slot);
+        self.slab.at_mut(slot).stage = Stage::Sent;
+        Ok(slot)
+    }
+
+    fn accept(&mut self, publication: &Publication<'_>, now: Mono) -> Slot {
         let memory = self.slab.memory();
         let entry = Entry::new(self.next_sequence, publication, memory, now);
         self.next_sequence += 1;
         self.counts.accepted += 1;
-        let slot = self.insert(entry);
-        self.enqueue(slot);
         if self.age_look.is_none() {
             self.age_look = self.look_interval().map(|interval| now + interval);
         }
-        Ok(slot)
+        self.insert(entry)
     }
 
     fn fits(&self, content: usize) -> Result<(), Refused> {

@@ -2,6 +2,10 @@
 //!
 //! Several subscriptions share one filter at the broker if they ask for the same filter, or if a
 //! master subscription covers them. The filter is given up when the last of them goes.
+//!
+//! With version 5 a broker sends a message once for each filter that matches. Each filter has an
+//! identifier, so that a copy goes to those it was sent for. It is made from the filter alone: a
+//! broker that kept the session from an earlier life of ours puts the same one on its messages.
 
 use super::error::SubscribeError;
 use super::ids::Owner;
@@ -9,8 +13,8 @@ use super::output::{Output, SubscriptionId};
 use super::{Link, Session};
 use crate::limits::{MQTT_FILTERS_PER_SUBSCRIBE_MAX, MQTT_SUBSCRIPTIONS_MAX};
 use crate::mqtt::codec::{
-    FilterRequest, Packet, PacketId, Properties, QoS, Reason, Suback, Subscribe, SubscribeOptions,
-    Unsuback, Unsubscribe,
+    FilterRequest, Packet, PacketId, Properties, PropertiesBuf, Property, QoS, Reason, Suback,
+    Subscribe, SubscribeOptions, Unsuback, Unsubscribe, Version,
 };
 use crate::mqtt::topic::Filter;
 use crate::time::Mono;
@@ -108,6 +112,18 @@ impl Session {
         self.pump();
     }
 
+    /// What the broker puts on messages that it sends for this subscription, where it puts
+    /// anything: [`Property::SubscriptionIdentifier`].
+    pub fn identifier(&self, id: SubscriptionId) -> Option<u32> {
+        let (number, _) = self.subscriptions.served_by.get(&id)?;
+        let there = self.subscriptions.at_broker.get(number)?;
+        Some(identifier(&there.filter))
+    }
+
+    fn gives_identifiers(&self) -> bool {
+        self.config.version == Version::V5 && self.limits.subscription_ids
+    }
+
     pub(super) fn send_subscriptions(&mut self) {
         if !self.subscriptions.due {
             return;
@@ -121,6 +137,12 @@ impl Session {
     }
 
     fn send_subscribe(&mut self, filters_max: usize) -> bool {
+        // An identifier holds for a whole packet.
+        let filters_max = if self.gives_identifiers() {
+            1
+        } else {
+            filters_max
+        };
         let numbers = self
             .subscriptions
             .to_ask(filters_max, self.limits.packet_bytes_max);
@@ -130,10 +152,17 @@ impl Session {
         let Some(id) = self.give_id(Owner::Subscribe) else {
             return false;
         };
+        let filters = self.subscriptions.requests(&numbers);
+        let mut properties = PropertiesBuf::new();
+        if self.gives_identifiers() {
+            let property = Property::SubscriptionIdentifier(identifier(filters[0].filter));
+            let pushed = properties.push(property);
+            pushed.expect("an identifier is within its bound");
+        }
         let packet = Packet::Subscribe(Subscribe {
             id,
-            properties: Properties::EMPTY,
-            filters: self.subscriptions.requests(&numbers),
+            properties: properties.as_properties(),
+            filters,
         });
         packet
             .encode(self.config.version, self.outgoing.end())
@@ -198,6 +227,12 @@ impl Session {
     }
 }
 
+/// From 1 to the most that there is. Two filters with one identifier would only share copies.
+fn identifier(filter: &str) -> u32 {
+    const IDENTIFIER_MAX: u32 = 268_435_455;
+    crc32fast::hash(filter.as_bytes()) % IDENTIFIER_MAX + 1
+}
+
 const fn granted(reason: Reason) -> Result<QoS, Reason> {
     match reason {
         Reason::Success => Ok(QoS::AtMostOnce),
@@ -229,6 +264,10 @@ impl Subscriptions {
         self.due = true;
         self.served_by.insert(id, (number, options.qos));
         let there = self.at_broker.get_mut(&number).expect("just found");
+        if there.users.is_empty() {
+            // Nobody is left for whom the options of before would still count.
+            there.options = options;
+        }
         there.users.push(id);
         there.last_user = id;
         there.is_master |= is_master;
@@ -322,8 +361,8 @@ impl Subscriptions {
         bytes_max: usize,
         wanted: impl Fn(&AtBroker) -> bool,
     ) -> Vec<u64> {
-        // Fixed header, packet id and an empty set of properties.
-        let mut bytes = 5 + 2 + 1;
+        // Fixed header, packet id, and properties with an identifier.
+        let mut bytes = 5 + 2 + 1 + 5;
         let mut numbers = Vec::new();
         for (number, there) in self.at_broker.iter().filter(|(_, there)| wanted(there)) {
             bytes += there.filter.len() + 3;

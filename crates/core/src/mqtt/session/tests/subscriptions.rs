@@ -23,12 +23,15 @@ fn unsuback(number: u16) -> Packet<'static> {
     })
 }
 
+/// A broker that puts nothing on its messages.
+const NO_IDENTIFIERS: &[Property<'static>] = &[Property::SubscriptionIdentifierAvailable(false)];
+
 #[test]
 fn several_filters_share_a_packet_and_each_gets_its_answer() {
     let mut it = session(config());
     let one = it.subscribe("a", options(), at(0)).unwrap();
     let two = it.subscribe("b", options(), at(0)).unwrap();
-    connect(&mut it, false, &[], at(1));
+    connect(&mut it, false, NO_IDENTIFIERS, at(1));
     assert_eq!(words(&mut it), ["subscribe 1"]);
     receive(
         &mut it,
@@ -38,6 +41,29 @@ fn several_filters_share_a_packet_and_each_gets_its_answer() {
     assert_eq!(it.poll_output(), Some(Output::Subscribed(one, Ok(ONE))));
     let refused = Output::Subscribed(two, Err(Reason::NotAuthorized));
     assert_eq!(it.poll_output(), Some(refused));
+}
+
+#[test]
+fn each_filter_has_an_identifier_of_its_own_that_does_not_change() {
+    let identifiers = |filters: &[&str]| -> Vec<Option<u32>> {
+        let mut it = session(config());
+        let subscribed = filters
+            .iter()
+            .map(|filter| it.subscribe(filter, options(), at(0)));
+        let ids: Vec<SubscriptionId> = subscribed.map(Result::unwrap).collect();
+        connect(&mut it, false, &[], at(1));
+        let packets = sent(&mut it);
+        let known: Vec<_> = ids.into_iter().map(|id| it.identifier(id)).collect();
+        assert_eq!(packets.len(), filters.len());
+        for (packet, identifier) in packets.iter().zip(&known) {
+            let named = format!("SubscriptionIdentifier({})", identifier.unwrap());
+            assert!(packet.contains(&named), "{packet}");
+        }
+        known
+    };
+    let (one, two) = (identifiers(&["a/#", "a/b"]), identifiers(&["a/b", "a/#"]));
+    assert_ne!(one[0], one[1]);
+    assert_eq!([one[0], one[1]], [two[1], two[0]]);
 }
 
 #[test]
@@ -184,7 +210,7 @@ fn aws_gets_eight_filters_in_a_packet() {
         it.subscribe(&format!("t/{index}"), options(), at(0))
             .unwrap();
     }
-    connect(&mut it, false, &[], at(1));
+    connect(&mut it, false, NO_IDENTIFIERS, at(1));
     let counts: Vec<usize> = sent(&mut it)
         .iter()
         .map(|packet| packet.matches("FilterRequest").count())
