@@ -164,8 +164,11 @@ fn a_hundred_mebibytes_arrive_although_the_agent_is_killed_again_and_again() {
         in_flight += 2;
         agent = agent.kill().start();
     }
+    let before_kib = agent.resident_kib();
     let row = ended(&agent, &id);
     assert_eq!(row["state"], "done", "{row}");
+    let grown_kib = agent.resident_kib().saturating_sub(before_kib);
+    assert!(grown_kib < 8 * 1024, "the agent grew by {grown_kib} KiB");
     let mut judge = cloud.s3(&device);
     assert_object(&mut judge, &key, &data);
     let begun = proxy.parts_begun();

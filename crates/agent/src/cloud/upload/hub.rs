@@ -37,7 +37,7 @@ pub(super) struct Hub {
     pub(super) counters: Counters,
     /// There is something new to do.
     pub(super) wake: Notify,
-    /// Counts uploads that ended, for those who wait for one.
+    /// Counts attempts that ended, for those who wait for one.
     pub(super) ends: watch::Sender<u64>,
     queue: Mutex<Queue>,
     running: Mutex<BTreeMap<String, Running>>,
@@ -156,6 +156,10 @@ impl Hub {
 
     pub(super) fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().expect("no holder of the list panics")
+    }
+
+    fn running_one(&self, id: &str) -> Option<Running> {
+        self.running().get(id).cloned()
     }
 
     /// A new id; ids rise.
@@ -292,6 +296,7 @@ impl Hub {
         let db = self.db.durability(Durability::Immediate);
         db.update(UPLOAD, &change)?.ticket.durable().await?;
         self.queue().remove(&row.id);
+        self.running().remove(&row.id);
         self.count_end(row, state);
         if removes {
             self.remove_left(row);
@@ -340,6 +345,8 @@ impl Hub {
             tracing::debug!("a failed attempt is not noted: {error}");
         }
         self.queue().put_back(&row.id, not_before);
+        self.running().remove(&row.id);
+        self.ends.send_modify(|ends| *ends += 1);
     }
 
     /// Gives an upload up, whatever it does now.
@@ -350,19 +357,16 @@ impl Hub {
             let id = row.id;
             return Err(UploadError::Ended { id, state });
         }
-        let running = self.running().get(id).cloned();
-        if let Some(running) = running {
+        let mut ends = self.ends.subscribe();
+        while let Some(running) = self.running_one(id) {
             // Whoever sends it writes the end.
-            let mut ends = self.ends.subscribe();
             running.cancel.send_replace(true);
-            loop {
-                if self.row(id)?.state != State::Waiting {
-                    return Ok(());
-                }
-                if ends.changed().await.is_err() {
-                    return Ok(());
-                }
+            if ends.changed().await.is_err() {
+                break;
             }
+        }
+        if self.row(id)?.state != State::Waiting {
+            return Ok(());
         }
         self.queue().remove(id);
         let aborted = super::drive::abort_parts(self, &row).await;

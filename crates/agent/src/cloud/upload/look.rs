@@ -31,6 +31,8 @@ struct Watched {
     watch: Watch,
     keys: KeyTemplate,
     settling: Settling,
+    /// The log knows that there is more than one look reads.
+    cut_told: bool,
 }
 
 /// What one look at a pattern found.
@@ -49,6 +51,7 @@ impl Looks {
             watch: watch.clone(),
             keys: watch.key.template(),
             settling: Settling::new(watch.min_age),
+            cut_told: false,
         });
         Looks {
             watched: watched.collect(),
@@ -79,13 +82,14 @@ impl Looks {
             let (rested, watch, keys, next) = {
                 let mut looks = looks.lock().expect("no holder of the looks panics");
                 let watched = &mut looks.watched[at];
-                if found.cut {
+                if found.cut && !watched.cut_told {
                     let pattern = &watched.watch.pattern;
                     tracing::warn!(
                         "{pattern} leads to more than {} entries; the others wait",
                         limits::UPLOAD_LOOK_ENTRIES_MAX
                     );
                 }
+                watched.cut_told = found.cut;
                 let rested = watched.settling.handle_look(found.files, now);
                 let next = watched.settling.poll_timeout(now);
                 (rested, watched.watch.clone(), watched.keys.clone(), next)

@@ -159,11 +159,9 @@ impl Shell {
                 let pause = self.pause(&row.id, refused);
                 let not_before = self.hub.clock.mono() + pause;
                 self.hub.postpone(&row, (&why, refused), not_before);
-                self.hub.running().remove(&row.id);
                 return;
             }
         };
-        self.hub.running().remove(&row.id);
         self.pauses.remove(&row.id);
         match written {
             // Another of the same file may be waiting to be seen.

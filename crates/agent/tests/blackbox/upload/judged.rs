@@ -197,13 +197,15 @@ fn device(folder: &TempDir) -> Device {
     }
 }
 
+/// A name, a size, what is spoiled, and the verdict on it.
+type Case = (&'static str, usize, Spoil, fn(&Refused) -> bool);
+
 #[test]
 fn a_body_that_was_altered_on_its_way_is_refused_and_sent_again() {
     let s3 = JudgedS3::start();
     let folder = tempfile::tempdir().expect("a folder for the test");
     let agent = home(&device(&folder), &s3.endpoint(), "part_bytes = \"5 MiB\"\n").start();
-    type Expected = fn(&Refused) -> bool;
-    let cases: [(&str, usize, Spoil, Expected); 5] = [
+    let cases: [Case; 5] = [
         ("none", 300_000, Spoil::Nothing, |_| false),
         ("small", 1000, Spoil::Data, |refused| {
             *refused == Refused::BodyHash
