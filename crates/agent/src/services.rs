@@ -39,7 +39,7 @@ use crate::mqtt::MqttService;
 use crate::net::clock::Clock;
 use crate::state::StateDir;
 use crate::status::StatusBoard;
-use crate::stop::{Stop, Stopper, stop};
+use crate::stop::{Stopper, stop};
 use crate::supervise::{Service, Supervisor};
 use crate::web::accounts::{Accounts, LoginRules};
 use crate::web::dispatch::Dispatch;
@@ -160,7 +160,7 @@ impl Services {
     /// Starts every service in order.
     ///
     /// Dropping the future leaves those running that were started.
-    pub async fn start(mut self) -> Running {
+    pub async fn start(self) -> Running {
         let mut supervisor = Supervisor::new(self.clock.clone());
         let (listeners, listening) = stop();
         let extra = Router::new();
@@ -227,12 +227,12 @@ impl Services {
 
     #[cfg(feature = "mqtt")]
     async fn start_mqtt(
-        &mut self,
+        &self,
         supervisor: &mut Supervisor,
         extra: Router,
-        listening: &Stop,
+        listening: &crate::stop::Stop,
     ) -> Router {
-        let Some(service) = self.mqtt.take() else {
+        let Some(service) = &self.mqtt else {
             return extra;
         };
         let mqtt = service.handle();
@@ -240,7 +240,7 @@ impl Services {
             let mqtt = mqtt.clone();
             move || mqtt.show()
         });
-        supervisor.start(service.into_service()).await;
+        supervisor.start(service.service()).await;
         extra.merge(api::mqtt_router(
             mqtt,
             self.accounts.clone(),

@@ -60,14 +60,9 @@ impl MqttService {
     }
 
     /// The entry for the supervisor.
-    pub(crate) fn into_service(self) -> Service {
-        let MqttService {
-            mqtt,
-            driver,
-            routes,
-            db,
-        } = self;
-        let routes: Arc<[config::Route]> = routes.into();
+    pub(crate) fn service(&self) -> Service {
+        let (mqtt, driver, db) = (self.mqtt.clone(), self.driver.clone(), self.db.clone());
+        let routes: Arc<[config::Route]> = self.routes.as_slice().into();
         Service::new("mqtt", move |mut ctx| {
             let (driver, mqtt) = (driver.clone(), mqtt.clone());
             let carrying = routes::Carrying::start(&mqtt, &db, &routes);
