@@ -39,7 +39,7 @@ use crate::mqtt::MqttService;
 use crate::net::clock::Clock;
 use crate::state::StateDir;
 use crate::status::StatusBoard;
-use crate::stop::{Stop, Stopper, stop};
+use crate::stop::{Stopper, stop};
 use crate::supervise::{Service, Supervisor};
 use crate::web::accounts::{Accounts, LoginRules};
 use crate::web::dispatch::Dispatch;
@@ -160,6 +160,10 @@ impl Services {
     /// Starts every service in order.
     ///
     /// Dropping the future leaves those running that were started.
+    #[cfg_attr(
+        not(feature = "mqtt"),
+        allow(unused_mut, reason = "only the client of MQTT is handed over")
+    )]
     pub async fn start(mut self) -> Running {
         let mut supervisor = Supervisor::new(self.clock.clone());
         let (listeners, listening) = stop();
@@ -230,7 +234,7 @@ impl Services {
         &mut self,
         supervisor: &mut Supervisor,
         extra: Router,
-        listening: &Stop,
+        listening: &crate::stop::Stop,
     ) -> Router {
         let Some(service) = self.mqtt.take() else {
             return extra;
