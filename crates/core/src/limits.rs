@@ -660,6 +660,9 @@ pub const MQTT_AGE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// PUBLISH packets with QoS 1 and 2 on their way to the broker, unless it allows fewer.
 pub const MQTT_IN_FLIGHT_MESSAGES_MAX: u16 = 1000;
+/// The same with 3.1.1, where the broker cannot say how many it takes: mosquitto closes the
+/// connection when it gets more with QoS 2, and its own tools send as many.
+pub const MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX: u16 = 20;
 /// The same from the broker to us, which we tell it in version 5.
 pub const MQTT_RECEIVE_MESSAGES_MAX: u16 = 1000;
 /// What may lie in the buffer to the socket before nothing more is taken from the outbox.

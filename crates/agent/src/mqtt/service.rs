@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use periwinkle_core::config::{self, Broker, BrokerProfile, MqttVersion};
-use periwinkle_core::limits::MQTT_RECONNECT_PAUSE_MIN;
+use periwinkle_core::limits::{
+    MQTT_IN_FLIGHT_MESSAGES_MAX, MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX, MQTT_RECONNECT_PAUSE_MIN,
+};
 use periwinkle_core::mqtt::codec::{PropertiesBuf, Property, QoS, Version};
 use periwinkle_core::mqtt::outbox::{Budget, Overflow};
 use periwinkle_core::mqtt::policy::{ConnectionConfig, Profile};
@@ -135,7 +137,11 @@ fn session(config: &config::Mqtt, session: &mut Config) -> Result<(), MqttError>
         (None, None) => None,
     };
     let sixteen_bits = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
-    session.in_flight_max = sixteen_bits(config.in_flight_max);
+    session.in_flight_max = match (config.in_flight_max, session.version) {
+        (Some(number), _) => sixteen_bits(number),
+        (None, Version::V5) => MQTT_IN_FLIGHT_MESSAGES_MAX,
+        (None, Version::V311) => MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX,
+    };
     session.receive_max = sixteen_bits(config.receive_max);
     session.packet_bytes_max = config.packet_bytes_max.as_usize();
     session.spill_delay = config.spill_delay;
@@ -228,6 +234,20 @@ mod tests {
         assert_eq!(options.durable_topics, ["alarm/#"]);
         let will = session.will.as_ref().unwrap();
         assert_eq!((will.topic.as_str(), will.qos), ("gone", QoS::AtLeastOnce));
+    }
+
+    #[test]
+    fn a_broker_that_cannot_say_how_many_it_takes_gets_few_at_once() {
+        let table = [
+            ("version = '5'", 1000),
+            ("version = '3.1.1'", 20),
+            ("version = '3.1.1'\nin_flight_max = 7", 7),
+        ];
+        for (keys, expected) in table {
+            let text = format!("[mqtt]\nurl = 'mqtt://broker'\n{keys}\n");
+            let options = configured(&text);
+            assert_eq!(options.session.in_flight_max, expected, "{keys}");
+        }
     }
 
     #[test]

@@ -357,8 +357,9 @@ settings! {
         will_retain: bool = false;
         /// How long the broker waits for the connection to come back. Version 5 only.
         will_delay: Duration = Duration::ZERO, in Duration::ZERO..=30 * DAY;
-        /// Messages with QoS 1 and 2 on their way to the broker at once.
-        in_flight_max: u32 = limits::MQTT_IN_FLIGHT_MESSAGES_MAX as u32, in 1..=65_535;
+        /// Messages with QoS 1 and 2 on their way to the broker at once. Unset: 1000, or as many as the
+        /// broker allows; with 3.1.1, where it cannot say, 20.
+        in_flight_max: Option<u32> = None, in Some(1)..=Some(65_535);
         /// The same from the broker to here. Version 5 only.
         receive_max: u32 = limits::MQTT_RECEIVE_MESSAGES_MAX as u32, in 1..=65_535;
         /// The longest packet that is taken.

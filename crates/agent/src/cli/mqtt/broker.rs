@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use periwinkle_core::limits::MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX;
 use periwinkle_core::mqtt::session::WillMessage;
 use tokio::sync::watch;
 
@@ -95,9 +96,7 @@ pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
         session.session_expiry = None;
     }
     if broker.version == Version::V311 {
-        // The broker cannot say how many it takes at once, and mosquitto closes the connection
-        // when it gets too many with QoS 2.
-        session.in_flight_max = IN_FLIGHT_OF_3_1_1;
+        session.in_flight_max = MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX;
     }
     session.user_name.clone_from(&broker.username);
     session.password = password(broker)?.map(Into::into);
@@ -108,9 +107,6 @@ pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
     options.proxy.clone_from(&broker.proxy);
     Ok(options)
 }
-
-/// What every broker takes: as many as mosquitto's own tools send.
-const IN_FLIGHT_OF_3_1_1: u16 = 20;
 
 fn address(broker: &Broker) -> String {
     if let Some(url) = &broker.url {
