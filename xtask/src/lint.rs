@@ -17,16 +17,22 @@ pub(crate) fn run() -> Result<()> {
     show(&mut cargo(&["fmt", "--all", "--check"]))?;
     clippy(&["--workspace"])?;
     clippy(WEB_ONLY)?;
-    ["db", "fetch", "mqtt"]
-        .map(|name| format!("benches/{name}/Cargo.toml"))
-        .into_iter()
-        .try_for_each(|manifest| of_a_workspace_of_its_own(&manifest))
+    of_a_workspace_of_its_own("db", &[])?;
+    of_a_workspace_of_its_own("fetch", &[])?;
+    of_a_workspace_of_its_own("mqtt", &["--features", "ours"])
 }
 
-/// Without the peers that it measures beside.
-fn of_a_workspace_of_its_own(manifest: &str) -> Result<()> {
-    show(&mut cargo(&["fmt", "--check", "--manifest-path", manifest]))?;
-    clippy(&["--manifest-path", manifest, "--no-default-features"])
+/// Without the peers that it measures beside, where it can be built so.
+fn of_a_workspace_of_its_own(name: &str, features: &[&str]) -> Result<()> {
+    let manifest = format!("benches/{name}/Cargo.toml");
+    show(&mut cargo(&[
+        "fmt",
+        "--check",
+        "--manifest-path",
+        &manifest,
+    ]))?;
+    let of = ["--manifest-path", &manifest, "--target-dir", "target/lint"];
+    clippy(&[&of, &["--no-default-features"], features].concat())
 }
 
 fn clippy(selection: &[&str]) -> Result<()> {
