@@ -31,8 +31,10 @@ fn of_a_workspace_of_its_own(name: &str, features: &[&str]) -> Result<()> {
         "--manifest-path",
         &manifest,
     ]))?;
-    let of = ["--manifest-path", &manifest, "--target-dir", "target/lint"];
-    clippy(&[&of, &["--no-default-features"], features].concat())
+    let mut selection = vec!["--manifest-path", &manifest, "--target-dir", "target/lint"];
+    selection.push("--no-default-features");
+    selection.extend(features);
+    clippy(&selection)
 }
 
 fn clippy(selection: &[&str]) -> Result<()> {
