@@ -208,7 +208,7 @@ pub(super) struct Broker {
     /// Through the running agent: its connection, its queue
     #[arg(long, conflicts_with_all = OWN_CONNECTION)]
     pub(super) agent: bool,
-    /// Where it is: mqtt://, mqtts://, ws:// or wss://HOST[:PORT]
+    /// Where it is: mqtt://, mqtts://, ws:// or wss://, host, and port if it is not the usual one
     #[arg(long, conflicts_with_all = ["host", "port"])]
     pub(super) url: Option<String>,
     /// Its host [default: localhost]
