@@ -32,7 +32,7 @@ fn a_sample_reaches_the_page_live_and_the_ring() {
 
 #[test]
 fn rows_reach_the_database_and_survive_a_kill() {
-    let agent = Home::with(&format!("{QUICK}[db]\nflush = \"100 ms\"\n")).start();
+    let agent = Home::with(&format!("{QUICK}[db]\nlazy_flush = \"1 s\"\n")).start();
     let owner = agent.owner();
     let rows = |owner: &crate::client::Client| {
         owner.get("/api/v1/data/Metric").expect(200).json()["items"]
