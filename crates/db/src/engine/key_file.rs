@@ -339,9 +339,13 @@ impl EntryCursor<'_> {
 
 impl Stream for EntryCursor<'_> {
     fn advance(&mut self) -> Result<bool, Malformed> {
+        // Since the entry that was given last, not since one that is passed over.
+        let mut kept = usize::MAX;
         while self.left > 0 {
             self.read().ok_or(Malformed)?;
+            kept = kept.min(self.reader.kept);
             if self.id != NO_ROW {
+                self.reader.kept = kept;
                 return Ok(true);
             }
         }

@@ -8,7 +8,9 @@ use periwinkle_db::engine::{
 use periwinkle_testkit::disk::SimDisk;
 use periwinkle_testkit::rng::Rng;
 
-use crate::life::{Life, Past, commit, compact, flush, indexes, random_batch, small_options};
+use crate::life::{
+    INDEXES, Life, Past, commit, compact, flush, indexes, random_batch, small_options,
+};
 
 /// Rows with their sequences, and what is in all indexes.
 type Contents = (Vec<Entry>, Vec<Vec<(Vec<u8>, Vec<u8>)>>);
@@ -70,6 +72,40 @@ fn figures(stats: Stats) -> [u64; 5] {
         ..
     } = stats;
     [rows, index_entries, bytes_live, bytes_garbage, sequence]
+}
+
+/// A merge knows with how many bytes all index keys begin, until one comes that does not: also
+/// behind entries that are passed over, because their rows were written again later.
+#[test]
+fn index_keys_that_begin_alike_are_in_order_whatever_was_written_again() {
+    let options = Options {
+        segment_bytes: 16 << 10,
+        ..small_options()
+    };
+    let open = |disk: &SimDisk| Engine::open(disk.storage(), &options).unwrap().0;
+    for seed in 0..10 {
+        let mut rng = Rng::new(seed);
+        let disk = SimDisk::new(seed);
+        let mut engine = open(&disk);
+        for _ in 0..1000 {
+            let key = format!("row{:03}", rng.index(300));
+            let group = format!(
+                "house#{:014}#{:08}",
+                rng.index(3) * 1_000_000,
+                rng.index(200)
+            );
+            let entries = [(INDEXES[0], group.as_bytes())];
+            let mut batch = Batch::new();
+            batch.put_indexed(key.as_bytes(), b"", &entries);
+            commit(&mut engine, &batch).unwrap();
+        }
+        flush(&mut engine);
+        let expected = contents(&mut engine);
+        engine.close();
+        flush(&mut engine);
+        disk.restart(seed);
+        assert_eq!(contents(&mut open(&disk)), expected, "seed {seed}");
+    }
 }
 
 #[test]
