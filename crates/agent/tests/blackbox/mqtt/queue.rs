@@ -158,9 +158,11 @@ fn an_agent_killed_again_and_again_while_it_sends_delivers_each_accepted_message
     let came: Vec<usize> = came.iter().map(|text| text.parse().unwrap()).collect();
     let mut once = came.clone();
     once.dedup();
+    // The last kill may have come between the flash and the answer.
+    let kept = accepted + usize::from(once.len() > accepted);
     assert_eq!(
         once,
-        (0..accepted).collect::<Vec<_>>(),
+        (0..kept).collect::<Vec<_>>(),
         "none lost, all in order"
     );
     // At each kill one message may have been accepted without an answer that says so; the test
