@@ -76,12 +76,19 @@ impl Scan {
         files: &[SegmentFile],
         cache_bytes: usize,
     ) -> Result<Scan, OpenError> {
-        match Scan::read_trusting(storage, files, cache_bytes, true)? {
-            Some(scan) => Ok(scan),
-            // A key file with a right checksum had a wrong body.
-            None => Scan::read_trusting(storage, files, cache_bytes, false)
-                .map(|scan| scan.expect("what is read from frames is well formed")),
+        if let Some(scan) = Scan::read_trusting(storage, files, cache_bytes, true)? {
+            return Ok(scan);
         }
+        // A key file with a right checksum had a wrong body.
+        let scan = Scan::read_trusting(storage, files, cache_bytes, false)?;
+        scan.ok_or_else(|| {
+            OpenError::Damaged(Damage {
+                file: files.first().map(SegmentFile::name).unwrap_or_default(),
+                offset: 0,
+                what: "rows or index entries of this segment and later ones that fit no order"
+                    .to_owned(),
+            })
+        })
     }
 
     fn read_trusting(
