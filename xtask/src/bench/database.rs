@@ -11,8 +11,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
+use super::build;
 use super::table::{Figures, Line, collect, line, raw, table};
-use crate::command::{cargo, output, program, show};
+use crate::command::{output, program};
 use crate::paths;
 
 #[derive(Args)]
@@ -262,7 +263,7 @@ const KEY_BYTES: f64 = 60.0;
 const INDEX_KEY_BYTES: f64 = 40.0;
 
 pub(super) fn run(what: &What) -> Result<()> {
-    let binary = build(&[])?;
+    let binary = build("db", &[])?;
     let run = Run {
         binary,
         folder: folder(what)?,
@@ -302,24 +303,11 @@ pub(super) fn run(what: &What) -> Result<()> {
 
 /// A new database with so many items of the model layer, closed in order, and its schema.
 pub(super) fn fill(folder: &Path, items: u32) -> Result<PathBuf> {
-    let binary = build(&["--no-default-features"])?;
+    let binary = build("db", &["--no-default-features"])?;
     let mut command = program(binary);
     command.args(["model", "model-fill"]).arg(folder);
     output(command.arg(items.to_string()))?;
     Ok(paths::root().join("benches/db/readings.json5"))
-}
-
-fn build(features: &[&str]) -> Result<PathBuf> {
-    let manifest = paths::root().join("benches/db/Cargo.toml");
-    let target = paths::built("benches-db", "");
-    show(
-        cargo(&["build", "--profile", "dist", "--locked", "--manifest-path"])
-            .arg(manifest)
-            .arg("--target-dir")
-            .arg(&target)
-            .args(features),
-    )?;
-    Ok(target.join("dist/dbbench"))
 }
 
 /// By default below `target`, which lies on a disk where `/tmp` may not.

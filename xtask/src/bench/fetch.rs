@@ -14,10 +14,11 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use super::agent::pinned;
+use super::build;
 use super::table::{Figures, Line, collect, line, raw, table};
 use super::web::{Server, wait_for};
-use crate::command::{cargo, output, show};
-use crate::{emulator, paths, setup};
+use crate::command::output;
+use crate::{emulator, setup};
 
 #[derive(Args)]
 pub(crate) struct What {
@@ -134,7 +135,7 @@ struct Run {
 
 impl Run {
     fn new(is_quick: bool) -> Result<Run> {
-        let binary = build()?;
+        let binary = build("fetch", &[])?;
         let folder = folder()?;
         let large = if is_quick {
             LARGE_BYTES / 10
@@ -209,18 +210,6 @@ fn report(what: &What, contenders: &[&Contender], figures: &Figures, rounds: usi
     let names: Vec<&'static str> = contenders.iter().map(|one| one.name).collect();
     table(LINES, &names, figures);
     raw(LINES, &names, figures);
-}
-
-fn build() -> Result<PathBuf> {
-    let manifest = paths::root().join("benches/fetch/Cargo.toml");
-    let target = paths::built("benches-fetch", "");
-    show(
-        cargo(&["build", "--profile", "dist", "--locked", "--manifest-path"])
-            .arg(manifest)
-            .arg("--target-dir")
-            .arg(&target),
-    )?;
-    Ok(target.join("dist/fetchbench"))
 }
 
 /// In memory, so that no disk is measured.

@@ -12,8 +12,13 @@ mod start;
 mod table;
 mod web;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Subcommand;
+
+use crate::command::{cargo, show};
+use crate::paths;
 
 #[derive(Subcommand)]
 pub(crate) enum What {
@@ -63,6 +68,19 @@ pub(crate) fn run(what: What) -> Result<()> {
             crate::size::run()
         }
     }
+}
+
+/// Builds the program of a workspace below `benches`, as the agent is shipped.
+fn build(name: &str, features: &[&str]) -> Result<PathBuf> {
+    let target = paths::built(&format!("benches-{name}"), "");
+    show(
+        cargo(&["build", "--profile", "dist", "--locked", "--manifest-path"])
+            .arg(paths::root().join(format!("benches/{name}/Cargo.toml")))
+            .arg("--target-dir")
+            .arg(&target)
+            .args(features),
+    )?;
+    Ok(target.join(format!("dist/{name}bench")))
 }
 
 /// The middle one, or the mean of the two in the middle.

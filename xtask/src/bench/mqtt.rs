@@ -16,8 +16,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use super::table::{Figures, Line, line, raw, table};
-use super::{agent::fresh_folder, median};
-use crate::command::{cargo, output, program, show, tied};
+use super::{agent::fresh_folder, build, median};
+use crate::command::{output, program, show, tied};
 use crate::{emulator, paths, setup};
 
 #[derive(Args)]
@@ -192,7 +192,7 @@ struct Broker {
 
 impl Run {
     fn new(what: &What) -> Result<Run> {
-        let bench = build()?;
+        let bench = build("mqtt", &[])?;
         let folder = fresh_folder("mqtt")?;
         let libmosquitto = compile(&folder)?;
         let brokers = vec![sink(&bench)?, mosquitto(&bench, &folder)?];
@@ -306,18 +306,6 @@ impl Step {
     fn counts_instructions(&self) -> bool {
         self.window == 1000
     }
-}
-
-fn build() -> Result<PathBuf> {
-    let manifest = paths::root().join("benches/mqtt/Cargo.toml");
-    let target = paths::built("benches-mqtt", "");
-    show(
-        cargo(&["build", "--profile", "dist", "--locked", "--manifest-path"])
-            .arg(manifest)
-            .arg("--target-dir")
-            .arg(&target),
-    )?;
-    Ok(target.join("dist/mqttbench"))
 }
 
 fn compile(folder: &Path) -> Result<PathBuf> {
