@@ -5,7 +5,7 @@ use super::keys::Config;
 use super::listener::Scheme;
 use super::mqtt::{Broker, check_routes};
 use super::sources::Origin;
-use super::types::{Credentials, Endpoint};
+use super::types::{Credentials, Endpoint, ProxyAddress};
 use crate::limits::{SOCKET_PATH_BYTES_MAX, UPLOAD_WATCHES_MAX};
 use crate::mqtt::address::Transport;
 
@@ -165,6 +165,7 @@ impl Judge<'_> {
             let why = "`mqtt.password` and `mqtt.password_file` cannot both be set";
             self.refuse("mqtt.password", why);
         }
+        self.proxy("mqtt", mqtt.proxy.as_ref(), mqtt.proxy_login_file.is_some());
         let Some(Broker(address)) = &mqtt.url else {
             return;
         };
@@ -195,11 +196,26 @@ impl Judge<'_> {
             ),
             _ => {}
         }
-        if fetch.proxy.is_none() && fetch.proxy_login_file.is_some() {
-            self.refuse(
-                "fetch.proxy_login_file",
-                "`fetch.proxy_login_file` is used only with `fetch.proxy`",
-            );
+        self.proxy(
+            "fetch",
+            fetch.proxy.as_ref(),
+            fetch.proxy_login_file.is_some(),
+        );
+    }
+
+    /// One login, for a proxy that is there.
+    fn proxy(&mut self, section: &str, proxy: Option<&ProxyAddress>, has_login_file: bool) {
+        let file = format!("{section}.proxy_login_file");
+        match proxy {
+            None if has_login_file => {
+                let why = format!("`{file}` is used only with `{section}.proxy`");
+                self.refuse(&file, why);
+            }
+            Some(ProxyAddress(proxy)) if has_login_file && proxy.credentials.is_some() => {
+                let why = format!("`{file}` cannot be set when `{section}.proxy` holds a login");
+                self.refuse(&file, why);
+            }
+            _ => {}
         }
     }
 

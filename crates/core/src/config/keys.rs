@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::listener::Listener;
 use super::mqtt::{
-    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Proxy,
-    Route, Topic, TopicFilter, UserName,
+    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Route,
+    Topic, TopicFilter, UserName,
 };
 use super::setting::{Raw, Setting, parse_within};
 use super::types::{
@@ -336,9 +336,10 @@ settings! {
         key: Option<PathBuf> = None;
         /// What is spoken under TLS: `x-amzn-mqtt-ca` on port 443 of AWS IoT.
         alpn: Vec<Alpn> = Vec::new();
-        /// The way through a proxy: `http://`, `socks5://` or `socks5h://`, with user and password
-        /// if it asks for them.
-        proxy: Option<Proxy> = None;
+        /// The proxy before the broker. Its address may hold a login: `http://name:password@...`.
+        proxy: Option<ProxyAddress> = None;
+        /// A file with the name and the password for the proxy, as `name:password`.
+        proxy_login_file: Option<PathBuf> = None;
         /// Sign the address of a `wss://` connection for AWS, anew for each attempt. Needs
         /// `region`, and the credentials of `[sync]`.
         sign: bool = false;
@@ -398,7 +399,8 @@ settings! {
 
     /// The HTTP client of the agent and of the maker's own program.
     fetch: Fetch if "fetch" {
-        /// The proxy before all servers. The machine itself is always reached directly.
+        /// The proxy before all servers. Its address may hold a login: `http://name:password@...`.
+        /// The machine itself is always reached directly.
         proxy: Option<ProxyAddress> = None;
         /// A file with the name and the password for the proxy, as `name:password`.
         proxy_login_file: Option<PathBuf> = None;

@@ -48,8 +48,8 @@ pub use keys::{
 pub use listener::{ListenHost, Listener, Scheme};
 pub use load::{Effective, Loaded, load};
 pub use mqtt::{
-    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Proxy,
-    Route, Topic, TopicFilter, UserName,
+    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Route,
+    Topic, TopicFilter, UserName,
 };
 pub use reference::reference;
 pub use sources::{File, Origin, Override, Sources};

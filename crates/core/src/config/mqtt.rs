@@ -6,7 +6,6 @@ use std::path::Path;
 
 use super::setting::{Element, Raw, Setting, mismatch, parse_text, quote};
 use super::types::{checked_text, choice};
-use crate::fetch::proxy;
 use crate::limits::{MQTT_ROUTES_MAX, MQTT_STRING_BYTES_MAX};
 use crate::mqtt::address::Address;
 use crate::mqtt::codec::QoS;
@@ -160,45 +159,6 @@ impl Setting for Password {
 
     fn show(&self) -> Option<String> {
         Some(quote("(hidden)"))
-    }
-}
-
-/// A proxy, with its password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Proxy(Secret);
-
-impl Proxy {
-    /// The address, with user and password.
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-}
-
-impl fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.show().unwrap_or_default())
-    }
-}
-
-impl PartialOrd for Proxy {
-    fn partial_cmp(&self, other: &Proxy) -> Option<Ordering> {
-        (self == other).then_some(Ordering::Equal)
-    }
-}
-
-impl Setting for Proxy {
-    const KIND: &'static str = "a proxy, such as \"http://proxy.example:3128\"";
-
-    fn parse(raw: &Raw, _: &Path) -> Result<Proxy, String> {
-        parse_text(raw, |text| match proxy::Proxy::parse(text) {
-            Ok(_) => Ok(Proxy(Secret::from(text))),
-            Err(error) => Err(format!("must be {}: {error}", Proxy::KIND)),
-        })
-    }
-
-    fn show(&self) -> Option<String> {
-        let proxy = proxy::Proxy::parse(self.expose()).ok()?;
-        Some(quote(&format!("{}:{}", proxy.host, proxy.port)))
     }
 }
 

@@ -134,6 +134,31 @@ fn the_effective_configuration_reads_back_as_itself() {
 }
 
 #[test]
+fn both_clients_read_proxies_alike_and_never_show_the_password() {
+    for key in ["mqtt.proxy", "fetch.proxy"] {
+        let of = |address: &str| format!("{key} = '{address}'");
+        for (address, shown) in [
+            ("http://proxy.local:8080", "\"http://proxy.local:8080\""),
+            ("http://na:geheim@proxy.local", "\"http://proxy.local:3128\""),
+            ("socks5h://na:geheim@[::1]", "\"socks5h://[::1]:1080\""),
+        ] {
+            let loaded = load(&file(&of(address))).unwrap();
+            let values = &loaded.effective;
+            let value = values.iter().find(|value| value.key == key).unwrap();
+            assert_eq!(value.value.as_deref(), Some(shown), "{address}");
+            assert!(!format!("{:?}", loaded.config).contains("geheim"));
+        }
+        assert_eq!(
+            complaint(&of("http://na:geheim@p:x")),
+            format!(
+                "periwinkle.toml:1: `{key}` must be a proxy's address, such as \
+                 \"http://proxy.local:3128\" or \"socks5h://10.0.0.1\": \"x\" is no port"
+            )
+        );
+    }
+}
+
+#[test]
 fn an_unknown_key_is_told_with_its_line_and_the_nearest_valid_key() {
     for (text, words) in [
         (
@@ -542,6 +567,11 @@ fn values_that_cannot_stand_together_are_refused() {
         (
             "[fetch]\nproxy_login_file = 'l'\n",
             "periwinkle.toml:2: `fetch.proxy_login_file` is used only with `fetch.proxy`",
+        ),
+        (
+            "[mqtt]\nproxy = 'http://na:pa@p'\nproxy_login_file = 'l'\n",
+            "periwinkle.toml:3: `mqtt.proxy_login_file` cannot be set when `mqtt.proxy` holds a \
+             login",
         ),
         (
             "[sync]\ncredentials = 'file'\n",
