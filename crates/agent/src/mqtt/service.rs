@@ -7,7 +7,7 @@ use periwinkle_core::config::{self, Broker, BrokerProfile, MqttVersion};
 use periwinkle_core::limits::{
     MQTT_IN_FLIGHT_MESSAGES_MAX, MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX, MQTT_RECONNECT_PAUSE_MIN,
 };
-use periwinkle_core::mqtt::codec::{PropertiesBuf, Property, QoS, Version};
+use periwinkle_core::mqtt::codec::{PropertiesBuf, Property, Version};
 use periwinkle_core::mqtt::outbox::{Budget, Overflow};
 use periwinkle_core::mqtt::policy::{ConnectionConfig, Profile};
 use periwinkle_core::mqtt::session::{Config, WillMessage};
@@ -162,11 +162,10 @@ fn will(config: &config::Mqtt) -> Result<Option<WillMessage>, MqttError> {
         properties.push(Property::WillDelayInterval(seconds))?;
     }
     let payload = config.will_payload.as_ref();
-    let level = u8::try_from(config.will_qos).ok();
     Ok(Some(WillMessage {
         topic: topic.to_string(),
         payload: payload.map_or_else(Vec::new, |payload| payload.as_str().as_bytes().to_vec()),
-        qos: level.and_then(QoS::from_level).unwrap_or_default(),
+        qos: config.will_qos,
         retain: config.will_retain,
         properties,
     }))

@@ -3,10 +3,10 @@
 use super::error::{ConfigError, Problem};
 use super::keys::Config;
 use super::listener::Scheme;
-use super::mqtt::{Broker, check_routes};
+use super::mqtt::Broker;
 use super::sources::Origin;
 use super::types::{Credentials, Endpoint, ProxyAddress};
-use crate::limits::{SOCKET_PATH_BYTES_MAX, UPLOAD_WATCHES_MAX};
+use crate::limits::SOCKET_PATH_BYTES_MAX;
 use crate::mqtt::address::Transport;
 
 /// What is impossible, with the place of the key that asks for it; and what is possible but
@@ -128,9 +128,6 @@ impl Judge<'_> {
 
     fn mqtt(&mut self, config: &Config) {
         let mqtt = &config.mqtt;
-        if let Err(why) = check_routes(&mqtt.route) {
-            self.refuse("mqtt.route", why);
-        }
         let pairs = [
             (
                 "certificate",
@@ -254,10 +251,6 @@ impl Judge<'_> {
     fn upload(&mut self, config: &Config) {
         let upload = &config.upload;
         self.endpoint("upload", upload.endpoint.as_ref(), upload.insecure_endpoint);
-        if upload.watch.len() > UPLOAD_WATCHES_MAX {
-            let why = format!("`upload.watch` has more than {UPLOAD_WATCHES_MAX} patterns");
-            self.refuse("upload.watch", why);
-        }
         if !upload.enable {
             return;
         }

@@ -115,6 +115,16 @@ fn the_effective_configuration_reads_back_as_itself() {
         [[upload.watch]]
         pattern = "/var/log/**/[a-z]*.gz"
         min_age = "2 mins"
+        [[mqtt.route]]
+        from = "settings/+/set"
+        model = "Setting"
+        set = { id = "${topic.1}", "a.b" = "x; \"y\"" }
+        [[mqtt.route]]
+        model = "Setting"
+        to = "settings/${deviceId}/${id}"
+        payload = '{"v": "${v}; \\"}'
+        qos = 0
+        retain = true
     "#;
     let loaded = load(&file(text)).unwrap();
     let mut shown = String::new();
@@ -126,8 +136,8 @@ fn the_effective_configuration_reads_back_as_itself() {
     assert_eq!(config(&file(&shown)), loaded.config);
     assert!(shown.contains("device.name = \"Pump \\\"7\\\" \\\\ cellar\"\n"));
     assert!(shown.contains(
-        "upload.watch = [\"/var/spool/*.jpg; key=${deviceId}/${name}; remove=true; min_age=10 s; \
-         priority=5\", "
+        "upload.watch = [\"pattern=/var/spool/*.jpg; key=${deviceId}/${name}; remove=true; \
+         min_age=10 s; priority=5\", "
     ));
     assert!(shown.contains("web.hosts = [\"pump.local\"]\n"));
     assert!(shown.contains("sync.endpoint = \"http://[::1]:4566\"\n"));
@@ -139,7 +149,10 @@ fn both_clients_read_proxies_alike_and_never_show_the_password() {
         let of = |address: &str| format!("{key} = '{address}'");
         for (address, shown) in [
             ("http://proxy.local:8080", "\"http://proxy.local:8080\""),
-            ("http://na:geheim@proxy.local", "\"http://proxy.local:3128\""),
+            (
+                "http://na:geheim@proxy.local",
+                "\"http://proxy.local:3128\"",
+            ),
             ("socks5h://na:geheim@[::1]", "\"socks5h://[::1]:1080\""),
         ] {
             let loaded = load(&file(&of(address))).unwrap();
@@ -659,7 +672,7 @@ fn as_many_patterns_are_watched_as_the_bound_says() {
     config(&file(&watches(crate::limits::UPLOAD_WATCHES_MAX)));
     assert_eq!(
         complaint(&watches(crate::limits::UPLOAD_WATCHES_MAX + 1)),
-        "periwinkle.toml:1: `upload.watch` has more than 32 patterns"
+        "periwinkle.toml:1: `upload.watch` takes at most 32 of them, not 33"
     );
 }
 
