@@ -49,7 +49,7 @@ pub(super) fn model(
     let key_sources = rules::key_sources(section, &fields, hash, sort)?;
     Ok(Model {
         name: name.to_owned(),
-        shown: Shown::of(&fields),
+        shown: Shown::of(&fields, &params.type_field),
         ttl: fields.iter().position(|field| field.ttl),
         fields,
         hash,
