@@ -5,6 +5,7 @@ use regex_lite::{Regex, RegexBuilder};
 use super::error::SchemaError;
 use super::model::{Field, FieldType, Generate, Model, Pattern, Process, Role};
 use super::place::Encoded;
+use super::plain_key::PlainKey;
 use super::schema::{Index, Params};
 use super::section::{Section, unknown_key};
 use super::shown::Shown;
@@ -50,6 +51,7 @@ pub(super) fn model(
     Ok(Model {
         name: name.to_owned(),
         shown: Shown::of(&fields, &params.type_field),
+        plain_key: PlainKey::of(&fields, hash, sort),
         ttl: fields.iter().position(|field| field.ttl),
         fields,
         hash,
