@@ -3,10 +3,10 @@
 use super::error::{ConfigError, Problem};
 use super::keys::Config;
 use super::listener::Scheme;
-use super::mqtt::{Broker, check_routes};
+use super::mqtt::Broker;
 use super::sources::Origin;
-use super::types::{Credentials, Endpoint};
-use crate::limits::{SOCKET_PATH_BYTES_MAX, UPLOAD_WATCHES_MAX};
+use super::types::{Credentials, Endpoint, ProxyAddress};
+use crate::limits::SOCKET_PATH_BYTES_MAX;
 use crate::mqtt::address::Transport;
 
 /// What is impossible, with the place of the key that asks for it; and what is possible but
@@ -128,9 +128,6 @@ impl Judge<'_> {
 
     fn mqtt(&mut self, config: &Config) {
         let mqtt = &config.mqtt;
-        if let Err(why) = check_routes(&mqtt.route) {
-            self.refuse("mqtt.route", why);
-        }
         let pairs = [
             (
                 "certificate",
@@ -165,6 +162,7 @@ impl Judge<'_> {
             let why = "`mqtt.password` and `mqtt.password_file` cannot both be set";
             self.refuse("mqtt.password", why);
         }
+        self.proxy("mqtt", mqtt.proxy.as_ref(), mqtt.proxy_login_file.is_some());
         let Some(Broker(address)) = &mqtt.url else {
             return;
         };
@@ -195,11 +193,26 @@ impl Judge<'_> {
             ),
             _ => {}
         }
-        if fetch.proxy.is_none() && fetch.proxy_login_file.is_some() {
-            self.refuse(
-                "fetch.proxy_login_file",
-                "`fetch.proxy_login_file` is used only with `fetch.proxy`",
-            );
+        self.proxy(
+            "fetch",
+            fetch.proxy.as_ref(),
+            fetch.proxy_login_file.is_some(),
+        );
+    }
+
+    /// One login, for a proxy that is there.
+    fn proxy(&mut self, section: &str, proxy: Option<&ProxyAddress>, has_login_file: bool) {
+        let file = format!("{section}.proxy_login_file");
+        match proxy {
+            None if has_login_file => {
+                let why = format!("`{file}` is used only with `{section}.proxy`");
+                self.refuse(&file, why);
+            }
+            Some(ProxyAddress(proxy)) if has_login_file && proxy.credentials.is_some() => {
+                let why = format!("`{file}` cannot be set when `{section}.proxy` holds a login");
+                self.refuse(&file, why);
+            }
+            _ => {}
         }
     }
 
@@ -238,10 +251,6 @@ impl Judge<'_> {
     fn upload(&mut self, config: &Config) {
         let upload = &config.upload;
         self.endpoint("upload", upload.endpoint.as_ref(), upload.insecure_endpoint);
-        if upload.watch.len() > UPLOAD_WATCHES_MAX {
-            let why = format!("`upload.watch` has more than {UPLOAD_WATCHES_MAX} patterns");
-            self.refuse("upload.watch", why);
-        }
         if !upload.enable {
             return;
         }

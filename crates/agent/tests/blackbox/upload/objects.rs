@@ -7,10 +7,10 @@ use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 
-use super::proxy::{S3Proxy, Weather};
 use super::{MIB, assert_object, bytes, home, sha256};
 use crate::client::Client;
 use crate::counterparts::Cloud;
+use crate::fault_proxy::s3::{S3Proxy, Weather};
 
 #[track_caller]
 fn text(output: &Output) -> String {

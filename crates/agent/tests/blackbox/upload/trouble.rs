@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::proxy::{S3Proxy, Weather};
 use super::{MIB, assert_object, bytes, ended, home, put_file, queue, write};
 use crate::agent::Agent;
 use crate::counterparts::{Cloud, SecondOpinion};
 use crate::eventually::{eventually, within};
+use crate::fault_proxy::s3::{S3Proxy, Weather};
 use crate::full_disk::Mount;
 
 #[test]
