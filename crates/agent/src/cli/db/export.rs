@@ -11,7 +11,7 @@ use super::super::progress::Progress;
 use super::super::{human, output};
 use super::args::Export;
 use super::face::{Call, Face};
-use super::words::encoded;
+use crate::api::path::encoded;
 
 pub(super) fn export(face: &Face, export: &Export) -> Result<(), Failure> {
     let mut path = format!("/api/v1/database/export?form={}", export.form.as_str());

@@ -12,10 +12,11 @@ use super::super::progress::Progress;
 use super::super::{human, output};
 use super::UPLOADS;
 use super::args::Get;
-use super::talk::{Talk, encoded};
+use super::talk::Talk;
+use crate::api::path::encoded_path;
 
 pub(super) fn get(talk: &Talk, get: &Get) -> Result<(), Failure> {
-    let path = format!("{UPLOADS}/objects/{}", encoded(&get.key));
+    let path = format!("{UPLOADS}/objects/{}", encoded_path(&get.key));
     let target = target(get)?;
     if target == Path::new("-") {
         return talk.pieces(&path, |piece, _| {
