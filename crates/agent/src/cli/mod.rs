@@ -21,6 +21,7 @@ mod inputs;
 mod log;
 #[cfg(feature = "mqtt")]
 mod mqtt;
+mod new_file;
 mod output;
 mod progress;
 mod prompt;
