@@ -27,6 +27,7 @@ mod progress;
 mod prompt;
 mod run;
 mod setup;
+mod silent_terminal;
 mod status;
 mod table;
 mod upload;
