@@ -1,6 +1,5 @@
 //! The schema as a whole: parameters, indexes and models.
 
-use super::decode::Hidden;
 use super::error::{PropertyError, SchemaError};
 use super::migration::Migration;
 use super::model::Model;
@@ -92,16 +91,6 @@ impl Schema {
     /// Whether an item has a type attribute.
     pub fn names_model(&self, item: &Map) -> bool {
         item.text(&self.params.type_field).is_some()
-    }
-
-    /// The attributes that [`Model::attributes_shown`] names, and the one that says whose an item
-    /// is, in order; `None` when it is all of them.
-    pub fn attributes_listed(&self, model: &Model, hidden: Hidden) -> Option<Vec<Name>> {
-        let mut names = model.attributes_shown(hidden)?.to_vec();
-        if let Err(at) = names.binary_search(&self.params.type_field) {
-            names.insert(at, self.params.type_field.clone());
-        }
-        Some(names)
     }
 
     /// The model whose key templates fit the key, the one with the longest fixed texts first.

@@ -4,7 +4,7 @@ use super::error::{Malformed, TooLong};
 use super::kind::{PacketId, PacketKind, QoS, Version};
 use super::property::{Properties, Property};
 use super::reason::Reason;
-use super::wire::{Reader, put_binary, put_remaining, put_two_bytes, put_varint, varint_bytes};
+use super::wire::{Reader, put_remaining, put_two_bytes, put_varint, string_length, varint_bytes};
 use crate::mqtt::topic;
 
 /// A message on its way, either way.
@@ -154,12 +154,11 @@ pub(crate) fn encode_publish(
     );
     let start = out.len();
     out.reserve(body + 5);
-    out.push(PacketKind::Publish.first_byte(head.flags()));
-    let written = put_remaining(out, body).and_then(|()| put_binary(out, topic, "the topic"));
-    if written.is_err() {
+    if let Err(too_long) = put_head(out, head, body, topic.len()) {
         out.truncate(start);
-        return written;
+        return Err(too_long);
     }
+    out.extend_from_slice(topic);
     if head.qos != QoS::AtMostOnce {
         put_two_bytes(out, head.id);
     }
@@ -169,6 +168,31 @@ pub(crate) fn encode_publish(
         out.extend_from_slice(properties[1]);
     }
     out.extend_from_slice(payload);
+    Ok(())
+}
+
+/// Everything before the topic's characters. Messages are short, so lengths of one and two bytes
+/// have a way of their own.
+fn put_head(
+    out: &mut Vec<u8>,
+    head: PublishHead,
+    body: usize,
+    topic: usize,
+) -> Result<(), TooLong> {
+    let first = PacketKind::Publish.first_byte(head.flags());
+    let [high, low] = string_length(topic, "the topic")?.to_be_bytes();
+    match body {
+        0..0x80 => out.extend_from_slice(&[first, body as u8, high, low]),
+        0x80..0x4000 => {
+            let length = [body as u8 | 0x80, (body >> 7) as u8];
+            out.extend_from_slice(&[first, length[0], length[1], high, low]);
+        }
+        _ => {
+            out.push(first);
+            put_remaining(out, body)?;
+            out.extend_from_slice(&[high, low]);
+        }
+    }
     Ok(())
 }
 
@@ -191,13 +215,22 @@ const fn body_bytes(
     properties: usize,
     payload: usize,
 ) -> usize {
+    let properties_bytes = match version {
+        Version::V311 => 0,
+        Version::V5 => properties,
+    };
+    2 + topic + between_bytes(version, qos, properties) + properties_bytes + payload
+}
+
+/// The packet id and the length of the properties, which lie between these and the topic.
+pub(crate) const fn between_bytes(version: Version, qos: QoS, properties: usize) -> usize {
     let id = match qos {
         QoS::AtMostOnce => 0,
         _ => 2,
     };
-    let properties = match version {
+    let length = match version {
         Version::V311 => 0,
-        Version::V5 => varint_bytes(properties) + properties,
+        Version::V5 => varint_bytes(properties),
     };
-    2 + topic + id + properties + payload
+    id + length
 }

@@ -95,9 +95,7 @@ impl Session {
         if mode == Mode::Durable && qos == QoS::AtMostOnce {
             return Err(PublishError::DurableWithoutQos);
         }
-        self.config
-            .profile
-            .check_message(topic, payload.len(), qos)?;
+        self.config.profile.check_content(payload.len(), qos)?;
         let ours = properties.find(|property| {
             matches!(
                 property,
@@ -122,6 +120,7 @@ impl Session {
     fn check_topic(&mut self, topic: &str) -> Result<(), PublishError> {
         if self.last_topic != topic {
             topic::check_name(topic)?;
+            self.config.profile.check_topic(topic)?;
             self.last_topic.clear();
             self.last_topic.push_str(topic);
         }
@@ -189,7 +188,7 @@ impl Session {
             return;
         }
         let ids = self.ids.next_releases();
-        if !ids.is_empty() && self.quota == self.window() {
+        if !ids.is_empty() && self.quota == self.window {
             self.alive.note_progress(self.now);
         }
         for id in ids {
@@ -300,7 +299,7 @@ impl Session {
             return;
         }
         entry.counted = true;
-        if self.quota == self.window() {
+        if self.quota == self.window {
             self.alive.note_progress(self.now);
         }
         self.quota = self.quota.saturating_sub(1);
@@ -328,7 +327,18 @@ impl Session {
         }
     }
 
+    #[inline]
     fn write_publish(&mut self, slot: Slot) {
+        if self.adds_nothing(slot)
+            && let Some(packet) = self.outbox.at_mut(slot).packet()
+        {
+            return self.outgoing.end().extend_from_slice(packet);
+        }
+        self.compose_publish(slot);
+    }
+
+    /// Writes a PUBLISH that is more than what came, or less.
+    fn compose_publish(&mut self, slot: Slot) {
         let version = self.config.version;
         let entry = self.outbox.at(slot);
         let head = PublishHead {
@@ -354,6 +364,12 @@ impl Session {
         let end = self.outgoing.end();
         encode_publish(end, version, head, topic, properties, entry.payload())
             .expect("the message was measured before");
+    }
+
+    /// Whether a message leaves with the properties that it came with, and its topic.
+    fn adds_nothing(&self, slot: Slot) -> bool {
+        self.config.version == Version::V311
+            || (self.aliases_out.is_empty() && self.outbox.at(slot).expires.is_none())
     }
 
     /// Tells of messages that the socket has taken, and completes those with QoS 0.
@@ -413,7 +429,7 @@ impl Session {
             self.ids.free(id);
         }
         if entry.counted {
-            self.quota = self.quota.saturating_add(1).min(self.window());
+            self.quota = self.quota.saturating_add(1).min(self.window);
         }
         self.alive.note_progress(self.now);
         self.forget(&entry);
