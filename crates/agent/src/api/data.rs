@@ -224,11 +224,7 @@ pub(super) async fn update(
     terms: Terms,
     Properties(properties): Properties,
 ) -> Result<Response, Problem> {
-    let model = shown_model(&api.db, &named.model)?;
-    let properties = with_key(&api.db, model, &named.key, properties)?;
-    let write = terms.of(Write::update(model.name(), properties));
-    let changed = kept(model, api.db.write(&write)?).await?;
-    Ok(value_answer(StatusCode::OK, &Value::Map(changed.item)))
+    change(&api, &named, terms, properties, Write::update).await
 }
 
 pub(super) async fn upsert(
@@ -237,11 +233,21 @@ pub(super) async fn upsert(
     terms: Terms,
     Properties(properties): Properties,
 ) -> Result<Response, Problem> {
+    change(&api, &named, terms, properties, Write::upsert).await
+}
+
+async fn change(
+    api: &DataApi,
+    named: &Named,
+    terms: Terms,
+    properties: Map,
+    write: fn(String, Map) -> Write,
+) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &named.model)?;
     let properties = with_key(&api.db, model, &named.key, properties)?;
-    let write = terms.of(Write::upsert(model.name(), properties));
-    let made = kept(model, api.db.write(&write)?).await?;
-    Ok(value_answer(StatusCode::OK, &Value::Map(made.item)))
+    let write = terms.of(write(model.name().to_owned(), properties));
+    let changed = kept(model, api.db.write(&write)?).await?;
+    Ok(value_answer(StatusCode::OK, &Value::Map(changed.item)))
 }
 
 pub(super) async fn remove(
