@@ -4,7 +4,7 @@ use super::error::{Malformed, TooLong};
 use super::kind::{PacketId, PacketKind, QoS, Version};
 use super::property::{Properties, Property};
 use super::reason::Reason;
-use super::wire::{Reader, put_remaining, put_two_bytes, put_varint, string_length, varint_bytes};
+use super::wire::{Reader, put_binary, put_remaining, put_two_bytes, put_varint, varint_bytes};
 use crate::mqtt::topic;
 
 /// A message on its way, either way.
@@ -154,11 +154,12 @@ pub(crate) fn encode_publish(
     );
     let start = out.len();
     out.reserve(body + 5);
-    if let Err(too_long) = put_head(out, head, body, topic.len()) {
+    out.push(PacketKind::Publish.first_byte(head.flags()));
+    let written = put_remaining(out, body).and_then(|()| put_binary(out, topic, "the topic"));
+    if written.is_err() {
         out.truncate(start);
-        return Err(too_long);
+        return written;
     }
-    out.extend_from_slice(topic);
     if head.qos != QoS::AtMostOnce {
         put_two_bytes(out, head.id);
     }
@@ -168,31 +169,6 @@ pub(crate) fn encode_publish(
         out.extend_from_slice(properties[1]);
     }
     out.extend_from_slice(payload);
-    Ok(())
-}
-
-/// Everything before the topic's characters. Messages are short, so lengths of one and two bytes
-/// have a way of their own.
-fn put_head(
-    out: &mut Vec<u8>,
-    head: PublishHead,
-    body: usize,
-    topic: usize,
-) -> Result<(), TooLong> {
-    let first = PacketKind::Publish.first_byte(head.flags());
-    let [high, low] = string_length(topic, "the topic")?.to_be_bytes();
-    match body {
-        0..0x80 => out.extend_from_slice(&[first, body as u8, high, low]),
-        0x80..0x4000 => {
-            let length = [body as u8 | 0x80, (body >> 7) as u8];
-            out.extend_from_slice(&[first, length[0], length[1], high, low]);
-        }
-        _ => {
-            out.push(first);
-            put_remaining(out, body)?;
-            out.extend_from_slice(&[high, low]);
-        }
-    }
     Ok(())
 }
 
@@ -233,4 +209,67 @@ pub(crate) const fn between_bytes(version: Version, qos: QoS, properties: usize)
         Version::V5 => varint_bytes(properties),
     };
     id + length
+}
+
+/// What stands between length and payload of a PUBLISH without properties. It is the same for all
+/// messages to a topic, so it is written once for many of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PublishFront {
+    /// Empty where there is none: the topic is too long.
+    bytes: Vec<u8>,
+    topic_bytes: usize,
+    qos: QoS,
+}
+
+impl PublishFront {
+    /// For messages to this topic, under no packet id yet.
+    pub(crate) fn new(version: Version, qos: QoS, topic: &[u8]) -> PublishFront {
+        let mut bytes = Vec::new();
+        if put_binary(&mut bytes, topic, "the topic").is_ok() {
+            // No packet id, and no properties.
+            bytes.resize(bytes.len() + between_bytes(version, qos, 0), 0);
+        }
+        PublishFront {
+            bytes,
+            topic_bytes: topic.len(),
+            qos,
+        }
+    }
+
+    /// Whether it is the one for this topic.
+    pub(crate) fn serves(&self, qos: QoS, topic: &[u8]) -> bool {
+        self.qos == qos && self.bytes.get(2..2 + self.topic_bytes) == Some(topic)
+    }
+
+    /// Writes a PUBLISH, and says where its topic begins; nothing if it is longer than messages
+    /// mostly are.
+    #[inline]
+    pub(crate) fn put(&self, out: &mut Vec<u8>, retain: bool, payload: &[u8]) -> Option<usize> {
+        let body = self.bytes.len() + payload.len();
+        if self.bytes.is_empty() || body >= 0x4000 {
+            return None;
+        }
+        let (qos, dup, id) = (self.qos, false, 0);
+        let head = PublishHead {
+            dup,
+            qos,
+            retain,
+            id,
+        };
+        let first = PacketKind::Publish.first_byte(head.flags());
+        out.reserve(3 + body);
+        let topic_at = match body {
+            0..0x80 => {
+                out.extend_from_slice(&[first, body as u8]);
+                4
+            }
+            _ => {
+                out.extend_from_slice(&[first, body as u8 | 0x80, (body >> 7) as u8]);
+                5
+            }
+        };
+        out.extend_from_slice(&self.bytes);
+        out.extend_from_slice(payload);
+        Some(topic_at)
+    }
 }

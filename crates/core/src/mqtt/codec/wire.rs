@@ -192,18 +192,14 @@ pub(crate) fn put_binary(
     bytes: &[u8],
     what: &'static str,
 ) -> Result<(), TooLong> {
-    put_two_bytes(out, string_length(bytes.len(), what)?);
+    let length = u16::try_from(bytes.len()).map_err(|_| TooLong {
+        what,
+        bytes: bytes.len(),
+        bytes_max: MQTT_STRING_BYTES_MAX,
+    })?;
+    put_two_bytes(out, length);
     out.extend_from_slice(bytes);
     Ok(())
-}
-
-/// The length of text or data, if two bytes can say it.
-pub(crate) fn string_length(bytes: usize, what: &'static str) -> Result<u16, TooLong> {
-    u16::try_from(bytes).map_err(|_| TooLong {
-        what,
-        bytes,
-        bytes_max: MQTT_STRING_BYTES_MAX,
-    })
 }
 
 /// The remaining length, if the protocol can say it.

@@ -2,8 +2,8 @@
 
 use super::slab::{Links, Slot};
 use crate::mqtt::codec::{
-    PacketId, Properties, PublishHead, QoS, Version, between_bytes, checked_properties,
-    encode_publish,
+    PacketId, Properties, PublishFront, PublishHead, QoS, Version, between_bytes,
+    checked_properties, encode_publish,
 };
 use crate::time::Mono;
 use std::time::Duration;
@@ -195,11 +195,12 @@ impl Entry {
         &mut self,
         sequence: u64,
         version: Version,
+        front: &PublishFront,
         publication: &Publication<'_>,
         now: Mono,
     ) {
         self.sequence = sequence;
-        self.write(version, publication);
+        self.write(version, front, publication);
         self.qos = publication.qos;
         self.retain = publication.retain;
         self.class = publication.class;
@@ -216,10 +217,30 @@ impl Entry {
         self.expires = publication.expiry.map(|expiry| now + expiry);
     }
 
-    /// Writes the PUBLISH, so that sending it is one copy. What 3.1.1 has no place for, and what is
-    /// too long for any packet, is kept in its parts.
+    /// Writes the PUBLISH, so that sending it is one copy.
     #[inline]
-    fn write(&mut self, version: Version, publication: &Publication<'_>) {
+    fn write(&mut self, version: Version, front: &PublishFront, publication: &Publication<'_>) {
+        let payload = publication.payload;
+        let written = match publication.properties.is_empty() {
+            true => front.put(&mut self.bytes, publication.retain, payload),
+            false => None,
+        };
+        match written {
+            Some(topic_at) => {
+                self.is_packet = true;
+                self.topic_at = topic_at;
+                self.topic_end = topic_at + publication.topic.len();
+                self.payload_at = self.bytes.len() - payload.len();
+                self.properties_at = self.payload_at;
+            }
+            None => self.write_at_length(version, publication),
+        }
+    }
+
+    /// The same with properties, or of any length. What 3.1.1 has no place for, and what is too long
+    /// for any packet, is kept in its parts.
+    #[inline(never)]
+    fn write_at_length(&mut self, version: Version, publication: &Publication<'_>) {
         let Publication { topic, payload, .. } = *publication;
         let properties = publication.properties.as_bytes();
         let head = PublishHead {
@@ -228,10 +249,9 @@ impl Entry {
             retain: publication.retain,
             id: 0,
         };
-        let has_place = version == Version::V5 || properties.is_empty();
-        let (out, topic_bytes) = (&mut self.bytes, topic.as_bytes());
-        self.is_packet = has_place
-            && encode_publish(out, version, head, topic_bytes, [&[], properties], payload).is_ok();
+        let (out, parts) = (&mut self.bytes, [&[], properties]);
+        self.is_packet = (version == Version::V5 || properties.is_empty())
+            && encode_publish(out, version, head, topic.as_bytes(), parts, payload).is_ok();
         if !self.is_packet {
             self.bytes.reserve_exact(publication.content_bytes());
             self.bytes.extend_from_slice(topic.as_bytes());

@@ -146,7 +146,7 @@ fn part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mqtt::codec::{Property, Version};
+    use crate::mqtt::codec::{Property, PublishFront, Version};
     use crate::time::Mono;
 
     fn now(seconds: u64, trusted: bool) -> Now {
@@ -168,7 +168,8 @@ mod tests {
             ..Publication::new("a/b", b"payload", QoS::ExactlyOnce)
         };
         let mut entry = Entry::free();
-        entry.fill(7, Version::V5, &publication, now(0, true).mono);
+        let front = PublishFront::default();
+        entry.fill(7, Version::V5, &front, &publication, now(0, true).mono);
         entry.stage = Stage::Released;
         entry.packet_id = PacketId::new(513);
         entry

@@ -5,7 +5,7 @@ use super::entry::{Entry, EntryId, Flash, Gone, Mode, Publication, Stage, Stored
 use super::lanes::Lanes;
 use super::slab::{Age, Lane, List, Slab, Slot};
 use crate::limits::{MQTT_AGE_LOOK_INTERVAL, MQTT_OUTBOX_ROW_BYTES};
-use crate::mqtt::codec::{PacketId, QoS, Version};
+use crate::mqtt::codec::{PacketId, PublishFront, QoS, Version};
 use crate::time::Mono;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,6 +16,8 @@ pub struct Outbox {
     budget: Budget,
     /// The protocol that packets are written for.
     version: Version,
+    /// How those to the topic of the last message begin.
+    front: PublishFront,
     slab: Slab,
     lanes: Lanes,
     /// What was sent and is not complete, in the order in which it was sent.
@@ -41,10 +43,11 @@ pub struct Outbox {
 
 impl Outbox {
     /// An empty one.
-    pub const fn new(budget: Budget) -> Outbox {
+    pub fn new(budget: Budget) -> Outbox {
         Outbox {
             budget,
             version: Version::V5,
+            front: PublishFront::default(),
             slab: Slab::new(),
             lanes: Lanes::new(),
             flight: List::new(),
@@ -240,9 +243,16 @@ impl Outbox {
     }
 
     fn insert(&mut self, sequence: u64, publication: &Publication<'_>, now: Mono) -> Slot {
+        if !self
+            .front
+            .serves(publication.qos, publication.topic.as_bytes())
+        {
+            let topic = publication.topic.as_bytes();
+            self.front = PublishFront::new(self.version, publication.qos, topic);
+        }
         let slot = self.slab.take_place();
         let entry = self.slab.at_mut(slot);
-        entry.fill(sequence, self.version, publication, now);
+        entry.fill(sequence, self.version, &self.front, publication, now);
         self.rows += 1;
         self.bytes += publication.content_bytes() + MQTT_OUTBOX_ROW_BYTES;
         self.unmarked += usize::from(wants_mark(entry));
@@ -254,25 +264,25 @@ impl Outbox {
     }
 
     fn enqueue(&mut self, slot: Slot) {
-        if let Some(expires) = self.slab.at(slot).expires {
-            self.expiring.insert((expires, slot));
-        }
+        self.note_queued(slot);
         self.lanes.push(&mut self.slab, slot, self.connected);
-        self.note_unanswered(slot, 1);
     }
 
-    /// Messages with QoS 0 can leave when the window is full.
-    fn note_unanswered(&mut self, slot: Slot, change: isize) {
-        if self.slab.at(slot).qos == QoS::AtMostOnce {
-            self.unanswered = self.unanswered.saturating_add_signed(change);
+    fn note_queued(&mut self, slot: Slot) {
+        let entry = self.slab.at(slot);
+        // Messages with QoS 0 can leave when the window is full.
+        self.unanswered += usize::from(entry.qos == QoS::AtMostOnce);
+        if let Some(expires) = entry.expires {
+            self.expiring.insert((expires, slot));
         }
     }
 
     fn dequeue(&mut self, slot: Slot) {
-        if let Some(expires) = self.slab.at(slot).expires {
+        let entry = self.slab.at(slot);
+        self.unanswered -= usize::from(entry.qos == QoS::AtMostOnce);
+        if let Some(expires) = entry.expires {
             self.expiring.remove(&(expires, slot));
         }
-        self.note_unanswered(slot, -1);
         self.lanes.remove(&mut self.slab, slot);
     }
 
@@ -381,11 +391,8 @@ impl Outbox {
         entry.stage = Stage::Queued;
         entry.dup = false;
         entry.counted = false;
-        if let Some(expires) = entry.expires {
-            self.expiring.insert((expires, slot));
-        }
+        self.note_queued(slot);
         self.lanes.push_again(&mut self.slab, slot);
-        self.note_unanswered(slot, 1);
     }
 
     pub(crate) fn next_in_flight(&self, slot: Slot) -> Option<Slot> {
@@ -420,17 +427,17 @@ impl Outbox {
     }
 
     fn take(&mut self, slot: Slot) -> Gone {
-        if self.unspilled == Some(slot) {
-            self.unspilled = self.slab.at(slot).age.after();
-        }
-        self.age.remove(&mut self.slab, slot);
         let entry = self.slab.at(slot);
+        if self.unspilled == Some(slot) {
+            self.unspilled = entry.age.after();
+        }
         self.rows -= 1;
         self.unmarked -= usize::from(wants_mark(entry));
         self.bytes -= entry.content_bytes() + MQTT_OUTBOX_ROW_BYTES;
         if self.rows == 0 {
             self.age_look = None;
         }
+        self.age.remove(&mut self.slab, slot);
         self.slab.remove(slot)
     }
 
@@ -541,8 +548,9 @@ impl Outbox {
     }
 
     /// Packets are written for this protocol; said before there is any.
-    pub(crate) const fn set_version(&mut self, version: Version) {
+    pub(crate) fn set_version(&mut self, version: Version) {
         self.version = version;
+        self.front = PublishFront::default();
     }
 
     /// For a test that shows what the order is for.

@@ -75,6 +75,8 @@ pub struct Session {
     aliases_out: Vec<Option<Box<[u8]>>>,
     /// Topics by the alias that the broker gave them.
     aliases_in: Vec<Option<Box<str>>>,
+    /// The topic of the last message that came with one.
+    heard_topic: String,
     /// Messages of which somebody wants to know when the socket has them, with the position of
     /// their last byte.
     leaving: VecDeque<(u64, EntryId)>,
@@ -139,6 +141,7 @@ impl Session {
             resend: None,
             aliases_out: Vec::new(),
             aliases_in: Vec::new(),
+            heard_topic: String::new(),
             leaving: VecDeque::new(),
             releases: VecDeque::new(),
             subscriptions: Subscriptions::default(),

@@ -257,9 +257,7 @@ impl Session {
     fn set_off(&mut self, slot: Slot) {
         self.throttle.handle_sent(self.now);
         self.count(slot);
-        self.write_publish(slot);
-        let entry = self.outbox.at(slot);
-        if entry.qos == QoS::AtMostOnce || entry.tag.is_some() {
+        if self.write_publish(slot) {
             let id = self.outbox.id(slot);
             self.leaving.push_back((self.outgoing.position(), id));
         }
@@ -327,17 +325,23 @@ impl Session {
         }
     }
 
+    /// Says whether somebody is to know when the socket has taken it.
     #[inline]
-    fn write_publish(&mut self, slot: Slot) {
-        if self.adds_nothing(slot)
-            && let Some(packet) = self.outbox.at_mut(slot).packet()
-        {
-            return self.outgoing.end().extend_from_slice(packet);
+    fn write_publish(&mut self, slot: Slot) -> bool {
+        let entry = self.outbox.at_mut(slot);
+        let is_watched = entry.qos == QoS::AtMostOnce || entry.tag.is_some();
+        // With version 5 the session has something to say about some messages.
+        let adds_nothing = self.config.version == Version::V311
+            || (self.aliases_out.is_empty() && entry.expires.is_none());
+        match entry.packet() {
+            Some(packet) if adds_nothing => self.outgoing.end().extend_from_slice(packet),
+            _ => self.compose_publish(slot),
         }
-        self.compose_publish(slot);
+        is_watched
     }
 
     /// Writes a PUBLISH that is more than what came, or less.
+    #[inline(never)]
     fn compose_publish(&mut self, slot: Slot) {
         let version = self.config.version;
         let entry = self.outbox.at(slot);
@@ -364,12 +368,6 @@ impl Session {
         let end = self.outgoing.end();
         encode_publish(end, version, head, topic, properties, entry.payload())
             .expect("the message was measured before");
-    }
-
-    /// Whether a message leaves with the properties that it came with, and its topic.
-    fn adds_nothing(&self, slot: Slot) -> bool {
-        self.config.version == Version::V311
-            || (self.aliases_out.is_empty() && self.outbox.at(slot).expires.is_none())
     }
 
     /// Tells of messages that the socket has taken, and completes those with QoS 0.

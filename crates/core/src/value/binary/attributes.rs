@@ -52,9 +52,11 @@ pub(super) struct Expected {
     pub(super) name: Name,
     pub(super) head: Head,
     pub(super) is_wanted: bool,
-    /// What the encoding of the name has where `mask` has ones.
+    /// How many bytes the encoding of the name has.
+    pub(super) length: usize,
+    /// What it begins with where `mask` has ones.
     bytes: u128,
-    /// Nothing fits that of a long name.
+    /// Nothing fits that of a long name, whose length may take more than a byte.
     mask: u128,
 }
 
@@ -72,6 +74,7 @@ impl Expected {
         }
         Expected {
             head: name.head(),
+            length: 1 + length,
             name,
             is_wanted,
             bytes: u128::from_le_bytes(bytes),
@@ -81,13 +84,9 @@ impl Expected {
 
     /// Whether the bytes begin with this name. It may be so although the answer is no, for a long
     /// name and near the end.
+    #[inline]
     pub(super) fn begins(&self, bytes: &[u8]) -> bool {
         let first = bytes.first_chunk::<COMPARED_BYTES>();
         first.is_some_and(|first| u128::from_le_bytes(*first) & self.mask == self.bytes)
-    }
-
-    /// How many bytes the encoding of a name has that [`begins`](Expected::begins) knows.
-    pub(super) fn length(&self) -> usize {
-        1 + self.name.as_bytes().len()
     }
 }

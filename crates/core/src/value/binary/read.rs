@@ -36,8 +36,20 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// Most are short texts, which are read where they are asked for.
+    #[inline]
     pub(super) fn value(&mut self) -> Result<Value, BinaryReason> {
         let tag = self.byte()?;
+        match tag {
+            SHORT_TEXT..SMALL_INTEGER => {
+                let text = self.text(usize::from(tag - SHORT_TEXT))?;
+                Ok(Value::String(text.to_owned()))
+            }
+            _ => self.other_value(tag),
+        }
+    }
+
+    fn other_value(&mut self, tag: u8) -> Result<Value, BinaryReason> {
         Ok(match tag {
             NULL => Value::Null,
             FALSE => Value::Bool(false),
@@ -54,9 +66,6 @@ impl<'a> Reader<'a> {
             BINARY_SET => Value::Set(Set::Binaries(
                 self.members(|reader| Ok(reader.sized()?.to_vec()))?,
             )),
-            SHORT_TEXT..SMALL_INTEGER => {
-                Value::String(self.text(usize::from(tag - SHORT_TEXT))?.to_owned())
-            }
             _ => Value::Number(self.number(tag)?),
         })
     }
@@ -124,35 +133,43 @@ impl<'a> Reader<'a> {
         let mut expected = attributes.expected();
         let mut last = None;
         for _ in 0..count {
+            let at = self.at;
             let found = match expected.split_first() {
-                Some((next, rest)) if next.begins(&self.bytes[self.at..]) => {
+                Some((next, rest)) if next.begins(&self.bytes[at..]) => {
                     expected = rest;
-                    let bytes = &self.take(next.length())?[1..];
-                    let head = next.head;
-                    last = Some(Met { head, bytes });
+                    self.at += next.length;
                     Some(next)
                 }
-                _ => self.find(&mut expected, &mut last)?,
+                _ => self.find(&mut expected, last)?,
             };
+            last = Some(at);
             // A name that is wanted is known to be text.
-            match found.filter(|found| found.is_wanted) {
-                Some(wanted) => {
+            match found {
+                Some(found) if found.is_wanted => {
                     let value = self.value()?;
-                    map.push_in_order(wanted.name.clone(), value);
+                    map.push_in_order(found.name.clone(), value);
                 }
-                None => self.pass_value()?,
+                _ => self.pass_value()?,
             }
         }
         Ok(map)
     }
 
-    /// Reads a name, and takes those up to it off the expected ones.
+    /// Reads a name, which must come after the one that was read at `last`, and takes those up to
+    /// it off the expected ones.
     fn find<'n>(
         &mut self,
         expected: &mut &'n [Expected],
-        last: &mut Option<Met<'a>>,
+        last: Option<usize>,
     ) -> Result<Option<&'n Expected>, BinaryReason> {
-        let name = self.name(last)?;
+        let at = self.at;
+        let mut before = None;
+        if let Some(last) = last {
+            self.at = last;
+            self.name(&mut before)?;
+            self.at = at;
+        }
+        let name = self.name(&mut before)?;
         while let Some((next, rest)) = expected.split_first() {
             let order = Met::from(next).cmp(name);
             if order.is_gt() {
@@ -342,18 +359,29 @@ const STRETCH_BYTES: usize = 512;
 
 impl<'a> Checked<'a> {
     /// The text in a range of the bytes, if it is one. Ranges must come in order.
+    #[inline]
     fn text(&mut self, bytes: &'a [u8], range: Range<usize>) -> Option<&'a str> {
-        if range.end > self.start + self.text.len() {
-            let end = range.end.max(bytes.len().min(range.start + STRETCH_BYTES));
-            let ascii = ascii(&bytes[range.start..end]);
-            if ascii.len() < range.len() {
-                return str::from_utf8(&bytes[range]).ok();
-            }
-            self.text = str::from_utf8(ascii).expect("ASCII is text");
-            self.start = range.start;
+        match self.covered(&range) {
+            Some(text) => Some(text),
+            None => self.look(bytes, range),
         }
-        self.text
-            .get(range.start - self.start..range.end - self.start)
+    }
+
+    #[inline]
+    fn covered(&self, range: &Range<usize>) -> Option<&'a str> {
+        let start = range.start - self.start;
+        self.text.get(start..start + range.len())
+    }
+
+    fn look(&mut self, bytes: &'a [u8], range: Range<usize>) -> Option<&'a str> {
+        let end = range.end.max(bytes.len().min(range.start + STRETCH_BYTES));
+        let ascii = ascii(&bytes[range.start..end]);
+        if ascii.len() < range.len() {
+            return str::from_utf8(&bytes[range]).ok();
+        }
+        self.text = str::from_utf8(ascii).expect("ASCII is text");
+        self.start = range.start;
+        self.covered(&range)
     }
 }
 
