@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::directory::{Directory, Place, Row, Rows};
+use super::directory::{Directory, Place, Row, RowSlab};
 use super::head::{head, shared_bytes};
 use super::index::{IndexLoader, Indexes};
 use super::key_file::{EntryCursor, KeyFileBytes, Malformed, RowCursor};
@@ -93,7 +93,7 @@ fn last_word(
 fn indexes(
     behind_rows: Vec<RowCursor<'_>>,
     indexed_by: &[Vec<u32>],
-    rows: &mut Rows,
+    rows: &mut RowSlab,
     mut loader: IndexLoader,
 ) -> Result<(Indexes, Vec<u32>), LoadError> {
     let cursors = behind_rows.into_iter().zip(indexed_by);
