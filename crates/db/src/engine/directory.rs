@@ -140,13 +140,13 @@ impl Directory {
             needed_bytes: 0,
             largest_row: 0,
         };
-        let mut needed: Vec<u64> = Vec::new();
-        let first = rows.all().map(|(_, row)| row.segment).min().unwrap_or(0);
+        let segments = || rows.all().map(|(_, row)| row.segment);
+        let first = segments().min().unwrap_or(0);
+        let last = segments().max().unwrap_or(0);
+        let mut needed: Vec<u64> = vec![0; (last - first) as usize + 1];
         for ((_, row), entries) in rows.all().zip(entry_bytes) {
             let weight = row.weight(u64::from(*entries));
-            let segment = (row.segment - first) as usize;
-            needed.resize(needed.len().max(segment + 1), 0);
-            needed[segment] += weight.needed;
+            needed[(row.segment - first) as usize] += weight.needed;
             directory.live_bytes += weight.live;
             directory.largest_row = directory.largest_row.max(weight.needed);
         }

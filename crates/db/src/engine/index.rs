@@ -277,7 +277,7 @@ impl IndexLoader {
         &mut self,
         rows: &mut RowSlab,
         index: IndexId,
-        key: &[u8],
+        key: Box<[u8]>,
         row: u32,
     ) -> Option<()> {
         if self
@@ -289,13 +289,13 @@ impl IndexLoader {
         }
         let current = self.current.as_mut()?;
         if let Some(last) = current.ids.last() {
-            current.note_order(self.entries[*last].key[..].cmp(key))?;
+            current.note_order(self.entries[*last].key.cmp(&key))?;
         }
         let chain = &mut rows[row];
         current.value_bytes += u64::from(chain.length);
         self.entry_bytes[row as usize] += moved_entry_bytes_max(key.len()) as u32;
         let id = self.entries.insert(IndexEntry {
-            key: key.into(),
+            key,
             row,
             next: chain.entries,
             index,
