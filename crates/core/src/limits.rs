@@ -419,10 +419,8 @@ pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a command waits for the agent's answer; hashing a password takes seconds on a small
 /// device.
 pub const CONTROL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
-/// The largest answer of the agent that a command reads.
-pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The largest answer about items that a command of the database reads at once.
-pub const DB_COMMAND_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest answer of the agent that a command reads at once.
+pub const CONTROL_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of items that an import sends to the agent at once, unless one item is longer.
 pub const IMPORT_REQUEST_BYTES: usize = 256 * 1024;
 /// Faults of an import that are shown one by one; the others are counted.

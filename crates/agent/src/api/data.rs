@@ -4,11 +4,11 @@
 //! aside that the agent knows itself, such as `deviceId`.
 
 use axum::extract::{FromRequestParts, Query, State};
-use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::response::Response;
+use http::header::LOCATION;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use periwinkle_core::limits;
 use periwinkle_core::schema::{Durability, Model};
 use periwinkle_core::value::{Map, Value};
@@ -19,6 +19,8 @@ use super::DataApi;
 use super::body::Properties;
 use super::expressions::Expressions;
 use super::models::json_text;
+use super::path::encoded;
+use super::session::text_answer;
 use crate::database::sentence;
 use crate::web::problem::Problem;
 use crate::web::rows::is_internal;
@@ -222,11 +224,7 @@ pub(super) async fn update(
     terms: Terms,
     Properties(properties): Properties,
 ) -> Result<Response, Problem> {
-    let model = shown_model(&api.db, &named.model)?;
-    let properties = with_key(&api.db, model, &named.key, properties)?;
-    let write = terms.of(Write::update(model.name(), properties));
-    let changed = kept(model, api.db.write(&write)?).await?;
-    Ok(value_answer(StatusCode::OK, &Value::Map(changed.item)))
+    change(&api, &named, terms, properties, Write::update).await
 }
 
 pub(super) async fn upsert(
@@ -235,11 +233,21 @@ pub(super) async fn upsert(
     terms: Terms,
     Properties(properties): Properties,
 ) -> Result<Response, Problem> {
+    change(&api, &named, terms, properties, Write::upsert).await
+}
+
+async fn change(
+    api: &DataApi,
+    named: &Named,
+    terms: Terms,
+    properties: Map,
+    write: fn(String, Map) -> Write,
+) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &named.model)?;
     let properties = with_key(&api.db, model, &named.key, properties)?;
-    let write = terms.of(Write::upsert(model.name(), properties));
-    let made = kept(model, api.db.write(&write)?).await?;
-    Ok(value_answer(StatusCode::OK, &Value::Map(made.item)))
+    let write = terms.of(write(model.name().to_owned(), properties));
+    let changed = kept(model, api.db.write(&write)?).await?;
+    Ok(value_answer(StatusCode::OK, &Value::Map(changed.item)))
 }
 
 pub(super) async fn remove(
@@ -357,31 +365,14 @@ fn with_key(
     Ok(properties)
 }
 
-/// What stays as it is in a segment of a path (RFC 3986, 3.3: unreserved and some more).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
-
 fn path_of(model: &Model, key: &[String]) -> String {
-    let segments = key
-        .iter()
-        .map(|part| utf8_percent_encode(part, SEGMENT).to_string());
-    format!(
-        "/api/v1/data/{}/{}",
-        model.name(),
-        segments.collect::<Vec<_>>().join("/")
-    )
+    let segments: Vec<String> = key.iter().map(|part| encoded(part)).collect();
+    format!("/api/v1/data/{}/{}", model.name(), segments.join("/"))
 }
 
 /// A JSON answer whose numbers keep their digits.
 pub(super) fn value_answer(status: StatusCode, body: &Value) -> Response {
-    let mut response = (status, json_text(body)).into_response();
-    let fields = response.headers_mut();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    text_answer(status, json_text(body))
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ pub(super) struct Shared {
 /// A pool of connections that are made in one way.
 pub(super) struct Lane {
     pub(super) client: HttpClient<SendBody>,
+    /// Takes a connection of its own for each request.
+    pub(super) unpooled: HttpClient<SendBody>,
     pub(super) connector: Connector,
 }
 
@@ -436,7 +438,11 @@ impl FetchOptions {
         let tls = Arc::new(tls.build()?);
         let connector = Connector::new(tls, self.proxies.clone(), self.patience);
         Ok(Lane {
-            client: http_client(connector.clone()),
+            client: http_client(
+                connector.clone(),
+                limits::FETCH_POOL_CONNECTIONS_PER_HOST_MAX,
+            ),
+            unpooled: http_client(connector.clone(), 0),
             connector,
         })
     }

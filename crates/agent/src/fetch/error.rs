@@ -19,6 +19,7 @@ use thiserror::Error;
 
 use crate::net::client_tls::{ClientTlsError, TlsFailure};
 use crate::net::dial::DialError;
+use crate::net::outbound::Stale;
 use crate::net::websocket::WebSocketError;
 
 /// Why an exchange failed: in which phase, with whom, and what to do.
@@ -63,6 +64,21 @@ pub enum FetchError {
         host: String,
         /// When.
         phase: Phase,
+        /// The causes, outermost first.
+        reason: String,
+    },
+    /// A connection that was kept from an earlier request ended before the answer began. What can be
+    /// sent twice was sent again on another; this cannot.
+    #[error(
+        "the connection to {host}, kept from an earlier request, was cut {}, and this request must \
+         not be sent twice: {reason}",
+        Phase::Waiting
+    )]
+    Stale {
+        /// The host of the address.
+        host: String,
+        /// Whether nothing of the request went out.
+        unsent: bool,
         /// The causes, outermost first.
         reason: String,
     },
@@ -269,6 +285,7 @@ impl FetchError {
                 | FetchError::Connect(_)
                 | FetchError::Sign(_)
                 | FetchError::Entropy(_)
+                | FetchError::Stale { unsent: true, .. }
         )
     }
 
@@ -280,7 +297,8 @@ impl FetchError {
                 DialError::Tls { failure, .. } if failure != TlsFailure::Handshake => None,
                 _ => Some(Failure::NotConnected),
             },
-            FetchError::Cut { .. } => Some(Failure::Cut),
+            FetchError::Stale { unsent: true, .. } => Some(Failure::NotConnected),
+            FetchError::Cut { .. } | FetchError::Stale { .. } => Some(Failure::Cut),
             FetchError::TooSlow {
                 phase: Phase::Sending | Phase::Waiting,
                 ..
@@ -299,9 +317,19 @@ impl FetchError {
         phase: Phase,
         error: &hyper_util::client::legacy::Error,
     ) -> FetchError {
-        match find::<Arc<DialError>>(error) {
-            Some(dial) => FetchError::Connect(dial.clone()),
-            None => FetchError::of_connection(host, phase, error),
+        if let Some(dial) = find::<Arc<DialError>>(error) {
+            return FetchError::Connect(dial.clone());
+        }
+        match (
+            FetchError::of_connection(host, phase, error),
+            Stale::of(error),
+        ) {
+            (FetchError::Cut { host, reason, .. }, Some(stale)) => FetchError::Stale {
+                host,
+                unsent: stale == Stale::Unsent,
+                reason,
+            },
+            (other, _) => other,
         }
     }
 

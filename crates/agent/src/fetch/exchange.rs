@@ -30,6 +30,7 @@ use super::request::{Deadlines, Parts, field_value};
 use super::sending::{Abandon, SendBody, Upload};
 use super::signing::{self, Unsigned};
 use crate::net::entropy;
+use crate::net::outbound::HttpClient;
 
 /// One exchange under way.
 pub(super) struct Exchange {
@@ -42,6 +43,8 @@ pub(super) struct Exchange {
     has_answered: bool,
     /// Whether our clock was corrected for the signature.
     is_corrected: bool,
+    /// Whether the next attempt is made on a new connection, because a kept one had ended.
+    needs_new_connection: bool,
     /// When the last attempt began, by the clock of signatures.
     sent: UnixMillis,
 }
@@ -55,6 +58,7 @@ impl Exchange {
             retries: Retries::new(parts.retries_max),
             has_answered: false,
             is_corrected: false,
+            needs_new_connection: false,
             sent: UnixMillis(0),
             parts,
         }
@@ -81,6 +85,9 @@ impl Exchange {
                         return Ok(answer);
                     }
                 }
+                Err(FetchError::Stale { unsent, .. }) if self.may_go_again(unsent) => {
+                    self.needs_new_connection = true;
+                }
                 Err(error) => {
                     let failure = error.failure();
                     match failure.and_then(|failure| self.retry_at(failure)) {
@@ -100,9 +107,13 @@ impl Exchange {
         let (request, upload) = self.request(lane).await?;
         let decodes = self.parts.decodes && request.headers().contains_key(ACCEPT_ENCODING);
         let deadlines = self.parts.deadlines;
+        let client = match std::mem::take(&mut self.needs_new_connection) {
+            true => &lane.unpooled,
+            false => &lane.client,
+        };
         let response = match &upload {
-            None => short_head(deadlines, lane, request, &host).await?,
-            Some(upload) => long_head(deadlines, lane, request, upload, &host).await?,
+            None => short_head(deadlines, client, request, &host).await?,
+            Some(upload) => long_head(deadlines, client, request, upload, &host).await?,
         };
         self.answer(response, host, upload, decodes)
     }
@@ -418,6 +429,19 @@ impl Exchange {
         Ok(())
     }
 
+    /// Whether the request is sent again at once, when a kept connection had ended before it.
+    fn may_go_again(&self, unsent: bool) -> bool {
+        let goes = repeatable(&self.parts).may_go_again(unsent);
+        if goes {
+            let host = self.parts.url.authority();
+            tracing::debug!(
+                host,
+                "a kept connection had ended, a request takes a new one"
+            );
+        }
+        goes
+    }
+
     /// When the request may be sent once more.
     fn retry_at(&mut self, failure: Failure<'_>) -> Option<Mono> {
         let now = self.fetch.shared.clock().now();
@@ -426,11 +450,7 @@ impl Exchange {
             Some(total) => total.saturating_sub(self.began.elapsed()),
             None => limits::FETCH_RETRY_AFTER_MAX * 2,
         };
-        let request = Repeatable {
-            method: parts.method.as_str(),
-            declared_safe: parts.repeatable,
-            body: parts.payload.is_repeatable(),
-        };
+        let request = repeatable(parts);
         let random = u64::from_le_bytes(entropy::bytes().unwrap_or_default());
         let mut budget = self.fetch.shared.budget();
         let times = (now.mono, now.mono + left);
@@ -450,15 +470,23 @@ impl Exchange {
     }
 }
 
+fn repeatable(parts: &Parts) -> Repeatable<'_> {
+    Repeatable {
+        method: parts.method.as_str(),
+        declared_safe: parts.repeatable,
+        body: parts.payload.is_repeatable(),
+    }
+}
+
 /// Waits for the head of the answer to a request that leaves at once.
 async fn short_head(
     deadlines: Deadlines,
-    lane: &Lane,
+    client: &HttpClient<SendBody>,
     request: Request<SendBody>,
     host: &str,
 ) -> Result<Response<Incoming>, FetchError> {
     let after = deadlines.first_byte;
-    match timeout(after, lane.client.request(request)).await {
+    match timeout(after, client.request(request)).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => Err(FetchError::of_client(host, Phase::Waiting, &error)),
         Err(_) => Err(too_slow(host, Phase::Waiting, after)),
@@ -468,12 +496,12 @@ async fn short_head(
 /// Waits for the head of the answer while the body is on its way.
 async fn long_head(
     deadlines: Deadlines,
-    lane: &Lane,
+    client: &HttpClient<SendBody>,
     request: Request<SendBody>,
     upload: &Arc<Upload>,
     host: &str,
 ) -> Result<Response<Incoming>, FetchError> {
-    let mut response = lane.client.request(request);
+    let mut response = client.request(request);
     // Whatever ends the wait ends the upload.
     let abandon = Abandon::new(upload.clone());
     if upload.is_gated() {

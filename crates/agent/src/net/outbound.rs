@@ -4,16 +4,18 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
-use http::Uri;
+use http::{Extensions, Uri};
 use http_body::Body;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use periwinkle_core::fetch::proxy::{Proxy, ProxyKind, ProxyRules};
 use periwinkle_core::fetch::{Scheme, Url};
 use periwinkle_core::limits;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
@@ -25,8 +27,8 @@ use super::tunnel;
 /// The pooled client underneath `fetch`.
 pub type HttpClient<B> = Client<Connector, B>;
 
-/// A client with connections of its own; clones of it share them.
-pub fn http_client<B>(connector: Connector) -> HttpClient<B>
+/// A client with connections of its own, at most so many kept per server; clones of it share them.
+pub fn http_client<B>(connector: Connector, kept_per_host_max: usize) -> HttpClient<B>
 where
     B: Body + Send + Unpin + 'static,
     B::Data: Send,
@@ -34,10 +36,71 @@ where
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(limits::FETCH_POOL_IDLE_MAX)
-        .pool_max_idle_per_host(limits::FETCH_POOL_CONNECTIONS_PER_HOST_MAX)
+        .pool_max_idle_per_host(kept_per_host_max)
         .http1_max_headers(limits::FETCH_ANSWER_HEADERS_MAX)
         .http1_max_buf_size(limits::FETCH_ANSWER_HEAD_BYTES_MAX)
         .build(connector)
+}
+
+/// How a connection that was kept from an earlier request ended, where no byte of the answer to
+/// this one had come: most likely the server had closed it before the request arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// Nothing of the request went out.
+    Unsent,
+    /// Something of it did: the server may have acted on it.
+    Sent,
+}
+
+impl Stale {
+    /// Whether it was so when the client failed with this error.
+    pub fn of(error: &Error) -> Option<Stale> {
+        let mut extras = Extensions::new();
+        error.connect_info()?.get_extras(&mut extras);
+        extras.get::<Arc<Standing>>()?.stale()
+    }
+}
+
+/// What went over a connection last; shared with whoever judges its end.
+#[derive(Debug)]
+struct Standing(AtomicU8);
+
+impl Standing {
+    /// Nothing has come yet.
+    const NEW: u8 = 0;
+    /// Nothing was written since bytes came.
+    const ANSWERED: u8 = 1;
+    /// Bytes were written since.
+    const ASKED: u8 = 2;
+    /// Bytes were to be written since, and none could be.
+    const UNASKED: u8 = 3;
+
+    const fn new() -> Standing {
+        Standing(AtomicU8::new(Standing::NEW))
+    }
+
+    fn note_read(&self) {
+        self.0.store(Standing::ANSWERED, Ordering::Relaxed);
+    }
+
+    fn note_write(&self, went: bool) {
+        if self.0.load(Ordering::Relaxed) == Standing::ANSWERED {
+            let state = if went {
+                Standing::ASKED
+            } else {
+                Standing::UNASKED
+            };
+            self.0.store(state, Ordering::Relaxed);
+        }
+    }
+
+    fn stale(&self) -> Option<Stale> {
+        match self.0.load(Ordering::Relaxed) {
+            Standing::ASKED => Some(Stale::Sent),
+            Standing::UNASKED => Some(Stale::Unsent),
+            _ => None,
+        }
+    }
 }
 
 /// Connects to the host of an address, with TLS when the scheme asks for it, and through a proxy
@@ -128,10 +191,10 @@ fn forwards(proxy: &Proxy, url: &Url) -> bool {
     url.scheme() == Scheme::Http && matches!(proxy.kind, ProxyKind::Http | ProxyKind::Https)
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<HttpLink, Arc<DialError>>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<TokioIo<HttpLink>, Arc<DialError>>> + Send>>;
 
 impl Service<Uri> for Connector {
-    type Response = HttpLink;
+    type Response = TokioIo<HttpLink>;
     /// Shared, because hyper gives errors out by reference.
     type Error = Arc<DialError>;
     type Future = Connecting;
@@ -148,7 +211,11 @@ impl Service<Uri> for Connector {
                 host: address,
                 cause: Cause::Io(io::Error::other(error)),
             })?;
-            connector.connect(&url).await.map_err(Arc::new)
+            connector
+                .connect(&url)
+                .await
+                .map(TokioIo::new)
+                .map_err(Arc::new)
         })
     }
 }
@@ -161,8 +228,9 @@ impl Service<Uri> for Connector {
 /// though: nobody may be left to read.
 #[derive(Debug)]
 pub struct HttpLink {
-    io: TokioIo<Link>,
+    link: Link,
     forwarded: bool,
+    standing: Arc<Standing>,
     is_written_off: bool,
     stall: Option<Pin<Box<Sleep>>>,
     /// Whether a write waits, and the timer runs.
@@ -172,8 +240,9 @@ pub struct HttpLink {
 impl HttpLink {
     fn new(link: Link, forwarded: bool) -> HttpLink {
         HttpLink {
-            io: TokioIo::new(link),
+            link,
             forwarded,
+            standing: Arc::new(Standing::new()),
             is_written_off: false,
             stall: None,
             waits: false,
@@ -183,16 +252,17 @@ impl HttpLink {
     fn write<T>(
         &mut self,
         context: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TokioIo<Link>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        write: impl FnOnce(Pin<&mut Link>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if !self.is_written_off {
-            match write(Pin::new(&mut self.io), context) {
+            match write(Pin::new(&mut self.link), context) {
                 Poll::Ready(Ok(done)) => {
                     self.waits = false;
                     return Poll::Ready(Ok(done));
                 }
                 Poll::Ready(Err(_)) => {
                     self.is_written_off = true;
+                    self.standing.note_write(false);
                     // Whoever drives the connection reads before it writes: once more, then.
                     context.waker().wake_by_ref();
                 }
@@ -200,6 +270,13 @@ impl HttpLink {
             }
         }
         self.poll_stall(context).map(Err)
+    }
+
+    fn note_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(1..)) = result {
+            self.standing.note_write(true);
+        }
+        result
     }
 
     fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
@@ -219,50 +296,58 @@ impl HttpLink {
 
 impl Connection for HttpLink {
     fn connected(&self) -> Connected {
-        Connected::new().proxy(self.forwarded)
+        Connected::new()
+            .proxy(self.forwarded)
+            .extra(self.standing.clone())
     }
 }
 
-impl hyper::rt::Read for HttpLink {
+impl AsyncRead for HttpLink {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        buffer: hyper::rt::ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.link).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.standing.note_read();
+        }
+        result
     }
 }
 
-impl hyper::rt::Write for HttpLink {
+impl AsyncWrite for HttpLink {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut()
-            .write(context, |io, context| io.poll_write(context, bytes))
+        let result = self.write(context, |link, context| link.poll_write(context, bytes));
+        self.note_write(result)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().write(context, |io, context| {
-            io.poll_write_vectored(context, pieces)
-        })
+        let result = self.write(context, |link, context| {
+            link.poll_write_vectored(context, pieces)
+        });
+        self.note_write(result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.link.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().write(context, hyper::rt::Write::poll_flush)
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write(context, AsyncWrite::poll_flush)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.link).poll_shutdown(context)
     }
 }
 
@@ -289,13 +374,9 @@ mod tests {
         drop(far);
         let mut link = HttpLink::new(Link::from(near), false);
         // Until the reset is there, bytes go nowhere.
-        while poll_fn(|context| {
-            Poll::Ready(link.write(context, |io, context| {
-                hyper::rt::Write::poll_write(io, context, &[0; 1000])
-            }))
-        })
-        .await
-        .is_ready()
+        while poll_fn(|context| Poll::Ready(Pin::new(&mut link).poll_write(context, &[0; 1000])))
+            .await
+            .is_ready()
         {
             tokio::task::yield_now().await;
         }
@@ -307,7 +388,7 @@ mod tests {
         let link = answered_and_reset().await;
         assert!(link.is_written_off);
         let mut read = [0; 6];
-        let mut tcp = link.io.into_inner().into_tcp().expect("there is no TLS");
+        let mut tcp = link.link.into_tcp().expect("there is no TLS");
         tcp.read_exact(&mut read).await.expect("it waits there");
         assert_eq!(&read, b"answer");
     }

@@ -5,7 +5,8 @@ use periwinkle_core::limits::{DB_SCAN_ROWS, FIND_ROWS_DEFAULT, FIND_ROWS_MAX, FI
 use periwinkle_core::schema::{Hidden, KeyRange, Model, Wanted};
 use periwinkle_core::sync::record::Record;
 use periwinkle_core::time::Now;
-use periwinkle_core::value::{Map, Name, Value};
+use periwinkle_core::value::binary::Attributes;
+use periwinkle_core::value::{Map, Value};
 
 use super::by_index::{self, Indexed};
 use super::database::Database;
@@ -284,7 +285,7 @@ pub(super) struct Query<'a> {
     filters: Vec<Condition>,
     projection: Option<Projection>,
     /// The attributes that have to be read of a row; `None` for all.
-    attributes: Option<Vec<Name>>,
+    attributes: Option<&'a Attributes>,
 }
 
 impl<'a> Query<'a> {
@@ -311,7 +312,7 @@ impl<'a> Query<'a> {
             None => window(db, model, properties, find, &filters)?,
         };
         let is_plain = wanted.is_empty() && filters.is_empty() && projection.is_none();
-        let attributes = is_plain.then(|| shared.schema.attributes_listed(model, hidden));
+        let attributes = is_plain.then(|| model.attributes_listed(hidden));
         Ok(Query {
             shared,
             store: db.store_to_scan(),
@@ -380,7 +381,7 @@ impl<'a> Query<'a> {
     /// The item of a row, as far as the query looks at it.
     fn read(&self, row: RowRef<'_>) -> Result<Option<Map>, DbError> {
         let whole = || Record::decode(row.value).map(|record| record.item);
-        let item = match &self.attributes {
+        let item = match self.attributes {
             None => whole(),
             Some(names) => match Record::decode_item(row.value, names) {
                 // Only its key tells whose an item is that does not say so.

@@ -95,9 +95,7 @@ impl Session {
         if mode == Mode::Durable && qos == QoS::AtMostOnce {
             return Err(PublishError::DurableWithoutQos);
         }
-        self.config
-            .profile
-            .check_message(topic, payload.len(), qos)?;
+        self.config.profile.check_content(payload.len(), qos)?;
         let ours = properties.find(|property| {
             matches!(
                 property,
@@ -122,6 +120,7 @@ impl Session {
     fn check_topic(&mut self, topic: &str) -> Result<(), PublishError> {
         if self.last_topic != topic {
             topic::check_name(topic)?;
+            self.config.profile.check_topic(topic)?;
             self.last_topic.clear();
             self.last_topic.push_str(topic);
         }
@@ -189,7 +188,7 @@ impl Session {
             return;
         }
         let ids = self.ids.next_releases();
-        if !ids.is_empty() && self.quota == self.window() {
+        if !ids.is_empty() && self.quota == self.window {
             self.alive.note_progress(self.now);
         }
         for id in ids {
@@ -258,9 +257,7 @@ impl Session {
     fn set_off(&mut self, slot: Slot) {
         self.throttle.handle_sent(self.now);
         self.count(slot);
-        self.write_publish(slot);
-        let entry = self.outbox.at(slot);
-        if entry.qos == QoS::AtMostOnce || entry.tag.is_some() {
+        if self.write_publish(slot) {
             let id = self.outbox.id(slot);
             self.leaving.push_back((self.outgoing.position(), id));
         }
@@ -300,7 +297,7 @@ impl Session {
             return;
         }
         entry.counted = true;
-        if self.quota == self.window() {
+        if self.quota == self.window {
             self.alive.note_progress(self.now);
         }
         self.quota = self.quota.saturating_sub(1);
@@ -328,7 +325,24 @@ impl Session {
         }
     }
 
-    fn write_publish(&mut self, slot: Slot) {
+    /// Says whether somebody is to know when the socket has taken it.
+    #[inline]
+    fn write_publish(&mut self, slot: Slot) -> bool {
+        let entry = self.outbox.at_mut(slot);
+        let is_watched = entry.qos == QoS::AtMostOnce || entry.tag.is_some();
+        // With version 5 the session has something to say about some messages.
+        let adds_nothing = self.config.version == Version::V311
+            || (self.aliases_out.is_empty() && entry.expires.is_none());
+        match entry.packet() {
+            Some(packet) if adds_nothing => self.outgoing.end().extend_from_slice(packet),
+            _ => self.compose_publish(slot),
+        }
+        is_watched
+    }
+
+    /// Writes a PUBLISH that is more than what came, or less.
+    #[inline(never)]
+    fn compose_publish(&mut self, slot: Slot) {
         let version = self.config.version;
         let entry = self.outbox.at(slot);
         let head = PublishHead {
@@ -413,7 +427,7 @@ impl Session {
             self.ids.free(id);
         }
         if entry.counted {
-            self.quota = self.quota.saturating_add(1).min(self.window());
+            self.quota = self.quota.saturating_add(1).min(self.window);
         }
         self.alive.note_progress(self.now);
         self.forget(&entry);
