@@ -211,6 +211,10 @@ pub const DB_SYNC_GRACE: Duration = Duration::from_millis(1);
 pub const DB_READ_BYTES_MAX: usize = 256 << 10;
 /// Bytes between two values that a scan reads along rather than read twice.
 pub const DB_READ_GAP_BYTES_MAX: usize = 1 << 10;
+/// Bytes of a value that a scan of the database copies; a larger one is shared with the cache.
+pub const DB_ROW_COPIED_BYTES_MAX: usize = 1 << 10;
+/// Index entries from which on an opening of the database merges them on a thread of their own.
+pub const DB_LOAD_BESIDE_ENTRIES_MIN: usize = 10_000;
 /// Key files that a close makes before the log is closed; the next opening reads the segments that
 /// are left, and makes theirs.
 pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
