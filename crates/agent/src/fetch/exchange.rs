@@ -31,7 +31,7 @@ use super::request::{Deadlines, Parts, field_value};
 use super::sending::{Abandon, SendBody, Upload};
 use super::signing::{self, Unsigned};
 use crate::net::entropy;
-use crate::net::pool::{Choice, Lease, SendError};
+use crate::net::pool::{Choice, Lease, SendError, Within};
 
 /// One exchange under way.
 pub(super) struct Exchange {
@@ -111,13 +111,20 @@ impl Exchange {
         let (response, lease) = match &upload {
             None => {
                 let after = deadlines.first_byte;
-                let end = Some(Instant::now() + after);
-                let head = lane.client.send(&url, choice, request, end).await;
+                let within = Within {
+                    connect: deadlines.connect,
+                    end: Some(Instant::now() + after),
+                };
+                let head = lane.client.send(&url, choice, request, within).await;
                 let host = url.authority();
                 head.map_err(|error| FetchError::of_send(host, Phase::Waiting, after, error))?
             }
             Some(upload) => {
-                let head = Box::pin(lane.client.send(&url, choice, request, None));
+                let within = Within {
+                    connect: deadlines.connect,
+                    end: None,
+                };
+                let head = Box::pin(lane.client.send(&url, choice, request, within));
                 long_head(deadlines, head, upload, url.authority()).await?
             }
         };

@@ -75,6 +75,9 @@ impl Parts {
 /// How long the phases of an exchange may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
+    /// For a new connection, all of it: name, TCP, proxy and TLS. Without, each of them has the time
+    /// that the client gives it.
+    pub connect: Option<Duration>,
     /// From the end of the request to the beginning of the answer, the connection included.
     pub first_byte: Duration,
     /// Between two pieces of the answer, or of the request.
@@ -315,6 +318,11 @@ impl RequestBuilder {
         self.with(|parts| parts.deadlines.total = Some(total))
     }
 
+    /// The time for a new connection, in all: name, TCP, proxy and TLS.
+    pub fn connect_deadline(self, within: Duration) -> RequestBuilder {
+        self.with(|parts| parts.deadlines.connect = Some(within))
+    }
+
     /// The times for each phase.
     pub fn deadlines(self, deadlines: Deadlines) -> RequestBuilder {
         self.with(|parts| parts.deadlines = deadlines)
@@ -411,6 +419,7 @@ impl RequestBuilder {
 impl Default for Deadlines {
     fn default() -> Deadlines {
         Deadlines {
+            connect: None,
             first_byte: limits::FETCH_FIRST_BYTE_MAX,
             between_bytes: limits::FETCH_BETWEEN_BYTES_MAX,
             total: None,

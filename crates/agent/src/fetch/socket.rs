@@ -31,7 +31,8 @@ impl RequestBuilder {
             }
         }
         let lane = fetch.lane(parts.accepts_any_certificate)?;
-        let link = lane.client.connector().link(&parts.url).await;
+        let connector = lane.client.connector();
+        let link = connector.link(&parts.url, parts.deadlines.connect).await;
         let link = link.map_err(|error| FetchError::Connect(Arc::new(error)))?;
         let opening = Opening {
             headers: parts.headers,

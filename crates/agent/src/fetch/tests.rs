@@ -346,6 +346,23 @@ async fn credentials_do_not_follow_to_another_host() {
 }
 
 #[tokio::test]
+async fn a_redirect_out_of_tls_is_followed_only_when_that_was_said() {
+    let plain = Server::always(answer("200 OK", "plain")).await;
+    let head = format!("302 Found\r\nlocation: {}", plain.url("/"));
+    let authority = Authority::new();
+    let acceptor = authority.server(&authority.issue("localhost"));
+    let server = Server::tls(acceptor, move |_, _| answer(&head, "")).await;
+    let url = format!("https://localhost:{}/", server.port);
+    let get = || fetch().get(&url).danger_accept_any_certificate();
+    let error = get().send().await.expect_err("it leads out of TLS");
+    assert!(matches!(error, FetchError::Redirect { .. }), "{error:?}");
+    assert!(plain.seen().is_empty());
+    let followed = get().follow_out_of_tls().send().await;
+    let text = followed.expect("that was said").text().await;
+    assert_eq!(text.expect("it is whole"), "plain");
+}
+
+#[tokio::test]
 async fn redirects_in_a_circle_end_at_the_bound() {
     let server = Server::always(answer("302 x\r\nlocation: /", "")).await;
     let error = fetch()
@@ -506,6 +523,7 @@ async fn cookies_are_kept_when_asked() {
 #[tokio::test(start_paused = true)]
 async fn each_phase_has_its_deadline() {
     let deadlines = Deadlines {
+        connect: None,
         first_byte: Duration::from_secs(3),
         between_bytes: Duration::from_secs(2),
         total: None,

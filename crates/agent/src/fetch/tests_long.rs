@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use periwinkle_core::limits;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::test_server::{Server, answer, fetch, options};
 use super::*;
@@ -30,7 +31,7 @@ async fn an_event_stream_goes_on_after_the_event_that_came_last() {
         (first.kind.as_str(), first.data.as_str()),
         ("message", "one")
     );
-    let before = tokio::time::Instant::now();
+    let before = Instant::now();
     let second = events.next().await.expect("it comes").expect("it goes on");
     assert_eq!(
         (second.kind.as_str(), second.data.as_str()),
@@ -309,4 +310,35 @@ async fn a_server_that_stops_reading_is_too_slow() {
         "{error:?}"
     );
     held.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_has_a_deadline_of_its_own() {
+    // It is connected to, and never says a word of TLS.
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has ports");
+    let authority = listener.local_addr().expect("it is bound").to_string();
+    let within = Duration::from_millis(700);
+    let begun = Instant::now();
+    let get = fetch().get(&format!("https://{authority}/"));
+    let get = get.connect_deadline(within).retries(0);
+    let error = get.send().await.expect_err("it is silent");
+    assert_eq!(begun.elapsed(), within);
+    assert!(
+        matches!(error, FetchError::Connect(_)) && error.is_unsent(),
+        "{error:?}"
+    );
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{authority} cannot be connected to: no answer within 700ms; check the address and \
+             the way to it"
+        )
+    );
+    let socket = fetch().websocket(&format!("wss://{authority}/"));
+    let opened = socket.connect_deadline(within).open(&[]).await;
+    let error = opened.expect_err("it is silent");
+    assert!(matches!(error, FetchError::Connect(_)), "{error:?}");
+    assert_eq!(begun.elapsed(), within * 2);
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
@@ -14,10 +15,10 @@ use periwinkle_core::fetch::proxy::{Proxy, ProxyKind, ProxyRules};
 use periwinkle_core::fetch::{Scheme, Url};
 use periwinkle_core::limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::client_tls::ClientTls;
-use super::dial::{DialError, Patience, Target, Via, dial};
+use super::dial::{Cause, DialError, Patience, Target, Via, dial};
 use super::link::Link;
 use super::tunnel;
 
@@ -125,9 +126,27 @@ impl Connector {
     ///
     /// # Errors
     /// Which phase failed, and why.
-    pub async fn link(&self, url: &Url) -> Result<Link, DialError> {
+    pub async fn link(&self, url: &Url, within: Option<Duration>) -> Result<Link, DialError> {
         let proxy = self.shared.proxies.proxy_for(url);
-        dial(&self.end(url, proxy), &self.shared.patience).await
+        self.dial(url, &self.end(url, proxy), within).await
+    }
+
+    /// All phases together end within the time that is given, whatever each may take.
+    async fn dial(
+        &self,
+        url: &Url,
+        target: &Target,
+        within: Option<Duration>,
+    ) -> Result<Link, DialError> {
+        let dialing = dial(target, &self.shared.patience);
+        let Some(within) = within else {
+            return dialing.await;
+        };
+        let too_slow = |_| DialError::Connect {
+            address: url.authority().to_owned(),
+            cause: Cause::TooSlow(within),
+        };
+        timeout(within, dialing).await.map_err(too_slow)?
     }
 
     /// What stands in the first line of a request: the whole address, when a proxy takes the
@@ -148,7 +167,11 @@ impl Connector {
     ///
     /// # Errors
     /// Which phase failed, and why.
-    pub async fn connect(&self, url: &Url) -> Result<HttpLink, DialError> {
+    pub async fn connect(
+        &self,
+        url: &Url,
+        within: Option<Duration>,
+    ) -> Result<HttpLink, DialError> {
         let proxy = self.shared.proxies.proxy_for(url);
         let forwarder = proxy.filter(|proxy| forwards(proxy, url));
         let target = match forwarder {
@@ -158,7 +181,7 @@ impl Connector {
             },
             None => self.end(url, proxy),
         };
-        let link = dial(&target, &self.shared.patience).await?;
+        let link = self.dial(url, &target, within).await?;
         Ok(HttpLink::new(link))
     }
 

@@ -9,6 +9,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
@@ -36,6 +37,15 @@ pub enum Choice {
     Kept,
     /// A new one.
     New,
+}
+
+/// How long a request waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Within {
+    /// For a new connection, where it takes one.
+    pub connect: Option<Duration>,
+    /// For the head of the answer, the connection included.
+    pub end: Option<Instant>,
 }
 
 /// A connection in use. Dropping it closes it, once the answer has ended.
@@ -150,7 +160,7 @@ where
     /// for the head of the answer. A kept connection that had ended before anything was sent is
     /// replaced.
     ///
-    /// It waits until `end`, where that is given. Dropping the future closes the connection.
+    /// Dropping the future closes the connection.
     ///
     /// # Errors
     /// Why there is no answer.
@@ -159,7 +169,7 @@ where
         url: &Url,
         choice: Choice,
         mut request: Request<B>,
-        end: Option<Instant>,
+        Within { connect, end }: Within,
     ) -> Result<(Response<Incoming>, Lease<B>), SendError> {
         while choice == Choice::Kept
             && let Some(mut connection) = self.kept.take(url)
@@ -174,7 +184,7 @@ where
                 Err((error, _)) => return Err(error),
             }
         }
-        let connecting = self.connect(url);
+        let connecting = self.connect(url, connect);
         let mut connection = match end {
             None => connecting.await?,
             Some(end) => {
@@ -188,8 +198,12 @@ where
         }
     }
 
-    async fn connect(&self, url: &Url) -> Result<Connection<B>, SendError> {
-        let link = self.connector.connect(url).await;
+    async fn connect(
+        &self,
+        url: &Url,
+        within: Option<Duration>,
+    ) -> Result<Connection<B>, SendError> {
+        let link = self.connector.connect(url, within).await;
         let link = link.map_err(SendError::Connect)?;
         let standing = link.standing();
         let handshake = Builder::new()

@@ -295,8 +295,7 @@ impl Sender {
         let deadlines = Deadlines {
             first_byte: wait,
             between_bytes: limits::UPLOAD_ANSWER_WAIT_MAX,
-            total: None,
-            rate: None,
+            ..Deadlines::default()
         };
         let answer = self
             .fetch
