@@ -31,12 +31,12 @@ impl Carrying {
     pub(super) fn start(mqtt: &Mqtt, db: &Database, routes: &[config::Route]) -> Carrying {
         let mut tasks = JoinSet::new();
         let mut outward = Vec::new();
-        for config::Route(route) in routes {
-            match route {
+        for route in routes {
+            match route.rule() {
                 Route::In(route) => {
-                    tasks.spawn(carry_in(mqtt.clone(), db.clone(), route.clone()));
+                    tasks.spawn(carry_in(mqtt.clone(), db.clone(), route));
                 }
-                Route::Out(route) => outward.push(route.clone()),
+                Route::Out(route) => outward.push(route),
             }
         }
         if !outward.is_empty() {

@@ -29,7 +29,7 @@ impl Schema {
     pub fn parse(text: &str) -> Result<Schema, SchemaError> {
         let node = source::parse(text)?;
         read::schema(&node)
-            .and_then(|schema| rules::check(&schema).map(|()| schema))
+            .and_then(|schema| rules::check(&schema, schema.models.len()).map(|()| schema))
             .map_err(|error| error.located(text))
     }
 
@@ -129,7 +129,7 @@ impl Schema {
             migration.actions.retain(|(model, _)| !is_owned(model));
             self.migrations.push(migration);
         }
-        rules::check(&self)?;
+        rules::check(&self, owned.len())?;
         Ok(self)
     }
 

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Subcommand};
 
 use super::super::args::Json;
 use super::format::Format;
-use crate::mqtt::{QoS, Version};
+use crate::mqtt::{Proxy, QoS, Version};
 
 /// `mqtt`.
 #[derive(Args, Debug)]
@@ -255,7 +255,7 @@ pub(super) struct Broker {
     pub(super) tls_alpn: Option<String>,
     /// The way through: http://HOST:PORT or socks5h://HOST:PORT
     #[arg(long, value_name = "URL")]
-    pub(super) proxy: Option<String>,
+    pub(super) proxy: Option<Proxy>,
     /// What the broker publishes when this client vanishes: where to
     #[arg(long, value_name = "TOPIC")]
     pub(super) will_topic: Option<String>,

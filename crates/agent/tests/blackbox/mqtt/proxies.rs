@@ -97,7 +97,7 @@ fn socks(client: &mut TcpStream) -> io::Result<TcpStream> {
 async fn check(proxy: &Proxy, url: String) {
     let broker = Mosquitto::plain();
     let mut options = options(&broker, "ours");
-    options.proxy = Some(url);
+    options.proxy = Some(url.parse().expect("it is a proxy's address"));
     let mqtt = connected(options).await;
     let mut echo = mqtt
         .subscribe("echo", QoS::AtLeastOnce)
