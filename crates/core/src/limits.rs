@@ -741,5 +741,9 @@ pub const MQTT_ROUTES_MAX: usize = 256;
 pub const MQTT_LISTENERS_MAX: usize = 32;
 /// How often such a listener is sent a sign of life.
 pub const MQTT_LISTENER_PULSE: Duration = Duration::from_secs(15);
+/// Changes that rules take before they look what has become of the messages of others.
+pub const MQTT_ROUTE_CHANGES_PER_TURN: usize = 64;
+/// How often it is written how far the rules have come.
+pub const MQTT_ROUTE_POSITION_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a signed address of a connection may be used; it is made right before.
 pub const MQTT_SIGNED_ADDRESS_LIFE: Duration = Duration::from_secs(300);

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 use super::keeper::{Keeper, Stored};
 use super::link::{Dialer, Dialing, Wire};
 use super::options::{Authenticator, Options};
+use super::outward::Saved;
 use super::questions::Questions;
 use super::shared::{Shared, State};
 use super::state::ConnectionState;
@@ -97,6 +98,14 @@ impl Driver {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Infallible> {
         for _ in 0..MQTT_TURNS_MAX {
             let went_on = self.turn(context);
+    /// Whether everything that must survive is on flash, after an end in order.
+    pub(super) const fn saved(&self) -> Saved {
+        match self.stopped {
+            true => Saved::All,
+            false => Saved::Unknown,
+        }
+    }
+
             self.woken.drain(..).for_each(Waker::wake);
             if !went_on {
                 return Poll::Pending;

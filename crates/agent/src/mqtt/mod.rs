@@ -26,6 +26,7 @@ mod kept;
 mod link;
 mod message;
 mod options;
+mod outward;
 mod publish;
 mod questions;
 mod readers;

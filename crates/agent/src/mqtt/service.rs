@@ -70,8 +70,9 @@ impl MqttService {
             let carrying = routes::Carrying::start(&mqtt, &db, &routes);
             async move {
                 ctx.ready();
-                driver.lock().await.run(&mut ctx.stop).await;
-                drop(carrying);
+                let mut driver = driver.lock().await;
+                driver.run(&mut ctx.stop).await;
+                carrying.finish(driver.saved()).await;
                 Ok(())
             }
         })

@@ -43,6 +43,11 @@ impl Mqtt {
             "history": history.collect::<Vec<Value>>(),
         })
     }
+            "rules": {
+                "published": state.carried.published,
+                "unpublishable": state.carried.unpublishable,
+                "gaps": state.carried.gaps,
+            },
 }
 
 fn show_counts(counts: &Counts) -> Value {
