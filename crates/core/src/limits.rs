@@ -735,6 +735,10 @@ pub const MQTT_COMMIT_BYTES: usize = 256 * 1024;
 pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Questions that a responder works on at once.
 pub const MQTT_ANSWERS_MAX: usize = 64;
+/// How often the schedule of connections is looked at, for the wall clock may be set meanwhile.
+pub const MQTT_SCHEDULE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// The retained messages of a subscription have all come when there was none for so long.
+pub const MQTT_RETAINED_REST: Duration = Duration::from_secs(5);
 /// Rules between messages and the database.
 pub const MQTT_ROUTES_MAX: usize = 256;
 /// Programs that listen to messages over the REST API at once.

@@ -213,8 +213,8 @@ impl Driver {
                 Output::Message(message) => {
                     let (readers, questions) = (&mut state.readers, &mut state.questions);
                     let token = message.token;
-                    let is_done =
-                        questions.take(&message) || readers.take(&message, &mut self.woken);
+                    let is_done = questions.take(&message)
+                        || readers.take(&message, now.mono, &mut self.woken);
                     if let (true, Some(token)) = (is_done, token) {
                         state.session.acknowledge(token, Kept::InMemory, now.mono);
                     }
@@ -231,10 +231,15 @@ impl Driver {
                     written = Some(ticket);
                     self.keeper.add(ticket, &what, state.session.outbox(), now);
                 }
-                Output::Connected(connected) => self.note_up(&connected, now),
+                Output::Connected(connected) => {
+                    state.readers.begin_connection(now.mono);
+                    self.note_up(&connected, now);
+                }
                 Output::Subscribed(id, answer) => {
                     state.questions.answered(id, answer);
-                    state.readers.answered(id, answer, &mut self.woken);
+                    state
+                        .readers
+                        .answered(id, answer, now.mono, &mut self.woken);
                 }
                 Output::Unsubscribed(_) => {}
                 Output::Authenticate(challenge) => self.authenticate(state, &challenge, now),

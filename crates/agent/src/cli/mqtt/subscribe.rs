@@ -24,7 +24,7 @@ pub(super) async fn subscribe(subscribe: &Subscribe) -> Result<(), Failure> {
     let mut messages = begin(&mqtt, subscribe)?;
     broker::connected(&mqtt, &address).await?;
     let losses = tokio::spawn(broker::tell_losses(mqtt.connection()));
-    let listening = listen(&mqtt, subscribe, &mut messages, &mut printer);
+    let listening = listen(&mut messages, &mut printer);
     let listened = within(subscribe.wait, listening).await;
     losses.abort();
     broker::end(mqtt).await;
@@ -43,14 +43,11 @@ pub(super) async fn within<T>(wait: Option<Duration>, work: impl Future<Output =
 }
 
 async fn listen(
-    mqtt: &Mqtt,
-    subscribe: &Subscribe,
     messages: &mut SelectAll<Subscription>,
     printer: &mut Printer<'_>,
 ) -> Result<(), Failure> {
-    for topic in &subscribe.topics {
-        // Only for the broker's answer; the messages are read by the one that was there before.
-        drop(mqtt.subscribe(topic, subscribe.qos).await?);
+    for subscription in messages.iter() {
+        subscription.acknowledged().await?;
     }
     while let Some(message) = messages.next().await {
         let goes_on = printer.take(&message)?;
