@@ -741,13 +741,13 @@ pub const MQTT_SCHEDULE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 pub const MQTT_RETAINED_REST: Duration = Duration::from_secs(5);
 /// Rules between messages and the database.
 pub const MQTT_ROUTES_MAX: usize = 256;
-/// Programs that listen to messages over the REST API at once.
-pub const MQTT_LISTENERS_MAX: usize = 32;
-/// How often such a listener is sent a sign of life.
-pub const MQTT_LISTENER_PULSE: Duration = Duration::from_secs(15);
 /// Changes that rules take before they look what has become of the messages of others.
 pub const MQTT_ROUTE_CHANGES_PER_TURN: usize = 64;
 /// How often it is written how far the rules have come.
 pub const MQTT_ROUTE_POSITION_INTERVAL: Duration = Duration::from_secs(1);
+/// Programs that listen to messages over the REST API at once.
+pub const MQTT_LISTENERS_MAX: usize = 32;
+/// How often such a listener is sent a sign of life.
+pub const MQTT_LISTENER_PULSE: Duration = Duration::from_secs(15);
 /// How long a signed address of a connection may be used; it is made right before.
 pub const MQTT_SIGNED_ADDRESS_LIFE: Duration = Duration::from_secs(300);

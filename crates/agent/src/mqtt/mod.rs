@@ -55,5 +55,5 @@ pub use publish::{Delivery, Publish, basic_ingest};
 pub use questions::Request;
 pub use responder::{Reply, Respond, Responder};
 pub(crate) use service::MqttService;
-pub use state::ConnectionState;
+pub use state::{ConnectionState, OfflineKind, OfflineReason};
 pub use subscribe::{Subscribe, Subscription};

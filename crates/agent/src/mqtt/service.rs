@@ -95,6 +95,7 @@ fn options(config: &config::Mqtt, device: &str) -> Result<Options, MqttError> {
             MQTT_RECONNECT_PAUSE_MIN.min(config.pause_max),
             config.pause_max,
         ),
+        ..ConnectionConfig::default()
     };
     options.budget = Budget {
         rows_max: config.queue_rows_max as usize,

@@ -256,6 +256,9 @@ pub(super) struct Broker {
     /// The way through: http://HOST:PORT or socks5h://HOST:PORT
     #[arg(long, value_name = "URL")]
     pub(super) proxy: Option<String>,
+    /// The longest pause before the next attempt after the connection was lost
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(super) pause_max: Duration,
     /// What the broker publishes when this client vanishes: where to
     #[arg(long, value_name = "TOPIC")]
     pub(super) will_topic: Option<String>,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::args::Broker;
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::mqtt::{ConnectionState, Mqtt, Options, Version};
+use crate::mqtt::{ConnectionState, Mqtt, OfflineKind, OfflineReason, Options, Reason, Version};
 use crate::net::entropy;
 
 /// Connects, or says why that does not work. Later losses of the connection heal by themselves.
@@ -40,9 +40,20 @@ pub(super) async fn connected(mqtt: &Mqtt, address: &str) -> Result<(), Failure>
     }
 }
 
-fn no_connection(address: &str, why: &str) -> Failure {
-    let why = output::plain(why);
-    match why.starts_with("the broker refused") {
+fn no_connection(address: &str, why: &OfflineReason) -> Failure {
+    let is_refusal = match why.kind() {
+        // It would take us, but not now, or not here.
+        OfflineKind::Refused(reason) => !matches!(
+            reason,
+            Reason::ServerBusy
+                | Reason::ServerUnavailable
+                | Reason::UseAnotherServer
+                | Reason::ServerMoved
+        ),
+        _ => false,
+    };
+    let why = output::plain(&why.to_string());
+    match is_refusal {
         true => Failure::refused(format!("{address}: {why}"))
             .hint("check -u and -P, or --cert and --key, and what the broker allows this client"),
         false => Failure::unreachable(format!("no connection to {address}: {why}"))
@@ -105,6 +116,10 @@ pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
     options.tls.identity = broker.cert.clone().zip(broker.key.clone());
     options.tls.alpn.extend(broker.tls_alpn.clone());
     options.proxy.clone_from(&broker.proxy);
+    let connection = &mut options.connection;
+    for pause in [&mut connection.pause, &mut connection.takeover_pause] {
+        *pause = (pause.0.min(broker.pause_max), broker.pause_max);
+    }
     Ok(options)
 }
 

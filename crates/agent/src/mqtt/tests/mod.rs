@@ -6,6 +6,7 @@ mod keeping;
 mod publishing;
 mod questions;
 mod receiving;
+mod schedule;
 
 use super::{Mqtt, Options};
 use broker::Broker;
