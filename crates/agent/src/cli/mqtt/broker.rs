@@ -8,7 +8,7 @@ use periwinkle_core::limits::MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX;
 use periwinkle_core::mqtt::session::WillMessage;
 use tokio::sync::watch;
 
-use super::args::Broker;
+use super::args::{Broker, Url};
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::mqtt::{ConnectionState, Mqtt, OfflineKind, OfflineReason, Options, Reason, Version};
@@ -109,8 +109,17 @@ pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
     if broker.version == Version::V311 {
         session.in_flight_max = MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX;
     }
-    session.user_name.clone_from(&broker.username);
-    session.password = password(broker)?.map(Into::into);
+    if let Some(count) = broker.max_inflight {
+        session.in_flight_max = count;
+    }
+    let url = broker.url.as_ref();
+    let of_url = |part: fn(&Url) -> &Option<String>| url.and_then(|url| part(url).clone());
+    session.user_name = broker
+        .username
+        .clone()
+        .or_else(|| of_url(|url| &url.username));
+    let password = password(broker)?.or_else(|| of_url(|url| &url.password));
+    session.password = password.map(Into::into);
     session.will = will(broker);
     options.tls.ca.extend(broker.cafile.clone());
     options.tls.identity = broker.cert.clone().zip(broker.key.clone());
@@ -125,7 +134,7 @@ pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
 
 fn address(broker: &Broker) -> String {
     if let Some(url) = &broker.url {
-        return url.clone();
+        return url.address.clone();
     }
     let is_secure = broker.cafile.is_some() || broker.cert.is_some() || broker.tls_alpn.is_some();
     let scheme = if is_secure { "mqtts" } else { "mqtt" };

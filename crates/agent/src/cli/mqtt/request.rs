@@ -15,13 +15,12 @@ pub(super) async fn request(request: &Request) -> Result<(), Failure> {
             "-l: one question at a time; -s takes all of standard input",
         ));
     }
+    let topic = request.topic()?;
     let payload = payload::read(&request.what)?;
     let mut options = broker::options(&request.broker)?;
     options.reply_topic.clone_from(&request.response_topic);
     let mqtt = broker::connect(options).await?;
-    let asked = mqtt
-        .request(&request.topic, &payload, request.wait)
-        .qos(request.qos);
+    let asked = mqtt.request(topic, &payload, request.wait).qos(request.qos);
     let answer = asked.await;
     broker::end(mqtt).await;
     let answer = answer?;
