@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use periwinkle_core::limits::{MQTT_ROUTE_CHANGES_PER_TURN, MQTT_ROUTE_POSITION_INTERVAL};
 use periwinkle_core::mqtt::codec::QoS;
+use periwinkle_core::mqtt::outbox::{Overflow, Refused};
 use periwinkle_core::mqtt::route::OutRoute;
 use periwinkle_core::mqtt::session::PublishError;
 use periwinkle_db::engine::Durability;
@@ -211,27 +212,15 @@ impl Outward {
         }
     }
 
-    /// Waits for room in the queue; what cannot be published is told and counted.
+    /// What cannot be published is told and counted.
     async fn publish_by(&self, rule: &Rule, change: &Change) -> Option<Delivery> {
         let item = change.item.as_ref()?;
         let route = &rule.route;
         let made = match route.message(item, self.db.context()) {
-            Ok((topic, payload)) => loop {
-                let tracked = track(&self.mqtt, route, &topic, &payload);
-                let queued = self.mqtt.queued();
-                match tracked {
-                    Err(MqttError::Publish(PublishError::Full(_))) if queued > 0 => {
-                        // At the end of the client nothing more is published, but by its next life.
-                        if self.mqtt.below(queued - 1).await.is_err() {
-                            pending().await
-                        }
-                    }
-                    Err(MqttError::Stopped | MqttError::Publish(PublishError::Stopping)) => {
-                        pending().await
-                    }
-                    tracked => break tracked.map_err(|error| error.to_string()),
-                }
-            },
+            Ok((topic, payload)) => {
+                let queued = self.queue(route, &topic, &payload).await;
+                queued.map_err(|error| error.to_string())
+            }
             Err(error) => Err(error.to_string()),
         };
         let mut state = self.mqtt.shared.lock();
@@ -246,6 +235,37 @@ impl Outward {
                 tracing::warn!(target: "mqtt", model, "a change was not published: {error}");
                 None
             }
+        }
+    }
+
+    /// Waits for room in the queue, unless others are dropped for it.
+    async fn queue(
+        &self,
+        route: &OutRoute,
+        topic: &str,
+        payload: &str,
+    ) -> Result<Delivery, MqttError> {
+        loop {
+            let budget = self.mqtt.shared.lock().session.outbox().budget();
+            if budget.overflow == Overflow::Refuse {
+                self.room(budget.rows_max - 1).await;
+            }
+            match track(&self.mqtt, route, topic, payload) {
+                Err(MqttError::Publish(PublishError::Full(refused))) if passes(refused) => {
+                    self.room(self.mqtt.queued().saturating_sub(1)).await;
+                }
+                Err(MqttError::Stopped | MqttError::Publish(PublishError::Stopping)) => {
+                    return pending().await;
+                }
+                tracked => return tracked,
+            }
+        }
+    }
+
+    /// At the end of the client nothing more is published, but by its next life.
+    async fn room(&self, messages: usize) {
+        if self.mqtt.below(messages).await.is_err() {
+            pending::<()>().await;
         }
     }
 
@@ -270,13 +290,12 @@ impl Outward {
             for rule in &mut self.rules {
                 went_on |= rule.settle(|delivery| is_safe(delivery, context));
             }
-            if went_on {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
+            match went_on {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
         })
-        .await
+        .await;
     }
 
     /// When positions are due to be written, if one is.
@@ -375,6 +394,14 @@ fn track(mqtt: &Mqtt, route: &OutRoute, topic: &str, payload: &str) -> Result<De
         message = message.durable();
     }
     message.track()
+}
+
+/// Whether there is room for such a message at times.
+fn passes(refused: Refused) -> bool {
+    match refused {
+        Refused::Bytes { bytes, bytes_max } => bytes <= bytes_max,
+        _ => true,
+    }
 }
 
 /// On flash, at the broker, or dropped by a rule of the queue, which counts it.
