@@ -226,8 +226,13 @@ async fn two_clients_of_one_name_that_are_told_nothing_do_not_fight_for_ever() {
         let losses = periwinkle_core::limits::MQTT_TAKEOVER_LOSSES as usize;
         eventually("one waits", || (taken(&broker) == 2 * losses).then_some(()));
         in_time("the other one", second.connected()).await.unwrap();
+        let mut waiting = first.connection();
+        waiting.mark_unchanged();
         exchange(&second).await;
+        // Its longest pause would be 200 ms if it fought on.
+        let again = tokio::time::timeout(Duration::from_secs(1), waiting.changed());
+        assert!(again.await.is_err(), "{version:?}");
         assert_eq!(taken(&broker), 2 * losses, "{version:?}");
-        assert!(!first.connection().borrow().is_connected());
+        assert!(!waiting.borrow().is_connected());
     }
 }
