@@ -47,6 +47,8 @@ mod metrics;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 mod net;
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
+mod secret_file;
 mod services;
 mod signals;
 mod state;

@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use crate::agent::SetupCodeTo;
 use crate::api::events::Feed;
 use crate::api::{self, Api};
-#[cfg(all(feature = "mqtt", feature = "sync"))]
+#[cfg(any(feature = "sync", feature = "upload"))]
 use crate::cloud::credentials::CredentialSource;
 use crate::database::{self, Db};
 use crate::events::{Events, Topic};
@@ -101,6 +101,9 @@ pub struct Services {
     pub(crate) fetch: crate::fetch::Fetch,
     #[cfg(feature = "upload")]
     pub(crate) uploads: crate::cloud::upload::Uploads,
+    /// Everybody who signs has the credentials of replication.
+    #[cfg(feature = "sync")]
+    credentials: CredentialSource,
 }
 
 /// Who this device is.
@@ -125,20 +128,32 @@ impl Services {
         let db = database::open(&config, &state.database(), &device.id, clock.clone()).await?;
         let accounts = open_accounts(&config, &clock, &state, &db, setup_code)?;
         let routes = maker_routes(routes, public_routes);
+        #[cfg(any(feature = "sync", feature = "upload"))]
+        let credentials = CredentialSource::new(&config.sync);
+        #[cfg(any(feature = "sync", feature = "upload"))]
+        let keys = credentials.to_fetch();
+        #[cfg(all(feature = "fetch", not(any(feature = "sync", feature = "upload"))))]
+        let keys = no_credentials();
+        #[cfg(all(feature = "mqtt", feature = "sync"))]
+        let signer = iot_signer(&config, &clock, &credentials);
+        #[cfg(all(feature = "mqtt", not(feature = "sync")))]
+        let signer = no_signer(&config)?;
         #[cfg(feature = "mqtt")]
-        let mqtt = open_mqtt(&config, &device.id, &clock, &db)?;
+        let mqtt = open_mqtt(&config, &device.id, signer, &clock, &db)?;
         #[cfg(feature = "mqtt")]
         let routes = match &mqtt {
             Some(mqtt) => routes.layer(axum::Extension(mqtt.handle())),
             None => routes,
         };
         #[cfg(feature = "fetch")]
-        let fetch = open_fetch(&config, &clock)?;
+        let fetch = open_fetch(&config, &clock, keys.clone())?;
         #[cfg(feature = "fetch")]
         let routes = routes.layer(axum::Extension(fetch.clone()));
         #[cfg(feature = "upload")]
-        let uploads = open_uploads(&config, &db, &clock, &fetch)?;
+        let uploads = open_uploads(&config, &db, &clock, &fetch, keys)?;
         Ok(Services {
+            #[cfg(feature = "sync")]
+            credentials,
             #[cfg(feature = "upload")]
             uploads,
             #[cfg(feature = "fetch")]
@@ -250,7 +265,13 @@ impl Services {
 
     #[cfg(feature = "sync")]
     async fn start_sync(&self, supervisor: &mut Supervisor, extra: Router) -> Router {
-        let sync = crate::cloud::sync::service(&self.config, &self.db, &self.events, &self.fetch);
+        let sync = crate::cloud::sync::service(
+            &self.config,
+            &self.db,
+            &self.events,
+            &self.fetch,
+            &self.credentials,
+        );
         let handle = sync.handle();
         self.status.add("sync", {
             let handle = handle.clone();
@@ -392,8 +413,9 @@ fn open_uploads(
     db: &Database,
     clock: &Clock,
     fetch: &crate::fetch::Fetch,
+    keys: crate::fetch::CredentialsSource,
 ) -> Result<crate::cloud::upload::Uploads> {
-    crate::cloud::upload::open(config, db, clock, fetch.clone(), credentials(config))
+    crate::cloud::upload::open(config, db, clock, fetch.clone(), keys)
         .map_err(|error| Error::Other(error.into()))
 }
 
@@ -426,13 +448,13 @@ fn open_accounts(
 fn open_mqtt(
     config: &Config,
     device: &str,
+    signer: Option<Arc<dyn crate::mqtt::Presign>>,
     clock: &Clock,
     db: &Database,
 ) -> Result<Option<MqttService>> {
     if !config.mqtt.enable {
         return Ok(None);
     }
-    let signer = iot_signer(config, clock)?;
     Ok(Some(MqttService::open(
         &config.mqtt,
         device,
@@ -444,28 +466,26 @@ fn open_mqtt(
 
 /// What signs the addresses of WebSocket connections, with the credentials of replication.
 #[cfg(all(feature = "mqtt", feature = "sync"))]
-fn iot_signer(config: &Config, clock: &Clock) -> Result<Option<Arc<dyn crate::mqtt::Presign>>> {
-    let region = config.mqtt.region.as_ref().filter(|_| config.mqtt.sign);
-    Ok(region.map(|region| {
-        let credentials = CredentialSource::new(&config.sync);
-        let credentials = std::sync::Mutex::new(credentials);
-        let clock = clock.clone();
-        let keys = move |signer: &mut dyn FnMut(&periwinkle_core::aws::Credentials, UnixMillis)| {
-            let mut credentials = credentials.lock().expect("no holder of the keys panics");
-            let keys = credentials
-                .credentials()
-                .map_err(|error| error.to_string())?;
-            signer(&keys, clock.now().wall.unwrap_or(UnixMillis(0)));
-            Ok(())
-        };
-        let signer = crate::mqtt::IotSigner::new(region.as_str(), keys);
-        Arc::new(signer) as Arc<dyn crate::mqtt::Presign>
-    }))
+fn iot_signer(
+    config: &Config,
+    clock: &Clock,
+    credentials: &CredentialSource,
+) -> Option<Arc<dyn crate::mqtt::Presign>> {
+    let mqtt = &config.mqtt;
+    let region = mqtt.region.as_ref().filter(|_| mqtt.enable && mqtt.sign)?;
+    let (credentials, clock) = (credentials.clone(), clock.clone());
+    let keys = move |signer: &mut dyn FnMut(&periwinkle_core::aws::Credentials, UnixMillis)| {
+        let keys = credentials.credentials();
+        let keys = keys.map_err(|error| error.to_string())?;
+        signer(&keys, clock.now().wall.unwrap_or(UnixMillis(0)));
+        Ok(())
+    };
+    Some(Arc::new(crate::mqtt::IotSigner::new(region.as_str(), keys)))
 }
 
 #[cfg(all(feature = "mqtt", not(feature = "sync")))]
-fn iot_signer(config: &Config, _: &Clock) -> Result<Option<Arc<dyn crate::mqtt::Presign>>> {
-    match config.mqtt.sign {
+fn no_signer(config: &Config) -> Result<Option<Arc<dyn crate::mqtt::Presign>>> {
+    match config.mqtt.enable && config.mqtt.sign {
         false => Ok(None),
         true => Err(Error::Config(
             "`mqtt.sign` needs the feature `sync`, which has the credentials".to_owned(),
@@ -474,26 +494,19 @@ fn iot_signer(config: &Config, _: &Clock) -> Result<Option<Arc<dyn crate::mqtt::
 }
 
 #[cfg(feature = "fetch")]
-fn open_fetch(config: &Config, clock: &Clock) -> Result<crate::fetch::Fetch> {
+fn open_fetch(
+    config: &Config,
+    clock: &Clock,
+    keys: crate::fetch::CredentialsSource,
+) -> Result<crate::fetch::Fetch> {
     let options = crate::fetch::FetchOptions::configured(config, clock);
     let options = options.map_err(|error| Error::Config(error.to_string()))?;
-    let client = options.credentials(credentials(config)).build();
+    let client = options.credentials(keys).build();
     client.map_err(|error| Error::Config(error.to_string()))
 }
 
-/// The client and uploads sign with the keys of replication.
-#[cfg(any(feature = "sync", feature = "upload"))]
-fn credentials(config: &Config) -> crate::fetch::CredentialsSource {
-    use crate::cloud::credentials::CredentialSource;
-    let source = std::sync::Mutex::new(CredentialSource::new(&config.sync));
-    Arc::new(move || {
-        let mut source = source.lock().expect("no holder of the credentials panics");
-        source.credentials().map_err(|error| error.to_string())
-    })
-}
-
 #[cfg(all(feature = "fetch", not(any(feature = "sync", feature = "upload"))))]
-fn credentials(_: &Config) -> crate::fetch::CredentialsSource {
+fn no_credentials() -> crate::fetch::CredentialsSource {
     Arc::new(|| Err("give them to the request".to_owned()))
 }
 

@@ -40,6 +40,11 @@ fn check_files(config: &Config) -> Result<(), Failure> {
     let named = [
         ("web.tls_certificate", &config.web.tls_certificate),
         ("web.tls_key", &config.web.tls_key),
+        ("mqtt.password_file", &config.mqtt.password_file),
+        ("mqtt.ca", &config.mqtt.ca),
+        ("mqtt.certificate", &config.mqtt.certificate),
+        ("mqtt.key", &config.mqtt.key),
+        ("mqtt.proxy_login_file", &config.mqtt.proxy_login_file),
         ("fetch.certificate", &config.fetch.certificate),
         ("fetch.key", &config.fetch.key),
         ("fetch.proxy_login_file", &config.fetch.proxy_login_file),

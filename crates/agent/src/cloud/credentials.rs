@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use periwinkle_core::aws::Credentials;
@@ -11,9 +12,16 @@ use periwinkle_core::time::UnixMillis;
 use serde::Deserialize;
 use thiserror::Error;
 
-/// Gives credentials whenever a request is signed.
-#[derive(Debug)]
+use crate::fetch::CredentialsSource;
+
+/// Gives credentials whenever a request is signed. Clones share what was read.
+#[derive(Clone, Debug)]
 pub struct CredentialSource {
+    reader: Arc<Mutex<Reader>>,
+}
+
+#[derive(Debug)]
+struct Reader {
     place: Place,
     kept: Option<Kept>,
 }
@@ -62,11 +70,31 @@ impl CredentialSource {
             (config::Credentials::File, Some(path)) => Place::File(path.clone()),
             _ => Place::Environment,
         };
-        CredentialSource { place, kept: None }
+        CredentialSource::at(place)
+    }
+
+    fn at(place: Place) -> CredentialSource {
+        let reader = Reader { place, kept: None };
+        CredentialSource {
+            reader: Arc::new(Mutex::new(reader)),
+        }
     }
 
     /// The credentials of now. A file is read again when it was changed.
-    pub fn credentials(&mut self) -> Result<Credentials, CredentialError> {
+    pub fn credentials(&self) -> Result<Credentials, CredentialError> {
+        let mut reader = self.reader.lock().expect("reading keys does not panic");
+        reader.credentials()
+    }
+
+    /// The source in the form that the HTTP client asks.
+    pub fn to_fetch(&self) -> CredentialsSource {
+        let source = self.clone();
+        Arc::new(move || source.credentials().map_err(|error| error.to_string()))
+    }
+}
+
+impl Reader {
+    fn credentials(&mut self) -> Result<Credentials, CredentialError> {
         let file_changed = match &self.place {
             Place::Environment => None,
             Place::File(path) => fs::metadata(path).and_then(|meta| meta.modified()).ok(),
@@ -149,18 +177,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let path = folder.path().join("credentials.json");
         fs::write(&path, text).expect("it is ours");
-        (
-            folder,
-            CredentialSource {
-                place: Place::File(path),
-                kept: None,
-            },
-        )
+        (folder, CredentialSource::at(Place::File(path)))
     }
 
     #[test]
     fn a_file_in_the_form_of_credential_process_is_read() {
-        let (_folder, mut source) = source(
+        let (_folder, source) = source(
             r#"{"Version":1,"AccessKeyId":"AKID","SecretAccessKey":"s","SessionToken":"t",
                 "Expiration":"2026-11-22T10:00:00Z"}"#,
         );
@@ -176,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_broken_file_is_named_and_not_quoted() {
-        let (_folder, mut source) = source(r#"{"AccessKeyId":"AKID","SecretAccessKey":geheim}"#);
+        let (_folder, source) = source(r#"{"AccessKeyId":"AKID","SecretAccessKey":geheim}"#);
         let text = source.credentials().expect_err("it is no JSON").to_string();
         assert!(
             text.contains("credentials.json") && !text.contains("geheim"),
@@ -187,7 +209,7 @@ mod tests {
     #[test]
     fn a_replaced_file_is_read_again() {
         let text = |key: &str| format!(r#"{{"AccessKeyId":"{key}","SecretAccessKey":"s"}}"#);
-        let (folder, mut source) = source(&text("OLD"));
+        let (folder, source) = source(&text("OLD"));
         assert_eq!(
             source.credentials().expect("it is complete").access_key_id,
             "OLD"

@@ -79,10 +79,17 @@ struct Parts {
     shown: watch::Sender<Arc<str>>,
     retries: Arc<tokio::sync::Mutex<mpsc::Receiver<()>>>,
     fetch: Fetch,
+    credentials: CredentialSource,
 }
 
 /// The service over this database, as configured.
-pub fn service(config: &Arc<Config>, db: &Database, events: &Events, fetch: &Fetch) -> SyncService {
+pub fn service(
+    config: &Arc<Config>,
+    db: &Database,
+    events: &Events,
+    fetch: &Fetch,
+    credentials: &CredentialSource,
+) -> SyncService {
     let shown = watch::Sender::new(text(&Status::off()));
     let (retry, retries) = mpsc::channel(1);
     let handle = SyncHandle {
@@ -98,6 +105,7 @@ pub fn service(config: &Arc<Config>, db: &Database, events: &Events, fetch: &Fet
         shown,
         retries: Arc::new(tokio::sync::Mutex::new(retries)),
         fetch: fetch.clone(),
+        credentials: credentials.clone(),
     };
     SyncService { parts, handle }
 }
@@ -377,7 +385,7 @@ impl Sender {
             url: format!("{url}/"),
             host,
             signer: Signer::new(region, "dynamodb"),
-            source: CredentialSource::new(&parts.config.sync),
+            source: parts.credentials.clone(),
             offset_ms: 0,
         }
     }

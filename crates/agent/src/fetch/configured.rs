@@ -1,11 +1,7 @@
 //! The client as the section `[fetch]` of the configuration has it.
 
-use std::fs;
-use std::path::Path;
-
 use periwinkle_core::config::{BypassEntry, Config, Fetch as Section};
-use periwinkle_core::fetch::proxy::{Bypass, Proxy, ProxyRules};
-use periwinkle_core::secret::Secret;
+use periwinkle_core::fetch::proxy::{Bypass, ProxyRules};
 
 use super::client::FetchOptions;
 use super::error::FetchError;
@@ -13,6 +9,7 @@ use super::request::Deadlines;
 use crate::net::client_tls::{ClientCertificate, ClientTlsError, Trust};
 use crate::net::clock::Clock;
 use crate::net::dial::Patience;
+use crate::secret_file;
 
 impl FetchOptions {
     /// The options of the configuration.
@@ -53,36 +50,25 @@ fn proxies(section: &Section) -> Result<ProxyRules, FetchError> {
     let Some(address) = &section.proxy else {
         return Ok(ProxyRules::default());
     };
-    let wrong = |error: periwinkle_core::fetch::proxy::ProxyError| FetchError::Config {
-        key: "fetch.proxy",
+    let wrong = |key, error: &dyn std::fmt::Display| FetchError::Config {
+        key,
         reason: error.to_string(),
     };
-    let mut proxy = Proxy::parse(address.as_str()).map_err(wrong)?;
-    if let Some(path) = &section.proxy_login_file {
-        proxy.credentials = Some(read_login(path)?);
-    }
+    let proxy = secret_file::proxy(address, section.proxy_login_file.as_deref())
+        .map_err(|error| wrong("fetch.proxy_login_file", &error))?;
     let bypass: Vec<&str> = section.no_proxy.iter().map(BypassEntry::as_str).collect();
-    let bypass = Bypass::parse(&bypass.join(",")).map_err(wrong)?;
+    let bypass =
+        Bypass::parse(&bypass.join(",")).map_err(|error| wrong("fetch.no_proxy", &error))?;
     Ok(ProxyRules::all(proxy, bypass))
-}
-
-/// `name:password` in the first line.
-fn read_login(path: &Path) -> Result<(String, Secret), FetchError> {
-    let failed = |reason: String| FetchError::Config {
-        key: "fetch.proxy_login_file",
-        reason: format!("{}: {reason}", path.display()),
-    };
-    let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let text = zeroize::Zeroizing::new(text);
-    let line = text.lines().next().unwrap_or_default();
-    let (name, password) = line
-        .split_once(':')
-        .ok_or_else(|| failed("its first line is not name:password".to_owned()))?;
-    Ok((name.to_owned(), Secret::from(password)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use periwinkle_core::config::ProxyAddress;
+
     use super::super::test_server::{Server, answer};
     use super::*;
 
@@ -143,7 +129,7 @@ mod tests {
     #[test]
     fn a_file_that_is_missing_or_wrong_is_named_with_its_key() {
         let error = options(|section| {
-            section.proxy = periwinkle_core::config::ProxyAddress::new("http://p").ok();
+            section.proxy = Some(ProxyAddress("http://p".parse().expect("it is one")));
             section.proxy_login_file = Some("/nonexistent".into());
         });
         let text = error.expect_err("it is missing").to_string();

@@ -19,6 +19,8 @@ use thiserror::Error;
 
 use crate::net::client_tls::{ClientTlsError, TlsFailure};
 use crate::net::dial::DialError;
+use crate::net::outbound::Stale;
+use crate::net::pool::SendError;
 use crate::net::websocket::WebSocketError;
 
 /// Why an exchange failed: in which phase, with whom, and what to do.
@@ -63,6 +65,21 @@ pub enum FetchError {
         host: String,
         /// When.
         phase: Phase,
+        /// The causes, outermost first.
+        reason: String,
+    },
+    /// A connection that was kept from an earlier request ended before the answer began. What can be
+    /// sent twice was sent again on another; this cannot.
+    #[error(
+        "the connection to {host}, kept from an earlier request, was cut {}, and this request must \
+         not be sent twice: {reason}",
+        Phase::Waiting
+    )]
+    Stale {
+        /// The host of the address.
+        host: String,
+        /// Whether nothing of the request went out.
+        unsent: bool,
         /// The causes, outermost first.
         reason: String,
     },
@@ -269,6 +286,7 @@ impl FetchError {
                 | FetchError::Connect(_)
                 | FetchError::Sign(_)
                 | FetchError::Entropy(_)
+                | FetchError::Stale { unsent: true, .. }
         )
     }
 
@@ -280,7 +298,8 @@ impl FetchError {
                 DialError::Tls { failure, .. } if failure != TlsFailure::Handshake => None,
                 _ => Some(Failure::NotConnected),
             },
-            FetchError::Cut { .. } => Some(Failure::Cut),
+            FetchError::Stale { unsent: true, .. } => Some(Failure::NotConnected),
+            FetchError::Cut { .. } | FetchError::Stale { .. } => Some(Failure::Cut),
             FetchError::TooSlow {
                 phase: Phase::Sending | Phase::Waiting,
                 ..
@@ -293,15 +312,33 @@ impl FetchError {
         }
     }
 
-    /// What the pooled client's error means.
-    pub(super) fn of_client(
+    pub(super) fn too_slow(host: &str, phase: Phase, after: Duration) -> FetchError {
+        FetchError::TooSlow {
+            host: host.to_owned(),
+            phase,
+            after,
+        }
+    }
+
+    /// What it means that no answer began, where it had so long.
+    pub(super) fn of_send(
         host: &str,
         phase: Phase,
-        error: &hyper_util::client::legacy::Error,
+        first_byte: Duration,
+        error: SendError,
     ) -> FetchError {
-        match find::<Arc<DialError>>(error) {
-            Some(dial) => FetchError::Connect(dial.clone()),
-            None => FetchError::of_connection(host, phase, error),
+        let (error, stale) = match error {
+            SendError::Connect(error) => return FetchError::Connect(Arc::new(error)),
+            SendError::Ended(error, stale) => (error, stale),
+            SendError::TooSlow => return FetchError::too_slow(host, phase, first_byte),
+        };
+        match (FetchError::of_connection(host, phase, &error), stale) {
+            (FetchError::Cut { host, reason, .. }, Some(stale)) => FetchError::Stale {
+                host,
+                unsent: stale == Stale::Unsent,
+                reason,
+            },
+            (other, _) => other,
         }
     }
 

@@ -54,6 +54,8 @@ mod tests;
 #[cfg(test)]
 mod tests_aws;
 #[cfg(test)]
+mod tests_kept;
+#[cfg(test)]
 mod tests_long;
 
 pub use answer::{Answer, BodyStream};

@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures_util::{Sink, Stream};
 use periwinkle_core::fetch::Url;
-use periwinkle_core::fetch::proxy::Proxy;
 use periwinkle_core::limits::MQTT_WRITE_BYTES;
 use periwinkle_core::mqtt::address::Address;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -59,8 +58,7 @@ impl Dialer {
     pub(super) fn new(options: &Options, clock: &Clock) -> Result<Dialer, MqttError> {
         let told = |error: &dyn fmt::Display| MqttError::Options(error.to_string());
         let tls = client_tls(&options.tls, clock).map_err(|error| told(&error))?;
-        let proxy = options.proxy.as_deref().map(|text| {
-            let proxy = Proxy::parse(text).map_err(|error| told(&error))?;
+        let proxy = options.proxy.clone().map(|proxy| {
             let tls = ClientTls::builder(clock).build();
             let tls = Arc::new(tls.map_err(|error| told(&error))?);
             Ok::<Via, MqttError>(Via { proxy, tls })

@@ -47,6 +47,7 @@ pub use message::Message;
 #[cfg(feature = "sync")]
 pub(crate) use options::IotSigner;
 pub use options::{Authenticator, Options, Presign, TlsOptions};
+pub use periwinkle_core::fetch::proxy::Proxy;
 pub use periwinkle_core::mqtt::codec::{
     Properties, Property, QoS, Reason, RetainHandling, Version,
 };

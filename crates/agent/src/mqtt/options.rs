@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use periwinkle_core::aws::Credentials;
 use periwinkle_core::aws::sigv4::{Payload, PresignedLife, Request, Signer};
+use periwinkle_core::fetch::proxy::Proxy;
 use periwinkle_core::limits;
 use periwinkle_core::mqtt::address::Address;
 use periwinkle_core::mqtt::codec::Version;
@@ -40,8 +41,8 @@ pub struct Options {
     pub budget: Budget,
     /// Whom to trust, and who we are.
     pub tls: TlsOptions,
-    /// The way through: `http://proxy:3128`, `socks5h://proxy`.
-    pub proxy: Option<String>,
+    /// The proxy before the broker: `"socks5h://proxy".parse()`.
+    pub proxy: Option<Proxy>,
     /// Time for the way to the broker: name, TCP, proxy, TLS, WebSocket.
     pub connect_wait: Duration,
     /// Where answers to questions come. Unset: `replies/CLIENT_ID`, and with 3.1.1 `replies`.

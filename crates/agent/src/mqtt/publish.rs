@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use periwinkle_core::mqtt::codec::{Properties, PropertiesBuf, Property, QoS, Reason, TooLong};
+use periwinkle_core::mqtt::codec::{
+    Properties, PropertiesBuf, Property, QoS, Reason, TooLong, Version,
+};
 use periwinkle_core::mqtt::outbox::{Class, Mode, Publication};
 
 use super::error::MqttError;
@@ -185,7 +187,7 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
             Mode::Durable => self.qos.max(QoS::AtLeastOnce),
             Mode::Spill => self.qos,
         };
-        let publication = Publication {
+        let mut publication = Publication {
             topic: self.topic,
             payload: self.payload.as_ref(),
             qos,
@@ -197,12 +199,12 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
             tag: None,
         };
         self.shared.change(|state, now| {
-            let tag = tag(state);
-            let published = state.publish(&Publication { tag, ..publication }, now);
-            if let (Err(_), Some(tag)) = (&published, tag) {
+            publication.tag = tag(state);
+            let published = state.publish(&publication, now);
+            if let (Err(_), Some(tag)) = (&published, publication.tag) {
                 state.waiters.leave(tag);
             }
-            published.map(|()| (tag, durable))
+            published.map(|()| (publication.tag, durable))
         })
     }
 }
@@ -217,16 +219,17 @@ impl super::shared::State {
         if self.stopped {
             return Err(MqttError::Stopped);
         }
-        let plain = Publication {
-            properties: Properties::EMPTY,
-            ..*publication
-        };
         // With 3.1.1 there is no place for properties.
-        let publication = match self.session.version() {
-            periwinkle_core::mqtt::codec::Version::V311 => &plain,
-            periwinkle_core::mqtt::codec::Version::V5 => publication,
-        };
-        self.session.publish(publication, now)?;
+        if !publication.properties.is_empty() && self.session.version() == Version::V311 {
+            let properties = Properties::EMPTY;
+            let plain = Publication {
+                properties,
+                ..*publication
+            };
+            self.session.publish(&plain, now)?;
+        } else {
+            self.session.publish(publication, now)?;
+        }
         self.used = true;
         Ok(())
     }

@@ -49,8 +49,16 @@ pub(super) struct Readers {
     keeps: Vec<Keep>,
     /// Messages on flash, by row, for which nobody has subscribed yet.
     kept: BTreeMap<u64, KeptMessage>,
-    /// Found for the message at hand; kept to save the allocation.
-    found: Vec<ReaderId>,
+    /// Whose filters match the topic of the last message.
+    found: Found,
+}
+
+/// Who was found for a topic: most messages come from where the one before came from.
+#[derive(Debug, Default)]
+struct Found {
+    /// Empty, which no topic is, when it has to be looked up again.
+    topic: String,
+    readers: Vec<ReaderId>,
 }
 
 /// How a reader reads.
@@ -170,6 +178,7 @@ impl Readers {
         self.as_published |= manner.as_published;
         if let Ok(filter) = Filter::parse(filter) {
             self.filters.insert(filter, id);
+            self.found.topic.clear();
         }
         self.by_subscription.insert(subscription, id);
         let reader = Reader {
@@ -260,6 +269,7 @@ impl Readers {
         self.full -= usize::from(reader.is_full());
         if let Ok(filter) = Filter::parse(&reader.filter) {
             self.filters.remove(filter, &id);
+            self.found.topic.clear();
         }
         self.by_subscription.remove(&reader.subscription);
         for message in reader.queue {
@@ -294,25 +304,56 @@ impl Readers {
         now: Mono,
         woken: &mut Vec<Waker>,
     ) -> bool {
-        let mut found = std::mem::take(&mut self.found);
-        self.filters.matches(message.topic, |id| found.push(*id));
-        self.narrow(message, &mut found);
+        let found = self.find(message.topic);
+        let mut meant = self.narrow(message, &found.readers);
         if message.retain && !self.as_published {
-            let readers = &mut self.readers;
-            let mut takes = |id: &ReaderId| readers.get_mut(id).map(|it| it.takes_retained(now));
-            found.retain(|id| takes(id) == Some(true));
+            let all = meant.unwrap_or_else(|| found.readers.clone());
+            meant = Some(self.takers_of_retained(all, now));
         }
-        if found.is_empty() {
-            self.found = found;
+        let is_done = match meant {
+            Some(meant) => self.hand_out(message, &meant, woken),
+            None => self.hand_out(message, &found.readers, woken),
+        };
+        self.found = found;
+        is_done
+    }
+
+    /// Everyone whose filter matches.
+    fn find(&mut self, topic: &str) -> Found {
+        let mut found = std::mem::take(&mut self.found);
+        if found.topic != topic {
+            found.topic.clear();
+            found.topic.push_str(topic);
+            found.readers.clear();
+            self.filters.matches(topic, |id| found.readers.push(*id));
+        }
+        found
+    }
+
+    /// Those that have not had it from an earlier subscription to the same filter.
+    fn takers_of_retained(&mut self, mut readers: Vec<ReaderId>, now: Mono) -> Vec<ReaderId> {
+        let known = &mut self.readers;
+        let mut takes = |id: &ReaderId| known.get_mut(id).map(|it| it.takes_retained(now));
+        readers.retain(|id| takes(id) == Some(true));
+        readers
+    }
+
+    /// Gives each of these readers a copy; the last one gets the one that was made.
+    fn hand_out(
+        &mut self,
+        message: &session::Message<'_>,
+        readers: &[ReaderId],
+        woken: &mut Vec<Waker>,
+    ) -> bool {
+        if readers.is_empty() {
             return true;
         }
-        let copy = Message::copy(message);
-        let open = self.expect_receipts(message.token, &found);
-        for id in found.drain(..) {
+        let open = self.expect_receipts(message.token, readers);
+        let copies = std::iter::repeat_n(Message::copy(message), readers.len());
+        for (&id, mut copy) in readers.iter().zip(copies) {
             let Some(reader) = self.readers.get_mut(&id) else {
                 continue;
             };
-            let mut copy = copy.clone();
             if let (true, Some(open)) = (reader.manner.manual, open) {
                 self.last += 1;
                 self.receipts.insert(self.last, open);
@@ -342,15 +383,14 @@ impl Readers {
             self.full += usize::from(!was_full && reader.is_full());
             reader.wake(woken);
         }
-        self.found = found;
         open.is_none()
     }
 
-    /// Leaves those for whose filter the broker has sent this copy, if it says so. A copy that is
-    /// for none of them is for all: it must not be lost.
-    fn narrow(&self, message: &session::Message<'_>, found: &mut Vec<ReaderId>) {
+    /// Those for whose filter the broker has sent this copy, if it says so. A copy that is for none
+    /// of them is for all: it must not be lost.
+    fn narrow(&self, message: &session::Message<'_>, found: &[ReaderId]) -> Option<Vec<ReaderId>> {
         if found.len() < 2 || message.properties.is_empty() {
-            return;
+            return None;
         }
         let is_meant = |id: &ReaderId| {
             let reader = self.readers.get(id);
@@ -361,9 +401,8 @@ impl Readers {
             };
             message.properties.iter().any(is_it)
         };
-        if found.iter().any(is_meant) {
-            found.retain(is_meant);
-        }
+        let meant: Vec<ReaderId> = found.iter().copied().filter(is_meant).collect();
+        (!meant.is_empty()).then_some(meant)
     }
 
     fn expect_receipts(&mut self, token: Option<AckToken>, found: &[ReaderId]) -> Option<u64> {

@@ -34,12 +34,12 @@ impl Carrying {
     pub(super) fn start(mqtt: &Mqtt, db: &Database, routes: &[config::Route]) -> Carrying {
         let mut inward = JoinSet::new();
         let mut out = Vec::new();
-        for config::Route(route) in routes {
-            match route {
+        for route in routes {
+            match route.rule() {
                 Route::In(route) => {
-                    inward.spawn(carry_in(mqtt.clone(), db.clone(), route.clone()));
+                    inward.spawn(carry_in(mqtt.clone(), db.clone(), route));
                 }
-                Route::Out(route) => out.push(route.clone()),
+                Route::Out(route) => out.push(route),
             }
         }
         Carrying {

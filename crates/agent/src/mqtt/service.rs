@@ -1,7 +1,5 @@
 //! The service `mqtt`: the client as the configuration describes it.
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +7,10 @@ use periwinkle_core::config::{self, Broker, BrokerProfile, MqttVersion};
 use periwinkle_core::limits::{
     MQTT_IN_FLIGHT_MESSAGES_MAX, MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX, MQTT_RECONNECT_PAUSE_MIN,
 };
-use periwinkle_core::mqtt::codec::{PropertiesBuf, Property, QoS, Version};
+use periwinkle_core::mqtt::codec::{PropertiesBuf, Property, Version};
 use periwinkle_core::mqtt::outbox::{Budget, Overflow};
 use periwinkle_core::mqtt::policy::{ConnectionConfig, Profile};
 use periwinkle_core::mqtt::session::{Config, WillMessage};
-use periwinkle_core::secret::Secret;
 use periwinkle_db::Database;
 use tokio::sync::Mutex;
 
@@ -24,6 +21,7 @@ use super::keeper::SHELF;
 use super::options::{Options, Presign, TlsOptions};
 use super::routes;
 use crate::net::clock::Clock;
+use crate::secret_file::{self, SecretFileError};
 use crate::supervise::Service;
 
 /// The client of an agent, before it runs.
@@ -112,8 +110,10 @@ fn options(config: &config::Mqtt, device: &str) -> Result<Options, MqttError> {
         alpn: config.alpn.iter().map(ToString::to_string).collect(),
         server_name: None,
     };
-    let proxy = config.proxy.as_ref();
-    options.proxy = proxy.map(|proxy| proxy.expose().to_owned());
+    if let Some(proxy) = &config.proxy {
+        let proxy = secret_file::proxy(proxy, config.proxy_login_file.as_deref());
+        options.proxy = Some(proxy.map_err(|error| wrong("mqtt.proxy_login_file", &error))?);
+    }
     options.connect_wait = config.connect_timeout;
     options.reply_topic = config.reply_topic.as_ref().map(ToString::to_string);
     options.durable_topics = config.durable.iter().map(ToString::to_string).collect();
@@ -135,7 +135,10 @@ fn session(config: &config::Mqtt, session: &mut Config) -> Result<(), MqttError>
     session.user_name = config.user.as_ref().map(ToString::to_string);
     session.password = match (&config.password, &config.password_file) {
         (Some(password), _) => Some(password.0.clone()),
-        (None, Some(file)) => Some(read_password(file)?),
+        (None, Some(file)) => {
+            let password = secret_file::password(file);
+            Some(password.map_err(|error| wrong("mqtt.password_file", &error))?)
+        }
         (None, None) => None,
     };
     let sixteen_bits = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
@@ -161,36 +164,28 @@ fn will(config: &config::Mqtt) -> Result<Option<WillMessage>, MqttError> {
         properties.push(Property::WillDelayInterval(seconds))?;
     }
     let payload = config.will_payload.as_ref();
-    let level = u8::try_from(config.will_qos).ok();
     Ok(Some(WillMessage {
         topic: topic.to_string(),
         payload: payload.map_or_else(Vec::new, |payload| payload.as_str().as_bytes().to_vec()),
-        qos: level.and_then(QoS::from_level).unwrap_or_default(),
+        qos: config.will_qos,
         retain: config.will_retain,
         properties,
     }))
 }
 
-/// A line's end behind the password is not part of it.
-fn read_password(file: &Path) -> Result<Secret, MqttError> {
-    match fs::read_to_string(file) {
-        Ok(text) => Ok(Secret::from(text.trim_end_matches(['\r', '\n']))),
-        Err(error) => {
-            let file = file.display();
-            Err(MqttError::Options(format!(
-                "the password file {file} cannot be read: {error}"
-            )))
-        }
-    }
+fn wrong(key: &str, error: &SecretFileError) -> MqttError {
+    MqttError::Options(format!("{key}: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use periwinkle_core::config::{File, Sources, load};
     use periwinkle_core::mqtt::codec::QoS;
 
-    fn configured(text: &str) -> Options {
+    fn configured(text: &str) -> Result<Options, MqttError> {
         let file = File {
             name: "periwinkle.toml",
             text,
@@ -200,7 +195,7 @@ mod tests {
             features: &["mqtt"],
             ..Sources::default()
         });
-        options(&loaded.unwrap().config.mqtt, "pump-7").unwrap()
+        options(&loaded.unwrap().config.mqtt, "pump-7")
     }
 
     #[test]
@@ -220,7 +215,8 @@ mod tests {
              durable = ['alarm/#']\n\
              will_topic = 'gone'\n\
              will_qos = 1\n",
-        );
+        )
+        .unwrap();
         assert_eq!(options.address.to_string(), "mqtts://broker:443");
         let session = &options.session;
         assert_eq!(
@@ -247,18 +243,37 @@ mod tests {
         ];
         for (keys, expected) in table {
             let text = format!("[mqtt]\nurl = 'mqtt://broker'\n{keys}\n");
-            let options = configured(&text);
+            let options = configured(&text).unwrap();
             assert_eq!(options.session.in_flight_max, expected, "{keys}");
         }
     }
 
     #[test]
-    fn a_password_file_is_read_without_its_line_end() {
+    fn passwords_come_from_files_whose_keys_are_named_when_they_are_missing() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("password");
-        fs::write(&file, "secret \r\n").unwrap();
-        assert_eq!(read_password(&file).unwrap(), Secret::from("secret "));
-        let error = read_password(&folder.path().join("none")).unwrap_err();
-        assert!(error.to_string().contains("none cannot be read"), "{error}");
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let (ours, proxys) = (file("ours", "secret \r\n"), file("proxys", "na:pa\n"));
+        let text = |ours: &str, proxys: &str| {
+            format!(
+                "[mqtt]\nurl = 'mqtt://broker'\nproxy = 'socks5h://p'\n\
+                 password_file = '{ours}'\nproxy_login_file = '{proxys}'\n"
+            )
+        };
+        let both = configured(&text(&ours, &proxys)).unwrap();
+        assert_eq!(both.session.password, Some("secret ".into()));
+        let proxy = both.proxy.unwrap();
+        assert_eq!(proxy.to_string(), "socks5h://p:1080");
+        assert_eq!(proxy.credentials, Some(("na".to_owned(), "pa".into())));
+        for (text, expected) in [
+            (text("/no", &proxys), "mqtt.password_file: /no: "),
+            (text(&ours, "/no"), "mqtt.proxy_login_file: /no: "),
+        ] {
+            let error = configured(&text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

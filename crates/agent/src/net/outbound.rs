@@ -1,43 +1,81 @@
-//! Connections for the HTTP client: [`dial`](super::dial) as hyper's pool wants it.
+//! Connections for the HTTP client: [`dial`](super::dial) with proxies that take requests themselves.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::Uri;
-use http_body::Body;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http::uri::InvalidUri;
 use periwinkle_core::fetch::proxy::{Proxy, ProxyKind, ProxyRules};
 use periwinkle_core::fetch::{Scheme, Url};
 use periwinkle_core::limits;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tower::Service;
 
 use super::client_tls::ClientTls;
-use super::dial::{Cause, DialError, Patience, Target, Via, dial};
+use super::dial::{DialError, Patience, Target, Via, dial};
 use super::link::Link;
 use super::tunnel;
 
-/// The pooled client underneath `fetch`.
-pub type HttpClient<B> = Client<Connector, B>;
+/// How a connection that was kept from an earlier request ended, where no byte of the answer to
+/// this one had come: most likely the server had closed it before the request arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// Nothing of the request went out.
+    Unsent,
+    /// Something of it did: the server may have acted on it.
+    Sent,
+}
 
-/// A client with connections of its own; clones of it share them.
-pub fn http_client<B>(connector: Connector) -> HttpClient<B>
-where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-{
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(limits::FETCH_POOL_IDLE_MAX)
-        .pool_max_idle_per_host(limits::FETCH_POOL_CONNECTIONS_PER_HOST_MAX)
-        .http1_max_headers(limits::FETCH_ANSWER_HEADERS_MAX)
-        .http1_max_buf_size(limits::FETCH_ANSWER_HEAD_BYTES_MAX)
-        .build(connector)
+/// What became of a request on its connection; shared with whoever judges how that ended.
+#[derive(Debug)]
+pub struct Standing(AtomicU8);
+
+impl Standing {
+    /// Nothing was written or came since the request began.
+    const QUIET: u8 = 0;
+    /// Bytes were written.
+    const ASKED: u8 = 1;
+    /// Bytes were to be written, and none could be.
+    const UNASKED: u8 = 2;
+    /// Bytes came.
+    const ANSWERED: u8 = 3;
+
+    const fn new() -> Standing {
+        Standing(AtomicU8::new(Standing::QUIET))
+    }
+
+    /// A request begins.
+    pub fn begin(&self) {
+        self.0.store(Standing::QUIET, Ordering::Relaxed);
+    }
+
+    /// What it means that the connection ended; `None` when an answer had begun.
+    pub fn stale(&self) -> Option<Stale> {
+        match self.0.load(Ordering::Relaxed) {
+            Standing::ANSWERED => None,
+            Standing::ASKED => Some(Stale::Sent),
+            _ => Some(Stale::Unsent),
+        }
+    }
+
+    fn note_read(&self) {
+        self.0.store(Standing::ANSWERED, Ordering::Relaxed);
+    }
+
+    fn note_write(&self, went: bool) {
+        if self.0.load(Ordering::Relaxed) == Standing::QUIET {
+            let state = match went {
+                true => Standing::ASKED,
+                false => Standing::UNASKED,
+            };
+            self.0.store(state, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Connects to the host of an address, with TLS when the scheme asks for it, and through a proxy
@@ -75,7 +113,7 @@ impl Connector {
             Some(proxy) if forwards(proxy, url) => {
                 tunnel::authorization(proxy).map_err(|failure| DialError::Proxy {
                     proxy: format!("{}:{}", proxy.host, proxy.port),
-                    address: url.authority(),
+                    address: url.authority().to_owned(),
                     failure,
                 })
             }
@@ -89,10 +127,28 @@ impl Connector {
     /// Which phase failed, and why.
     pub async fn link(&self, url: &Url) -> Result<Link, DialError> {
         let proxy = self.shared.proxies.proxy_for(url);
-        dial(&self.target(url, proxy), &self.shared.patience).await
+        dial(&self.end(url, proxy), &self.shared.patience).await
     }
 
-    async fn connect(&self, url: &Url) -> Result<HttpLink, DialError> {
+    /// What stands in the first line of a request: the whole address, when a proxy takes the
+    /// request itself.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn target(&self, url: &Url) -> Result<Uri, InvalidUri> {
+        let proxy = self.shared.proxies.proxy_for(url);
+        let text = match proxy.is_some_and(|proxy| forwards(proxy, url)) {
+            true => url.to_string(),
+            false => url.target(),
+        };
+        Uri::from_maybe_shared(Bytes::from(text))
+    }
+
+    /// A connection for requests to the server of an address.
+    ///
+    /// # Errors
+    /// Which phase failed, and why.
+    pub async fn connect(&self, url: &Url) -> Result<HttpLink, DialError> {
         let proxy = self.shared.proxies.proxy_for(url);
         let forwarder = proxy.filter(|proxy| forwards(proxy, url));
         let target = match forwarder {
@@ -100,13 +156,13 @@ impl Connector {
                 tls: (proxy.kind == ProxyKind::Https).then(|| self.shared.tls.clone()),
                 ..Target::new(proxy.host.clone(), proxy.port)
             },
-            None => self.target(url, proxy),
+            None => self.end(url, proxy),
         };
         let link = dial(&target, &self.shared.patience).await?;
-        Ok(HttpLink::new(link, forwarder.is_some()))
+        Ok(HttpLink::new(link))
     }
 
-    fn target(&self, url: &Url, proxy: Option<&Proxy>) -> Target {
+    fn end(&self, url: &Url, proxy: Option<&Proxy>) -> Target {
         let tls = || self.shared.tls.clone();
         let mut target = Target::new(url.host().clone(), url.port());
         if url.scheme() == Scheme::Https {
@@ -128,31 +184,6 @@ fn forwards(proxy: &Proxy, url: &Url) -> bool {
     url.scheme() == Scheme::Http && matches!(proxy.kind, ProxyKind::Http | ProxyKind::Https)
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<HttpLink, Arc<DialError>>> + Send>>;
-
-impl Service<Uri> for Connector {
-    type Response = HttpLink;
-    /// Shared, because hyper gives errors out by reference.
-    type Error = Arc<DialError>;
-    type Future = Connecting;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Arc<DialError>>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Connecting {
-        let connector = self.clone();
-        Box::pin(async move {
-            let address = uri.to_string();
-            let url = Url::parse(&address).map_err(|error| DialError::Resolve {
-                host: address,
-                cause: Cause::Io(io::Error::other(error)),
-            })?;
-            connector.connect(&url).await.map_err(Arc::new)
-        })
-    }
-}
-
 /// A connection for HTTP.
 ///
 /// A server may answer and close before it has read the whole request; then a write fails, and the
@@ -161,8 +192,8 @@ impl Service<Uri> for Connector {
 /// though: nobody may be left to read.
 #[derive(Debug)]
 pub struct HttpLink {
-    io: TokioIo<Link>,
-    forwarded: bool,
+    link: Link,
+    standing: Arc<Standing>,
     is_written_off: bool,
     stall: Option<Pin<Box<Sleep>>>,
     /// Whether a write waits, and the timer runs.
@@ -170,29 +201,34 @@ pub struct HttpLink {
 }
 
 impl HttpLink {
-    fn new(link: Link, forwarded: bool) -> HttpLink {
+    fn new(link: Link) -> HttpLink {
         HttpLink {
-            io: TokioIo::new(link),
-            forwarded,
+            link,
+            standing: Arc::new(Standing::new()),
             is_written_off: false,
             stall: None,
             waits: false,
         }
     }
 
+    pub(super) fn standing(&self) -> Arc<Standing> {
+        self.standing.clone()
+    }
+
     fn write<T>(
         &mut self,
         context: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TokioIo<Link>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        write: impl FnOnce(Pin<&mut Link>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if !self.is_written_off {
-            match write(Pin::new(&mut self.io), context) {
+            match write(Pin::new(&mut self.link), context) {
                 Poll::Ready(Ok(done)) => {
                     self.waits = false;
                     return Poll::Ready(Ok(done));
                 }
                 Poll::Ready(Err(_)) => {
                     self.is_written_off = true;
+                    self.standing.note_write(false);
                     // Whoever drives the connection reads before it writes: once more, then.
                     context.waker().wake_by_ref();
                 }
@@ -200,6 +236,13 @@ impl HttpLink {
             }
         }
         self.poll_stall(context).map(Err)
+    }
+
+    fn note_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(1..)) = result {
+            self.standing.note_write(true);
+        }
+        result
     }
 
     fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
@@ -217,52 +260,52 @@ impl HttpLink {
     }
 }
 
-impl Connection for HttpLink {
-    fn connected(&self) -> Connected {
-        Connected::new().proxy(self.forwarded)
-    }
-}
-
-impl hyper::rt::Read for HttpLink {
+impl AsyncRead for HttpLink {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        buffer: hyper::rt::ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.link).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.standing.note_read();
+        }
+        result
     }
 }
 
-impl hyper::rt::Write for HttpLink {
+impl AsyncWrite for HttpLink {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut()
-            .write(context, |io, context| io.poll_write(context, bytes))
+        let result = self.write(context, |link, context| link.poll_write(context, bytes));
+        self.note_write(result)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().write(context, |io, context| {
-            io.poll_write_vectored(context, pieces)
-        })
+        let result = self.write(context, |link, context| {
+            link.poll_write_vectored(context, pieces)
+        });
+        self.note_write(result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.link.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().write(context, hyper::rt::Write::poll_flush)
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write(context, AsyncWrite::poll_flush)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.link).poll_shutdown(context)
     }
 }
 
@@ -287,15 +330,11 @@ mod tests {
         far.read_u8().await.expect("it came");
         far.write_all(b"answer").await.expect("it is open");
         drop(far);
-        let mut link = HttpLink::new(Link::from(near), false);
+        let mut link = HttpLink::new(Link::from(near));
         // Until the reset is there, bytes go nowhere.
-        while poll_fn(|context| {
-            Poll::Ready(link.write(context, |io, context| {
-                hyper::rt::Write::poll_write(io, context, &[0; 1000])
-            }))
-        })
-        .await
-        .is_ready()
+        while poll_fn(|context| Poll::Ready(Pin::new(&mut link).poll_write(context, &[0; 1000])))
+            .await
+            .is_ready()
         {
             tokio::task::yield_now().await;
         }
@@ -307,7 +346,7 @@ mod tests {
         let link = answered_and_reset().await;
         assert!(link.is_written_off);
         let mut read = [0; 6];
-        let mut tcp = link.io.into_inner().into_tcp().expect("there is no TLS");
+        let mut tcp = link.link.into_tcp().expect("there is no TLS");
         tcp.read_exact(&mut read).await.expect("it waits there");
         assert_eq!(&read, b"answer");
     }

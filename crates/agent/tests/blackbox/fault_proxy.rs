@@ -1,59 +1,70 @@
 //! Stands between the agent and the emulator and does what networks and services do.
 
+pub mod dynamo;
+#[cfg(feature = "upload")]
+pub mod s3;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
-use serde_json::Value;
-
-/// What happens to the requests of now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// They pass.
-    None,
-    /// They are refused because there were too many.
-    Throttle,
-    /// They pass, and every other reply is lost.
-    LoseReplies,
-    /// They pass with the first of these texts in their header replaced by the second.
-    Alter(&'static str, &'static str),
-}
-
-/// A proxy for HTTP requests with a length, one per connection.
+/// A proxy for HTTP requests with a length, one for each connection.
 #[derive(Debug)]
-pub struct FaultProxy {
+pub struct FaultProxy<F> {
     pub address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    faults: Arc<Mutex<F>>,
 }
 
+/// What goes wrong, and what is remembered of what passed.
+pub trait Faults: Default + Send + 'static {
+    /// What happens to a request whose head came. The head may be altered.
+    fn fate(&mut self, head: &mut String) -> Fate;
+
+    /// The service has answered.
+    fn answered(&mut self, request: &Request, reply: &[u8]);
+}
+
+/// What happens to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It passes, and so does its answer.
+    Pass,
+    /// The connection ends in the middle of its body.
+    Cut,
+    /// It is lost when all of it came.
+    Lost,
+    /// It is answered by somebody who is not the service.
+    Refused(Refusal),
+    /// It passes, and its answer is lost.
+    LostReply,
+    /// It passes, and a byte of its answer is another one, far from its head.
+    GarbledReply,
+}
+
+/// The answer of somebody who is not the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: &'static str,
+    pub content_type: &'static str,
+    pub body: &'static str,
+}
+
+/// A request as it was passed on.
 #[derive(Debug)]
-struct State {
-    fault: Fault,
-    requests: usize,
-    applied: Vec<Applied>,
+pub struct Request {
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
-/// A write of an item that the table has applied, whether or not its reply came through.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    pub sk: String,
-    pub mark: String,
-    pub version: u64,
-}
-
-impl FaultProxy {
+impl<F: Faults> FaultProxy<F> {
     /// In front of `upstream`, such as `http://127.0.0.1:4566`.
-    pub fn start(upstream: &str) -> FaultProxy {
+    pub fn start(upstream: &str) -> FaultProxy<F> {
         let upstream = upstream.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
         let address = listener.local_addr().expect("it is bound");
-        let state = Arc::new(Mutex::new(State {
-            fault: Fault::None,
-            requests: 0,
-            applied: Vec::new(),
-        }));
-        let shared = state.clone();
+        let faults = Arc::new(Mutex::new(F::default()));
+        let shared = faults.clone();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (shared, upstream) = (shared.clone(), upstream.clone());
@@ -63,114 +74,72 @@ impl FaultProxy {
                 });
             }
         });
-        FaultProxy { address, state }
+        FaultProxy { address, faults }
     }
 
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub fn set(&self, fault: Fault) {
-        self.state.lock().expect("nobody panics with it").fault = fault;
-    }
-
-    /// The writes that were applied, in the order of their answers.
-    pub fn applied(&self) -> Vec<Applied> {
-        self.state
-            .lock()
-            .expect("nobody panics with it")
-            .applied
-            .clone()
-    }
-
-    pub fn requests(&self) -> usize {
-        self.state.lock().expect("nobody panics with it").requests
+    fn faults(&self) -> MutexGuard<'_, F> {
+        locked(&self.faults)
     }
 }
 
-const THROTTLED: &[u8] = b"{\"__type\":\"com.amazonaws.dynamodb.v20120810#\
-    ProvisionedThroughputExceededException\",\"message\":\"slow down\"}";
+fn locked<F>(faults: &Mutex<F>) -> MutexGuard<'_, F> {
+    faults.lock().expect("nobody panics with it")
+}
 
-fn pass(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> io::Result<()> {
-    let request = read_message(&mut client)?;
-    let (fault, number) = {
-        let mut state = state.lock().expect("nobody panics with it");
-        state.requests += 1;
-        (state.fault, state.requests)
+fn pass<F: Faults>(mut client: TcpStream, upstream: &str, faults: &Mutex<F>) -> io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let (mut head, length) = read_head(&mut reader)?;
+    let fate = locked(faults).fate(&mut head);
+    let taken = if fate == Fate::Cut {
+        length / 2
+    } else {
+        length
     };
-    if fault == Fault::Throttle {
-        let head = format!(
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\n\
-             content-length: {}\r\nconnection: close\r\n\r\n",
-            THROTTLED.len()
-        );
-        client.write_all(head.as_bytes())?;
-        return client.write_all(THROTTLED);
+    let mut body = Vec::new();
+    reader.take(taken).read_to_end(&mut body)?;
+    match fate {
+        Fate::Cut | Fate::Lost => return Ok(()),
+        Fate::Refused(refusal) => return refuse(&mut client, refusal),
+        Fate::Pass | Fate::LostReply | Fate::GarbledReply => {}
     }
-    let request = match fault {
-        Fault::Alter(from, to) => altered(&request, from, to),
-        _ => request,
-    };
     let mut server = TcpStream::connect(upstream)?;
-    server.write_all(&request)?;
-    let reply = read_message(&mut server)?;
-    if reply.starts_with(b"HTTP/1.1 200") {
-        let mut state = state.lock().expect("nobody panics with it");
-        state.applied.extend(applied(&request));
-    }
-    if fault == Fault::LoseReplies && number.is_multiple_of(2) {
-        return Ok(());
+    server.write_all(head.as_bytes())?;
+    server.write_all(&body)?;
+    let mut reply = Vec::new();
+    server.read_to_end(&mut reply)?;
+    locked(faults).answered(&Request { head, body }, &reply);
+    match fate {
+        Fate::LostReply => return Ok(()),
+        Fate::GarbledReply => {
+            let middle = reply.len() / 2;
+            reply[middle] ^= 1;
+        }
+        _ => {}
     }
     client.write_all(&reply)
 }
 
-fn altered(request: &[u8], from: &str, to: &str) -> Vec<u8> {
-    let end = request.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-    let (head, body) = request.split_at(end.expect("a message has a header"));
-    let head = String::from_utf8_lossy(head);
-    assert!(
-        head.contains(from),
-        "there is no {from:?} to be altered in {head}"
+fn refuse(client: &mut TcpStream, refusal: Refusal) -> io::Result<()> {
+    let Refusal {
+        status,
+        content_type,
+        body,
+    } = refusal;
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
     );
-    [head.replace(from, to).as_bytes(), body].concat()
+    client.write_all(answer.as_bytes())
 }
 
-/// What a write that was answered with success has applied.
-fn applied(request: &[u8]) -> Option<Applied> {
-    let request = str::from_utf8(request).ok()?;
-    let (head, body) = request.split_once("\r\n\r\n")?;
-    let head = head.to_ascii_lowercase();
-    let body: Value = serde_json::from_str(body).ok()?;
-    if head.contains("dynamodb_20120810.putitem") {
-        let item = &body["Item"];
-        return applied_of(&item["sk"], &item["_m"], &item["_v"]);
-    }
-    if !head.contains("dynamodb_20120810.updateitem") {
-        return None;
-    }
-    let names = body["ExpressionAttributeNames"].as_object()?;
-    let expression = body["UpdateExpression"].as_str()?;
-    let written = |attribute: &str| {
-        let (placeholder, _) = names.iter().find(|(_, name)| *name == attribute)?;
-        let (_, rest) = expression.split_once(&format!("{placeholder} = "))?;
-        let value = rest.split([',', ' ']).next()?;
-        Some(body["ExpressionAttributeValues"][value].clone())
-    };
-    applied_of(&body["Key"]["sk"], &written("_m")?, &written("_v")?)
-}
-
-fn applied_of(sk: &Value, mark: &Value, version: &Value) -> Option<Applied> {
-    Some(Applied {
-        sk: sk["S"].as_str()?.to_owned(),
-        mark: mark["S"].as_str()?.to_owned(),
-        version: version["N"].as_str()?.parse().ok()?,
-    })
-}
-
-/// A whole message, its header told to close the connection after it.
-fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut reader = BufReader::new(stream);
-    let mut message = Vec::new();
+/// The head, told to close the connection after the answer, and the length of the body.
+fn read_head(reader: &mut impl BufRead) -> io::Result<(String, u64)> {
+    let mut head = String::new();
     let mut length = 0;
     loop {
         let mut line = String::new();
@@ -181,15 +150,12 @@ fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
         if let Some(value) = lower.strip_prefix("content-length:") {
             length = value.trim().parse().map_err(io::Error::other)?;
         }
-        if lower.starts_with("connection:") {
-            continue;
-        }
         if line == "\r\n" {
-            message.extend_from_slice(b"connection: close\r\n\r\n");
-            break;
+            head.push_str("connection: close\r\n\r\n");
+            return Ok((head, length));
         }
-        message.extend_from_slice(line.as_bytes());
+        if !lower.starts_with("connection:") {
+            head.push_str(&line);
+        }
     }
-    reader.take(length).read_to_end(&mut message)?;
-    Ok(message)
 }

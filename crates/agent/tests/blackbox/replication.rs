@@ -11,7 +11,7 @@ use crate::agent::{Agent, Home};
 use crate::client::Client;
 use crate::counterparts::{Cloud, Device, SecondOpinion};
 use crate::eventually::{eventually, within};
-use crate::fault_proxy::{Fault, FaultProxy};
+use crate::fault_proxy::dynamo::{DynamoProxy, Fault};
 
 const QUIET: &str = "[metrics]\nenable = false\n";
 
@@ -168,7 +168,7 @@ fn kills_at_random_moments_lose_and_double_nothing() {
     const KILLS: u64 = 20;
     let cloud = Cloud::shared();
     let device = cloud.device("killed");
-    let proxy = FaultProxy::start(&cloud.endpoint);
+    let proxy = DynamoProxy::start(&cloud.endpoint);
     let mut agent = home(&device, &proxy.endpoint(), QUIET).start();
     agent.owner();
     let mut random = Random(seed());
@@ -334,7 +334,7 @@ fn a_missing_table_is_named_and_used_once_it_is_there() {
 fn throttling_is_told_and_waited_out() {
     let cloud = Cloud::shared();
     let device = cloud.device("throttled");
-    let proxy = FaultProxy::start(&cloud.endpoint);
+    let proxy = DynamoProxy::start(&cloud.endpoint);
     let agent = home(&device, &proxy.endpoint(), QUIET).start();
     let owner = agent.owner();
     put(&owner, "first", "1");

@@ -3,7 +3,6 @@
 
 mod judged;
 mod objects;
-mod proxy;
 mod trouble;
 mod watch;
 
@@ -17,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::agent::{Agent, Home};
 use crate::counterparts::{Cloud, Device, Judge, SecondOpinion};
 use crate::eventually::within;
-use proxy::S3Proxy;
+use crate::fault_proxy::s3::S3Proxy;
 
 const MIB: usize = 1 << 20;
 

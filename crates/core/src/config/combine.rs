@@ -3,10 +3,10 @@
 use super::error::{ConfigError, Problem};
 use super::keys::Config;
 use super::listener::Scheme;
-use super::mqtt::{Broker, check_routes};
+use super::mqtt::Broker;
 use super::sources::Origin;
-use super::types::{Credentials, Endpoint};
-use crate::limits::{SOCKET_PATH_BYTES_MAX, UPLOAD_WATCHES_MAX};
+use super::types::{Credentials, Endpoint, ProxyAddress};
+use crate::limits::SOCKET_PATH_BYTES_MAX;
 use crate::mqtt::address::Transport;
 
 /// What is impossible, with the place of the key that asks for it; and what is possible but
@@ -72,25 +72,28 @@ impl Judge<'_> {
 
     fn tls(&mut self, config: &Config) {
         let web = &config.web;
-        match (&web.tls_certificate, &web.tls_key) {
-            (Some(_), None) => self.refuse(
-                "web.tls_certificate",
-                "`web.tls_certificate` needs its private key in `web.tls_key`",
-            ),
-            (None, Some(_)) => self.refuse(
-                "web.tls_key",
-                "`web.tls_key` needs its certificate in `web.tls_certificate`",
-            ),
-            (None, None) => {
-                let tls = web.listen.iter().find(|l| l.scheme == Scheme::Https);
-                if let Some(listener) = tls {
-                    let why = format!(
-                        "{listener} in `web.listen` needs `web.tls_certificate` and `web.tls_key`"
-                    );
-                    self.refuse("web.listen", why);
-                }
+        let (certificate, key) = (web.tls_certificate.is_some(), web.tls_key.is_some());
+        self.identity("web.tls_certificate", certificate, "web.tls_key", key);
+        let tls = web.listen.iter().find(|l| l.scheme == Scheme::Https);
+        if let Some(listener) = tls.filter(|_| !certificate && !key) {
+            let why =
+                format!("{listener} in `web.listen` needs `web.tls_certificate` and `web.tls_key`");
+            self.refuse("web.listen", why);
+        }
+    }
+
+    /// A certificate and its key are of use only together.
+    fn identity(&mut self, certificate: &str, has_certificate: bool, key: &str, has_key: bool) {
+        match (has_certificate, has_key) {
+            (true, false) => {
+                let why = format!("`{certificate}` needs its private key in `{key}`");
+                self.refuse(certificate, why);
             }
-            (Some(_), Some(_)) => {}
+            (false, true) => {
+                let why = format!("`{key}` needs its certificate in `{certificate}`");
+                self.refuse(key, why);
+            }
+            _ => {}
         }
     }
 
@@ -128,22 +131,9 @@ impl Judge<'_> {
 
     fn mqtt(&mut self, config: &Config) {
         let mqtt = &config.mqtt;
-        if let Err(why) = check_routes(&mqtt.route) {
-            self.refuse("mqtt.route", why);
-        }
+        let (certificate, key) = (mqtt.certificate.is_some(), mqtt.key.is_some());
+        self.identity("mqtt.certificate", certificate, "mqtt.key", key);
         let pairs = [
-            (
-                "certificate",
-                mqtt.certificate.is_some(),
-                "key",
-                mqtt.key.is_some(),
-            ),
-            (
-                "key",
-                mqtt.key.is_some(),
-                "certificate",
-                mqtt.certificate.is_some(),
-            ),
             (
                 "will_payload",
                 mqtt.will_payload.is_some(),
@@ -165,6 +155,7 @@ impl Judge<'_> {
             let why = "`mqtt.password` and `mqtt.password_file` cannot both be set";
             self.refuse("mqtt.password", why);
         }
+        self.proxy("mqtt", mqtt.proxy.as_ref(), mqtt.proxy_login_file.is_some());
         let Some(Broker(address)) = &mqtt.url else {
             return;
         };
@@ -184,22 +175,28 @@ impl Judge<'_> {
 
     fn fetch(&mut self, config: &Config) {
         let fetch = &config.fetch;
-        match (&fetch.certificate, &fetch.key) {
-            (Some(_), None) => self.refuse(
-                "fetch.certificate",
-                "`fetch.certificate` needs its private key in `fetch.key`",
-            ),
-            (None, Some(_)) => self.refuse(
-                "fetch.key",
-                "`fetch.key` needs its certificate in `fetch.certificate`",
-            ),
+        let (certificate, key) = (fetch.certificate.is_some(), fetch.key.is_some());
+        self.identity("fetch.certificate", certificate, "fetch.key", key);
+        self.proxy(
+            "fetch",
+            fetch.proxy.as_ref(),
+            fetch.proxy_login_file.is_some(),
+        );
+    }
+
+    /// One login, for a proxy that is there.
+    fn proxy(&mut self, section: &str, proxy: Option<&ProxyAddress>, has_login_file: bool) {
+        let file = format!("{section}.proxy_login_file");
+        match proxy {
+            None if has_login_file => {
+                let why = format!("`{file}` is used only with `{section}.proxy`");
+                self.refuse(&file, why);
+            }
+            Some(ProxyAddress(proxy)) if has_login_file && proxy.credentials.is_some() => {
+                let why = format!("`{file}` cannot be set when `{section}.proxy` holds a login");
+                self.refuse(&file, why);
+            }
             _ => {}
-        }
-        if fetch.proxy.is_none() && fetch.proxy_login_file.is_some() {
-            self.refuse(
-                "fetch.proxy_login_file",
-                "`fetch.proxy_login_file` is used only with `fetch.proxy`",
-            );
         }
     }
 
@@ -238,10 +235,6 @@ impl Judge<'_> {
     fn upload(&mut self, config: &Config) {
         let upload = &config.upload;
         self.endpoint("upload", upload.endpoint.as_ref(), upload.insecure_endpoint);
-        if upload.watch.len() > UPLOAD_WATCHES_MAX {
-            let why = format!("`upload.watch` has more than {UPLOAD_WATCHES_MAX} patterns");
-            self.refuse("upload.watch", why);
-        }
         if !upload.enable {
             return;
         }

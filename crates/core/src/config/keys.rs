@@ -9,16 +9,19 @@ use std::time::Duration;
 
 use super::listener::Listener;
 use super::mqtt::{
-    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Proxy,
-    Route, Topic, TopicFilter, UserName,
+    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Topic,
+    TopicFilter, UserName,
 };
-use super::setting::{Raw, Setting, parse_within};
+use super::route::Route;
+use super::setting::{Raw, Setting, maybe, parse_within, show_bounds};
+use super::table::Field;
 use super::types::{
     BucketName, BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName,
     LogFormat, LogLevel, ProxyAddress, Region, TableName, UploadChecksum,
 };
 use super::watch::Watch;
 use crate::limits;
+use crate::mqtt::codec::QoS;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,6 +38,8 @@ pub(super) struct Key {
     pub(super) path: &'static str,
     /// What a value is, with an example, for people.
     pub(super) kind: &'static str,
+    /// The tables that a value may be, by their fields.
+    pub(super) tables: &'static [&'static [Field]],
     /// The default as a TOML value; `None` when the key has none.
     pub(super) default: fn() -> Option<String>,
     /// Smallest and largest value as TOML values.
@@ -90,24 +95,6 @@ fn take<T: Setting>(
         .unwrap_or(default)
 }
 
-macro_rules! range {
-    () => {
-        None
-    };
-    ($range:expr) => {
-        Some($range)
-    };
-}
-
-macro_rules! feature {
-    () => {
-        None
-    };
-    ($feature:literal) => {
-        Some($feature)
-    };
-}
-
 macro_rules! settings {
     ($(
         $(#[doc = $section_doc:literal])+
@@ -143,7 +130,7 @@ macro_rules! settings {
                             winners,
                             concat!(stringify!($section), ".", stringify!($key)),
                             $default,
-                            range!($($range)?),
+                            maybe!($($range)?),
                         ), )+
                     }, )+
                 }
@@ -164,23 +151,23 @@ macro_rules! settings {
         pub(super) static SECTIONS: &[Section] = &[$(
             Section {
                 name: stringify!($section),
-                feature: feature!($($feature)?),
+                feature: maybe!($($feature)?),
                 doc: concat!($($section_doc),+),
                 keys: &[$(
                     Key {
                         path: concat!(stringify!($section), ".", stringify!($key)),
                         kind: <$Type as Setting>::KIND,
+                        tables: <$Type as Setting>::TABLES,
                         default: || {
                             let default: $Type = $default;
                             default.show()
                         },
                         bounds: || {
-                            let range: Option<RangeInclusive<$Type>> = range!($($range)?);
-                            let range = range?;
-                            Some((range.start().show()?, range.end().show()?))
+                            let range: Option<RangeInclusive<$Type>> = maybe!($($range)?);
+                            show_bounds(range.as_ref())
                         },
                         check: |raw, base| {
-                            let range: Option<RangeInclusive<$Type>> = range!($($range)?);
+                            let range: Option<RangeInclusive<$Type>> = maybe!($($range)?);
                             parse_within::<$Type>(raw, base, range.as_ref()).map(drop)
                         },
                         doc: concat!($($doc),+),
@@ -336,9 +323,10 @@ settings! {
         key: Option<PathBuf> = None;
         /// What is spoken under TLS: `x-amzn-mqtt-ca` on port 443 of AWS IoT.
         alpn: Vec<Alpn> = Vec::new();
-        /// The way through a proxy: `http://`, `socks5://` or `socks5h://`, with user and password
-        /// if it asks for them.
-        proxy: Option<Proxy> = None;
+        /// The proxy before the broker. Its address may hold a login: `http://name:password@...`.
+        proxy: Option<ProxyAddress> = None;
+        /// A file with the name and the password for the proxy, as `name:password`.
+        proxy_login_file: Option<PathBuf> = None;
         /// Sign the address of a `wss://` connection for AWS, anew for each attempt. Needs
         /// `region`, and the credentials of `[sync]`.
         sign: bool = false;
@@ -351,8 +339,8 @@ settings! {
         will_topic: Option<Topic> = None;
         /// What it publishes there.
         will_payload: Option<UserName> = None;
-        /// How hard: 0, 1 or 2.
-        will_qos: u32 = 0, in 0..=2;
+        /// How hard.
+        will_qos: QoS = QoS::AtMostOnce;
         /// Whether the broker keeps it.
         will_retain: bool = false;
         /// How long the broker waits for the connection to come back. Version 5 only.
@@ -391,14 +379,14 @@ settings! {
         /// Where answers to questions come. Unset: `replies/` and the client id, and with 3.1.1
         /// `replies`.
         reply_topic: Option<Topic> = None;
-        /// Rules that carry messages into the database and changes of the database out, each a
-        /// table `[[mqtt.route]]`.
+        /// Rules that carry messages into the database and changes of the database out.
         route: Vec<Route> = Vec::new();
     }
 
     /// The HTTP client of the agent and of the maker's own program.
     fetch: Fetch if "fetch" {
-        /// The proxy before all servers. The machine itself is always reached directly.
+        /// The proxy before all servers. Its address may hold a login: `http://name:password@...`.
+        /// The machine itself is always reached directly.
         proxy: Option<ProxyAddress> = None;
         /// A file with the name and the password for the proxy, as `name:password`.
         proxy_login_file: Option<PathBuf> = None;
@@ -467,12 +455,7 @@ settings! {
         /// Allow an `endpoint` with plain `http://` on another machine: data can be read on the
         /// way. It cannot be changed: every piece is signed.
         insecure_endpoint: bool = false;
-        /// Files to upload, one table `[[upload.watch]]` for each pattern: `pattern` (a path with
-        /// `*`, `?`, `[a-z]`, and `**` for any folders), `bucket` (unset: the one above), `key`
-        /// (a template of `${deviceId}`, `${date}`, `${time}`, `${name}`, `${path}` and `${id}`,
-        /// `${deviceId}/${date}/${name}` by default), `remove` (once it is uploaded, `false` by
-        /// default), `min_age` (how long it must have been the same, `10 s` by default) and
-        /// `priority` (0 to 9, higher ones first, 5 by default).
+        /// Files to upload, one table for each pattern.
         watch: Vec<Watch> = Vec::new();
         /// The time between two looks for such files.
         interval: Duration = 10 * SECOND, in 100 * MILLISECOND..=DAY;

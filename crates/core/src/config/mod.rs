@@ -32,8 +32,10 @@ mod listener;
 mod load;
 mod mqtt;
 mod reference;
+mod route;
 mod setting;
 mod sources;
+mod table;
 mod types;
 mod units;
 mod watch;
@@ -48,10 +50,11 @@ pub use keys::{
 pub use listener::{ListenHost, Listener, Scheme};
 pub use load::{Effective, Loaded, load};
 pub use mqtt::{
-    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Proxy,
-    Route, Topic, TopicFilter, UserName,
+    Alpn, Broker, BrokerProfile, ClientId, MqttSchedule, MqttVersion, Overflow, Password, Topic,
+    TopicFilter, UserName,
 };
 pub use reference::reference;
+pub use route::{InRoute, ModelName, OutRoute, Route};
 pub use sources::{File, Origin, Override, Sources};
 pub use types::{
     BucketName, BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName,

@@ -6,11 +6,9 @@ use std::path::Path;
 
 use super::setting::{Element, Raw, Setting, mismatch, parse_text, quote};
 use super::types::{checked_text, choice};
-use crate::fetch::proxy;
-use crate::limits::{MQTT_ROUTES_MAX, MQTT_STRING_BYTES_MAX};
+use crate::limits::MQTT_STRING_BYTES_MAX;
 use crate::mqtt::address::Address;
 use crate::mqtt::codec::QoS;
-use crate::mqtt::route::{self, InRoute, OutRoute, Template};
 use crate::mqtt::topic;
 use crate::schedule::Schedule;
 use crate::secret::Secret;
@@ -163,191 +161,18 @@ impl Setting for Password {
     }
 }
 
-/// A proxy, with its password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Proxy(Secret);
+/// How hard both sides try.
+impl Setting for QoS {
+    const KIND: &'static str = "0, 1 or 2";
 
-impl Proxy {
-    /// The address, with user and password.
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-}
-
-impl fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.show().unwrap_or_default())
-    }
-}
-
-impl PartialOrd for Proxy {
-    fn partial_cmp(&self, other: &Proxy) -> Option<Ordering> {
-        (self == other).then_some(Ordering::Equal)
-    }
-}
-
-impl Setting for Proxy {
-    const KIND: &'static str = "a proxy, such as \"http://proxy.example:3128\"";
-
-    fn parse(raw: &Raw, _: &Path) -> Result<Proxy, String> {
-        parse_text(raw, |text| match proxy::Proxy::parse(text) {
-            Ok(_) => Ok(Proxy(Secret::from(text))),
-            Err(error) => Err(format!("must be {}: {error}", Proxy::KIND)),
-        })
+    fn parse(raw: &Raw, base: &Path) -> Result<QoS, String> {
+        let level = u32::parse(raw, base).ok();
+        let level = level.and_then(|level| u8::try_from(level).ok());
+        let quality = level.and_then(QoS::from_level);
+        quality.ok_or_else(|| mismatch::<QoS>(raw))
     }
 
     fn show(&self) -> Option<String> {
-        let proxy = proxy::Proxy::parse(self.expose()).ok()?;
-        Some(quote(&format!("{}:{}", proxy.host, proxy.port)))
-    }
-}
-
-/// A rule between messages and the database.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Route(pub route::Route);
-
-impl Element for Route {
-    const LIST_KIND: &'static str =
-        "tables `[[mqtt.route]]` with `from` and `model`, or with `model` and `to`";
-}
-
-impl Setting for Route {
-    const KIND: &'static str = "a table with `from` and `model`, or with `model` and `to`";
-
-    fn parse(raw: &Raw, _: &Path) -> Result<Route, String> {
-        let Raw::Table(keys) = raw else {
-            return Err(mismatch::<Route>(raw));
-        };
-        parse_route(keys).map(Route)
-    }
-
-    fn show(&self) -> Option<String> {
-        let mut shown = Vec::new();
-        let mut text = |name: &str, value: &str| shown.push(format!("{name} = {}", quote(value)));
-        let mut rest = Vec::new();
-        match &self.0 {
-            route::Route::In(route) => {
-                text("from", &route.from);
-                text("model", &route.model);
-                if !route.set.is_empty() {
-                    let set = route.set.iter();
-                    let set = set.map(|(name, value)| {
-                        format!("{} = {}", quote(name), quote(&value.source()))
-                    });
-                    let set: Vec<String> = set.collect();
-                    rest.push(format!("set = {{ {} }}", set.join(", ")));
-                }
-                rest.push(format!("qos = {}", route.qos.level()));
-            }
-            route::Route::Out(route) => {
-                text("model", &route.model);
-                text("to", &route.to.source());
-                if let Some(payload) = &route.payload {
-                    text("payload", &payload.source());
-                }
-                rest.push(format!("qos = {}", route.qos.level()));
-                rest.push(format!("retain = {}", route.retain));
-                rest.push(format!("durable = {}", route.durable));
-            }
-        }
-        shown.extend(rest);
-        Some(format!("{{ {} }}", shown.join(", ")))
-    }
-}
-
-fn parse_route(keys: &[(String, Raw)]) -> Result<route::Route, String> {
-    let find = |name: &str| keys.iter().find(|(key, _)| key == name).map(|(_, raw)| raw);
-    let text = |name: &str| match find(name) {
-        Some(Raw::Text(text)) => Ok(Some(text.clone())),
-        Some(other) => Err(format!(
-            "needs a text in `{name}`, not {}",
-            other.describe()
-        )),
-        None => Ok(None),
-    };
-    let flag = |name: &str| match find(name) {
-        Some(Raw::Bool(value)) => Ok(*value),
-        Some(other) => Err(format!(
-            "needs true or false in `{name}`, not {}",
-            other.describe()
-        )),
-        None => Ok(false),
-    };
-    let template = |text: &str| Template::parse(text).map_err(|error| format!("is wrong: {error}"));
-    let qos = match find("qos") {
-        None => QoS::AtLeastOnce,
-        Some(Raw::Integer(level)) => u8::try_from(*level)
-            .ok()
-            .and_then(QoS::from_level)
-            .ok_or("needs 0, 1 or 2 in `qos`")?,
-        Some(other) => {
-            return Err(format!(
-                "needs 0, 1 or 2 in `qos`, not {}",
-                other.describe()
-            ));
-        }
-    };
-    let model = text("model")?.ok_or("needs the name of a model in `model`")?;
-    match (text("from")?, text("to")?) {
-        (Some(from), None) => {
-            known(keys, &["from", "model", "set", "qos"])?;
-            topic::Filter::parse(&from).map_err(|error| format!("has a wrong `from`: {error}"))?;
-            let set = match find("set") {
-                None => Vec::new(),
-                Some(Raw::Table(set)) => set
-                    .iter()
-                    .map(|(name, raw)| match raw {
-                        Raw::Text(text) => Ok((name.clone(), template(text)?)),
-                        other => Err(format!("needs texts in `set`, not {}", other.describe())),
-                    })
-                    .collect::<Result<_, String>>()?,
-                Some(other) => {
-                    return Err(format!("needs a table in `set`, not {}", other.describe()));
-                }
-            };
-            Ok(route::Route::In(InRoute {
-                from,
-                model,
-                set,
-                qos,
-            }))
-        }
-        (None, Some(to)) => {
-            known(
-                keys,
-                &["model", "to", "payload", "qos", "retain", "durable"],
-            )?;
-            let payload = text("payload")?;
-            Ok(route::Route::Out(OutRoute {
-                model,
-                to: template(&to)?,
-                payload: payload.map(|payload| template(&payload)).transpose()?,
-                qos,
-                retain: flag("retain")?,
-                durable: flag("durable")?,
-            }))
-        }
-        _ => Err("needs either `from` or `to`".to_owned()),
-    }
-}
-
-fn known(keys: &[(String, Raw)], names: &[&str]) -> Result<(), String> {
-    match keys.iter().find(|(key, _)| !names.contains(&key.as_str())) {
-        None => Ok(()),
-        Some((key, _)) => {
-            let near = crate::nearest::nearest(key, names.iter().copied());
-            let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-            Err(format!("has no key `{key}`{near}"))
-        }
-    }
-}
-
-/// How many rules there may be.
-pub(super) fn check_routes(routes: &[Route]) -> Result<(), String> {
-    match routes.len() <= MQTT_ROUTES_MAX {
-        true => Ok(()),
-        false => Err(format!(
-            "`mqtt.route` takes at most {MQTT_ROUTES_MAX} rules"
-        )),
+        Some(self.level().to_string())
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::keys::{Key, SECTIONS, Section};
+use super::table::Field;
 
 const HEAD: &str = "\
 # Configuration
@@ -55,8 +56,29 @@ fn write_key(page: &mut String, key: &Key) -> std::fmt::Result {
         writeln!(page, "- From `{least}` to `{most}`")?;
     }
     match (key.default)() {
-        Some(default) => writeln!(page, "- Default: `{default}`"),
-        None => writeln!(page, "- Default: unset"),
+        Some(default) => writeln!(page, "- Default: `{default}`")?,
+        None => writeln!(page, "- Default: unset")?,
+    }
+    for (index, fields) in key.tables.iter().enumerate() {
+        let whose = if index == 0 { "Keys of a table" } else { "Or" };
+        writeln!(page, "\n{whose}:\n")?;
+        for field in *fields {
+            write_field(page, field)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_field(page: &mut String, field: &Field) -> std::fmt::Result {
+    let needed = if (field.is_needed)() { " (needed)" } else { "" };
+    let (does, kind) = (sentence(field.doc), capital(field.kind));
+    write!(page, "- `{}`{needed}: {does} {kind}", field.name)?;
+    if let Some((least, most)) = (field.bounds)() {
+        write!(page, ", from `{least}` to `{most}`")?;
+    }
+    match (field.default)() {
+        Some(default) => writeln!(page, ". Default: `{default}`."),
+        None => writeln!(page, "."),
     }
 }
 

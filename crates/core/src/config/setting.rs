@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::table::{self, Field};
 use super::units;
 
 /// A value as its source wrote it.
@@ -48,6 +49,8 @@ impl Raw {
 pub(super) trait Setting: PartialOrd + Sized {
     /// What a value is, with an example: `a size, such as "20 MB"`.
     const KIND: &'static str;
+    /// The tables that a value may be, by their fields.
+    const TABLES: &'static [&'static [Field]] = &[];
 
     /// Reads a value. Relative paths start from `base`. The error is a phrase for people that
     /// follows the key: `must be ...`.
@@ -55,7 +58,35 @@ pub(super) trait Setting: PartialOrd + Sized {
 
     /// The value as a TOML literal, which is also JSON; `None` when there is none.
     fn show(&self) -> Option<String>;
+
+    /// The value as the field `name` of a table that is shown as a text.
+    fn pieces(&self, name: &str) -> Vec<String> {
+        let literal = self.show().into_iter();
+        literal
+            .map(|literal| table::piece(name, &literal))
+            .collect()
+    }
 }
+
+/// The bounds as TOML literals.
+pub(super) fn show_bounds<T: Setting>(
+    range: Option<&RangeInclusive<T>>,
+) -> Option<(String, String)> {
+    let range = range?;
+    Some((range.start().show()?, range.end().show()?))
+}
+
+/// What the tables of keys and fields may leave out.
+macro_rules! maybe {
+    () => {
+        None
+    };
+    ($value:expr) => {
+        Some($value)
+    };
+}
+
+pub(super) use maybe;
 
 /// `raw` as a `T` that lies in `range`.
 pub(super) fn parse_within<T: Setting>(
@@ -181,6 +212,7 @@ impl Setting for PathBuf {
 /// An empty text means unset, so that a later source can take an earlier value back.
 impl<T: Setting> Setting for Option<T> {
     const KIND: &'static str = T::KIND;
+    const TABLES: &'static [&'static [Field]] = T::TABLES;
 
     fn parse(raw: &Raw, base: &Path) -> Result<Option<T>, String> {
         match raw.text() {
@@ -198,6 +230,8 @@ impl<T: Setting> Setting for Option<T> {
 pub(super) trait Element: Setting {
     /// What the list is, with an example.
     const LIST_KIND: &'static str;
+    /// How many there may be.
+    const COUNT_MAX: usize = usize::MAX;
 }
 
 impl Element for PathBuf {
@@ -207,9 +241,10 @@ impl Element for PathBuf {
 /// A list in TOML; text with commas in the environment and on the command line.
 impl<T: Element> Setting for Vec<T> {
     const KIND: &'static str = T::LIST_KIND;
+    const TABLES: &'static [&'static [Field]] = T::TABLES;
 
     fn parse(raw: &Raw, base: &Path) -> Result<Vec<T>, String> {
-        match raw {
+        let elements: Result<Vec<T>, String> = match raw {
             Raw::List(elements) => elements.iter().map(|raw| T::parse(raw, base)).collect(),
             Raw::Loose(text) => text
                 .split(',')
@@ -217,6 +252,14 @@ impl<T: Element> Setting for Vec<T> {
                 .map(|part| T::parse(&Raw::Loose(part.to_owned()), base))
                 .collect(),
             _ => Err(mismatch::<Vec<T>>(raw)),
+        };
+        match elements? {
+            elements if elements.len() <= T::COUNT_MAX => Ok(elements),
+            elements => Err(format!(
+                "takes at most {} of them, not {}",
+                T::COUNT_MAX,
+                elements.len()
+            )),
         }
     }
 

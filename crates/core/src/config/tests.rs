@@ -115,6 +115,16 @@ fn the_effective_configuration_reads_back_as_itself() {
         [[upload.watch]]
         pattern = "/var/log/**/[a-z]*.gz"
         min_age = "2 mins"
+        [[mqtt.route]]
+        from = "settings/+/set"
+        model = "Setting"
+        set = { id = "${topic.1}", "a.b" = "x; \"y\"" }
+        [[mqtt.route]]
+        model = "Setting"
+        to = "settings/${deviceId}/${id}"
+        payload = '{"v": "${v}; \\"}'
+        qos = 0
+        retain = true
     "#;
     let loaded = load(&file(text)).unwrap();
     let mut shown = String::new();
@@ -126,11 +136,39 @@ fn the_effective_configuration_reads_back_as_itself() {
     assert_eq!(config(&file(&shown)), loaded.config);
     assert!(shown.contains("device.name = \"Pump \\\"7\\\" \\\\ cellar\"\n"));
     assert!(shown.contains(
-        "upload.watch = [\"/var/spool/*.jpg; key=${deviceId}/${name}; remove=true; min_age=10 s; \
-         priority=5\", "
+        "upload.watch = [\"pattern=/var/spool/*.jpg; key=${deviceId}/${name}; remove=true; \
+         min_age=10 s; priority=5\", "
     ));
     assert!(shown.contains("web.hosts = [\"pump.local\"]\n"));
     assert!(shown.contains("sync.endpoint = \"http://[::1]:4566\"\n"));
+}
+
+#[test]
+fn both_clients_read_proxies_alike_and_never_show_the_password() {
+    for key in ["mqtt.proxy", "fetch.proxy"] {
+        let of = |address: &str| format!("{key} = '{address}'");
+        for (address, shown) in [
+            ("http://proxy.local:8080", "\"http://proxy.local:8080\""),
+            (
+                "http://na:geheim@proxy.local",
+                "\"http://proxy.local:3128\"",
+            ),
+            ("socks5h://na:geheim@[::1]", "\"socks5h://[::1]:1080\""),
+        ] {
+            let loaded = load(&file(&of(address))).unwrap();
+            let values = &loaded.effective;
+            let value = values.iter().find(|value| value.key == key).unwrap();
+            assert_eq!(value.value.as_deref(), Some(shown), "{address}");
+            assert!(!format!("{:?}", loaded.config).contains("geheim"));
+        }
+        assert_eq!(
+            complaint(&of("http://na:geheim@p:x")),
+            format!(
+                "periwinkle.toml:1: `{key}` must be a proxy's address, such as \
+                 \"http://proxy.local:3128\" or \"socks5h://10.0.0.1\": \"x\" is no port"
+            )
+        );
+    }
 }
 
 #[test]
@@ -536,12 +574,21 @@ fn values_that_cannot_stand_together_are_refused() {
             "periwinkle.toml:2: `fetch.certificate` needs its private key in `fetch.key`",
         ),
         (
+            "[mqtt]\nkey = 'k.pem'\n",
+            "periwinkle.toml:2: `mqtt.key` needs its certificate in `mqtt.certificate`",
+        ),
+        (
             "[fetch]\nkey = 'k.pem'\n",
             "periwinkle.toml:2: `fetch.key` needs its certificate in `fetch.certificate`",
         ),
         (
             "[fetch]\nproxy_login_file = 'l'\n",
             "periwinkle.toml:2: `fetch.proxy_login_file` is used only with `fetch.proxy`",
+        ),
+        (
+            "[mqtt]\nproxy = 'http://na:pa@p'\nproxy_login_file = 'l'\n",
+            "periwinkle.toml:3: `mqtt.proxy_login_file` cannot be set when `mqtt.proxy` holds a \
+             login",
         ),
         (
             "[sync]\ncredentials = 'file'\n",
@@ -629,7 +676,7 @@ fn as_many_patterns_are_watched_as_the_bound_says() {
     config(&file(&watches(crate::limits::UPLOAD_WATCHES_MAX)));
     assert_eq!(
         complaint(&watches(crate::limits::UPLOAD_WATCHES_MAX + 1)),
-        "periwinkle.toml:1: `upload.watch` has more than 32 patterns"
+        "periwinkle.toml:1: `upload.watch` takes at most 32 of them, not 33"
     );
 }
 

@@ -1,5 +1,6 @@
 //! The types of single values that are not plain numbers, times or paths.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -286,13 +287,31 @@ checked_text! {
     }
 }
 
-checked_text! {
-    /// The address of a proxy, without a name and a password: what is configured is shown.
-    ProxyAddress,
-    "a proxy's address without a password, such as \"http://proxy.local:3128\" or \"socks5h://10.0.0.1\"",
-    |text| {
-        let proxy = Proxy::parse(text).ok()?;
-        proxy.credentials.is_none().then(|| text.trim().to_owned())
+/// The address of a proxy, with name and password if it asks for them; those are not shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyAddress(pub Proxy);
+
+/// Proxies have no order; a key has no bounds for them.
+impl PartialOrd for ProxyAddress {
+    fn partial_cmp(&self, other: &ProxyAddress) -> Option<Ordering> {
+        (self == other).then_some(Ordering::Equal)
+    }
+}
+
+impl Setting for ProxyAddress {
+    const KIND: &'static str =
+        "a proxy's address, such as \"http://proxy.local:3128\" or \"socks5h://10.0.0.1\"";
+
+    /// What is wrong is told without the text, which may hold a password.
+    fn parse(raw: &Raw, _: &Path) -> Result<ProxyAddress, String> {
+        parse_text(raw, |text| match Proxy::parse(text) {
+            Ok(proxy) => Ok(ProxyAddress(proxy)),
+            Err(error) => Err(format!("must be {}: {error}", ProxyAddress::KIND)),
+        })
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quote(&self.0.to_string()))
     }
 }
 

@@ -6,7 +6,9 @@
 
 use super::url::{Host, Scheme, Url, UrlError};
 use crate::secret::Secret;
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 /// A proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +87,34 @@ impl Proxy {
     }
 }
 
+impl FromStr for Proxy {
+    type Err = ProxyError;
+
+    fn from_str(text: &str) -> Result<Proxy, ProxyError> {
+        Proxy::parse(text)
+    }
+}
+
+/// The address, without name and password.
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Proxy {
+            kind, host, port, ..
+        } = self;
+        write!(f, "{}://{host}:{port}", kind.scheme())
+    }
+}
+
 impl ProxyKind {
+    const fn scheme(self) -> &'static str {
+        match self {
+            ProxyKind::Http => "http",
+            ProxyKind::Https => "https",
+            ProxyKind::Socks5 => "socks5",
+            ProxyKind::Socks5h => "socks5h",
+        }
+    }
+
     fn parse(scheme: &str) -> Result<ProxyKind, ProxyError> {
         match scheme.to_ascii_lowercase().as_str() {
             "http" => Ok(ProxyKind::Http),
@@ -299,6 +328,9 @@ mod tests {
         assert_eq!(proxy.host, Host::Name("proxy.local".into()));
         let (name, password) = proxy.credentials.unwrap();
         assert_eq!((name.as_str(), password.expose()), ("na:me", "p@ss"));
+        let shown = |text: &str| Proxy::parse(text).unwrap().to_string();
+        assert_eq!(shown("http://na:pa@proxy"), "http://proxy:3128");
+        assert_eq!(shown("socks5h://[::1]:9/"), "socks5h://[::1]:9");
         let of = |text: &str| {
             let proxy = Proxy::parse(text).unwrap();
             (proxy.kind, proxy.host.to_string(), proxy.port)

@@ -34,6 +34,15 @@ pub struct Repeatable<'a> {
     pub body: bool,
 }
 
+impl Repeatable<'_> {
+    /// Whether it is sent again at once, without a retry being counted, when it went out on a
+    /// connection that had served others and that ended before the answer began (RFC 9112, section
+    /// 9.3.1). `unsent` says that nothing of it left.
+    pub fn may_go_again(&self, unsent: bool) -> bool {
+        self.body && (unsent || self.declared_safe || is_idempotent(self.method))
+    }
+}
+
 /// The retries of one exchange.
 #[derive(Clone, Debug)]
 pub struct Retries {
@@ -174,6 +183,23 @@ mod tests {
             ..request("PUT")
         };
         assert!(!once(spent, NotConnected));
+    }
+
+    #[test]
+    fn what_a_kept_connection_lost_goes_again_at_once_only_where_it_does_no_harm() {
+        assert!(request("GET").may_go_again(false));
+        assert!(!request("POST").may_go_again(false));
+        assert!(request("POST").may_go_again(true));
+        let declared = Repeatable {
+            declared_safe: true,
+            ..request("POST")
+        };
+        assert!(declared.may_go_again(false));
+        let spent = Repeatable {
+            body: false,
+            ..request("PUT")
+        };
+        assert!(!spent.may_go_again(false) && !spent.may_go_again(true));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The client, as the options, the configuration and the environment ask for it.
 
-use std::sync::{Arc, Mutex};
-
 use periwinkle_core::config::{Config, Credentials};
 use periwinkle_core::fetch::proxy::{Bypass, Proxy, ProxyRules};
 
@@ -71,9 +69,5 @@ fn credentials(options: &Options, config: &Config) -> CredentialsSource {
         sync.credentials = Credentials::File;
         sync.credentials_file = Some(file.clone());
     }
-    let source = Mutex::new(CredentialSource::new(&sync));
-    Arc::new(move || {
-        let mut source = source.lock().expect("reading keys does not panic");
-        source.credentials().map_err(|error| error.to_string())
-    })
+    CredentialSource::new(&sync).to_fetch()
 }

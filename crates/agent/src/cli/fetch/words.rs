@@ -19,6 +19,7 @@ pub(super) fn failure(error: &FetchError) -> Failure {
         FetchError::Connect(_)
         | FetchError::Refused { .. }
         | FetchError::Cut { .. }
+        | FetchError::Stale { .. }
         | FetchError::TooSlow { .. }
         | FetchError::RateTooLow { .. } => Failure::unreachable(words),
         FetchError::Status { status, .. } => Failure::answered(*status, words),

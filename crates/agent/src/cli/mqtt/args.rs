@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, Subcommand};
 use super::super::args::Json;
 use super::format::Format;
 use crate::cli::failure::Failure;
-use crate::mqtt::{QoS, Version};
+use crate::mqtt::{Proxy, QoS, Version};
 
 /// `mqtt`.
 #[derive(Args, Debug)]
@@ -271,7 +271,7 @@ pub(super) struct Broker {
     pub(super) tls_alpn: Option<String>,
     /// The way through: http://HOST:PORT or socks5h://HOST:PORT
     #[arg(long, value_name = "URL")]
-    pub(super) proxy: Option<String>,
+    pub(super) proxy: Option<Proxy>,
     /// The longest pause before the next attempt after the connection was lost
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(super) pause_max: Duration,

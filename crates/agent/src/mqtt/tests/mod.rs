@@ -7,6 +7,7 @@ mod publishing;
 mod questions;
 mod receiving;
 mod schedule;
+mod threads;
 
 use super::{Mqtt, Options};
 use broker::Broker;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{CLIENT_ERROR, DONE, INPUT, Place, Ran, USAGE};
 use crate::counterparts::{Cloud, Device, Moto, SecondOpinion, tool};
-use crate::fault_proxy::{Fault, FaultProxy};
+use crate::fault_proxy::dynamo::{DynamoProxy, Fault};
 
 /// A call of DynamoDB with the keys in a file.
 fn dynamodb(place: &Place, device: &Device, endpoint: &str, call: (&str, Value)) -> Ran {
@@ -130,7 +130,7 @@ fn an_unknown_key_is_refused_by_both_judges() {
 fn a_header_that_is_altered_on_the_way_is_refused() {
     let (cloud, place) = (Cloud::shared(), Place::new());
     let device = cloud.device("fetch-altered");
-    let proxy = FaultProxy::start(&cloud.endpoint);
+    let proxy = DynamoProxy::start(&cloud.endpoint);
     dynamodb(&place, &device, &proxy.endpoint(), put(&device, "a")).expect(DONE);
     proxy.set(Fault::Alter(
         "DynamoDB_20120810.PutItem",
@@ -145,7 +145,7 @@ fn a_header_that_is_altered_on_the_way_is_refused() {
 fn a_clock_that_is_an_hour_off_is_corrected_by_the_servers() {
     let (cloud, place) = (Cloud::shared(), Place::new());
     let device = cloud.device("fetch-clock");
-    let proxy = FaultProxy::start(&cloud.endpoint);
+    let proxy = DynamoProxy::start(&cloud.endpoint);
     let library = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
         .map(|folder| format!("{folder}/faketime/libfaketime.so.1"))
         .into_iter()

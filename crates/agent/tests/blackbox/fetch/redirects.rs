@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::{CLIENT_ERROR, DONE, Place, REDIRECT, REFUSED, SERVER_ERROR, fetch};
+use super::{CLIENT_ERROR, DONE, Place, REDIRECT, REFUSED, SERVER_ERROR, UNREACHABLE, fetch};
 use crate::nginx::Nginx;
 use crate::stand_in::{StandIn, Step, answer};
 
@@ -144,6 +144,34 @@ fn a_kept_connection_that_the_server_closed_is_replaced() {
     let ran = fetch(&[&server.url("/"), "--follow"]).expect(DONE);
     assert_eq!(ran.text(), "hello");
     assert_eq!(server.connections(), 2);
+}
+
+/// Sends the first request elsewhere, resets the connection that was kept when it has read the next
+/// one, and answers after that.
+fn resetting(redirect: &'static str) -> StandIn {
+    StandIn::start(move |number, _| match number {
+        1 => vec![Step::ReadBody, Step::Send(moved(redirect, "/there"))],
+        2 => vec![Step::ReadBody, Step::Reset],
+        _ => vec![Step::ReadBody, Step::Send(answer("200 OK", &[], b"hello"))],
+    })
+}
+
+#[test]
+fn a_kept_connection_that_is_reset_before_the_answer_is_replaced_where_that_is_harmless() {
+    let server = resetting("302 Found");
+    let ran = fetch(&[&server.url("/"), "--follow"]).expect(DONE);
+    assert_eq!(ran.text(), "hello");
+    let connections: Vec<_> = server.requests().iter().map(|one| one.connection).collect();
+    assert_eq!(connections, [1, 1, 2]);
+}
+
+#[test]
+fn a_post_that_met_a_reset_on_a_kept_connection_is_not_sent_again() {
+    let server = resetting("307 Temporary Redirect");
+    fetch(&["POST", &server.url("/"), "a=1", "--follow"])
+        .expect(UNREACHABLE)
+        .tells("this request must not be sent twice");
+    assert_eq!(server.requests().len(), 2);
 }
 
 #[test]

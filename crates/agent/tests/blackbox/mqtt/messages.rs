@@ -86,7 +86,7 @@ async fn what_mosquitto_pub_sends_comes_once_to_every_subscription_that_matches(
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_messages_in_flight_together_arrive_once_and_in_order() {
     let broker = Mosquitto::plain();
     let mqtt = connected(options(&broker, "ours")).await;

@@ -100,7 +100,7 @@ fn socks(client: &mut TcpStream) -> io::Result<TcpStream> {
 async fn check(proxy: &Proxy, url: String) {
     let broker = Mosquitto::plain();
     let mut options = options(&broker, "ours");
-    options.proxy = Some(url);
+    options.proxy = Some(url.parse().expect("it is a proxy's address"));
     let mqtt = connected(options).await;
     let mut echo = mqtt
         .subscribe("echo", QoS::AtLeastOnce)
@@ -144,7 +144,7 @@ async fn check_secure(proxy: &proxies::Proxy) {
         let broker = Mosquitto::new(setup);
         let mut known = trusting(&broker, &authority);
         known.tls.identity = Some(identity(&authority));
-        known.proxy = Some(proxy.url());
+        known.proxy = Some(proxy.url().parse().expect("it is an address"));
         assert_eq!(proxy.connections_to(""), before, "{}", proxy.url());
         check_exchange(known).await;
         assert_eq!(proxy.connections_to(""), before + 1, "{}", proxy.url());
@@ -168,7 +168,7 @@ async fn a_proxy_that_does_not_know_the_password_is_named() {
     let broker = Mosquitto::new(Setup::default().websockets("ws"));
     for proxy in [proxies::Proxy::http(), proxies::Proxy::socks()] {
         let mut options = options(&broker, "ours");
-        options.proxy = Some(proxy.wrong_url());
+        options.proxy = Some(proxy.wrong_url().parse().expect("it is an address"));
         let why = refusal(options).await;
         assert_eq!(why.kind(), OfflineKind::Proxy, "{why}");
         assert!(!why.to_string().contains("wrong"), "{why}");

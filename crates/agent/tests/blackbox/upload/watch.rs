@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::proxy::{S3Proxy, Weather};
 use super::{assert_object, ended, home, queue};
 use crate::agent::{Agent, Home};
 use crate::counterparts::{Cloud, Device};
 use crate::eventually::{eventually, within};
+use crate::fault_proxy::s3::{S3Proxy, Weather};
 
 /// A home that watches its own folder `spool`.
 fn watching(device: &Device, endpoint: &str, watch: &str) -> Home {

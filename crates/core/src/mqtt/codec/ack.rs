@@ -1,7 +1,8 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP (sections 3.4 to 3.7), which look alike.
 
 use super::error::Malformed;
-use super::kind::{PacketId, Version};
+use super::kind::{PacketId, PacketKind, Version};
+use super::packet::flags_of;
 use super::property::Properties;
 use super::reason::Reason;
 use super::wire::{Reader, put_two_bytes};
@@ -46,6 +47,17 @@ impl<'a> Ack<'a> {
         }
         reader.end()?;
         Ok(ack)
+    }
+
+    /// Whether it says nothing but its id.
+    pub(crate) fn is_plain(&self, version: Version) -> bool {
+        version == Version::V311 || (self.reason == Reason::Success && self.properties.is_empty())
+    }
+
+    /// All of a packet that says nothing but its id.
+    pub(crate) fn put_plain(&self, out: &mut Vec<u8>, kind: PacketKind) {
+        let [high, low] = self.id.number().to_be_bytes();
+        out.extend_from_slice(&[kind.first_byte(flags_of(kind)), 2, high, low]);
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>, version: Version) {

@@ -36,8 +36,24 @@ pub struct Inbox {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    last_body: Range<usize>,
+    last: Last,
     packet_bytes_max: usize,
+}
+
+/// The frame that was taken last.
+#[derive(Clone, Debug)]
+struct Last {
+    first: u8,
+    head_bytes: usize,
+    body: Range<usize>,
+}
+
+impl Last {
+    const NONE: Last = Last {
+        first: 0,
+        head_bytes: 0,
+        body: 0..0,
+    };
 }
 
 impl Inbox {
@@ -47,7 +63,7 @@ impl Inbox {
             buffer: Vec::new(),
             start: 0,
             end: 0,
-            last_body: 0..0,
+            last: Last::NONE,
             packet_bytes_max,
         }
     }
@@ -116,14 +132,13 @@ impl Inbox {
         if body_end > self.end {
             return Ok(None);
         }
-        let first = self.buffer[self.start];
-        self.start = body_end;
-        self.last_body = body_start..body_end;
-        Ok(Some(Frame {
-            first,
+        self.last = Last {
+            first: self.buffer[self.start],
             head_bytes,
-            body: &self.buffer[body_start..body_end],
-        }))
+            body: body_start..body_end,
+        };
+        self.start = body_end;
+        Ok(Some(self.last_frame()))
     }
 
     /// The id of the next packet, if that is a PUBACK that says nothing but success, which looks
@@ -137,9 +152,13 @@ impl Inbox {
         Some(id)
     }
 
-    /// The body of the frame that was taken last, until bytes are added.
-    pub(crate) fn last_body(&self) -> &[u8] {
-        &self.buffer[self.last_body.clone()]
+    /// The frame that was taken last, until bytes are added.
+    pub(crate) fn last_frame(&self) -> Frame<'_> {
+        Frame {
+            first: self.last.first,
+            head_bytes: self.last.head_bytes,
+            body: &self.buffer[self.last.body.clone()],
+        }
     }
 
     /// Gives memory back that a large packet needed.
@@ -147,7 +166,7 @@ impl Inbox {
         if self.is_empty() && self.buffer.len() > MQTT_READ_BYTES {
             self.start = 0;
             self.end = 0;
-            self.last_body = 0..0;
+            self.last = Last::NONE;
             self.buffer.truncate(MQTT_READ_BYTES);
             self.buffer.shrink_to_fit();
         }

@@ -44,7 +44,7 @@ pub use packet::Packet;
 pub(crate) use property::checked as checked_properties;
 pub use property::{Properties, PropertiesBuf, Property};
 pub use publish::Publish;
-pub(crate) use publish::{PublishHead, encode_publish, publish_bytes};
+pub(crate) use publish::{PublishFront, PublishHead, between_bytes, encode_publish, publish_bytes};
 pub use reason::Reason;
 pub use subscribe::{
     FilterRequest, RetainHandling, Suback, Subscribe, SubscribeOptions, Unsuback, Unsubscribe,

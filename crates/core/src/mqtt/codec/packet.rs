@@ -70,6 +70,15 @@ impl<'a> Packet<'a> {
         if let Packet::Publish(publish) = self {
             return publish.encode(out, version);
         }
+        if let Packet::Puback(ack)
+        | Packet::Pubrec(ack)
+        | Packet::Pubrel(ack)
+        | Packet::Pubcomp(ack) = self
+            && ack.is_plain(version)
+        {
+            ack.put_plain(out, self.kind());
+            return Ok(());
+        }
         let mut body = Vec::new();
         match self {
             Packet::Connect(connect) => connect.write(&mut body)?,

@@ -191,13 +191,85 @@ const fn body_bytes(
     properties: usize,
     payload: usize,
 ) -> usize {
+    let properties_bytes = match version {
+        Version::V311 => 0,
+        Version::V5 => properties,
+    };
+    2 + topic + between_bytes(version, qos, properties) + properties_bytes + payload
+}
+
+/// The packet id and the length of the properties, which lie between these and the topic.
+pub(crate) const fn between_bytes(version: Version, qos: QoS, properties: usize) -> usize {
     let id = match qos {
         QoS::AtMostOnce => 0,
         _ => 2,
     };
-    let properties = match version {
+    let length = match version {
         Version::V311 => 0,
-        Version::V5 => varint_bytes(properties) + properties,
+        Version::V5 => varint_bytes(properties),
     };
-    2 + topic + id + properties + payload
+    id + length
+}
+
+/// What stands between length and payload of a PUBLISH without properties. It is the same for all
+/// messages to a topic, so it is written once for many of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PublishFront {
+    /// Empty where there is none: the topic is too long.
+    bytes: Vec<u8>,
+    topic_bytes: usize,
+    qos: QoS,
+}
+
+impl PublishFront {
+    /// For messages to this topic, under no packet id yet.
+    pub(crate) fn new(version: Version, qos: QoS, topic: &[u8]) -> PublishFront {
+        let mut bytes = Vec::new();
+        if put_binary(&mut bytes, topic, "the topic").is_ok() {
+            // No packet id, and no properties.
+            bytes.resize(bytes.len() + between_bytes(version, qos, 0), 0);
+        }
+        PublishFront {
+            bytes,
+            topic_bytes: topic.len(),
+            qos,
+        }
+    }
+
+    /// Whether it is the one for this topic.
+    pub(crate) fn serves(&self, qos: QoS, topic: &[u8]) -> bool {
+        self.qos == qos && self.bytes.get(2..2 + self.topic_bytes) == Some(topic)
+    }
+
+    /// Writes a PUBLISH, and says where its topic begins; nothing if it is longer than messages
+    /// mostly are.
+    #[inline]
+    pub(crate) fn put(&self, out: &mut Vec<u8>, retain: bool, payload: &[u8]) -> Option<usize> {
+        let body = self.bytes.len() + payload.len();
+        if self.bytes.is_empty() || body >= 0x4000 {
+            return None;
+        }
+        let (qos, dup, id) = (self.qos, false, 0);
+        let head = PublishHead {
+            dup,
+            qos,
+            retain,
+            id,
+        };
+        let first = PacketKind::Publish.first_byte(head.flags());
+        out.reserve(3 + body);
+        let topic_at = match body {
+            0..0x80 => {
+                out.extend_from_slice(&[first, body as u8]);
+                4
+            }
+            _ => {
+                out.extend_from_slice(&[first, body as u8 | 0x80, (body >> 7) as u8]);
+                5
+            }
+        };
+        out.extend_from_slice(&self.bytes);
+        out.extend_from_slice(payload);
+        Some(topic_at)
+    }
 }

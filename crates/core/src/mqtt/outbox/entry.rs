@@ -1,9 +1,15 @@
 //! One message on its way out.
 
 use super::slab::{Links, Slot};
-use crate::mqtt::codec::{PacketId, Properties, QoS, checked_properties};
+use crate::mqtt::codec::{
+    PacketId, Properties, PublishFront, PublishHead, QoS, Version, between_bytes,
+    checked_properties, encode_publish,
+};
 use crate::time::Mono;
 use std::time::Duration;
+
+/// The flag of a PUBLISH that may have been sent before.
+const DUP: u8 = 0x08;
 
 /// A message to be published.
 #[derive(Clone, Copy, Debug)]
@@ -123,10 +129,14 @@ impl EntryId {
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub(super) sequence: u64,
-    /// Topic, properties, payload.
-    pub(super) bytes: Vec<u8>,
+    /// Mostly the PUBLISH as it is sent; always topic, properties and payload in this order.
+    bytes: Vec<u8>,
+    topic_at: usize,
+    topic_end: usize,
     properties_at: usize,
     payload_at: usize,
+    /// Whether `bytes` can be sent as they are.
+    is_packet: bool,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) class: Class,
@@ -150,29 +160,20 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// `bytes` is memory to be used again.
-    pub(super) fn new(
-        sequence: u64,
-        publication: &Publication<'_>,
-        mut bytes: Vec<u8>,
-        now: Mono,
-    ) -> Entry {
-        let properties = publication.properties.as_bytes();
-        let properties_at = publication.topic.len();
-        let payload_at = properties_at + properties.len();
-        bytes.reserve_exact(payload_at + publication.payload.len());
-        bytes.extend_from_slice(publication.topic.as_bytes());
-        bytes.extend_from_slice(properties);
-        bytes.extend_from_slice(publication.payload);
+    /// Nothing; the number of no entry is zero.
+    pub(super) const fn free() -> Entry {
         Entry {
-            sequence,
-            bytes,
-            properties_at,
-            payload_at,
-            qos: publication.qos,
-            retain: publication.retain,
-            class: publication.class,
-            mode: publication.mode,
+            sequence: 0,
+            bytes: Vec::new(),
+            topic_at: 0,
+            topic_end: 0,
+            properties_at: 0,
+            payload_at: 0,
+            is_packet: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            class: Class::Normal,
+            mode: Mode::Spill,
             stage: Stage::Queued,
             flash: Flash::None,
             dup: false,
@@ -180,12 +181,118 @@ impl Entry {
             backlog: false,
             allowed_on: 0,
             packet_id: None,
-            tag: publication.tag,
-            accepted: now,
-            expires: publication.expiry.map(|expiry| now + expiry),
+            tag: None,
+            accepted: Mono::ZERO,
+            expires: None,
             lane: Links::NONE,
             age: Links::NONE,
         }
+    }
+
+    /// A new entry in a free place.
+    #[inline]
+    pub(super) fn fill(
+        &mut self,
+        sequence: u64,
+        version: Version,
+        front: &PublishFront,
+        publication: &Publication<'_>,
+        now: Mono,
+    ) {
+        self.sequence = sequence;
+        self.write(version, front, publication);
+        self.qos = publication.qos;
+        self.retain = publication.retain;
+        self.class = publication.class;
+        self.mode = publication.mode;
+        self.stage = Stage::Queued;
+        self.flash = Flash::None;
+        self.dup = false;
+        self.counted = false;
+        self.backlog = false;
+        self.allowed_on = 0;
+        self.packet_id = None;
+        self.tag = publication.tag;
+        self.accepted = now;
+        self.expires = publication.expiry.map(|expiry| now + expiry);
+    }
+
+    /// Writes the PUBLISH, so that sending it is one copy.
+    #[inline]
+    fn write(&mut self, version: Version, front: &PublishFront, publication: &Publication<'_>) {
+        let payload = publication.payload;
+        let written = match publication.properties.is_empty() {
+            true => front.put(&mut self.bytes, publication.retain, payload),
+            false => None,
+        };
+        match written {
+            Some(topic_at) => {
+                self.is_packet = true;
+                self.topic_at = topic_at;
+                self.topic_end = topic_at + publication.topic.len();
+                self.payload_at = self.bytes.len() - payload.len();
+                self.properties_at = self.payload_at;
+            }
+            None => self.write_at_length(version, publication),
+        }
+    }
+
+    /// The same with properties, or of any length. What 3.1.1 has no place for, and what is too long
+    /// for any packet, is kept in its parts.
+    #[inline(never)]
+    fn write_at_length(&mut self, version: Version, publication: &Publication<'_>) {
+        let Publication { topic, payload, .. } = *publication;
+        let properties = publication.properties.as_bytes();
+        let head = PublishHead {
+            dup: false,
+            qos: publication.qos,
+            retain: publication.retain,
+            id: 0,
+        };
+        let (out, parts) = (&mut self.bytes, [&[], properties]);
+        self.is_packet = (version == Version::V5 || properties.is_empty())
+            && encode_publish(out, version, head, topic.as_bytes(), parts, payload).is_ok();
+        if !self.is_packet {
+            self.bytes.reserve_exact(publication.content_bytes());
+            self.bytes.extend_from_slice(topic.as_bytes());
+            self.bytes.extend_from_slice(properties);
+            self.bytes.extend_from_slice(payload);
+        }
+        let between = match self.is_packet {
+            true => between_bytes(version, publication.qos, properties.len()),
+            false => 0,
+        };
+        self.payload_at = self.bytes.len() - payload.len();
+        self.properties_at = self.payload_at - properties.len();
+        self.topic_end = self.properties_at - between;
+        self.topic_at = self.topic_end - topic.len();
+    }
+
+    /// Nothing is here any more. Says whether its memory is worth keeping.
+    #[inline]
+    pub(super) fn empty(&mut self, bytes_max: usize) -> bool {
+        self.sequence = 0;
+        self.bytes.clear();
+        self.bytes.capacity() <= bytes_max
+    }
+
+    pub(super) fn give_back(&mut self) {
+        self.sequence = 0;
+        self.bytes = Vec::new();
+    }
+
+    /// The PUBLISH, if it needs nothing but its packet id and the mark of having left before.
+    #[inline]
+    pub(crate) fn packet(&mut self) -> Option<&[u8]> {
+        if !self.is_packet {
+            return None;
+        }
+        self.bytes[0] = self.bytes[0] & !DUP | if self.dup { DUP } else { 0 };
+        if let (true, Some(id)) = (self.qos != QoS::AtMostOnce, self.packet_id) {
+            let place = &mut self.bytes[self.topic_end..self.topic_end + 2];
+            place.copy_from_slice(&id.number().to_be_bytes());
+        }
+        Some(&self.bytes)
     }
 
     /// Its number: never given twice, and in the order in which messages were taken.
@@ -200,7 +307,7 @@ impl Entry {
     }
 
     pub(crate) fn topic_bytes(&self) -> &[u8] {
-        &self.bytes[..self.properties_at]
+        &self.bytes[self.topic_at..self.topic_end]
     }
 
     /// Its properties.
@@ -254,7 +361,8 @@ impl Entry {
 
     /// Content in memory.
     pub(super) const fn content_bytes(&self) -> usize {
-        self.bytes.len()
+        let between = self.properties_at - self.topic_end;
+        self.bytes.len() - self.topic_at - between
     }
 
     /// What is left to say of an entry that leaves.

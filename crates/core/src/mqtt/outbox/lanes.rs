@@ -1,14 +1,17 @@
 //! The lanes in which messages wait: live and backlog, for each class.
 
 use super::entry::{Class, Entry};
-use super::slab::{List, Slab, Slot, Through};
+use super::slab::{Lane, List, Slab, Slot};
 use crate::limits::MQTT_BACKLOG_SHARE_MESSAGES;
 use std::collections::BTreeMap;
 
+/// A lane for each class.
+type OfClasses = [List<Lane>; Class::ALL.len()];
+
 #[derive(Clone, Debug)]
 pub(super) struct Lanes {
-    live: [List; Class::ALL.len()],
-    backlog: [List; Class::ALL.len()],
+    live: OfClasses,
+    backlog: OfClasses,
     /// How many messages of a topic are in the backlog. Two topics that share a hash only wait for
     /// each other.
     topics: BTreeMap<u64, u32>,
@@ -20,8 +23,8 @@ pub(super) struct Lanes {
 impl Lanes {
     pub(super) const fn new() -> Lanes {
         Lanes {
-            live: [List::new(Through::Lane); Class::ALL.len()],
-            backlog: [List::new(Through::Lane); Class::ALL.len()],
+            live: [List::new(); Class::ALL.len()],
+            backlog: [List::new(); Class::ALL.len()],
             topics: BTreeMap::new(),
             turn: 0,
             behind_backlog: true,
@@ -108,7 +111,7 @@ impl Lanes {
     }
 
     /// Which lanes come first this time.
-    const fn turns(&self) -> (&[List; Class::ALL.len()], &[List; Class::ALL.len()]) {
+    const fn turns(&self) -> (&OfClasses, &OfClasses) {
         match self.turn % MQTT_BACKLOG_SHARE_MESSAGES {
             0 => (&self.backlog, &self.live),
             _ => (&self.live, &self.backlog),

@@ -146,7 +146,7 @@ fn part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mqtt::codec::Property;
+    use crate::mqtt::codec::{Property, PublishFront, Version};
     use crate::time::Mono;
 
     fn now(seconds: u64, trusted: bool) -> Now {
@@ -167,7 +167,9 @@ mod tests {
             mode: Mode::Durable,
             ..Publication::new("a/b", b"payload", QoS::ExactlyOnce)
         };
-        let mut entry = Entry::new(7, &publication, Vec::new(), now(0, true).mono);
+        let mut entry = Entry::free();
+        let front = PublishFront::default();
+        entry.fill(7, Version::V5, &front, &publication, now(0, true).mono);
         entry.stage = Stage::Released;
         entry.packet_id = PacketId::new(513);
         entry

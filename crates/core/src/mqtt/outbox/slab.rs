@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, EntryId, Gone};
 use crate::limits::{MQTT_POOL_PIECE_BYTES_MAX, MQTT_POOL_PIECES_MAX};
+use std::marker::PhantomData;
 
 /// A place in the slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,70 +41,64 @@ impl Links {
     }
 }
 
-#[derive(Clone, Debug)]
-enum Place {
-    Free(Slot),
-    Used(Entry),
-}
-
 /// Entries by slot; a slot is used again when its entry is gone.
+///
+/// An entry is made and unmade where it lies: moving it would cost more than all else.
 #[derive(Clone, Debug)]
 pub(super) struct Slab {
-    places: Vec<Place>,
-    free: Slot,
-    /// Memory of entries that are gone, for those that come.
-    pool: Vec<Vec<u8>>,
+    places: Vec<Entry>,
+    /// Free places whose memory for a packet is still there, one behind the other, and how many.
+    warm: Slot,
+    warm_places: usize,
+    /// Free places without such memory.
+    cold: Slot,
 }
 
 impl Slab {
     pub(super) const fn new() -> Slab {
         Slab {
             places: Vec::new(),
-            free: Slot::NONE,
-            pool: Vec::new(),
+            warm: Slot::NONE,
+            warm_places: 0,
+            cold: Slot::NONE,
         }
     }
 
+    /// A place to be [filled](Entry::fill).
     #[inline]
-    pub(super) fn insert(&mut self, entry: Entry) -> Slot {
-        match self.free.some() {
-            Some(slot) => {
-                let place = &mut self.places[slot.0 as usize];
-                if let Place::Free(next) = *place {
-                    self.free = next;
-                }
-                *place = Place::Used(entry);
-                slot
-            }
-            None => {
-                let slot = Slot(u32::try_from(self.places.len()).expect("rows have a bound"));
-                self.places.push(Place::Used(entry));
-                slot
-            }
+    pub(super) fn take_place(&mut self) -> Slot {
+        if let Some(slot) = self.warm.some() {
+            self.warm = self.at(slot).lane.after;
+            self.warm_places -= 1;
+            slot
+        } else if let Some(slot) = self.cold.some() {
+            self.cold = self.at(slot).lane.after;
+            slot
+        } else {
+            let slot = Slot(u32::try_from(self.places.len()).expect("rows have a bound"));
+            self.places.push(Entry::free());
+            slot
         }
     }
 
-    /// Takes an entry away where it lies: moving it out would cost more than all else.
+    /// Takes an entry away; its memory stays for the next one unless it is large, or there is
+    /// enough.
+    #[inline]
     pub(super) fn remove(&mut self, slot: Slot) -> Gone {
-        let place = &mut self.places[slot.0 as usize];
-        let Place::Used(entry) = place else {
-            unreachable!("lists and the table of ids name used slots");
-        };
+        let (warm, cold) = (self.warm, self.cold);
+        let has_room = self.warm_places < MQTT_POOL_PIECES_MAX;
+        let entry = self.at_mut(slot);
         let gone = entry.gone();
-        let mut bytes = std::mem::take(&mut entry.bytes);
-        *place = Place::Free(self.free);
-        self.free = slot;
-        let is_small = bytes.capacity() <= MQTT_POOL_PIECE_BYTES_MAX;
-        if is_small && self.pool.len() < MQTT_POOL_PIECES_MAX {
-            bytes.clear();
-            self.pool.push(bytes);
+        let keeps = has_room && entry.empty(MQTT_POOL_PIECE_BYTES_MAX);
+        entry.lane.after = if keeps { warm } else { cold };
+        if keeps {
+            self.warm = slot;
+            self.warm_places += 1;
+        } else {
+            self.at_mut(slot).give_back();
+            self.cold = slot;
         }
         gone
-    }
-
-    /// Memory that an entry had before, or none.
-    pub(super) fn memory(&mut self) -> Vec<u8> {
-        self.pool.pop().unwrap_or_default()
     }
 
     /// Gives memory back when nothing is left.
@@ -113,50 +108,62 @@ impl Slab {
 
     #[inline]
     pub(super) fn get(&self, id: EntryId) -> Option<&Entry> {
-        match self.places.get(id.slot.0 as usize) {
-            Some(Place::Used(entry)) if entry.sequence == id.sequence => Some(entry),
-            _ => None,
-        }
+        let entry = self.places.get(id.slot.0 as usize)?;
+        (entry.sequence == id.sequence).then_some(entry)
     }
 
     #[inline]
     pub(super) fn at(&self, slot: Slot) -> &Entry {
-        match &self.places[slot.0 as usize] {
-            Place::Used(entry) => entry,
-            Place::Free(_) => unreachable!("lists and the table of ids name used slots"),
-        }
+        &self.places[slot.0 as usize]
     }
 
     #[inline]
     pub(super) fn at_mut(&mut self, slot: Slot) -> &mut Entry {
-        match &mut self.places[slot.0 as usize] {
-            Place::Used(entry) => entry,
-            Place::Free(_) => unreachable!("lists and the table of ids name used slots"),
-        }
+        &mut self.places[slot.0 as usize]
     }
 }
 
-/// Which of the two lists that an entry is in.
+/// Which of its two lists an entry is in.
+pub(super) trait Through {
+    fn links(entry: &mut Entry) -> &mut Links;
+}
+
+/// A lane while it waits, the flight when it has left.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Through {
-    Lane,
-    Age,
+pub(super) struct Lane;
+
+/// All entries, by age.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Age;
+
+impl Through for Lane {
+    #[inline]
+    fn links(entry: &mut Entry) -> &mut Links {
+        &mut entry.lane
+    }
+}
+
+impl Through for Age {
+    #[inline]
+    fn links(entry: &mut Entry) -> &mut Links {
+        &mut entry.age
+    }
 }
 
 /// A list through entries of the slab: everything but walking takes constant time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct List {
+pub(super) struct List<T> {
     first: Slot,
     last: Slot,
-    through: Through,
+    through: PhantomData<T>,
 }
 
-impl List {
-    pub(super) const fn new(through: Through) -> List {
+impl<T: Through> List<T> {
+    pub(super) const fn new() -> List<T> {
         List {
             first: Slot::NONE,
             last: Slot::NONE,
-            through,
+            through: PhantomData,
         }
     }
 
@@ -169,34 +176,30 @@ impl List {
     }
 
     #[inline]
-    fn links<'a>(&self, slab: &'a mut Slab, slot: Slot) -> &'a mut Links {
-        let entry = slab.at_mut(slot);
-        match self.through {
-            Through::Lane => &mut entry.lane,
-            Through::Age => &mut entry.age,
-        }
+    fn links(slab: &mut Slab, slot: Slot) -> &mut Links {
+        T::links(slab.at_mut(slot))
     }
 
     #[inline]
     pub(super) fn push_back(&mut self, slab: &mut Slab, slot: Slot) {
-        *self.links(slab, slot) = Links {
+        *Self::links(slab, slot) = Links {
             before: self.last,
             after: Slot::NONE,
         };
         match self.last.some() {
-            Some(last) => self.links(slab, last).after = slot,
+            Some(last) => Self::links(slab, last).after = slot,
             None => self.first = slot,
         }
         self.last = slot;
     }
 
     pub(super) fn push_front(&mut self, slab: &mut Slab, slot: Slot) {
-        *self.links(slab, slot) = Links {
+        *Self::links(slab, slot) = Links {
             before: Slot::NONE,
             after: self.first,
         };
         match self.first.some() {
-            Some(first) => self.links(slab, first).before = slot,
+            Some(first) => Self::links(slab, first).before = slot,
             None => self.last = slot,
         }
         self.first = slot;
@@ -204,13 +207,13 @@ impl List {
 
     #[inline]
     pub(super) fn remove(&mut self, slab: &mut Slab, slot: Slot) {
-        let links = std::mem::replace(self.links(slab, slot), Links::NONE);
+        let links = *Self::links(slab, slot);
         match links.before.some() {
-            Some(before) => self.links(slab, before).after = links.after,
+            Some(before) => Self::links(slab, before).after = links.after,
             None => self.first = links.after,
         }
         match links.after.some() {
-            Some(after) => self.links(slab, after).before = links.before,
+            Some(after) => Self::links(slab, after).before = links.before,
             None => self.last = links.before,
         }
     }

@@ -3,9 +3,9 @@
 use super::budget::{Budget, Counts, DropCause, Overflow, Refused};
 use super::entry::{Entry, EntryId, Flash, Gone, Mode, Publication, Stage, StoredEntry};
 use super::lanes::Lanes;
-use super::slab::{List, Slab, Slot, Through};
+use super::slab::{Age, Lane, List, Slab, Slot};
 use crate::limits::{MQTT_AGE_LOOK_INTERVAL, MQTT_OUTBOX_ROW_BYTES};
-use crate::mqtt::codec::{PacketId, QoS};
+use crate::mqtt::codec::{PacketId, PublishFront, QoS, Version};
 use crate::time::Mono;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,12 +14,16 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Outbox {
     budget: Budget,
+    /// The protocol that packets are written for.
+    version: Version,
+    /// How those to the topic of the last message begin.
+    front: PublishFront,
     slab: Slab,
     lanes: Lanes,
     /// What was sent and is not complete, in the order in which it was sent.
-    flight: List,
+    flight: List<Lane>,
     /// All entries, in the order in which they were taken.
-    age: List,
+    age: List<Age>,
     /// The first entry in that order that may have to be written to flash.
     unspilled: Option<Slot>,
     /// Queued entries whose time of use ends.
@@ -39,13 +43,15 @@ pub struct Outbox {
 
 impl Outbox {
     /// An empty one.
-    pub const fn new(budget: Budget) -> Outbox {
+    pub fn new(budget: Budget) -> Outbox {
         Outbox {
             budget,
+            version: Version::V5,
+            front: PublishFront::default(),
             slab: Slab::new(),
             lanes: Lanes::new(),
-            flight: List::new(Through::Lane),
-            age: List::new(Through::Age),
+            flight: List::new(),
+            age: List::new(),
             unspilled: None,
             expiring: BTreeSet::new(),
             next_sequence: 1,
@@ -131,7 +137,8 @@ impl Outbox {
     /// anything else, and are taken whatever the budget says.
     pub fn restore(&mut self, stored: &StoredEntry<'_>, now: Mono) -> EntryId {
         self.next_sequence = self.next_sequence.max(stored.sequence + 1);
-        let mut entry = Entry::new(stored.sequence, &stored.publication, Vec::new(), now);
+        let slot = self.insert(stored.sequence, &stored.publication, now);
+        let entry = self.slab.at_mut(slot);
         // An id was written before the message left, so it may have left.
         let began = stored.packet_id.is_some();
         entry.flash = match began {
@@ -139,6 +146,7 @@ impl Outbox {
             false => Flash::There,
         };
         entry.tag = None;
+        let wanted = wants_mark(entry);
         if began {
             entry.stage = match stored.stage {
                 Stage::Released => Stage::Released,
@@ -146,8 +154,8 @@ impl Outbox {
             };
             entry.packet_id = stored.packet_id;
             entry.dup = true;
+            self.unmarked -= usize::from(wanted && !wants_mark(entry));
         }
-        let slot = self.insert(entry);
         match began {
             true => self.enter_flight(slot),
             false => self.enqueue(slot),
@@ -162,6 +170,21 @@ impl Outbox {
         now: Mono,
         mut dropped: impl FnMut(Gone, DropCause),
     ) -> Result<Slot, Refused> {
+        if self.fits(publication.content_bytes()).is_err() {
+            self.make_room(publication, &mut dropped)?;
+        }
+        let slot = self.accept(publication, now);
+        self.enqueue(slot);
+        Ok(slot)
+    }
+
+    /// As the policy has it.
+    #[cold]
+    fn make_room(
+        &mut self,
+        publication: &Publication<'_>,
+        dropped: &mut dyn FnMut(Gone, DropCause),
+    ) -> Result<(), Refused> {
         let content = publication.content_bytes();
         while let Err(refused) = self.fits(content) {
             let oldest = match self.budget.overflow {
@@ -175,9 +198,7 @@ impl Outbox {
             let gone = self.drop_queued(oldest, DropCause::Overflow);
             dropped(gone, DropCause::Overflow);
         }
-        let slot = self.accept(publication, now);
-        self.enqueue(slot);
-        Ok(slot)
+        Ok(())
     }
 
     /// Takes a message that leaves at once, while none is queued, or says why there is no room.
@@ -197,14 +218,13 @@ impl Outbox {
     }
 
     fn accept(&mut self, publication: &Publication<'_>, now: Mono) -> Slot {
-        let memory = self.slab.memory();
-        let entry = Entry::new(self.next_sequence, publication, memory, now);
+        let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.counts.accepted += 1;
-        if self.age_look.is_none() {
+        if self.age_look.is_none() && self.budget.age_max.is_some() {
             self.age_look = self.look_interval().map(|interval| now + interval);
         }
-        self.insert(entry)
+        self.insert(sequence, publication, now)
     }
 
     fn fits(&self, content: usize) -> Result<(), Refused> {
@@ -227,11 +247,20 @@ impl Outbox {
         content + MQTT_OUTBOX_ROW_BYTES <= self.budget.bytes_max && self.budget.rows_max > 0
     }
 
-    fn insert(&mut self, entry: Entry) -> Slot {
+    fn insert(&mut self, sequence: u64, publication: &Publication<'_>, now: Mono) -> Slot {
+        if !self
+            .front
+            .serves(publication.qos, publication.topic.as_bytes())
+        {
+            let topic = publication.topic.as_bytes();
+            self.front = PublishFront::new(self.version, publication.qos, topic);
+        }
+        let slot = self.slab.take_place();
+        let entry = self.slab.at_mut(slot);
+        entry.fill(sequence, self.version, &self.front, publication, now);
         self.rows += 1;
-        self.bytes += entry.content_bytes() + MQTT_OUTBOX_ROW_BYTES;
-        self.unmarked += usize::from(wants_mark(&entry));
-        let slot = self.slab.insert(entry);
+        self.bytes += publication.content_bytes() + MQTT_OUTBOX_ROW_BYTES;
+        self.unmarked += usize::from(wants_mark(entry));
         self.age.push_back(&mut self.slab, slot);
         if self.unspilled.is_none() {
             self.unspilled = Some(slot);
@@ -240,25 +269,26 @@ impl Outbox {
     }
 
     fn enqueue(&mut self, slot: Slot) {
-        if let Some(expires) = self.slab.at(slot).expires {
-            self.expiring.insert((expires, slot));
-        }
+        self.note_queued(slot);
         self.lanes.push(&mut self.slab, slot, self.connected);
-        self.note_unanswered(slot, 1);
     }
 
-    /// Messages with QoS 0 can leave when the window is full.
-    fn note_unanswered(&mut self, slot: Slot, change: isize) {
-        if self.slab.at(slot).qos == QoS::AtMostOnce {
-            self.unanswered = self.unanswered.saturating_add_signed(change);
+    #[inline]
+    fn note_queued(&mut self, slot: Slot) {
+        let entry = self.slab.at(slot);
+        // Messages with QoS 0 can leave when the window is full.
+        self.unanswered += usize::from(entry.qos == QoS::AtMostOnce);
+        if let Some(expires) = entry.expires {
+            self.expiring.insert((expires, slot));
         }
     }
 
     fn dequeue(&mut self, slot: Slot) {
-        if let Some(expires) = self.slab.at(slot).expires {
+        let entry = self.slab.at(slot);
+        self.unanswered -= usize::from(entry.qos == QoS::AtMostOnce);
+        if let Some(expires) = entry.expires {
             self.expiring.remove(&(expires, slot));
         }
-        self.note_unanswered(slot, -1);
         self.lanes.remove(&mut self.slab, slot);
     }
 
@@ -367,11 +397,8 @@ impl Outbox {
         entry.stage = Stage::Queued;
         entry.dup = false;
         entry.counted = false;
-        if let Some(expires) = entry.expires {
-            self.expiring.insert((expires, slot));
-        }
+        self.note_queued(slot);
         self.lanes.push_again(&mut self.slab, slot);
-        self.note_unanswered(slot, 1);
     }
 
     pub(crate) fn next_in_flight(&self, slot: Slot) -> Option<Slot> {
@@ -406,17 +433,17 @@ impl Outbox {
     }
 
     fn take(&mut self, slot: Slot) -> Gone {
-        if self.unspilled == Some(slot) {
-            self.unspilled = self.slab.at(slot).age.after();
-        }
-        self.age.remove(&mut self.slab, slot);
         let entry = self.slab.at(slot);
+        if self.unspilled == Some(slot) {
+            self.unspilled = entry.age.after();
+        }
         self.rows -= 1;
         self.unmarked -= usize::from(wants_mark(entry));
         self.bytes -= entry.content_bytes() + MQTT_OUTBOX_ROW_BYTES;
         if self.rows == 0 {
             self.age_look = None;
         }
+        self.age.remove(&mut self.slab, slot);
         self.slab.remove(slot)
     }
 
@@ -524,6 +551,12 @@ impl Outbox {
     pub(crate) fn unspill(&mut self, slot: Slot) {
         self.slab.at_mut(slot).flash = Flash::None;
         self.unspilled = self.age.first();
+    }
+
+    /// Packets are written for this protocol; said before there is any.
+    pub(crate) fn set_version(&mut self, version: Version) {
+        self.version = version;
+        self.front = PublishFront::default();
     }
 
     /// For a test that shows what the order is for.

@@ -58,6 +58,11 @@ impl Profile {
         qos: QoS,
     ) -> Result<(), ProfileError> {
         self.check_topic(topic)?;
+        self.check_content(payload_bytes, qos)
+    }
+
+    /// The same, of a topic that was checked before.
+    pub(crate) fn check_content(&self, payload_bytes: usize, qos: QoS) -> Result<(), ProfileError> {
         self.check_qos(qos)?;
         match self.payload_bytes_max {
             Some(bytes_max) if payload_bytes > bytes_max => Err(ProfileError::Payload {
@@ -98,7 +103,7 @@ impl Profile {
         }
     }
 
-    fn check_topic(&self, topic: &str) -> Result<(), ProfileError> {
+    pub(crate) fn check_topic(&self, topic: &str) -> Result<(), ProfileError> {
         if (self.topic_bytes_max, self.slashes_max) == (None, None) {
             return Ok(());
         }

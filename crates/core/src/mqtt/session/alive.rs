@@ -135,6 +135,6 @@ impl Session {
 
     /// Whether the broker has something to acknowledge on this connection.
     fn owes_answers(&self) -> bool {
-        self.quota < self.window() || self.ids.is_releasing()
+        self.quota < self.window || self.ids.is_releasing()
     }
 }

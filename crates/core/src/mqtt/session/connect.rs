@@ -3,7 +3,7 @@
 use super::ids::Owner;
 use super::output::{CloseReason, Connected, Limits, Output, Persist};
 use super::persist::Then;
-use super::{Link, Session};
+use super::{Config, Link, Session};
 use crate::limits::{MQTT_REMAINING_BYTES_MAX, MQTT_TOPIC_ALIASES_MAX};
 use crate::mqtt::codec::{
     Auth, Connack, Connect, Disconnect, Packet, Properties, PropertiesBuf, Property, QoS, Reason,
@@ -140,7 +140,7 @@ impl Session {
         self.leaving.clear();
         self.resend = None;
         self.releases.clear();
-        self.quota = self.window();
+        self.quota = self.window;
         self.ids.free_subscriptions();
         self.ids.stop_releasing();
         self.subscriptions.end_connection();
@@ -205,14 +205,8 @@ impl Session {
             true => vec![None; MQTT_TOPIC_ALIASES_MAX.into()],
             false => Vec::new(),
         };
-        self.quota = self.window();
-    }
-
-    /// How many messages may be on their way at once.
-    pub(super) fn window(&self) -> u16 {
-        let profile = self.config.profile.in_flight_max.unwrap_or(u16::MAX);
-        let ours = self.config.in_flight_max.min(profile).max(1);
-        ours.min(self.limits.receive_max)
+        self.window = window(&self.config, &self.limits);
+        self.quota = self.window;
     }
 
     /// Goes on where the last connection ended, or begins again if the broker knows nothing of it.
@@ -335,6 +329,13 @@ impl Session {
     pub(super) fn give_id(&mut self, owner: Owner) -> Option<crate::mqtt::codec::PacketId> {
         self.ids.give(owner)
     }
+}
+
+/// How many messages may be on their way at once.
+pub(super) fn window(config: &Config, limits: &Limits) -> u16 {
+    let profile = config.profile.in_flight_max.unwrap_or(u16::MAX);
+    let ours = config.in_flight_max.min(profile).max(1);
+    ours.min(limits.receive_max)
 }
 
 /// What the broker says about its reason, and where it sends us.

@@ -66,14 +66,11 @@ impl PacketIds {
 
     /// The next one, if one is left and known to be free at the broker.
     pub(super) fn give(&mut self, owner: Owner) -> Option<PacketId> {
-        if self.used >= usize::from(u16::MAX) {
+        if (self.used + 1) * 2 > self.table.len() && !self.make_room() {
             return None;
         }
-        if (self.used + 1) * 2 > self.table.len() && self.table.len() < TABLE_MAX {
-            self.grow();
-        }
         loop {
-            if !self.step_if_clean() {
+            if self.is_doubtful() && !self.step_if_clean() {
                 return None;
             }
             self.last = after(self.last);
@@ -85,6 +82,15 @@ impl PacketIds {
                 return Some(id);
             }
         }
+    }
+
+    /// Says whether there is an id for one more.
+    #[cold]
+    fn make_room(&mut self) -> bool {
+        if self.table.len() < TABLE_MAX {
+            self.grow();
+        }
+        self.used < usize::from(u16::MAX)
     }
 
     /// Uses up one of the ids that are known to be free.

@@ -67,12 +67,16 @@ pub struct Session {
     limits: Limits,
     /// Messages with QoS 1 and 2 that may still be sent before one is acknowledged.
     quota: u16,
+    /// As many as there are before the first is sent.
+    window: u16,
     /// The next message that was sent on an earlier connection and has to be sent again.
     resend: Option<Slot>,
     /// Topics by the alias that we gave them.
     aliases_out: Vec<Option<Box<[u8]>>>,
     /// Topics by the alias that the broker gave them.
     aliases_in: Vec<Option<Box<str>>>,
+    /// The topic of the last message that came with one.
+    heard_topic: String,
     /// Messages of which somebody wants to know when the socket has them, with the position of
     /// their last byte.
     leaving: VecDeque<(u64, EntryId)>,
@@ -123,6 +127,7 @@ impl Session {
     /// `ending` says how its earlier life ended, as [`Persist::Stopped`] put it: after one that did
     /// not end with [`stop`](Session::stop) the broker may know packet ids that we do not.
     pub fn new(config: Config, mut outbox: Outbox, ending: Ending) -> Session {
+        outbox.set_version(config.version);
         outbox.set_behind_backlog(config.rules.behind_backlog);
         let doubtful = ending != Ending::Orderly && config.rules.release_doubtful;
         Session {
@@ -130,11 +135,13 @@ impl Session {
             inbox: Inbox::new(config.packet_bytes_max),
             outgoing: Outgoing::default(),
             ids: PacketIds::new(doubtful),
+            window: connect::window(&config, &Limits::of_protocol()),
             limits: Limits::of_protocol(),
             quota: 0,
             resend: None,
             aliases_out: Vec::new(),
             aliases_in: Vec::new(),
+            heard_topic: String::new(),
             leaving: VecDeque::new(),
             releases: VecDeque::new(),
             subscriptions: Subscriptions::default(),

@@ -5,8 +5,8 @@ use super::persist::Then;
 use super::received::Step;
 use super::{Link, Session};
 use crate::mqtt::codec::{
-    Ack, Frame, Malformed, Packet, PacketId, Properties, Property, Publish, QoS, Reason, Version,
-    checked_properties,
+    Ack, Frame, Inbox, Malformed, Packet, PacketId, Properties, Property, Publish, QoS, Reason,
+    Version, checked_properties,
 };
 use crate::time::Mono;
 use std::ops::Range;
@@ -43,8 +43,50 @@ pub(super) struct Place {
 
 #[derive(Clone, Debug)]
 enum Topic {
-    InFrame(Range<usize>),
+    /// The one that is noted as the last.
+    Heard,
     Alias(usize),
+}
+
+/// A message to the topic of the last one, sent for the first time and without properties. That
+/// topic has been checked, and there is nothing else to check.
+#[derive(Clone, Debug)]
+struct Alike {
+    qos: QoS,
+    retain: bool,
+    id: Option<PacketId>,
+    payload: Range<usize>,
+}
+
+impl Alike {
+    fn find(frame: Frame<'_>, version: Version, topic: &str) -> Option<Alike> {
+        let qos = match frame.first & !0x01 {
+            0x30 => QoS::AtMostOnce,
+            0x32 => QoS::AtLeastOnce,
+            0x34 => QoS::ExactlyOnce,
+            _ => return None,
+        };
+        let (length, rest) = frame.body.split_first_chunk()?;
+        if topic.is_empty() || usize::from(u16::from_be_bytes(*length)) != topic.len() {
+            return None;
+        }
+        let mut rest = rest.strip_prefix(topic.as_bytes())?;
+        let mut id = None;
+        if qos != QoS::AtMostOnce {
+            let (number, behind) = rest.split_first_chunk()?;
+            id = Some(PacketId::new(u16::from_be_bytes(*number))?);
+            rest = behind;
+        }
+        if version == Version::V5 {
+            rest = rest.strip_prefix(&[0])?;
+        }
+        Some(Alike {
+            qos,
+            retain: frame.first & 0x01 != 0,
+            id,
+            payload: frame.body.len() - rest.len()..frame.body.len(),
+        })
+    }
 }
 
 impl Session {
@@ -58,13 +100,20 @@ impl Session {
         if !reads {
             return Taken::Nothing;
         }
-        // While the packet borrows from the inbox, the rest of the session is not to be had.
-        let mut inbox = std::mem::replace(&mut self.inbox, crate::mqtt::codec::Inbox::new(0));
-        let taken = match inbox.take() {
-            Ok(None) => Taken::Nothing,
-            Ok(Some(frame)) => self.handle_frame(frame),
-            Err(malformed) => self.refuse_packet(malformed),
+        let alike = match self.inbox.take() {
+            Ok(None) => return Taken::Nothing,
+            Ok(Some(frame)) if self.link == Link::Up => {
+                Alike::find(frame, self.config.version, &self.heard_topic)
+            }
+            Ok(Some(_)) => None,
+            Err(malformed) => return self.refuse_packet(malformed),
         };
+        if let Some(alike) = alike {
+            return self.published_alike(alike);
+        }
+        // While the packet borrows from the inbox, the rest of the session is not to be had.
+        let inbox = std::mem::replace(&mut self.inbox, Inbox::new(0));
+        let taken = self.handle_frame(inbox.last_frame());
         self.inbox = inbox;
         taken
     }
@@ -136,7 +185,7 @@ impl Session {
         };
         let token = match publish.id {
             None => None,
-            Some(id) => match self.admit(id, publish) {
+            Some(id) => match self.admit(id, publish.qos, publish.dup) {
                 Some(token) => Some(token),
                 None => return Taken::Other,
             },
@@ -154,15 +203,44 @@ impl Session {
         })
     }
 
+    /// A message to the topic of the last one.
+    fn published_alike(&mut self, alike: Alike) -> Taken {
+        let Alike {
+            qos,
+            retain,
+            id,
+            payload,
+        } = alike;
+        let token = match id {
+            None => None,
+            Some(id) => match self.admit(id, qos, false) {
+                Some(token) => Some(token),
+                None => return Taken::Other,
+            },
+        };
+        Taken::Message(Place {
+            topic: Topic::Heard,
+            properties: payload.start..payload.start,
+            payload,
+            qos,
+            retain,
+            dup: false,
+            token,
+        })
+    }
+
     /// The topic of a message, or that of its alias.
     fn resolve(&mut self, publish: &Publish<'_>) -> Option<Topic> {
-        let in_frame = Topic::InFrame(2..2 + publish.topic.len());
+        if !publish.topic.is_empty() {
+            self.heard_topic.clear();
+            self.heard_topic.push_str(publish.topic);
+        }
         let alias = publish.properties.find(|property| match property {
             Property::TopicAlias(alias) => Some(usize::from(alias)),
             _ => None,
         });
         let Some(alias) = alias else {
-            return Some(in_frame);
+            return Some(Topic::Heard);
         };
         let Some(place) = self.aliases_in.get_mut(alias - 1) else {
             self.close(CloseReason::Protocol {
@@ -173,7 +251,7 @@ impl Session {
         };
         if !publish.topic.is_empty() {
             *place = Some(publish.topic.into());
-            return Some(in_frame);
+            return Some(Topic::Heard);
         }
         if place.is_none() {
             self.breach("it uses a topic alias that it has not given to a topic");
@@ -186,10 +264,9 @@ impl Session {
     ///
     /// With QoS 2, an id that is in use names a message that was told. One that is not marked as
     /// sent again cannot be that message: then the broker has begun anew without our knowing.
-    fn admit(&mut self, id: PacketId, publish: &Publish<'_>) -> Option<AckToken> {
-        let qos = publish.qos;
+    fn admit(&mut self, id: PacketId, qos: QoS, dup: bool) -> Option<AckToken> {
         let step = match qos {
-            QoS::ExactlyOnce if publish.dup => self.received.step(id),
+            QoS::ExactlyOnce if dup => self.received.step(id),
             _ => Step::None,
         };
         if step == Step::None || !self.config.rules.dedup {
@@ -218,10 +295,9 @@ impl Session {
 
     /// The message that [`take_packet`](Session::take_packet) found.
     pub(super) fn message(&self, place: Place) -> Message<'_> {
-        let body = self.inbox.last_body();
+        let body = self.inbox.last_frame().body;
         let topic = match place.topic {
-            // Both were checked when they came.
-            Topic::InFrame(range) => std::str::from_utf8(&body[range]).unwrap_or_default(),
+            Topic::Heard => &self.heard_topic,
             Topic::Alias(alias) => self.aliases_in[alias].as_deref().unwrap_or_default(),
         };
         Message {

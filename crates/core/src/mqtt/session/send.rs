@@ -95,9 +95,7 @@ impl Session {
         if mode == Mode::Durable && qos == QoS::AtMostOnce {
             return Err(PublishError::DurableWithoutQos);
         }
-        self.config
-            .profile
-            .check_message(topic, payload.len(), qos)?;
+        self.config.profile.check_content(payload.len(), qos)?;
         let ours = properties.find(|property| {
             matches!(
                 property,
@@ -122,6 +120,7 @@ impl Session {
     fn check_topic(&mut self, topic: &str) -> Result<(), PublishError> {
         if self.last_topic != topic {
             topic::check_name(topic)?;
+            self.config.profile.check_topic(topic)?;
             self.last_topic.clear();
             self.last_topic.push_str(topic);
         }
@@ -170,9 +169,16 @@ impl Session {
         if self.link != Link::Up {
             return;
         }
-        self.send_subscriptions();
-        self.release_doubtful();
-        self.mark_ahead();
+        // Most messages have nothing to do with these.
+        if self.subscriptions.due {
+            self.send_subscriptions();
+        }
+        if self.ids.is_doubtful() {
+            self.release_doubtful();
+        }
+        if self.outbox.unmarked() > 0 && self.config.rules.durable_ids {
+            self.mark_ahead();
+        }
         while self.outgoing.len() < MQTT_WRITE_BYTES {
             let sent = match self.resend {
                 Some(slot) => self.send_again(slot),
@@ -184,12 +190,10 @@ impl Session {
         }
     }
 
+    #[cold]
     fn release_doubtful(&mut self) {
-        if !self.ids.is_doubtful() {
-            return;
-        }
         let ids = self.ids.next_releases();
-        if !ids.is_empty() && self.quota == self.window() {
+        if !ids.is_empty() && self.quota == self.window {
             self.alive.note_progress(self.now);
         }
         for id in ids {
@@ -199,10 +203,8 @@ impl Session {
 
     /// Gives packet ids to durable messages with QoS 2 that come soon, so that one write to flash
     /// serves many.
+    #[cold]
     fn mark_ahead(&mut self) {
-        if self.outbox.unmarked() == 0 || !self.config.rules.durable_ids {
-            return;
-        }
         for slot in self.outbox.ahead(MQTT_MARKS_AHEAD_MAX) {
             let entry = self.outbox.at(slot);
             let due = entry.mode == Mode::Durable
@@ -237,12 +239,12 @@ impl Session {
         let Some(slot) = self.outbox.next(ready) else {
             return false;
         };
-        if let Err(cause) = self.allows_entry(self.outbox.at(slot)) {
+        let entry = self.outbox.at(slot);
+        if let Err(cause) = self.allows_entry(entry) {
             let entry = self.outbox.drop_queued(slot, cause);
             self.dropped(&entry, cause);
             return true;
         }
-        let entry = self.outbox.at(slot);
         if entry.qos != QoS::AtMostOnce && entry.packet_id.is_none() {
             let Some(id) = self.give_id(Owner::Publish(slot)) else {
                 return false;
@@ -258,15 +260,14 @@ impl Session {
     fn set_off(&mut self, slot: Slot) {
         self.throttle.handle_sent(self.now);
         self.count(slot);
-        self.write_publish(slot);
-        let entry = self.outbox.at(slot);
-        if entry.qos == QoS::AtMostOnce || entry.tag.is_some() {
+        if self.write_publish(slot) {
             let id = self.outbox.id(slot);
             self.leaving.push_back((self.outgoing.position(), id));
         }
     }
 
     /// Sends again what was on its way when an earlier connection ended.
+    #[cold]
     fn send_again(&mut self, slot: Slot) -> bool {
         let next = self.outbox.next_in_flight(slot);
         let entry = self.outbox.at(slot);
@@ -300,7 +301,7 @@ impl Session {
             return;
         }
         entry.counted = true;
-        if self.quota == self.window() {
+        if self.quota == self.window {
             self.alive.note_progress(self.now);
         }
         self.quota = self.quota.saturating_sub(1);
@@ -328,7 +329,24 @@ impl Session {
         }
     }
 
-    fn write_publish(&mut self, slot: Slot) {
+    /// Says whether somebody is to know when the socket has taken it.
+    #[inline]
+    fn write_publish(&mut self, slot: Slot) -> bool {
+        let entry = self.outbox.at_mut(slot);
+        let is_watched = entry.qos == QoS::AtMostOnce || entry.tag.is_some();
+        // With version 5 the session has something to say about some messages.
+        let adds_nothing = self.config.version == Version::V311
+            || (self.aliases_out.is_empty() && entry.expires.is_none());
+        match entry.packet() {
+            Some(packet) if adds_nothing => self.outgoing.end().extend_from_slice(packet),
+            _ => self.compose_publish(slot),
+        }
+        is_watched
+    }
+
+    /// Writes a PUBLISH that is more than what came, or less.
+    #[inline(never)]
+    fn compose_publish(&mut self, slot: Slot) {
         let version = self.config.version;
         let entry = self.outbox.at(slot);
         let head = PublishHead {
@@ -413,7 +431,7 @@ impl Session {
             self.ids.free(id);
         }
         if entry.counted {
-            self.quota = self.quota.saturating_add(1).min(self.window());
+            self.quota = self.quota.saturating_add(1).min(self.window);
         }
         self.alive.note_progress(self.now);
         self.forget(&entry);
