@@ -739,8 +739,16 @@ pub const MQTT_COMMIT_BYTES: usize = 256 * 1024;
 pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Questions that a responder works on at once.
 pub const MQTT_ANSWERS_MAX: usize = 64;
+/// How often the schedule of connections is looked at, for the wall clock may be set meanwhile.
+pub const MQTT_SCHEDULE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// The retained messages of a subscription have all come when there was none for so long.
+pub const MQTT_RETAINED_REST: Duration = Duration::from_secs(5);
 /// Rules between messages and the database.
 pub const MQTT_ROUTES_MAX: usize = 256;
+/// Changes that rules take before they look what has become of the messages of others.
+pub const MQTT_ROUTE_CHANGES_PER_TURN: usize = 64;
+/// How often it is written how far the rules have come.
+pub const MQTT_ROUTE_POSITION_INTERVAL: Duration = Duration::from_secs(1);
 /// Programs that listen to messages over the REST API at once.
 pub const MQTT_LISTENERS_MAX: usize = 32;
 /// How often such a listener is sent a sign of life.

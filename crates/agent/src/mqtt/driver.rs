@@ -17,9 +17,10 @@ use tokio::time::{Instant, Sleep};
 use super::keeper::{Keeper, Stored};
 use super::link::{Dialer, Dialing, Wire};
 use super::options::{Authenticator, Options};
+use super::outward::Saved;
 use super::questions::Questions;
 use super::shared::{Shared, State};
-use super::state::ConnectionState;
+use super::state::{ConnectionState, OfflineKind, OfflineReason};
 use crate::net::clock::{Clock, local_offset_s};
 use crate::net::entropy;
 use crate::stop::Stop;
@@ -39,6 +40,8 @@ pub(crate) struct Driver {
     woken: Vec<Waker>,
     /// Why the connection is to be closed.
     closing: Option<CloseReason>,
+    /// Why we want it closed, if it is not just asked for.
+    giving_up: Option<OfflineReason>,
     /// The line may keep back what was written.
     unflushed: bool,
     /// Everything that must survive is on flash.
@@ -77,6 +80,7 @@ impl Driver {
             armed: None,
             woken: Vec::new(),
             closing: None,
+            giving_up: None,
             unflushed: false,
             stopped: false,
         }
@@ -92,6 +96,14 @@ impl Driver {
             never = poll_fn(|context| self.poll(context)) => match never {},
         }
         self.stop().await;
+    }
+
+    /// Whether everything that must survive is on flash, after an end in order.
+    pub(super) const fn saved(&self) -> Saved {
+        match self.stopped {
+            true => Saved::All,
+            false => Saved::Unknown,
+        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Infallible> {
@@ -146,7 +158,7 @@ impl Driver {
             }
             Err(why) => {
                 self.line = Line::Down;
-                self.note_down(state, &End::Other(why), now);
+                self.note_down(state, &why.end(), why, now);
             }
         }
         true
@@ -167,8 +179,15 @@ impl Driver {
         let count = space.filled().len();
         match read {
             Ok(()) if count > 0 => state.session.handle_read(count, now),
-            Ok(()) => self.lose(state, "the broker closed the connection", now),
-            Err(error) => self.lose(state, &error.to_string(), now),
+            Ok(()) => {
+                let why = "the broker closed the connection";
+                self.lose(
+                    state,
+                    OfflineReason::new(OfflineKind::Closed(None), why),
+                    now,
+                );
+            }
+            Err(error) => self.lose(state, OfflineReason::new(OfflineKind::Lost, error), now),
         }
         true
     }
@@ -204,8 +223,8 @@ impl Driver {
                 Output::Message(message) => {
                     let (readers, questions) = (&mut state.readers, &mut state.questions);
                     let token = message.token;
-                    let is_done =
-                        questions.take(&message) || readers.take(&message, &mut self.woken);
+                    let is_done = questions.take(&message)
+                        || readers.take(&message, now.mono, &mut self.woken);
                     if let (true, Some(token)) = (is_done, token) {
                         state.session.acknowledge(token, Kept::InMemory, now.mono);
                     }
@@ -222,10 +241,15 @@ impl Driver {
                     written = Some(ticket);
                     self.keeper.add(ticket, &what, state.session.outbox(), now);
                 }
-                Output::Connected(connected) => self.note_up(&connected, now),
+                Output::Connected(connected) => {
+                    state.readers.begin_connection(now.mono);
+                    self.note_up(&connected, now);
+                }
                 Output::Subscribed(id, answer) => {
                     state.questions.answered(id, answer);
-                    state.readers.answered(id, answer, &mut self.woken);
+                    state
+                        .readers
+                        .answered(id, answer, now.mono, &mut self.woken);
                 }
                 Output::Unsubscribed(_) => {}
                 Output::Authenticate(challenge) => self.authenticate(state, &challenge, now),
@@ -254,7 +278,8 @@ impl Driver {
         match authenticator.answer(challenge) {
             Ok(answer) => state.session.authenticate(&answer, now.mono),
             Err(why) => {
-                tracing::error!(target: "mqtt", "the authentication cannot go on: {why}");
+                let why = format!("the authentication cannot go on: {why}");
+                self.giving_up = Some(OfflineReason::new(OfflineKind::Authentication, why));
                 state.session.disconnect(now.mono);
             }
         }
@@ -282,7 +307,7 @@ impl Driver {
             Poll::Ready(Err(error)) => {
                 // What the broker said before, such as why it closes, is worth more than this.
                 if self.closing.is_none() && !self.read_last(context, state, now) {
-                    self.lose(state, &error.to_string(), now);
+                    self.lose(state, OfflineReason::new(OfflineKind::Lost, error), now);
                 }
                 true
             }
@@ -331,20 +356,27 @@ impl Driver {
         }
         state.session.handle_disconnected(now.mono);
         state.readers.end_connection();
-        self.note_down(state, &End::from(&reason), now);
+        match (self.giving_up.take(), End::from(&reason)) {
+            (Some(why), End::Asked) => self.note_down(state, &why.end(), why, now),
+            (_, end) => {
+                let why = OfflineReason::closed(&reason, &end);
+                self.note_down(state, &end, why, now);
+            }
+        }
         true
     }
 
     /// The connection is gone without a word.
-    fn lose(&mut self, state: &mut State, why: &str, mono: Mono) {
+    fn lose(&mut self, state: &mut State, why: OfflineReason, mono: Mono) {
         self.line = Line::Down;
         state.session.handle_disconnected(mono);
         state.readers.end_connection();
         let now = self.clock.now();
-        self.note_down(state, &End::Other(why.to_owned()), now);
+        self.note_down(state, &why.end(), why, now);
     }
 
-    fn note_down(&mut self, state: &mut State, end: &End, now: Now) {
+    fn note_down(&mut self, state: &mut State, end: &End, why: OfflineReason, now: Now) {
+        self.giving_up = None;
         let random = entropy::bytes().map_or(0, u64::from_le_bytes);
         let offset_s = local_offset_s(now.wall);
         self.policy.handle_down(end, random, now, offset_s);
@@ -352,9 +384,7 @@ impl Driver {
         if *end != End::Asked {
             tracing::warn!(target: "mqtt", "no connection to the broker: {end}");
         }
-        self.show(ConnectionState::Offline {
-            why: Some(end.to_string()),
-        });
+        self.show(ConnectionState::Offline { why: Some(why) });
     }
 
     /// Whether a connection is wanted now.
@@ -383,11 +413,28 @@ impl Driver {
                 true
             }
             Some(Command::Close) => {
+                self.giving_up = Some(OfflineReason::schedule());
                 state.session.disconnect(now.mono);
                 true
             }
-            None => false,
+            None => {
+                self.show_idle();
+                false
+            }
         }
+    }
+
+    /// There was no attempt yet, and now is not the time for one.
+    fn show_idle(&self) {
+        let waits = matches!(self.line, Line::Down) && self.policy.is_idle();
+        self.shared.connection.send_if_modified(|shown| {
+            let is_news = waits && *shown == ConnectionState::Offline { why: None };
+            if is_news {
+                let why = Some(OfflineReason::schedule());
+                *shown = ConnectionState::Offline { why };
+            }
+            is_news
+        });
     }
 
     fn show(&self, state: ConnectionState) {

@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::error::MqttError;
 use super::options::{Options, Presign, TlsOptions};
+use super::state::{OfflineKind, OfflineReason};
 use crate::net::client_tls::{ClientCertificate, ClientTls, ClientTlsError, Trust};
 use crate::net::clock::Clock;
 use crate::net::dial::{Patience, Target, Via, dial};
@@ -31,7 +32,8 @@ pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
 /// A connection that is being made.
-pub(super) type Dialing = Pin<Box<dyn Future<Output = Result<Box<dyn Wire>, String>> + Send>>;
+pub(super) type Dialing =
+    Pin<Box<dyn Future<Output = Result<Box<dyn Wire>, OfflineReason>> + Send>>;
 
 /// Makes connections to one broker.
 pub(super) struct Dialer {
@@ -78,7 +80,8 @@ impl Dialer {
         let signed = match &self.presign {
             Some(presign) => presign
                 .target(&address)
-                .map(|target| address.target = target),
+                .map(|target| address.target = target)
+                .map_err(|why| OfflineReason::new(OfflineKind::Credentials, why)),
             None => Ok(()),
         };
         let target = Target {
@@ -92,7 +95,10 @@ impl Dialer {
             signed?;
             let connecting = connect(target, address, packet_bytes_max, wait);
             let connected = tokio::time::timeout(wait, connecting).await;
-            connected.unwrap_or_else(|_| Err(format!("no connection within {wait:?}")))
+            connected.unwrap_or_else(|_| {
+                let why = format!("no connection within {wait:?}");
+                Err(OfflineReason::new(OfflineKind::TimedOut, why))
+            })
         })
     }
 }
@@ -118,22 +124,22 @@ async fn connect(
     address: Address,
     packet_bytes_max: usize,
     wait: Duration,
-) -> Result<Box<dyn Wire>, String> {
-    let link = dial(&target, &Patience::default()).await;
-    let link = link.map_err(|error| error.to_string())?;
+) -> Result<Box<dyn Wire>, OfflineReason> {
+    let link = dial(&target, &Patience::default()).await?;
     if !address.transport.is_websocket() {
         return Ok(Box::new(link));
     }
-    let url = web_address(&address).map_err(|error| error.to_string())?;
+    let odd = |why: &dyn fmt::Display| OfflineReason::new(OfflineKind::WebSocket, why);
+    let url = web_address(&address).map_err(|error| odd(&error))?;
     let opening = Opening {
         protocols: vec!["mqtt".to_owned()],
         message_bytes_max: Some(packet_bytes_max),
         ..Opening::default()
     };
-    let socket = WebSocket::open(link, &url, &opening, wait).await;
-    let socket = socket.map_err(|error| error.to_string())?;
+    let socket = WebSocket::open(link, &url, &opening, wait).await?;
     if socket.protocol() != Some("mqtt") {
-        return Err(format!("{address} opens a WebSocket, but not for MQTT"));
+        let why = format!("{address} opens a WebSocket, but not for MQTT");
+        return Err(odd(&why));
     }
     Ok(Box::new(Messages {
         stream: socket.into_stream(),

@@ -277,7 +277,11 @@ impl Delivery {
         poll_fn(|context| self.poll(until, context)).await
     }
 
-    fn poll(&self, until: Until, context: &mut Context<'_>) -> Poll<Result<Reason, MqttError>> {
+    pub(super) fn poll(
+        &self,
+        until: Until,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Reason, MqttError>> {
         let mut state = self.shared.lock();
         match state.waiters.poll(self.tag, until, context) {
             Poll::Pending if state.stopped => Poll::Ready(Err(MqttError::Stopped)),

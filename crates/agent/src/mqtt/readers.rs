@@ -4,12 +4,17 @@
 //! notice. A reader that acknowledges by itself loses none that can be acknowledged: the broker
 //! sends no more of them than Receive Maximum says, and with 3.1.1, where it says nothing, nothing
 //! more is read when so many wait.
+//!
+//! Retained messages are for those who have just subscribed. The broker sends them again when a
+//! second reader asks for the same filter; then the first, whose own have come to rest, does not
+//! get them once more.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Weak;
 use std::task::{Context, Poll, Waker};
 
-use periwinkle_core::mqtt::codec::{Property, QoS, Reason};
+use periwinkle_core::limits::MQTT_RETAINED_REST;
+use periwinkle_core::mqtt::codec::{Property, QoS, Reason, RetainHandling};
 use periwinkle_core::mqtt::filters::Filters;
 use periwinkle_core::mqtt::session::{self, AckToken, Kept, SubscriptionId};
 use periwinkle_core::mqtt::topic::Filter;
@@ -34,6 +39,8 @@ pub(super) struct Readers {
     receipts: BTreeMap<u64, u64>,
     /// Readers with acknowledgement whose buffer is full.
     full: usize,
+    /// Some reader has asked for it: then the retain flag does not tell what was sent again.
+    as_published: bool,
     last: u64,
     missed: u64,
     /// Where receipts find their way back to.
@@ -63,6 +70,10 @@ pub(super) struct Manner {
     pub(super) messages_max: usize,
     /// Messages that the broker sends before it waits for an acknowledgement.
     pub(super) receive_max: usize,
+    /// Which retained messages it wants.
+    pub(super) retained: RetainHandling,
+    /// The retain flag is to be as it was published.
+    pub(super) as_published: bool,
 }
 
 #[derive(Debug)]
@@ -73,6 +84,10 @@ struct Reader {
     /// What the broker puts on the copies of a message that are for this one.
     identifier: Option<u32>,
     queue: VecDeque<Message>,
+    /// Retained messages are for it, too.
+    is_new: bool,
+    /// When the broker answered or sent a retained message last.
+    awaited: Mono,
     missed: u64,
     answer: Option<Result<QoS, Reason>>,
     gone: bool,
@@ -108,6 +123,21 @@ impl Reader {
         manual && self.queue.len() > messages_max + receive_max
     }
 
+    /// Whether a retained message is for it, and not only for one that came later.
+    fn takes_retained(&mut self, now: Mono) -> bool {
+        if self.is_new {
+            self.awaited = now;
+        }
+        self.is_new
+    }
+
+    /// Another one asks for the same filter, so that its retained messages come again.
+    fn grow_old(&mut self, now: Mono) {
+        if self.answer.is_some() && self.awaited + MQTT_RETAINED_REST <= now {
+            self.is_new = false;
+        }
+    }
+
     fn has_enough(&self) -> bool {
         self.queue.len() >= self.manner.messages_max
     }
@@ -140,9 +170,12 @@ impl Readers {
         manner: Manner,
         subscription: SubscriptionId,
         identifier: Option<u32>,
+        now: Mono,
     ) -> ReaderId {
         self.last += 1;
         let id = ReaderId(self.last);
+        let is_first = self.make_room_for_retained(filter, manner, now);
+        self.as_published |= manner.as_published;
         if let Ok(filter) = Filter::parse(filter) {
             self.filters.insert(filter, id);
             self.found.topic.clear();
@@ -154,6 +187,12 @@ impl Readers {
             subscription,
             identifier,
             queue: VecDeque::new(),
+            is_new: match manner.retained {
+                RetainHandling::Send => true,
+                RetainHandling::SendIfNew => is_first,
+                RetainHandling::DoNotSend => false,
+            },
+            awaited: now,
             missed: 0,
             answer: None,
             gone: false,
@@ -164,6 +203,29 @@ impl Readers {
             self.take_up_kept(id, filter);
         }
         id
+    }
+
+    /// Others with this filter have had what will come again for a new one. Says whether there are
+    /// none.
+    fn make_room_for_retained(&mut self, filter: &str, manner: Manner, now: Mono) -> bool {
+        let mut is_first = true;
+        let others = self.readers.values_mut();
+        for other in others.filter(|other| other.filter == filter) {
+            is_first = false;
+            if manner.retained == RetainHandling::Send {
+                other.grow_old(now);
+            }
+        }
+        is_first
+    }
+
+    /// A connection stands. Where the broker is asked for everything again, retained messages come
+    /// for all.
+    pub(super) fn begin_connection(&mut self, now: Mono) {
+        for reader in self.readers.values_mut() {
+            reader.is_new = reader.manner.retained != RetainHandling::DoNotSend;
+            reader.awaited = now;
+        }
     }
 
     /// Messages of an earlier life that are for this filter.
@@ -236,9 +298,19 @@ impl Readers {
 
     /// Gives a message to everyone whose filter matches; says whether it is to be acknowledged at
     /// once because nobody will do it later.
-    pub(super) fn take(&mut self, message: &session::Message<'_>, woken: &mut Vec<Waker>) -> bool {
+    pub(super) fn take(
+        &mut self,
+        message: &session::Message<'_>,
+        now: Mono,
+        woken: &mut Vec<Waker>,
+    ) -> bool {
         let found = self.find(message.topic);
-        let is_done = match self.narrow(message, &found.readers) {
+        let mut meant = self.narrow(message, &found.readers);
+        if message.retain && !self.as_published {
+            let all = meant.unwrap_or_else(|| found.readers.clone());
+            meant = Some(self.takers_of_retained(all, now));
+        }
+        let is_done = match meant {
             Some(meant) => self.hand_out(message, &meant, woken),
             None => self.hand_out(message, &found.readers, woken),
         };
@@ -256,6 +328,14 @@ impl Readers {
             self.filters.matches(topic, |id| found.readers.push(*id));
         }
         found
+    }
+
+    /// Those that have not had it from an earlier subscription to the same filter.
+    fn takers_of_retained(&mut self, mut readers: Vec<ReaderId>, now: Mono) -> Vec<ReaderId> {
+        let known = &mut self.readers;
+        let mut takes = |id: &ReaderId| known.get_mut(id).map(|it| it.takes_retained(now));
+        readers.retain(|id| takes(id) == Some(true));
+        readers
     }
 
     /// Gives each of these readers a copy; the last one gets the one that was made.
@@ -373,10 +453,12 @@ impl Readers {
         &mut self,
         subscription: SubscriptionId,
         answer: Result<QoS, Reason>,
+        now: Mono,
         woken: &mut Vec<Waker>,
     ) {
         if let Some(reader) = self.of(subscription) {
             reader.answer = Some(answer);
+            reader.awaited = now;
             reader.wake(woken);
         }
     }
@@ -463,5 +545,125 @@ impl State {
             message: keep.message,
         };
         self.readers.deliver(keep.reader, kept, row, woken);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use periwinkle_core::mqtt::codec::{SubscribeOptions, Version};
+    use periwinkle_core::mqtt::outbox::{Budget, Outbox};
+    use periwinkle_core::mqtt::session::{Config, Ending, Session};
+    use std::time::Duration;
+
+    /// Readers of one filter, and when they subscribed and were answered.
+    struct World {
+        session: Session,
+        readers: Readers,
+        now: Mono,
+    }
+
+    impl World {
+        fn new() -> World {
+            let config = Config::new(Version::V5, "me");
+            World {
+                session: Session::new(config, Outbox::new(Budget::default()), Ending::Orderly),
+                readers: Readers::default(),
+                now: Mono::ZERO,
+            }
+        }
+
+        fn pass(&mut self, time: Duration) {
+            self.now = self.now + time;
+        }
+
+        fn enter(
+            &mut self,
+            filter: &str,
+            retained: RetainHandling,
+            as_published: bool,
+        ) -> ReaderId {
+            let options = SubscribeOptions::default();
+            let asked = self.session.subscribe(filter, options, self.now).unwrap();
+            let manner = Manner {
+                manual: false,
+                durable: false,
+                messages_max: 10,
+                receive_max: 10,
+                retained,
+                as_published,
+            };
+            let id = self.readers.enter(filter, manner, asked, None, self.now);
+            let granted = Ok(QoS::AtMostOnce);
+            (self.readers).answered(asked, granted, self.now, &mut Vec::new());
+            id
+        }
+
+        fn subscribe(&mut self, filter: &str) -> ReaderId {
+            self.enter(filter, RetainHandling::Send, false)
+        }
+
+        /// A message comes; who gets it?
+        fn comes(&mut self, topic: &str, retain: bool) -> Vec<ReaderId> {
+            let message = session::Message {
+                topic,
+                payload: b"x",
+                qos: QoS::AtMostOnce,
+                retain,
+                dup: false,
+                properties: periwinkle_core::mqtt::codec::Properties::EMPTY,
+                token: None,
+            };
+            self.readers.take(&message, self.now, &mut Vec::new());
+            let readers = self.readers.readers.iter_mut();
+            let got = readers.filter_map(|(id, reader)| reader.queue.pop_front().map(|_| *id));
+            got.collect()
+        }
+    }
+
+    #[test]
+    fn retained_messages_that_come_again_are_for_the_new_reader_only() {
+        let mut world = World::new();
+        let one = world.subscribe("a/#");
+        let wide = world.subscribe("#");
+        assert_eq!(world.comes("a/b", true), [one, wide]);
+        world.pass(MQTT_RETAINED_REST);
+        let two = world.subscribe("a/#");
+        assert_eq!(world.comes("a/b", true), [wide, two]);
+        assert_eq!(world.comes("a/b", false), [one, wide, two]);
+        // A new session of the broker sends them to all.
+        world.readers.begin_connection(world.now);
+        assert_eq!(world.comes("a/b", true), [one, wide, two]);
+    }
+
+    #[test]
+    fn a_reader_whose_own_retained_messages_still_come_loses_none() {
+        let mut world = World::new();
+        let one = world.subscribe("a/#");
+        for _ in 0..10 {
+            world.pass(MQTT_RETAINED_REST - Duration::from_millis(1));
+            assert_eq!(world.comes("a/b", true), [one]);
+        }
+        let two = world.subscribe("a/#");
+        assert_eq!(world.comes("a/b", true), [one, two]);
+    }
+
+    #[test]
+    fn a_reader_that_wants_none_or_only_the_first_gets_what_it_asked_for() {
+        let mut world = World::new();
+        world.enter("a", RetainHandling::DoNotSend, false);
+        world.enter("a", RetainHandling::SendIfNew, false);
+        assert_eq!(world.comes("a", true), []);
+        let first = world.enter("b", RetainHandling::SendIfNew, false);
+        assert_eq!(world.comes("b", true), [first]);
+    }
+
+    #[test]
+    fn a_retain_flag_as_published_keeps_no_message_from_anybody() {
+        let mut world = World::new();
+        let one = world.subscribe("a");
+        world.pass(MQTT_RETAINED_REST);
+        let two = world.enter("a", RetainHandling::Send, true);
+        assert_eq!(world.comes("a", true), [one, two]);
     }
 }

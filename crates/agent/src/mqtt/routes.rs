@@ -1,14 +1,16 @@
 //! The rules `[[mqtt.route]]` at work: messages into models, changes of models out.
 
 use periwinkle_core::config;
-use periwinkle_core::mqtt::route::{Found, InRoute, OutRoute, Route, RouteError};
+use periwinkle_core::mqtt::route::{Found, InRoute, Route, RouteError};
 use periwinkle_core::value::Map;
-use periwinkle_db::{Change, ChangeKind, Database, DbError, Event, Since};
+use periwinkle_db::{Database, DbError};
 use thiserror::Error;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::client::Mqtt;
 use super::message::Message;
+use super::outward::{Saved, carry_out};
 
 /// Why a message did not become an item.
 #[derive(Debug, Error)]
@@ -24,25 +26,40 @@ enum Uncarried {
 /// All rules at work; dropping it ends them.
 #[derive(Debug)]
 pub(super) struct Carrying {
-    _tasks: JoinSet<()>,
+    _inward: JoinSet<()>,
+    outward: Option<(oneshot::Sender<Saved>, JoinSet<()>)>,
 }
 
 impl Carrying {
     pub(super) fn start(mqtt: &Mqtt, db: &Database, routes: &[config::Route]) -> Carrying {
-        let mut tasks = JoinSet::new();
-        let mut outward = Vec::new();
+        let mut inward = JoinSet::new();
+        let mut out = Vec::new();
         for route in routes {
             match route.rule() {
                 Route::In(route) => {
-                    tasks.spawn(carry_in(mqtt.clone(), db.clone(), route));
+                    inward.spawn(carry_in(mqtt.clone(), db.clone(), route));
                 }
-                Route::Out(route) => outward.push(route),
+                Route::Out(route) => out.push(route),
             }
         }
-        if !outward.is_empty() {
-            tasks.spawn(carry_out(mqtt.clone(), db.clone(), outward));
+        Carrying {
+            _inward: inward,
+            outward: (!out.is_empty()).then(|| {
+                let (end, ended) = oneshot::channel();
+                let mut task = JoinSet::new();
+                task.spawn(carry_out(mqtt.clone(), db.clone(), out, ended));
+                (end, task)
+            }),
         }
-        Carrying { _tasks: tasks }
+    }
+
+    /// The client has stopped: writes how far the rules have come.
+    pub(super) async fn finish(self, saved: Saved) {
+        if let Some((end, mut task)) = self.outward {
+            // It has ended by itself if nobody listens.
+            let _ = end.send(saved);
+            task.join_next().await;
+        }
     }
 }
 
@@ -80,43 +97,4 @@ async fn take(db: &Database, route: &InRoute, message: &Message) -> Result<(), U
     let written = db.upsert(&route.model, &item)?;
     written.ticket.durable().await?;
     Ok(())
-}
-
-async fn carry_out(mqtt: Mqtt, db: Database, routes: Vec<OutRoute>) {
-    let mut changes = db.changes(Since::Now);
-    while let Some(event) = changes.next().await {
-        match event {
-            Event::Change(change) => {
-                for route in routes.iter().filter(|route| route.model == change.model) {
-                    send(&mqtt, &db, route, &change);
-                }
-            }
-            Event::Gap { .. } => {
-                tracing::warn!(target: "mqtt", "changes were missed: their messages are not sent");
-            }
-        }
-    }
-}
-
-fn send(mqtt: &Mqtt, db: &Database, route: &OutRoute, change: &Change) {
-    let (Some(item), false) = (&change.item, change.kind == ChangeKind::Remove) else {
-        return;
-    };
-    let sent = route
-        .message(item, db.context())
-        .map_err(|error| error.to_string());
-    let sent = sent.and_then(|(topic, payload)| {
-        let mut message = mqtt.publish(&topic, &payload).qos(route.qos);
-        if route.retain {
-            message = message.retain();
-        }
-        if route.durable {
-            message = message.durable();
-        }
-        message.detach().map_err(|error| error.to_string())
-    });
-    if let Err(error) = sent {
-        let model = &route.model;
-        tracing::warn!(target: "mqtt", model, "a change was not published: {error}");
-    }
 }

@@ -68,8 +68,9 @@ impl MqttService {
             let carrying = routes::Carrying::start(&mqtt, &db, &routes);
             async move {
                 ctx.ready();
-                driver.lock().await.run(&mut ctx.stop).await;
-                drop(carrying);
+                let mut driver = driver.lock().await;
+                driver.run(&mut ctx.stop).await;
+                carrying.finish(driver.saved()).await;
                 Ok(())
             }
         })
@@ -92,6 +93,7 @@ fn options(config: &config::Mqtt, device: &str) -> Result<Options, MqttError> {
             MQTT_RECONNECT_PAUSE_MIN.min(config.pause_max),
             config.pause_max,
         ),
+        ..ConnectionConfig::default()
     };
     options.budget = Budget {
         rows_max: config.queue_rows_max as usize,

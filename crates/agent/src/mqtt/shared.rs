@@ -13,6 +13,7 @@ use periwinkle_core::mqtt::session::Session;
 use periwinkle_core::time::Mono;
 use tokio::sync::watch;
 
+use super::outward::Carried;
 use super::questions::Questions;
 use super::readers::Readers;
 use super::state::ConnectionState;
@@ -53,6 +54,8 @@ pub(super) struct State {
     pub(super) retry: bool,
     pub(super) stopped: bool,
     pub(super) history: Vec<Past>,
+    /// What the rules have carried out.
+    pub(super) carried: Carried,
     /// Kept messages that their readers have dealt with.
     pub(super) rows_done: Vec<u64>,
     /// Who waits until no more than so many messages are queued.
@@ -78,6 +81,7 @@ impl Shared {
             retry: false,
             stopped: false,
             history: Vec::new(),
+            carried: Carried::default(),
             rows_done: Vec::new(),
             rooms: Vec::new(),
         };

@@ -1,5 +1,6 @@
 //! The section `mqtt` of the status.
 
+use periwinkle_core::mqtt::codec::Reason;
 use periwinkle_core::mqtt::outbox::Counts;
 use periwinkle_core::time::Mono;
 use serde_json::{Value, json};
@@ -27,7 +28,9 @@ impl Mqtt {
         });
         json!({
             "state": connection.as_str(),
-            "why": why,
+            "why": why.as_ref().map(ToString::to_string),
+            "why_kind": why.as_ref().map(|why| why.kind().as_str()),
+            "why_code": why.and_then(|why| why.kind().reason()).map(Reason::code),
             "broker": self.shared.broker,
             "client_id": state.session.client_id(),
             "version": state.session.version().to_string(),
@@ -40,6 +43,11 @@ impl Mqtt {
             "subscriptions": state.readers.len(),
             "missed": state.readers.missed(),
             "questions": state.questions.requests.len(),
+            "rules": {
+                "published": state.carried.published,
+                "unpublishable": state.carried.unpublishable,
+                "gaps": state.carried.gaps,
+            },
             "history": history.collect::<Vec<Value>>(),
         })
     }

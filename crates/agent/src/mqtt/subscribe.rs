@@ -42,6 +42,8 @@ impl Subscribe {
                 durable: false,
                 messages_max: shared.buffer_messages,
                 receive_max: shared.receive_max,
+                retained: RetainHandling::Send,
+                as_published: false,
             },
             master: false,
             shared: shared.clone(),
@@ -90,17 +92,19 @@ impl Subscribe {
     /// The retain flag stays as it was published. Version 5 only.
     pub fn retain_as_published(mut self) -> Self {
         self.options.retain_as_published = true;
+        self.manner.as_published = true;
         self
     }
 
     /// Which retained messages come first. Version 5 only.
     pub fn retained(mut self, handling: RetainHandling) -> Self {
         self.options.retain_handling = handling;
+        self.manner.retained = handling;
         self
     }
 
     /// Asks and does not wait for the broker's answer, for which there may be no connection now;
-    /// [`Subscription::granted`] tells it.
+    /// [`Subscription::acknowledged`] waits for it.
     ///
     /// # Errors
     /// It is no filter, or one that this broker does not take.
@@ -131,7 +135,7 @@ impl Subscribe {
             state.used = true;
             let identifier = session.identifier(subscription);
             let readers = &mut state.readers;
-            Ok(readers.enter(&filter, manner, subscription, identifier))
+            Ok(readers.enter(&filter, manner, subscription, identifier, now))
         });
         Ok(Subscription {
             id: entered?,
@@ -142,18 +146,8 @@ impl Subscribe {
 
     async fn granted(self) -> Result<Subscription, MqttError> {
         let subscription = self.begin()?;
-        let answer = poll_fn(|context| {
-            let mut state = subscription.shared.lock();
-            state.readers.poll_answer(subscription.id, context)
-        });
-        match answer.await {
-            Some(Ok(_)) => Ok(subscription),
-            Some(Err(reason)) => Err(MqttError::Denied {
-                filter: subscription.filter.clone(),
-                reason,
-            }),
-            None => Err(MqttError::Stopped),
-        }
+        subscription.acknowledged().await?;
+        Ok(subscription)
     }
 }
 
@@ -183,6 +177,27 @@ impl Subscription {
     /// The filter that was asked for.
     pub fn filter(&self) -> &str {
         &self.filter
+    }
+
+    /// Waits for the broker's answer: the quality of service that it granted.
+    ///
+    /// Dropping the future changes nothing.
+    ///
+    /// # Errors
+    /// The broker refused, or the client was stopped.
+    pub async fn acknowledged(&self) -> Result<QoS, MqttError> {
+        let answer = poll_fn(|context| {
+            let mut state = self.shared.lock();
+            state.readers.poll_answer(self.id, context)
+        });
+        match answer.await {
+            Some(Ok(qos)) => Ok(qos),
+            Some(Err(reason)) => Err(MqttError::Denied {
+                filter: self.filter.clone(),
+                reason,
+            }),
+            None => Err(MqttError::Stopped),
+        }
     }
 
     /// The quality of service that the broker granted; none if it has not answered, or refused.

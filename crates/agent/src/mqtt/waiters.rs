@@ -10,7 +10,7 @@ use super::error::MqttError;
 /// Up to where somebody waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
-    /// Safe from a power cut.
+    /// Safe from a power cut: on flash, by its mode or because it was spilled.
     Accepted,
     /// Taken by the socket.
     Sent,

@@ -4,9 +4,11 @@
 mod broker;
 mod cloud;
 mod command_line;
+mod hints;
 mod judges;
 mod link;
 mod messages;
+mod peer;
 mod proxies;
 mod queue;
 mod restarts;

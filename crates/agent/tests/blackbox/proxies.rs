@@ -1,5 +1,5 @@
 //! Proxies that are not ours: tinyproxy for HTTP, microsocks for SOCKS5. Both ask for a name and a
-//! password.
+//! password, unless they are open to all.
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 use std::fs;
@@ -19,31 +19,57 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     child: Child,
     folder: TempDir,
+    is_open: bool,
 }
 
 impl Proxy {
     pub(crate) fn http() -> Proxy {
+        Proxy::new_http(false)
+    }
+
+    /// One that asks for nothing.
+    pub(crate) fn open_http() -> Proxy {
+        Proxy::new_http(true)
+    }
+
+    fn new_http(is_open: bool) -> Proxy {
+        let access = match is_open {
+            true => String::new(),
+            false => format!("BasicAuth {NAME} {PASSWORD}\n"),
+        };
         let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
         let log = folder.path().join("log");
         let config = folder.path().join("tinyproxy.conf");
         let text = format!(
             "Port {}\nListen 127.0.0.1\nTimeout 60\nMaxClients 20\nLogLevel Connect\n\
-             LogFile \"{}\"\nBasicAuth {NAME} {PASSWORD}\n",
+             LogFile \"{}\"\n{access}",
             address.port(),
             log.display()
         );
         fs::write(&config, text).unwrap();
         let mut command = Command::new("tinyproxy");
         command.arg("-d").arg("-c").arg(&config);
-        Proxy::start("http", address, folder, command)
+        Proxy::start("http", address, folder, command, is_open)
     }
 
     pub(crate) fn socks() -> Proxy {
+        Proxy::new_socks(false)
+    }
+
+    /// One that asks for nothing. It is given the broker's name, and looks it up.
+    pub(crate) fn open_socks() -> Proxy {
+        Proxy::new_socks(true)
+    }
+
+    fn new_socks(is_open: bool) -> Proxy {
         let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
         let mut command = Command::new("microsocks");
         command.args(["-i", "127.0.0.1", "-p", &address.port().to_string()]);
-        command.args(["-u", NAME, "-P", PASSWORD]);
-        Proxy::start("socks5", address, folder, command)
+        if !is_open {
+            command.args(["-u", NAME, "-P", PASSWORD]);
+        }
+        let scheme = if is_open { "socks5h" } else { "socks5" };
+        Proxy::start(scheme, address, folder, command, is_open)
     }
 
     fn start(
@@ -51,6 +77,7 @@ impl Proxy {
         address: SocketAddr,
         folder: TempDir,
         mut command: Command,
+        is_open: bool,
     ) -> Proxy {
         let said = fs::File::create(folder.path().join("said")).unwrap();
         let child = command
@@ -65,12 +92,16 @@ impl Proxy {
             address,
             child,
             folder,
+            is_open,
         }
     }
 
-    /// With name and password.
+    /// With name and password, if it asks for them.
     pub(crate) fn url(&self) -> String {
-        format!("{}://{NAME}:{PASSWORD}@{}", self.scheme, self.address)
+        match self.is_open {
+            true => format!("{}://{}", self.scheme, self.address),
+            false => format!("{}://{NAME}:{PASSWORD}@{}", self.scheme, self.address),
+        }
     }
 
     /// With a wrong password.

@@ -30,10 +30,15 @@ impl Behind {
     }
 
     /// The changes up to the sequence `durable`, as far as rows tell them; `None` when they do not:
-    /// an item of these models was removed meanwhile, or there are too many.
-    pub(super) fn changes(self, durable: u64, models: &[String]) -> Option<VecDeque<Change>> {
+    /// an item of these models was removed meanwhile and `removals` matter, or there are too many.
+    pub(super) fn changes(
+        self,
+        durable: u64,
+        models: &[String],
+        removals: bool,
+    ) -> Option<VecDeque<Change>> {
         let shared = self.shared.upgrade()?;
-        match changes(&shared, self.since, durable, models) {
+        match changes(&shared, self.since, durable, models, removals) {
             Ok(changes) => changes,
             Err(error) => {
                 tracing::warn!(target: "db", "a change stream begins with a gap: {error}");
@@ -48,9 +53,11 @@ fn changes(
     since: u64,
     durable: u64,
     models: &[String],
+    removals: bool,
 ) -> Result<Option<VecDeque<Change>>, DbError> {
     for model in shared.schema.models() {
-        let is_wanted = models.is_empty() || models.iter().any(|name| name == model.name());
+        let is_told = models.is_empty() || models.iter().any(|name| name == model.name());
+        let is_wanted = removals && is_told;
         if is_wanted && removed_at(shared, model.name())? > since {
             return Ok(None);
         }

@@ -107,12 +107,20 @@ pub struct ChangeStream {
     behind: Option<Behind>,
     looked_up: VecDeque<Change>,
     models: Vec<String>,
+    removals: bool,
 }
 
 impl ChangeStream {
     /// Only changes of these models; of all when the list is empty.
     pub fn only(mut self, models: &[&str]) -> ChangeStream {
         self.models = models.iter().map(|&model| model.to_owned()).collect();
+        self
+    }
+
+    /// Leaves removals out: for a listener that is told nothing by them, and that they then do not
+    /// keep from going on where it was before a restart.
+    pub fn without_removals(mut self) -> ChangeStream {
+        self.removals = false;
         self
     }
 
@@ -158,7 +166,7 @@ impl ChangeStream {
             let inner = self.feed.lock();
             (inner.durable, inner.first_pending())
         };
-        if let Some(changes) = behind.changes(durable, &self.models) {
+        if let Some(changes) = behind.changes(durable, &self.models, self.removals) {
             self.looked_up = changes;
             self.next = next;
             self.lost = false;
@@ -183,7 +191,8 @@ impl ChangeStream {
                 return None;
             }
             self.next += 1;
-            if self.models.is_empty() || self.models.contains(&entry.model) {
+            let is_wanted = self.removals || entry.item.is_some();
+            if is_wanted && (self.models.is_empty() || self.models.contains(&entry.model)) {
                 return Some(Event::Change(self.feed.tell(entry)));
             }
         }
@@ -344,6 +353,7 @@ impl Feed {
             behind,
             looked_up: VecDeque::new(),
             models: Vec::new(),
+            removals: true,
         }
     }
 

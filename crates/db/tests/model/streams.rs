@@ -217,6 +217,30 @@ fn a_stream_across_a_restart_gets_a_gap_if_an_item_was_removed_meanwhile() {
 }
 
 #[test]
+fn a_stream_without_removals_is_not_kept_by_them_from_going_on() {
+    let world = World::new(1);
+    let db = world.open();
+    let seen = relaxed(&db, "ada");
+    relaxed(&db, "bob");
+    let remove = |db: &Database, name: &str| {
+        let user = props(&format!(r#"{{"name":"{name}"}}"#));
+        db.remove("User", &user).unwrap().ticket.wait().unwrap();
+    };
+    remove(&db, "ada");
+    db.close().unwrap();
+    drop(db);
+    let db = world.open();
+    let changes = db.changes(Since::Sequence(seen)).only(&["User"]);
+    let mut stream = changes.without_removals();
+    assert_eq!(change(&mut stream).unwrap().key, ["bob"]);
+    remove(&db, "bob");
+    relaxed(&db, "cy");
+    db.flush().wait().unwrap();
+    assert_eq!(change(&mut stream).unwrap().key, ["cy"]);
+    assert_eq!(stream.try_next(), None);
+}
+
+#[test]
 fn a_stream_that_would_have_to_look_up_too_much_gets_a_gap() {
     let world = World::new(1);
     let db = world.open();

@@ -1,5 +1,6 @@
 //! What can be typed after `periwinkle mqtt`.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use clap::{ArgAction, Args, Subcommand};
 
 use super::super::args::Json;
 use super::format::Format;
+use crate::cli::failure::Failure;
 use crate::mqtt::{Proxy, QoS, Version};
 
 /// `mqtt`.
@@ -47,9 +49,10 @@ Examples:
   periwinkle mqtt sub -t 'hall/#' -T 'hall/private/#' -q 1 -C 10 -W 60 --json
   periwinkle mqtt sub -t '#' -F '%t %q %p'
 
-In -F: %t topic, %p payload, %x payload in hexadecimal, %l its bytes, %q QoS, %r retained (0 or 1),
-%d may have come before (0 or 1), %I time, %j the whole message as JSON, %% a percent sign;
-\\n, \\t and \\\\ as usual. `-F json` is --json.";
+In -F: %t topic, %p payload, %x and %X payload in hexadecimal, %l its bytes, %q QoS, %r retained
+(0 or 1), %d may have come before (0 or 1), %I time, %U time as seconds since 1970, %C content type,
+%R response topic, %P user properties, %j the whole message as JSON, %J the same with a payload that
+is JSON as such, %% a percent sign; \\n, \\r, \\t, \\0, \\a, \\e, \\v and \\\\ as usual. `-F json` is --json.";
 
 const REQUEST_EXAMPLES: &str = "\
 Example:
@@ -59,8 +62,8 @@ Example:
 #[derive(Args, Debug)]
 pub(super) struct Publish {
     /// Where to
-    #[arg(short, long)]
-    pub(super) topic: String,
+    #[arg(short, long, required_unless_present = "url")]
+    pub(super) topic: Option<String>,
     #[command(flatten)]
     pub(super) what: What,
     /// How hard to try: 0, 1 or 2
@@ -118,7 +121,12 @@ pub(super) struct What {
 #[derive(Args, Debug)]
 pub(super) struct Subscribe {
     /// Which topics; may be given several times
-    #[arg(short, long = "topic", value_name = "FILTER", required = true)]
+    #[arg(
+        short,
+        long = "topic",
+        value_name = "FILTER",
+        required_unless_present = "url"
+    )]
     pub(super) topics: Vec<String>,
     /// Leave out messages to these topics; may be given several times
     #[arg(short = 'T', long = "filter-out", value_name = "FILTER")]
@@ -144,9 +152,12 @@ pub(super) struct Subscribe {
     /// Leave out what the broker had kept from before
     #[arg(short = 'R', long, conflicts_with = "retained_only")]
     pub(super) no_retained: bool,
-    /// Only what the broker had kept from before
+    /// Only what the broker had kept from before; end with the first message that is new
     #[arg(long)]
     pub(super) retained_only: bool,
+    /// End once the broker has acknowledged the subscriptions
+    #[arg(short = 'E', conflicts_with_all = ["agent", "count", "wait"])]
+    pub(super) only_subscribe: bool,
     /// Print one line of JSON for each message
     #[arg(long, conflicts_with = "format")]
     pub(super) json: bool,
@@ -158,8 +169,8 @@ pub(super) struct Subscribe {
 #[derive(Args, Debug)]
 pub(super) struct Request {
     /// Where the question goes
-    #[arg(short, long)]
-    pub(super) topic: String,
+    #[arg(short, long, required_unless_present = "url")]
+    pub(super) topic: Option<String>,
     #[command(flatten)]
     pub(super) what: What,
     /// How hard to try to get it to the broker
@@ -208,9 +219,11 @@ pub(super) struct Broker {
     /// Through the running agent: its connection, its queue
     #[arg(long, conflicts_with_all = OWN_CONNECTION)]
     pub(super) agent: bool,
-    /// Where it is: mqtt://, mqtts://, ws:// or wss://, host, and port if it is not the usual one
-    #[arg(long, conflicts_with_all = ["host", "port"])]
-    pub(super) url: Option<String>,
+    /// Where it is: mqtt://, mqtts://, ws:// or wss://, host, and port if it is not the usual one;
+    /// with user and password as in mqtt://USER:PASSWORD@HOST, and with mqtt and mqtts a topic
+    /// behind the next slash
+    #[arg(short = 'L', long, conflicts_with_all = ["host", "port"], value_parser = Url::parse)]
+    pub(super) url: Option<Url>,
     /// Its host [default: localhost]
     #[arg(short = 'h', long)]
     pub(super) host: Option<String>,
@@ -235,6 +248,9 @@ pub(super) struct Broker {
     /// The longest time without a sign of life
     #[arg(short, long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(super) keepalive: Duration,
+    /// Messages with QoS 1 and 2 on their way at once [default: 1000, with -V 311 20]
+    #[arg(short = 'M', long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) max_inflight: Option<u16>,
     /// Go on with the session that the broker keeps for this client id
     #[arg(short = 'c', long, requires = "id")]
     pub(super) disable_clean_session: bool,
@@ -256,6 +272,9 @@ pub(super) struct Broker {
     /// The way through: http://HOST:PORT or socks5h://HOST:PORT
     #[arg(long, value_name = "URL")]
     pub(super) proxy: Option<Proxy>,
+    /// The longest pause before the next attempt after the connection was lost
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(super) pause_max: Duration,
     /// What the broker publishes when this client vanishes: where to
     #[arg(long, value_name = "TOPIC")]
     pub(super) will_topic: Option<String>,
@@ -273,8 +292,88 @@ pub(super) struct Broker {
     help: Option<bool>,
 }
 
+/// An address that may hold more, as mosquitto's tools take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Url {
+    pub(super) address: String,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) topic: Option<String>,
+}
+
+impl Url {
+    /// Never fails: what is wrong with the address is told by who connects to it.
+    fn parse(text: &str) -> Result<Url, Infallible> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("mqtt", text));
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let (user, place) = match authority.rsplit_once('@') {
+            Some((user, place)) => (Some(user), place),
+            None => (None, authority),
+        };
+        let (username, password) = match user.map(|user| user.split_once(':').ok_or(user)) {
+            Some(Ok((name, password))) => (Some(name), Some(password)),
+            Some(Err(name)) => (Some(name), None),
+            None => (None, None),
+        };
+        let topic = path.strip_prefix('/').filter(|topic| !topic.is_empty());
+        // With WebSockets the path belongs to the address.
+        let (path, topic) = match scheme {
+            "mqtt" | "mqtts" => ("", topic),
+            _ => (path, None),
+        };
+        Ok(Url {
+            address: format!("{scheme}://{place}{path}"),
+            username: username.map(str::to_owned),
+            password: password.map(str::to_owned),
+            topic: topic.map(str::to_owned),
+        })
+    }
+}
+
+impl Broker {
+    /// The topic that was given, or else that of the address.
+    fn topic<'a>(&'a self, given: Option<&'a String>) -> Result<&'a str, Failure> {
+        let of_url = || self.url.as_ref()?.topic.as_ref();
+        let topic = given.or_else(of_url);
+        topic.map(String::as_str).ok_or_else(no_topic)
+    }
+}
+
+fn no_topic() -> Failure {
+    Failure::usage("-t: which topic? The address names none")
+}
+
+impl Publish {
+    pub(super) fn topic(&self) -> Result<&str, Failure> {
+        self.broker.topic(self.topic.as_ref())
+    }
+}
+
+impl Request {
+    pub(super) fn topic(&self) -> Result<&str, Failure> {
+        self.broker.topic(self.topic.as_ref())
+    }
+}
+
+impl Subscribe {
+    /// That of the address first.
+    pub(super) fn topics(&self) -> Result<Vec<&str>, Failure> {
+        let of_url = self.broker.url.as_ref().and_then(|url| url.topic.as_ref());
+        let topics: Vec<&str> = of_url
+            .into_iter()
+            .chain(&self.topics)
+            .map(String::as_str)
+            .collect();
+        match topics.is_empty() {
+            true => Err(no_topic()),
+            false => Ok(topics),
+        }
+    }
+}
+
 /// Options that say nothing when the agent has the connection.
-const OWN_CONNECTION: [&str; 15] = [
+const OWN_CONNECTION: [&str; 16] = [
     "url",
     "host",
     "port",
@@ -290,6 +389,7 @@ const OWN_CONNECTION: [&str; 15] = [
     "proxy",
     "will_topic",
     "session_expiry_interval",
+    "max_inflight",
 ];
 
 fn quality(text: &str) -> Result<QoS, String> {
@@ -363,7 +463,10 @@ mod tests {
         assert_eq!(it.broker.id.as_deref(), Some("me"));
         assert_eq!(it.broker.keepalive, Duration::from_secs(5));
         assert!(it.broker.disable_clean_session && it.retain);
-        assert_eq!((it.topic.as_str(), it.qos), ("a/b", QoS::ExactlyOnce));
+        assert_eq!(
+            (it.topic.as_deref(), it.qos),
+            (Some("a/b"), QoS::ExactlyOnce)
+        );
         assert_eq!(it.what.message.as_deref(), Some("hi"));
         let words = "sub -t a -t b/# -T b/c -q 1 -C 3 -W 0.5 -v -N -R";
         let MqttCommand::Sub(it) = command(words) else {
@@ -376,6 +479,49 @@ mod tests {
             (Some(3), Some(Duration::from_millis(500)))
         );
         assert!(it.verbose && it.no_newline && it.no_retained);
+    }
+
+    #[test]
+    fn an_address_may_hold_user_password_and_topic() {
+        let table = [
+            ("mqtt://b", ("mqtt://b", None, None, None)),
+            ("b:99", ("mqtt://b:99", None, None, None)),
+            (
+                "mqtts://ada:p@ss:w@b:8883/hall/lamp",
+                (
+                    "mqtts://b:8883",
+                    Some("ada"),
+                    Some("p@ss:w"),
+                    Some("hall/lamp"),
+                ),
+            ),
+            (
+                "mqtt://ada@[::1]/",
+                ("mqtt://[::1]", Some("ada"), None, None),
+            ),
+            ("wss://b/mqtt", ("wss://b/mqtt", None, None, None)),
+        ];
+        for (text, (address, username, password, topic)) in table {
+            let url = Url::parse(text).unwrap();
+            assert_eq!(url.address, address);
+            assert_eq!(
+                (
+                    url.username.as_deref(),
+                    url.password.as_deref(),
+                    url.topic.as_deref()
+                ),
+                (username, password, topic),
+                "{text}"
+            );
+        }
+        let MqttCommand::Sub(it) = command("sub -L mqtt://b/a/# -t c") else {
+            panic!("a subscription");
+        };
+        assert_eq!(it.topics().unwrap(), ["a/#", "c"]);
+        let MqttCommand::Pub(it) = command("pub -L mqtt://b -m x") else {
+            panic!("a message");
+        };
+        assert_eq!(it.topic().unwrap_err().code, 64);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use periwinkle_core::mqtt::session::WillMessage;
 use periwinkle_core::secret::Secret;
 use tokio::sync::watch;
 
-use super::args::Broker;
+use super::args::{Broker, Url};
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::mqtt::{ConnectionState, Mqtt, Options, Version};
+use crate::mqtt::{ConnectionState, Mqtt, OfflineKind, OfflineReason, Options, Reason, Version};
 use crate::net::entropy;
 use crate::secret_file;
 
@@ -38,9 +38,20 @@ pub(super) async fn connected(mqtt: &Mqtt, address: &str) -> Result<(), Failure>
     }
 }
 
-fn no_connection(address: &str, why: &str) -> Failure {
-    let why = output::plain(why);
-    match why.starts_with("the broker refused") {
+fn no_connection(address: &str, why: &OfflineReason) -> Failure {
+    let is_refusal = match why.kind() {
+        // It would take us, but not now, or not here.
+        OfflineKind::Refused(reason) => !matches!(
+            reason,
+            Reason::ServerBusy
+                | Reason::ServerUnavailable
+                | Reason::UseAnotherServer
+                | Reason::ServerMoved
+        ),
+        _ => false,
+    };
+    let why = output::plain(&why.to_string());
+    match is_refusal {
         true => Failure::refused(format!("{address}: {why}"))
             .hint("check -u and -P, or --cert and --key, and what the broker allows this client"),
         false => Failure::unreachable(format!("no connection to {address}: {why}"))
@@ -96,19 +107,32 @@ pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
     if broker.version == Version::V311 {
         session.in_flight_max = MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX;
     }
-    session.user_name.clone_from(&broker.username);
-    session.password = password(broker)?;
+    if let Some(count) = broker.max_inflight {
+        session.in_flight_max = count;
+    }
+    let url = broker.url.as_ref();
+    let of_url = |part: fn(&Url) -> &Option<String>| url.and_then(|url| part(url).clone());
+    session.user_name = broker
+        .username
+        .clone()
+        .or_else(|| of_url(|url| &url.username));
+    let of_url = || of_url(|url| &url.password).map(Secret::from);
+    session.password = password(broker)?.or_else(of_url);
     session.will = will(broker);
     options.tls.ca.extend(broker.cafile.clone());
     options.tls.identity = broker.cert.clone().zip(broker.key.clone());
     options.tls.alpn.extend(broker.tls_alpn.clone());
     options.proxy.clone_from(&broker.proxy);
+    let connection = &mut options.connection;
+    for pause in [&mut connection.pause, &mut connection.takeover_pause] {
+        *pause = (pause.0.min(broker.pause_max), broker.pause_max);
+    }
     Ok(options)
 }
 
 fn address(broker: &Broker) -> String {
     if let Some(url) = &broker.url {
-        return url.clone();
+        return url.address.clone();
     }
     let is_secure = broker.cafile.is_some() || broker.cert.is_some() || broker.tls_alpn.is_some();
     let scheme = if is_secure { "mqtts" } else { "mqtt" };

@@ -37,12 +37,18 @@ pub(super) enum Piece {
     Topic,
     Payload,
     Hexadecimal,
+    LargeHexadecimal,
     Length,
     Qos,
     Retain,
     Dup,
     Time,
+    Seconds,
+    ContentType,
+    ResponseTopic,
+    User,
     Json,
+    OpenJson,
 }
 
 impl Format {
@@ -111,8 +117,14 @@ fn piece(letter: char) -> Result<Piece, String> {
         'q' => Piece::Qos,
         'r' => Piece::Retain,
         'd' => Piece::Dup,
+        'X' => Piece::LargeHexadecimal,
         'I' => Piece::Time,
+        'U' => Piece::Seconds,
+        'C' => Piece::ContentType,
+        'R' => Piece::ResponseTopic,
+        'P' => Piece::User,
         'j' => Piece::Json,
+        'J' => Piece::OpenJson,
         letter => return Err(format!("%{letter} stands for nothing; see --help")),
     })
 }
@@ -120,9 +132,14 @@ fn piece(letter: char) -> Result<Piece, String> {
 fn escaped(letter: Option<char>) -> Result<char, String> {
     match letter {
         Some('n') => Ok('\n'),
+        Some('r') => Ok('\r'),
         Some('t') => Ok('\t'),
+        Some('0') => Ok('\0'),
+        Some('a') => Ok('\x07'),
+        Some('e') => Ok('\x1b'),
+        Some('v') => Ok('\x0b'),
         Some('\\') => Ok('\\'),
-        _ => Err("after \\ comes n, t or \\".to_owned()),
+        _ => Err("after \\ comes n, r, t, 0, a, e, v or \\".to_owned()),
     }
 }
 
@@ -138,7 +155,15 @@ impl Shown<'_> {
             Piece::Retain => line.push(b'0' + u8::from(self.retain)),
             Piece::Dup => line.push(b'0' + u8::from(self.dup)),
             Piece::Time => line.extend(self.time().bytes()),
+            Piece::LargeHexadecimal => {
+                line.extend(hex::encode(self.payload).to_uppercase().bytes());
+            }
+            Piece::Seconds => line.extend(self.seconds().bytes()),
+            Piece::ContentType => line.extend(self.content_type.unwrap_or_default().bytes()),
+            Piece::ResponseTopic => line.extend(self.response_topic.unwrap_or_default().bytes()),
+            Piece::User => line.extend(self.pairs().bytes()),
             Piece::Json => line.extend(self.json().to_string().bytes()),
+            Piece::OpenJson => line.extend(self.open_json().to_string().bytes()),
         }
     }
 
@@ -146,6 +171,30 @@ impl Shown<'_> {
         let since = self.at.duration_since(SystemTime::UNIX_EPOCH);
         let millis = since.map_or(0, |since| since.as_millis());
         UnixMillis(i64::try_from(millis).unwrap_or(i64::MAX)).iso()
+    }
+
+    fn seconds(&self) -> String {
+        let since = self.at.duration_since(SystemTime::UNIX_EPOCH);
+        let since = since.unwrap_or_default();
+        format!("{}.{:09}", since.as_secs(), since.subsec_nanos())
+    }
+
+    fn pairs(&self) -> String {
+        let pairs: Vec<String> = self
+            .user
+            .iter()
+            .map(|(name, value)| format!("{name}:{value}"))
+            .collect();
+        pairs.join(" ")
+    }
+
+    /// With the payload as JSON, if it is that.
+    fn open_json(&self) -> Value {
+        let mut all = self.json();
+        if let Ok(payload) = serde_json::from_slice(self.payload) {
+            all["payload"] = payload;
+        }
+        all
     }
 
     fn json(&self) -> Value {
@@ -209,6 +258,10 @@ mod tests {
         check("%t %q %r %d %p", "a/b 1 1 0 hi");
         check("%x\\t%l\\n100%%\\\\", "6869\t2\n100%\\");
         check("%I", "1970-01-01T00:00:01.500Z");
+        check(
+            "%U %X %C|%R|%P\\r\\e",
+            "1.500000000 6869 text/plain||k:v k:w\r\x1b",
+        );
         assert!(Format::parse("%z").unwrap_err().contains("%z"));
         assert!(Format::parse("50%").is_err());
         assert!(Format::parse("\\q").is_err());
@@ -224,6 +277,11 @@ mod tests {
                 "content_type": "text/plain", "user": [["k", "v"], ["k", "w"]], "payload": "hi",
             })
         );
+        let open = Format::parse("%J").unwrap();
+        let value: Value = serde_json::from_slice(&open.line(&shown(b"{\"a\": 1}"))).unwrap();
+        assert_eq!(value["payload"], json!({"a": 1}));
+        let value: Value = serde_json::from_slice(&open.line(&shown(b"hi"))).unwrap();
+        assert_eq!(value["payload"], "hi");
         let line = Format::Json.line(&shown(b"\xff\x00"));
         let value: Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(value["payload_base64"], "/wA=");

@@ -15,6 +15,7 @@ const AHEAD_MAX: usize = 1000;
 
 /// Publishes, and ends when the broker has acknowledged everything.
 pub(super) async fn publish(publish: &Publish) -> Result<(), Failure> {
+    let topic = publish.topic()?;
     // What cannot be read is better known before there is a connection.
     let payload = match publish.what.lines {
         true => None,
@@ -24,6 +25,7 @@ pub(super) async fn publish(publish: &Publish) -> Result<(), Failure> {
     let mut outgoing = Outgoing {
         mqtt: &mqtt,
         publish,
+        topic,
         waiting: VecDeque::new(),
         acknowledged: 0,
     };
@@ -40,6 +42,7 @@ pub(super) async fn publish(publish: &Publish) -> Result<(), Failure> {
 struct Outgoing<'a> {
     mqtt: &'a Mqtt,
     publish: &'a Publish,
+    topic: &'a str,
     waiting: VecDeque<Delivery>,
     acknowledged: u64,
 }
@@ -74,7 +77,7 @@ impl Outgoing<'_> {
     async fn take(&mut self, payload: &[u8]) -> Result<(), Failure> {
         self.wait_for_all_but(AHEAD_MAX - 1).await?;
         let publish = self.publish;
-        let mut message = self.mqtt.publish(&publish.topic, payload).qos(publish.qos);
+        let mut message = self.mqtt.publish(self.topic, payload).qos(publish.qos);
         if publish.retain {
             message = message.retain();
         }

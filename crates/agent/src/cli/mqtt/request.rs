@@ -10,13 +10,12 @@ use crate::cli::output;
 
 /// Asks, and prints the answer as it came, or as a line of JSON.
 pub(super) async fn request(request: &Request) -> Result<(), Failure> {
+    let topic = request.topic()?;
     let payload = payload::one(&request.what)?;
     let mut options = broker::options(&request.broker)?;
     options.reply_topic.clone_from(&request.response_topic);
     let mqtt = broker::connect(options).await?;
-    let asked = mqtt
-        .request(&request.topic, &payload, request.wait)
-        .qos(request.qos);
+    let asked = mqtt.request(topic, &payload, request.wait).qos(request.qos);
     let answer = asked.await;
     broker::end(mqtt).await;
     let answer = answer?;

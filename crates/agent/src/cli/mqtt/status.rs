@@ -78,9 +78,32 @@ fn rows(status: &Value) -> Vec<Vec<String>> {
     let missed =
         (missed > 0).then(|| format!(", {} not read in time", human::counted(missed, "message")));
     rows.push(("listens", listening + &missed.unwrap_or_default()));
+    if let Some(rules) = rules(&status["rules"]) {
+        rows.push(("rules", rules));
+    }
     rows.into_iter()
         .map(|(name, fact)| vec![format!("  {name}"), fact])
         .collect()
+}
+
+/// What has become of changes that rules publish, if any did.
+fn rules(rules: &Value) -> Option<String> {
+    let number = |name: &str| rules[name].as_u64().unwrap_or(0);
+    let (unpublishable, gaps) = (number("unpublishable"), number("gaps"));
+    let mut text = format!(
+        "{} published",
+        human::counted(number("published"), "change")
+    );
+    if unpublishable > 0 {
+        text.push_str(&format!(", {} could not be", human::count(unpublishable)));
+    }
+    if gaps > 0 {
+        text.push_str(&format!(
+            ", {} in what the database can tell",
+            human::counted(gaps, "gap")
+        ));
+    }
+    (number("published") + unpublishable + gaps > 0).then_some(text)
 }
 
 /// The newest first.
@@ -111,6 +134,7 @@ mod tests {
             "counts": {"accepted": 5000, "refused": 1, "completed": 3700, "rejected": 2,
                        "spilled": 9, "dropped": {"overflow": 0, "expired": 98, "too_old": 1}},
             "subscriptions": 1, "missed": 3,
+            "rules": {"published": 7, "unpublishable": 2, "gaps": 1},
             "history": [
                 {"began_ms": 1, "lasted_ms": null, "end": "no route"},
                 {"began_ms": 2, "lasted_ms": 65_000, "end": "reset"},
@@ -122,6 +146,7 @@ mqtts://b:8883 as pump-7: offline, reset\u{fffd}[2J
   messages  5,000 taken, 3,700 delivered, 2 refused by the broker, 1 had no room
   dropped   98 expired, 1 too old
   listens   1 subscription, 3 messages not read in time
+  rules     7 changes published, 2 could not be, 1 gap in what the database can tell
 
   last connections
     lasted 1 min  reset

@@ -24,7 +24,7 @@ pub(super) async fn subscribe(subscribe: &Subscribe) -> Result<(), Failure> {
     let mut messages = begin(&mqtt, subscribe)?;
     broker::connected(&mqtt, &address).await?;
     let losses = tokio::spawn(broker::tell_losses(mqtt.connection()));
-    let listening = listen(&mqtt, subscribe, &mut messages, &mut printer);
+    let listening = listen(subscribe, &mut messages, &mut printer);
     let listened = within(subscribe.wait, listening).await;
     losses.abort();
     broker::end(mqtt).await;
@@ -43,14 +43,15 @@ pub(super) async fn within<T>(wait: Option<Duration>, work: impl Future<Output =
 }
 
 async fn listen(
-    mqtt: &Mqtt,
     subscribe: &Subscribe,
     messages: &mut SelectAll<Subscription>,
     printer: &mut Printer<'_>,
 ) -> Result<(), Failure> {
-    for topic in &subscribe.topics {
-        // Only for the broker's answer; the messages are read by the one that was there before.
-        drop(mqtt.subscribe(topic, subscribe.qos).await?);
+    for subscription in messages.iter() {
+        subscription.acknowledged().await?;
+    }
+    if subscribe.only_subscribe {
+        return Ok(());
     }
     while let Some(message) = messages.next().await {
         let goes_on = printer.take(&message)?;
@@ -65,7 +66,7 @@ async fn listen(
 
 fn begin(mqtt: &Mqtt, subscribe: &Subscribe) -> Result<SelectAll<Subscription>, Failure> {
     let mut messages = SelectAll::new();
-    for topic in &subscribe.topics {
+    for topic in subscribe.topics()? {
         let mut one = mqtt.subscribe(topic, subscribe.qos).manual();
         if subscribe.no_retained && subscribe.broker.version == Version::V5 {
             one = one.retained(RetainHandling::DoNotSend);
@@ -130,7 +131,10 @@ impl Printer<'_> {
     pub(super) fn print(&mut self, message: &Shown<'_>) -> Result<bool, Failure> {
         let subscribe = self.subscribe;
         let mut is_left_out = subscribe.no_retained && message.retain;
-        is_left_out |= subscribe.retained_only && !message.retain;
+        if subscribe.retained_only && !message.retain {
+            // What the broker had kept came before this.
+            return Ok(false);
+        }
         self.left_out
             .matches(message.topic, |()| is_left_out = true);
         if is_left_out {

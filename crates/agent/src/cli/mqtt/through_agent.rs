@@ -50,7 +50,7 @@ fn hand_over(inputs: &Inputs, publish: &Publish, payload: &[u8]) -> Result<(), F
         properties.insert(name.clone(), value.as_str().into());
     }
     let message = json!({
-        "topic": publish.topic,
+        "topic": publish.topic()?,
         "payload_base64": STANDARD.encode(payload),
         "qos": publish.qos.level(),
         "retain": publish.retain,
@@ -64,7 +64,7 @@ fn hand_over(inputs: &Inputs, publish: &Publish, payload: &[u8]) -> Result<(), F
 
 /// Prints what the agent receives.
 pub(super) async fn subscribe(inputs: &Inputs, subscribe: &Subscribe) -> Result<(), Failure> {
-    let [topic] = &subscribe.topics[..] else {
+    let [topic] = subscribe.topics()?[..] else {
         return Err(Failure::usage("--agent: one -t at a time"));
     };
     let mut printer = Printer::new(subscribe)?;
@@ -109,7 +109,7 @@ fn payload_of(message: &Value) -> Option<Vec<u8>> {
 pub(super) fn request(inputs: &Inputs, request: &Request) -> Result<(), Failure> {
     let payload = payload::one(&request.what)?;
     let question = json!({
-        "topic": request.topic,
+        "topic": request.topic()?,
         "payload_base64": STANDARD.encode(payload),
         "timeout_ms": millis(request.wait),
     });

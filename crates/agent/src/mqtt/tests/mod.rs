@@ -6,6 +6,7 @@ mod keeping;
 mod publishing;
 mod questions;
 mod receiving;
+mod schedule;
 mod threads;
 
 use super::{Mqtt, Options};

@@ -238,6 +238,38 @@ fn listening_ends_after_enough_messages_or_enough_time() {
 }
 
 #[test]
+fn an_address_of_mosquitto_holds_user_and_topic() {
+    let broker = Mosquitto::plain();
+    let url = format!("mqtt://ada:lovelace@localhost:{}/kept/one", broker.port);
+    let home = Home::new();
+    let sent = home.run(&[
+        "mqtt", "pub", "-L", &url, "-m", "hi", "-r", "-q", "1", "-M", "1",
+    ]);
+    check(&sent, 0);
+    let came = home.run(&["mqtt", "sub", "-L", &url, "-C", "1", "-W", "20", "-v"]);
+    assert_eq!(check(&came, 0), "kept/one hi\n");
+    assert!(broker.log().contains("u'ada'"), "the user is told");
+}
+
+#[test]
+fn listening_can_end_with_the_acknowledgement_or_with_what_was_kept() {
+    let broker = talkative();
+    mosquitto_pub(&broker, &["-t", "a", "-m", "old", "-r", "-q", "1"]);
+    let mut sub = Sub::start(&broker, &["-t", "a", "-q", "1", "--retained-only"]);
+    assert_eq!(sub.line(), "old");
+    mosquitto_pub(&broker, &["-t", "a", "-m", "new", "-q", "1"]);
+    let ended = eventually("the end", || sub.child.try_wait().unwrap());
+    assert!(ended.success());
+    assert_eq!(sub.line(), "");
+    // A session is made, and gets what comes later.
+    let session = ["-i", "me", "-c", "-t", "later", "-q", "1"];
+    check(&run(&broker, "sub", &[&session[..], &["-E"]].concat()), 0);
+    mosquitto_pub(&broker, &["-t", "later", "-m", "kept", "-q", "1"]);
+    let words = [&session[..], &["-C", "1", "-W", "20"]].concat();
+    assert_eq!(check(&run(&broker, "sub", &words), 0), "kept\n");
+}
+
+#[test]
 fn a_session_that_is_kept_gets_what_came_meanwhile() {
     let broker = Mosquitto::plain();
     for version in ["5", "311"] {

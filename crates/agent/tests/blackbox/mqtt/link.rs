@@ -156,7 +156,7 @@ fn a_connection_that_is_reset_again_and_again_loses_no_line() {
         "line",
     ];
     network.run("mosquitto_sub", &[&collector[..], &["-E"]].concat());
-    let words = ["pub", "-t", "line", "-l", "-q", "1"];
+    let words = ["pub", "-t", "line", "-l", "-q", "1", "--pause-max", "0.2"];
     let mut command = periwinkle(&network, &broker, &words);
     let mut publisher = command
         .stdin(Stdio::piped())

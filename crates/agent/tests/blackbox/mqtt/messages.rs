@@ -181,6 +181,18 @@ async fn retained_messages_come_to_whoever_subscribes_later_unless_it_says_no() 
     let message = next(&mut later).await;
     assert_eq!((message.text(), message.retain()), (Some("old"), true));
     drop(later);
+    for version in VERSIONS {
+        let mut options = options(&broker, "other");
+        options.session.version = version;
+        let mqtt = connected(options).await;
+        let first = mqtt.subscribe("kept", QoS::AtLeastOnce);
+        let mut first = first.await.expect("granted");
+        assert_eq!(next(&mut first).await.text(), Some("old"));
+        // The second reader of this client is served as one of another client would be.
+        let second = mqtt.subscribe("kept", QoS::AtLeastOnce);
+        let message = next(&mut second.await.expect("granted")).await;
+        assert_eq!((message.text(), message.retain()), (Some("old"), true));
+    }
     let unwilling = mqtt
         .subscribe("kept", QoS::AtLeastOnce)
         .retained(RetainHandling::DoNotSend);

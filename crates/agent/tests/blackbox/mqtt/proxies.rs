@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use periwinkle::mqtt::QoS;
+use periwinkle::mqtt::{OfflineKind, QoS};
 
-use super::broker::Mosquitto;
+use super::broker::{Mosquitto, Setup};
+use super::secure::{check_exchange, identity, refusal, secured, trusting};
 use super::{connected, in_time, next, options};
+use crate::certificates::Authority;
+use crate::proxies;
 
 /// A proxy that makes connections in this way.
 struct Proxy {
@@ -128,4 +131,46 @@ async fn a_proxy_of_the_web_is_asked_for_a_tunnel_with_a_password() {
 async fn a_socks_proxy_looks_the_name_up_and_carries_the_connection() {
     let proxy = Proxy::start(socks);
     check(&proxy, format!("socks5h://{}", proxy.address)).await;
+}
+
+/// TLS with a certificate on both sides, with and without a WebSocket in it.
+async fn check_secure(proxy: &proxies::Proxy) {
+    let authority = Authority::new();
+    let mutual = || secured(&authority, "require_certificate true\n");
+    for (before, setup) in [mutual(), mutual().websockets("wss")]
+        .into_iter()
+        .enumerate()
+    {
+        let broker = Mosquitto::new(setup);
+        let mut known = trusting(&broker, &authority);
+        known.tls.identity = Some(identity(&authority));
+        known.proxy = Some(proxy.url().parse().expect("it is an address"));
+        assert_eq!(proxy.connections_to(""), before, "{}", proxy.url());
+        check_exchange(known).await;
+        assert_eq!(proxy.connections_to(""), before + 1, "{}", proxy.url());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_and_wss_with_a_certificate_go_through_a_proxy_of_the_web() {
+    check_secure(&proxies::Proxy::open_http()).await;
+    check_secure(&proxies::Proxy::http()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_and_wss_with_a_certificate_go_through_a_socks_proxy() {
+    check_secure(&proxies::Proxy::open_socks()).await;
+    check_secure(&proxies::Proxy::socks()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_does_not_know_the_password_is_named() {
+    let broker = Mosquitto::new(Setup::default().websockets("ws"));
+    for proxy in [proxies::Proxy::http(), proxies::Proxy::socks()] {
+        let mut options = options(&broker, "ours");
+        options.proxy = Some(proxy.wrong_url().parse().expect("it is an address"));
+        let why = refusal(options).await;
+        assert_eq!(why.kind(), OfflineKind::Proxy, "{why}");
+        assert!(!why.to_string().contains("wrong"), "{why}");
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use periwinkle::mqtt::{ConnectionState, Mqtt, Options, QoS};
+use periwinkle::mqtt::{ConnectionState, Mqtt, OfflineKind, OfflineReason, Options, QoS};
 
 use super::broker::{Mosquitto, Setup};
 use super::{connected, in_time, next, options};
 use crate::certificates::Authority;
 
-fn secured(authority: &Authority, more: &str) -> Setup {
+pub(super) fn secured(authority: &Authority, more: &str) -> Setup {
     let server = authority.server(&["localhost"]);
     let listener = format!(
         "cafile {}\ncertfile {}\nkeyfile {}\n{more}",
@@ -23,19 +23,19 @@ fn secured(authority: &Authority, more: &str) -> Setup {
     }
 }
 
-fn trusting(broker: &Mosquitto, authority: &Authority) -> Options {
+pub(super) fn trusting(broker: &Mosquitto, authority: &Authority) -> Options {
     let mut options = options(broker, "ours");
     options.tls.ca = vec![authority.certificate()];
     options
 }
 
-fn identity(authority: &Authority) -> (PathBuf, PathBuf) {
+pub(super) fn identity(authority: &Authority) -> (PathBuf, PathBuf) {
     let client = authority.client("pump-7");
     (client.certificate, client.key)
 }
 
 /// A message to itself, large enough for several records and frames.
-async fn check_exchange(options: Options) {
+pub(super) async fn check_exchange(options: Options) {
     let mqtt = connected(options).await;
     let mut echo = mqtt
         .subscribe("echo", QoS::ExactlyOnce)
@@ -52,7 +52,7 @@ async fn check_exchange(options: Options) {
 }
 
 /// Why there is no connection.
-async fn refusal(options: Options) -> String {
+pub(super) async fn refusal(options: Options) -> OfflineReason {
     let mqtt = Mqtt::connect(options).expect("the options can be used");
     let mut connection = mqtt.connection();
     let told = |state: &ConnectionState| {
@@ -77,7 +77,8 @@ async fn a_broker_with_a_certificate_that_we_trust_is_spoken_to() {
     let other = Authority::new();
     distrusting.tls.ca = vec![other.certificate()];
     let why = refusal(distrusting).await;
-    assert!(why.contains("certificate"), "{why}");
+    assert_eq!(why.kind(), OfflineKind::Tls);
+    assert!(why.to_string().contains("certificate"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

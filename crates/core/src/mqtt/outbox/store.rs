@@ -77,6 +77,11 @@ impl Outbox {
         }
     }
 
+    /// Its bounds.
+    pub const fn budget(&self) -> Budget {
+        self.budget
+    }
+
     /// Messages that wait or are on their way.
     pub const fn len(&self) -> usize {
         self.rows

@@ -4,8 +4,9 @@
 //! whether to open or to close, and [`poll_timeout`](Connection::poll_timeout) when to ask again.
 
 use crate::limits::{
-    MQTT_HISTORY_ROWS_MAX, MQTT_RECONNECT_PAUSE_MAX, MQTT_RECONNECT_PAUSE_MIN, MQTT_STABLE_AFTER,
-    MQTT_TAKEOVER_LIFE_MAX, MQTT_TAKEOVER_LOSSES, MQTT_TAKEOVER_PAUSE_MAX, MQTT_TAKEOVER_PAUSE_MIN,
+    MQTT_HISTORY_ROWS_MAX, MQTT_RECONNECT_PAUSE_MAX, MQTT_RECONNECT_PAUSE_MIN,
+    MQTT_SCHEDULE_LOOK_INTERVAL, MQTT_STABLE_AFTER, MQTT_TAKEOVER_LIFE_MAX, MQTT_TAKEOVER_LOSSES,
+    MQTT_TAKEOVER_PAUSE_MAX, MQTT_TAKEOVER_PAUSE_MIN,
 };
 use crate::mqtt::codec::Reason;
 use crate::mqtt::session::CloseReason;
@@ -24,6 +25,8 @@ pub struct ConnectionConfig {
     pub idle: Duration,
     /// The first pause after a failure, and the longest.
     pub pause: (Duration, Duration),
+    /// The same after it seems that another client uses our client id.
+    pub takeover_pause: (Duration, Duration),
 }
 
 impl Default for ConnectionConfig {
@@ -32,6 +35,7 @@ impl Default for ConnectionConfig {
             schedule: Schedule::ANYTIME,
             idle: Duration::from_secs(60),
             pause: (MQTT_RECONNECT_PAUSE_MIN, MQTT_RECONNECT_PAUSE_MAX),
+            takeover_pause: (MQTT_TAKEOVER_PAUSE_MIN, MQTT_TAKEOVER_PAUSE_MAX),
         }
     }
 }
@@ -91,7 +95,7 @@ impl Connection {
     pub const fn new(config: ConnectionConfig) -> Connection {
         Connection {
             failures: Backoff::decorrelated(config.pause.0, config.pause.1),
-            takeovers: Backoff::decorrelated(MQTT_TAKEOVER_PAUSE_MIN, MQTT_TAKEOVER_PAUSE_MAX),
+            takeovers: Backoff::decorrelated(config.takeover_pause.0, config.takeover_pause.1),
             config,
             state: State::Down,
             short_lives: 0,
@@ -172,6 +176,11 @@ impl Connection {
         [gate, idle, self.schedule_turn].into_iter().flatten().min()
     }
 
+    /// Whether there is no connection because nobody needs one: it is outside of the schedule.
+    pub fn is_idle(&self) -> bool {
+        self.state == State::Down && !self.scheduled && self.used.is_none()
+    }
+
     /// The last connections, the newest last.
     pub fn history(&self) -> impl Iterator<Item = &Past> {
         self.history.iter()
@@ -209,7 +218,7 @@ impl Connection {
         self.gate = (!pause.is_zero()).then(|| now.mono + pause);
     }
 
-    /// 3.1.1 has no word for it: there the sign is that connections end soon, one after the other,
+    /// 3.1.1 has no word for it, and not every broker of 5 says it: there the sign is that connections end soon, one after the other,
     /// though each was accepted.
     fn looks_like_takeover(&mut self, end: &End, lasted: Option<Duration>) -> bool {
         match (end, lasted) {
@@ -248,7 +257,8 @@ impl Connection {
         // Without any clock, only a schedule that needs none is known to be open.
         let Some(wall) = now.wall else {
             self.scheduled = self.config.schedule == Schedule::ANYTIME;
-            self.schedule_turn = None;
+            let look = (!self.scheduled).then(|| now.mono + MQTT_SCHEDULE_LOOK_INTERVAL);
+            self.schedule_turn = look;
             return;
         };
         self.scheduled = self.config.schedule.is_open(wall, offset_s);
@@ -257,8 +267,9 @@ impl Connection {
             false => self.config.schedule.next_open(wall, offset_s),
         };
         self.schedule_turn = turn.map(|turn| {
-            let away = u64::try_from(turn.0 - wall.0).unwrap_or(0);
-            now.mono + Duration::from_millis(away)
+            let away = Duration::from_millis(u64::try_from(turn.0 - wall.0).unwrap_or(0));
+            // A clock that is set right meanwhile brings another turn.
+            now.mono + away.min(MQTT_SCHEDULE_LOOK_INTERVAL)
         });
     }
 }
@@ -420,11 +431,11 @@ mod tests {
         let mut it = connection("workhours");
         it.handle_timeout(at(0), 0);
         assert_eq!(it.poll_output(), None);
-        assert_eq!(it.poll_timeout(), Some(at(23 * 3600).mono));
+        assert_eq!(it.poll_timeout(), Some(at(60).mono));
         it.handle_use(at(10), 0);
         assert_eq!(it.poll_output(), Some(Command::Open(None)));
         it.handle_up(at(12));
-        assert_eq!(it.poll_timeout(), Some(at(72).mono));
+        assert_eq!(it.poll_timeout(), Some(at(70).mono));
         it.handle_use(at(50), 0);
         it.handle_timeout(at(72), 0);
         assert_eq!(it.poll_output(), None);
@@ -444,9 +455,26 @@ mod tests {
         assert_eq!(it.poll_output(), Some(Command::Open(None)));
         it.handle_up(at(23 * 3600));
         let end = at(31 * 3600);
+        it.handle_timeout(at(31 * 3600 - 1), 0);
+        assert_eq!(it.poll_output(), None);
         assert_eq!(it.poll_timeout(), Some(end.mono));
         it.handle_timeout(end, 0);
         assert_eq!(it.poll_output(), Some(Command::Close));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_right_opens_the_window_soon() {
+        let mut it = connection("workhours");
+        it.handle_timeout(at(0), 0);
+        assert_eq!(it.poll_output(), None);
+        let due = it.poll_timeout().unwrap();
+        assert_eq!(due, at(60).mono);
+        let right = Now {
+            mono: due,
+            ..at(24 * 3600)
+        };
+        it.handle_timeout(right, 0);
+        assert_eq!(it.poll_output(), Some(Command::Open(None)));
     }
 
     #[test]

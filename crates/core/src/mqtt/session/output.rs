@@ -11,7 +11,8 @@ pub enum Output<'a> {
     Connected(Connected),
     /// A message came.
     Message(Message<'a>),
-    /// A watched message is on flash, as its mode demands.
+    /// A watched message is on flash: before anything else if it is durable, later if it was
+    /// spilled.
     Accepted(u64),
     /// A watched message was taken by the socket, all of it.
     Sent(u64),

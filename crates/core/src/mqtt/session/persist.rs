@@ -74,8 +74,9 @@ impl Session {
 
     fn persisted(&mut self, then: Then) {
         match then {
-            Then::Accept(id) => self.set_flash(id, Flash::There, |tag| Some(Output::Accepted(tag))),
-            Then::Spilled(id) => self.set_flash(id, Flash::There, |_| None),
+            Then::Accept(id) | Then::Spilled(id) => {
+                self.set_flash(id, Flash::There, |tag| Some(Output::Accepted(tag)));
+            }
             Then::Marked(id) if self.stage_of(id) == Some(Stage::Queued) => {
                 self.set_flash(id, Flash::Marked, |_| None);
             }

@@ -1,7 +1,9 @@
 //! Subscriptions: what is wanted here, what the broker knows of it, and what is still to be asked.
 //!
 //! Several subscriptions share one filter at the broker if they ask for the same filter, or if a
-//! master subscription covers them. The filter is given up when the last of them goes.
+//! master subscription covers them. The filter is given up when the last of them goes. Who comes
+//! later for the same filter may want its retained messages, which only a SUBSCRIBE brings: it is
+//! sent again, and the shell gives what comes to those who have not had it.
 //!
 //! With version 5 a broker sends a message once for each filter that matches. Each filter has an
 //! identifier, so that a copy goes to those it was sent for. It is made from the filter alone: a
@@ -13,8 +15,8 @@ use super::output::{Output, SubscriptionId};
 use super::{Link, Session};
 use crate::limits::{MQTT_FILTERS_PER_SUBSCRIBE_MAX, MQTT_SUBSCRIPTIONS_MAX};
 use crate::mqtt::codec::{
-    FilterRequest, Packet, PacketId, Properties, PropertiesBuf, Property, QoS, Reason, Suback,
-    Subscribe, SubscribeOptions, Unsuback, Unsubscribe, Version,
+    FilterRequest, Packet, PacketId, Properties, PropertiesBuf, Property, QoS, Reason,
+    RetainHandling, Suback, Subscribe, SubscribeOptions, Unsuback, Unsubscribe, Version,
 };
 use crate::mqtt::topic::Filter;
 use crate::time::Mono;
@@ -241,6 +243,17 @@ const fn granted(reason: Reason) -> Result<QoS, Reason> {
     }
 }
 
+impl AtBroker {
+    /// Whether asking again brings retained messages that this one wants. Of a master's filter, and
+    /// of shared subscriptions, nobody gets them later.
+    fn brings_retained(&self, filter: Filter<'_>, options: SubscribeOptions) -> bool {
+        options.retain_handling == RetainHandling::Send
+            && self.filter == filter.as_str()
+            && filter.share_name().is_none()
+            && matches!(self.state, State::Asked | State::Granted(_))
+    }
+}
+
 impl Subscriptions {
     /// Adds one; if the broker has granted its filter already, that is told.
     fn add(
@@ -278,6 +291,10 @@ impl Subscriptions {
             State::Granted(qos) => Some(qos),
             _ => None,
         };
+        if there.users.len() > 1 && there.brings_retained(filter, options) {
+            there.options.retain_handling = RetainHandling::Send;
+            there.state = State::Wanted;
+        }
         Ok((id, granted))
     }
 

@@ -75,6 +75,15 @@ fn a_late_acknowledgement_spills_and_a_later_one_removes() {
 }
 
 #[test]
+fn a_message_that_was_spilled_is_as_safe_as_one_that_is_durable() {
+    let mut it = session(config());
+    it.now = at(1);
+    publish(&mut it, ONE, 1);
+    it.handle_timeout(at(3));
+    assert_eq!(persist(&mut it), ["Accepted(1)"]);
+}
+
+#[test]
 fn a_durable_message_is_accepted_and_leaves_when_flash_has_it() {
     let mut it = connected(config(), &[]);
     durable(&mut it, ONE, 1);

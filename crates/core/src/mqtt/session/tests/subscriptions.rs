@@ -117,7 +117,7 @@ fn two_for_one_filter_are_one_at_the_broker_until_both_are_gone() {
     words(&mut it);
     receive(&mut it, &suback(1, &[Reason::GrantedQos1]), at(1));
     told(&mut it);
-    let two = it.subscribe("a", options(), at(1)).unwrap();
+    let two = it.subscribe("a", without_retained(), at(1)).unwrap();
     assert_eq!(words(&mut it), [""; 0]);
     assert_eq!(it.poll_output(), Some(Output::Subscribed(two, Ok(ONE))));
     it.unsubscribe(one, at(2));
@@ -128,6 +128,40 @@ fn two_for_one_filter_are_one_at_the_broker_until_both_are_gone() {
     assert_eq!(it.poll_output(), None);
     receive(&mut it, &unsuback(2), at(3));
     assert_eq!(it.poll_output(), Some(Output::Unsubscribed(two)));
+}
+
+fn without_retained() -> SubscribeOptions {
+    SubscribeOptions {
+        retain_handling: RetainHandling::DoNotSend,
+        ..options()
+    }
+}
+
+#[test]
+fn the_retained_messages_of_a_filter_are_asked_for_again_for_who_comes_later() {
+    let mut it = connected(config(), &[]);
+    it.subscribe("a", without_retained(), at(1)).unwrap();
+    words(&mut it);
+    receive(&mut it, &suback(1, &[Reason::GrantedQos1]), at(1));
+    told(&mut it);
+    let two = it.subscribe("a", options(), at(1)).unwrap();
+    // It is granted already; the messages follow.
+    assert_eq!(it.poll_output(), Some(Output::Subscribed(two, Ok(ONE))));
+    let again = sent(&mut it);
+    assert_eq!(again.len(), 1);
+    assert!(again[0].contains("retain_handling: Send"), "{again:?}");
+    // While that is not answered, one more asks.
+    it.subscribe("a", options(), at(1)).unwrap();
+    assert_eq!(words(&mut it), ["subscribe 3"]);
+    receive(&mut it, &suback(2, &[Reason::GrantedQos1]), at(1));
+    receive(&mut it, &suback(3, &[Reason::GrantedQos1]), at(1));
+    assert_eq!(words(&mut it), [""; 0]);
+    // Of a shared one there are none.
+    it.subscribe("$share/group/a", options(), at(2)).unwrap();
+    words(&mut it);
+    receive(&mut it, &suback(4, &[Reason::GrantedQos1]), at(2));
+    it.subscribe("$share/group/a", options(), at(2)).unwrap();
+    assert_eq!(words(&mut it), [""; 0]);
 }
 
 #[test]
