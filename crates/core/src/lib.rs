@@ -6,6 +6,7 @@ pub mod aws;
 pub mod config;
 pub mod expr;
 pub mod fetch;
+pub mod hex;
 pub mod ids;
 pub mod limits;
 pub mod mqtt;

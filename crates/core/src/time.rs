@@ -77,31 +77,25 @@ impl UnixMillis {
     /// The time that such a text means, for the years 0 to 9999; `None` for every other text,
     /// though it may be a time in another form.
     pub fn parse_iso(text: &str) -> Option<UnixMillis> {
-        let text: &[u8; IsoText::BYTES] = text.as_bytes().try_into().ok()?;
-        let separators = [
-            (4, b'-'),
-            (7, b'-'),
-            (10, b'T'),
-            (13, b':'),
-            (16, b':'),
-            (19, b'.'),
-        ];
-        let fits = |(at, byte): &(usize, u8)| text[*at] == *byte;
-        if !separators.iter().all(fits) || text[23] != b'Z' {
-            return None;
-        }
-        let year = number(&text[..4])?;
-        let month = number(&text[5..7]).filter(|month| (1..=12).contains(month))?;
-        let day = number(&text[8..10])?;
+        let text = IsoText::laid_out(text)?;
+        let year = number(&text[..4]);
+        let month = Some(number(&text[5..7])).filter(|month| (1..=12).contains(month))?;
+        let day = number(&text[8..10]);
         if !(1..=days_of_month(year, month)).contains(&day) {
             return None;
         }
-        let hour = number(&text[11..13]).filter(|hour| *hour < 24)?;
-        let minute = number(&text[14..16]).filter(|minute| *minute < 60)?;
-        let second = number(&text[17..19]).filter(|second| *second < 60)?;
+        let hour = Some(number(&text[11..13])).filter(|hour| *hour < 24)?;
+        let minute = number(&text[14..16]);
+        let second = number(&text[17..19]);
         let days = days_since_1970(year, month, day);
         let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
-        Some(UnixMillis(seconds * 1000 + number(&text[20..23])?))
+        Some(UnixMillis(seconds * 1000 + number(&text[20..23])))
+    }
+
+    /// Whether a text looks like one of [`iso`](UnixMillis::iso), with digits and separators in
+    /// their places; it may mean no time all the same, such as one of the 30th of February.
+    pub(crate) fn looks_iso(text: &str) -> bool {
+        IsoText::laid_out(text).is_some()
     }
 
     fn far_iso(self) -> String {
@@ -126,6 +120,22 @@ struct IsoText([u8; IsoText::BYTES]);
 
 impl IsoText {
     const BYTES: usize = 24;
+    const LAYOUT: [u8; IsoText::BYTES] = *b"0000-00-00T00:00:00.000Z";
+    /// The highest digit that can stand in each place; 0 where a separator stands.
+    const HIGHEST: [u8; IsoText::BYTES] = [
+        9, 9, 9, 9, 0, 9, 9, 0, 9, 9, 0, 9, 9, 0, 5, 9, 0, 5, 9, 0, 9, 9, 9, 0,
+    ];
+
+    /// The bytes of a text that has digits and separators in their places.
+    fn laid_out(text: &str) -> Option<&[u8; IsoText::BYTES]> {
+        let text: &[u8; IsoText::BYTES] = text.as_bytes().try_into().ok()?;
+        let places = text.iter().zip(&IsoText::LAYOUT).zip(&IsoText::HIGHEST);
+        // All places are looked at in any case: so they are looked at together.
+        let misfit = places.fold(false, |misfit, ((byte, place), highest)| {
+            misfit | ((byte ^ place) > *highest)
+        });
+        (!misfit).then_some(text)
+    }
 
     /// The text of a time in the years 0 to 9999.
     fn of(at: UnixMillis) -> Option<IsoText> {
@@ -135,7 +145,7 @@ impl IsoText {
             return None;
         }
         let millis = at.0.rem_euclid(MILLIS_PER_DAY);
-        let mut text = IsoText(*b"0000-00-00T00:00:00.000Z");
+        let mut text = IsoText(IsoText::LAYOUT);
         text.write(0..4, year);
         text.write(5..7, month);
         text.write(8..10, day);
@@ -159,11 +169,9 @@ impl IsoText {
 }
 
 /// The number that decimal digits mean.
-fn number(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0, |number, digit| {
-        let is_digit = digit.is_ascii_digit();
-        is_digit.then(|| number * 10 + i64::from(digit - b'0'))
-    })
+fn number(digits: &[u8]) -> i64 {
+    let value = |number, digit: &u8| number * 10 + i64::from(digit & 0x0F);
+    digits.iter().fold(0, value)
 }
 
 fn days_of_month(year: i64, month: i64) -> i64 {

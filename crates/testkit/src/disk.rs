@@ -11,8 +11,9 @@
 //!   it: what Linux does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fs, io};
 
 use periwinkle_db::engine::{Storage, StorageFile};
 
@@ -31,6 +32,8 @@ pub enum Fault {
     Full,
     /// The disk is broken: `EIO`.
     Io,
+    /// The thread that called panics.
+    Panic,
 }
 
 /// What the disk was asked to do so far.
@@ -181,6 +184,21 @@ impl SimDisk {
         disk.names.insert(name.to_owned(), inode);
         disk.names_synced.insert(name.to_owned(), inode);
         disk.change_file(name, |bytes| *bytes = contents.to_vec());
+    }
+
+    /// A disk that holds the files of a directory.
+    ///
+    /// # Panics
+    /// The directory or a file in it cannot be read.
+    pub fn load(directory: &Path) -> SimDisk {
+        let disk = SimDisk::new(1);
+        for entry in fs::read_dir(directory).expect("the directory can be read") {
+            let path = entry.expect("its entries can be read").path();
+            let name = path.file_name().expect("an entry has a name");
+            let contents = fs::read(&path).expect("the file can be read");
+            disk.put_file(&name.to_string_lossy(), &contents);
+        }
+        disk
     }
 
     /// All files with their contents as a program sees them.
@@ -397,6 +415,7 @@ impl Disk {
         Err(match fault {
             Fault::Full => io::ErrorKind::StorageFull.into(),
             Fault::Io => io::Error::other("simulated fault of the disk"),
+            Fault::Panic => panic!("simulated panic in the disk"),
         })
     }
 

@@ -15,8 +15,8 @@ use clap::Args;
 
 use super::agent::pinned;
 use super::build;
+use super::server::{self, Server};
 use super::table::{Figures, Line, collect, line, raw, table};
-use super::web::{Server, wait_for};
 use crate::command::output;
 use crate::{emulator, setup};
 
@@ -231,38 +231,15 @@ fn fill(path: &Path, bytes: u64) -> Result<()> {
     Ok(())
 }
 
+/// What is put is kept as a file.
 fn nginx(folder: &Path, port: u16) -> Result<Server> {
-    let config = folder.join("nginx.conf");
-    fs::write(&config, configuration(port))?;
-    let mut command = pinned(Path::new("nginx"), Some(SERVER_CORE));
-    command.arg("-p").arg(folder).arg("-c").arg(&config);
-    let server = Server(command.args(["-e", "error.log"]).spawn()?);
-    wait_for(port)?;
-    Ok(server)
-}
-
-/// One process, no log, no end to a connection's requests; what is put is kept as a file.
-fn configuration(port: u16) -> String {
     let body = "x".repeat(ANSWER_BYTES);
-    format!(
-        r#"daemon off;
-master_process off;
-pid nginx.pid;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    keepalive_requests 1000000000;
-    tcp_nodelay on;
-    sendfile on;
-    client_max_body_size 0;
-    client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
-    server {{
-        listen 127.0.0.1:{port};
-        root .;
-        location /small {{ return 200 '{body}'; }}
-        location /put/ {{ dav_methods PUT; }}
-    }}
-}}
-"#
-    )
+    let lines = format!(
+        "sendfile on;
+         client_max_body_size 0;
+         root .;
+         location /small {{ return 200 '{body}'; }}
+         location /put/ {{ dav_methods PUT; }}"
+    );
+    server::nginx(folder, port, SERVER_CORE, &lines)
 }

@@ -8,6 +8,7 @@ mod flash;
 mod instructions;
 mod memory;
 mod mqtt;
+mod server;
 mod start;
 mod table;
 mod web;

@@ -1,16 +1,12 @@
 //! A small dynamic answer: the agent beside a raw epoll responder and nginx, in turn, in one run.
 //! The server has core 0 for itself and the load core 1.
 
-use std::fs;
-use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::Child;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::agent::{Agent, fresh_folder, pinned};
+use super::server::{self, Server, wait_for};
 use super::{listed, median};
 use crate::command::{cargo, output, program, show};
 use crate::{emulator, paths, setup, size};
@@ -137,16 +133,6 @@ fn report(contenders: &[Contender], body_bytes: usize) {
     }
 }
 
-/// Ends with the benchmark.
-pub(super) struct Server(pub(super) Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn floor(body_bytes: usize) -> Result<(Server, u16)> {
     let port = emulator::free_port()?;
     let mut command = pinned(&paths::built("dist", "rawepoll"), Some(SERVER_CORE));
@@ -161,53 +147,13 @@ fn floor(body_bytes: usize) -> Result<(Server, u16)> {
 
 fn nginx(body_bytes: usize) -> Result<(Server, u16)> {
     let port = emulator::free_port()?;
-    let folder = fresh_folder("nginx")?;
-    let config = folder.join("nginx.conf");
-    fs::write(&config, nginx_configuration(port, body_bytes))?;
-    let mut command = pinned(&PathBuf::from("nginx"), Some(SERVER_CORE));
-    command
-        .arg("-p")
-        .arg(&folder)
-        .arg("-c")
-        .arg(&config)
-        .args(["-e", "error.log"]);
-    let server = Server(command.spawn()?);
-    wait_for(port)?;
-    Ok((server, port))
-}
-
-/// One process, no log, no end to a connection's requests.
-fn nginx_configuration(port: u16, body_bytes: usize) -> String {
     let body = "x".repeat(body_bytes);
-    format!(
-        r#"daemon off;
-master_process off;
-pid nginx.pid;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    keepalive_requests 1000000000;
-    tcp_nodelay on;
-    default_type application/json;
-    client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{ add_header cache-control no-store; return 200 '{body}'; }}
-    }}
-}}
-"#
-    )
-}
-
-pub(super) fn wait_for(port: u16) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if Instant::now() > deadline {
-            bail!("nothing listens on port {port}");
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
+    let lines = format!(
+        "default_type application/json;
+         location / {{ add_header cache-control no-store; return 200 '{body}'; }}"
+    );
+    let server = server::nginx(&fresh_folder("nginx")?, port, SERVER_CORE, &lines)?;
+    Ok((server, port))
 }
 
 /// The peers answer with as many bytes as the agent does.

@@ -13,6 +13,7 @@ mod metrics;
 mod models;
 #[cfg(feature = "mqtt")]
 mod mqtt;
+pub(crate) mod path;
 mod session;
 mod setup;
 mod status;
@@ -39,6 +40,8 @@ use events::Feed;
 
 #[cfg(feature = "metrics")]
 pub use metrics::router as metrics_router;
+#[cfg(feature = "mqtt")]
+pub(crate) use mqtt::insert_payload;
 #[cfg(feature = "mqtt")]
 pub use mqtt::router as mqtt_router;
 #[cfg(feature = "sync")]

@@ -153,7 +153,7 @@ async fn request(
     let wait = Duration::from_millis(asked.timeout_ms);
     let answer = api.mqtt.request(&asked.topic, payload, wait).await?;
     let mut shown = serde_json::Map::new();
-    put_payload(&mut shown, &answer);
+    insert_payload(&mut shown, &answer);
     Ok(json_answer(StatusCode::OK, &Value::Object(shown)))
 }
 
@@ -212,14 +212,14 @@ async fn listen(
 fn show_message(message: &Message) -> Value {
     let mut shown = serde_json::Map::new();
     shown.insert("topic".to_owned(), json!(message.topic()));
-    put_payload(&mut shown, message.payload());
+    insert_payload(&mut shown, message.payload());
     shown.insert("qos".to_owned(), json!(message.qos().level()));
     shown.insert("retain".to_owned(), json!(message.retain()));
     Value::Object(shown)
 }
 
-/// Text as text, everything else in base 64.
-fn put_payload(shown: &mut serde_json::Map<String, Value>, payload: &[u8]) {
+/// Text as text, everything else in base 64 under another name.
+pub(crate) fn insert_payload(shown: &mut serde_json::Map<String, Value>, payload: &[u8]) {
     match std::str::from_utf8(payload) {
         Ok(text) => shown.insert("payload".to_owned(), json!(text)),
         Err(_) => shown.insert("payload_base64".to_owned(), json!(BASE64.encode(payload))),

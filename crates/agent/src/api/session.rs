@@ -103,7 +103,12 @@ fn describe(login: &Login) -> Value {
 
 /// A JSON answer that nobody keeps.
 pub(super) fn json_answer(status: StatusCode, body: &Value) -> Response {
-    let mut response = (status, body.to_string()).into_response();
+    text_answer(status, body.to_string())
+}
+
+/// The same, of JSON as it is.
+pub(super) fn text_answer(status: StatusCode, json: String) -> Response {
+    let mut response = (status, json).into_response();
     let fields = response.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,44 +1,54 @@
 //! Speaking to the running agent over its control socket: HTTP/1.1, the same API as the console.
 
 use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
+use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use periwinkle_core::limits::{CONTROL_ANSWER_BYTES_MAX, CONTROL_ANSWER_WAIT_MAX};
 use serde_json::Value;
 use tokio::net::UnixStream;
+use tokio::runtime::{Builder, Runtime};
 
 use super::args::Json;
 use super::failure::Failure;
 use super::inputs::Inputs;
 use super::output;
 
-/// What the agent answered.
-#[derive(Debug)]
-pub(super) struct Answer {
-    status: StatusCode,
-    body: Bytes,
-}
+/// What bodies are, unless something else is said.
+pub(super) const JSON: &str = "application/json";
 
 /// Asks the agent of this configuration, and returns the body of a good answer; a refusal becomes
 /// a failure in the agent's words. With `json`, what the agent answered is printed as it is.
 pub(super) fn ask(
     inputs: &Inputs,
     json: Json,
-    request: (Method, &str, Option<Value>),
+    (method, path, body): (Method, &str, Option<Value>),
 ) -> Result<Value, Failure> {
     let socket = inputs.load()?.config.control_socket();
-    let answer = exchange(&socket, request)?;
-    if json.json && !answer.body.is_empty() {
-        output::print(&String::from_utf8_lossy(&answer.body))?;
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    let request = request(method, path, JSON, body)?;
+    let (status, body) = runtime()?.block_on(async {
+        let exchange = async {
+            let response = respond(&socket, request).await?;
+            Ok::<_, Failure>((response.status(), collect(response).await?))
+        };
+        within(CONTROL_ANSWER_WAIT_MAX, exchange).await?
+    })?;
+    if json.json && !body.is_empty() {
+        output::print(&String::from_utf8_lossy(&body))?;
     }
-    understand(&answer)
+    match status.is_success() {
+        true => parse(&body),
+        false => Err(refusal(status, &body)),
+    }
 }
 
 /// Whether an agent listens at all: better known before somebody types a password than after.
@@ -50,77 +60,126 @@ pub(super) fn check_reachable(inputs: &Inputs) -> Result<(), Failure> {
     }
 }
 
-fn exchange(
-    socket: &Path,
-    (method, path, body): (Method, &str, Option<Value>),
-) -> Result<Answer, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal(format!("no runtime: {error}")))?;
-    let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-    let request = request(method, path, body);
-    runtime.block_on(async {
-        let exchange = send(socket, request);
-        match tokio::time::timeout(CONTROL_ANSWER_WAIT_MAX, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Failure::unreachable(format!(
-                "the agent on {} does not answer",
-                socket.display()
-            ))
-            .hint("its log says more; `kill` and `periwinkle run` start it anew")),
-        }
-    })
+/// What a command waits on.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::internal(format!("the system gives no event loop: {error}")))
 }
 
-pub(super) fn request(method: Method, path: &str, body: Bytes) -> Request<Full<Bytes>> {
+/// A request of the API, with a body of this kind.
+pub(super) fn request(
+    method: Method,
+    path: &str,
+    kind: &str,
+    body: Body,
+) -> Result<Request<Body>, Failure> {
     Request::builder()
         .method(method)
         .uri(path)
         .header(HOST, "localhost")
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(body))
-        .expect("paths are made of checked names")
+        .header(CONTENT_TYPE, kind)
+        .body(body)
+        .map_err(|error| Failure::usage(format!("{path:?} is no path: {error}")))
 }
 
-async fn send(socket: &Path, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
-    let response = respond(socket, request).await?;
-    collect(socket, response).await
-}
-
-pub(super) async fn collect(
-    socket: &Path,
-    response: Response<Incoming>,
-) -> Result<Answer, Failure> {
-    let status = response.status();
-    let body = Limited::new(response.into_body(), CONTROL_ANSWER_BYTES_MAX);
-    let body = body.collect().await;
-    let body = body.map_err(|error| broken(socket, &error))?.to_bytes();
-    Ok(Answer { status, body })
-}
-
-/// The head of the answer; its body is still to come.
+/// The head of the answer, however long it takes; its body is still to come.
 pub(super) async fn respond(
     socket: &Path,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<Incoming>, Failure> {
+    request: Request<Body>,
+) -> Result<Response<Body>, Failure> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|error| no_connection(socket, &error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| broken(socket, &error))?;
+        .map_err(|error| broken(&error))?;
     // It ends with this exchange, whose own error is the one that counts.
     tokio::spawn(connection);
     let response = sender.send_request(request).await;
-    response.map_err(|error| broken(socket, &error))
+    Ok(response.map_err(|error| broken(&error))?.map(Body::new))
 }
 
-pub(super) fn broken(socket: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::unreachable(format!(
-        "the agent on {} broke the connection off: {error}",
-        socket.display()
-    ))
+/// The answer, if it is a good one.
+pub(super) async fn good(response: Response<Body>) -> Result<Response<Body>, Failure> {
+    let status = response.status();
+    match status.is_success() {
+        true => Ok(response),
+        false => Err(refusal(status, &collect(response).await?)),
+    }
+}
+
+/// The whole body.
+pub(super) async fn collect(response: Response<Body>) -> Result<Bytes, Failure> {
+    let body = Limited::new(response.into_body(), CONTROL_ANSWER_BYTES_MAX);
+    let body = within(CONTROL_ANSWER_WAIT_MAX, body.collect()).await?;
+    Ok(body.map_err(|error| broken(&error))?.to_bytes())
+}
+
+/// Hands the body to `take` piece by piece, for as long as it wants more. `pause_max` is the
+/// longest time between two.
+pub(super) async fn pieces(
+    response: Response<Body>,
+    pause_max: Duration,
+    mut take: impl FnMut(Bytes) -> Result<ControlFlow<()>, Failure>,
+) -> Result<(), Failure> {
+    let mut body = response.into_body();
+    while let Some(frame) = within(pause_max, body.frame()).await? {
+        let frame = frame.map_err(|error| broken(&error))?;
+        if let Ok(piece) = frame.into_data()
+            && take(piece)?.is_break()
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What `work` gives, if the agent does it in time.
+pub(super) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(limit, work).await.map_err(|_| {
+        Failure::unreachable("the agent does not answer")
+            .hint("its log says more; `kill` and `periwinkle run` start it anew")
+    })
+}
+
+/// The JSON of a good answer; null when it has no body.
+pub(super) fn parse(body: &[u8]) -> Result<Value, Failure> {
+    match body.is_empty() {
+        true => Ok(Value::Null),
+        false => serde_json::from_slice(body).map_err(|error| no_json(&error)),
+    }
+}
+
+pub(super) fn no_json(error: &dyn std::fmt::Display) -> Failure {
+    Failure::internal(format!("the agent's answer is not JSON: {error}"))
+        .hint("are command and agent of the same version?")
+}
+
+/// A refusal in the words of the API.
+fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    let words = match problem["detail"].as_str().or(problem["title"].as_str()) {
+        Some(words) => output::plain(words),
+        None => format!("the agent answered {status}"),
+    };
+    match (problem["kind"].as_str().unwrap_or_default(), status) {
+        ("corrupt" | "credentials_missing", _) => Failure::input(words),
+        ("cloud_unreachable" | "no_answer", _)
+        | (_, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) => {
+            Failure::unreachable(words)
+        }
+        (_, StatusCode::BAD_GATEWAY | StatusCode::INSUFFICIENT_STORAGE) => Failure::refused(words),
+        _ if status.is_server_error() => Failure::internal(words),
+        _ => Failure::refused(words),
+    }
+}
+
+pub(super) fn broken(error: &dyn std::fmt::Display) -> Failure {
+    Failure::unreachable(format!("the agent broke its answer off: {error}"))
+        .hint("the log of the agent says why")
 }
 
 pub(super) fn no_connection(socket: &Path, error: &io::Error) -> Failure {
@@ -139,29 +198,6 @@ pub(super) fn no_connection(socket: &Path, error: &io::Error) -> Failure {
         _ => Failure::unreachable(format!(
             "the agent's socket {socket} cannot be used: {error}"
         )),
-    }
-}
-
-pub(super) fn understand(answer: &Answer) -> Result<Value, Failure> {
-    let body = match answer.body.is_empty() {
-        true => Ok(Value::Null),
-        false => serde_json::from_slice::<Value>(&answer.body),
-    };
-    if answer.status.is_success() {
-        return body.map_err(|error| {
-            Failure::internal(format!("the agent's answer is not JSON: {error}"))
-                .hint("are command and agent of the same version?")
-        });
-    }
-    let body = body.unwrap_or_default();
-    let detail = body["detail"].as_str().or(body["title"].as_str());
-    let words = match detail {
-        Some(detail) => output::plain(detail),
-        None => format!("the agent answered {}", answer.status),
-    };
-    match answer.status.is_server_error() {
-        true => Err(Failure::internal(words)),
-        false => Err(Failure::refused(words)),
     }
 }
 
@@ -192,8 +228,20 @@ mod tests {
             String::from_utf8(request).unwrap()
         });
         let request = (Method::POST, "/api/v1/x", Some(json!({"a": 1})));
-        let result = exchange(&socket, request).and_then(|answer| understand(&answer));
+        let result = ask(&inputs(&socket), Json::default(), request);
         (result, agent.join().unwrap())
+    }
+
+    fn inputs(socket: &Path) -> Inputs {
+        Inputs {
+            file: Some((
+                "p.toml".to_owned(),
+                format!("control.socket = '{}'", socket.display()),
+            )),
+            environment: Vec::new(),
+            profile: None,
+            overrides: Vec::new(),
+        }
     }
 
     #[test]
@@ -225,6 +273,24 @@ mod tests {
                 "A\u{fffd}B",
             ),
             (
+                "HTTP/1.1 502 Oh\r\ncontent-length: 39\r\n\r\n\
+                 {\"kind\":\"cloud_refused\",\"detail\":\"No.\"}",
+                3,
+                "No.",
+            ),
+            (
+                "HTTP/1.1 502 Oh\r\ncontent-length: 44\r\n\r\n\
+                 {\"kind\":\"cloud_unreachable\",\"detail\":\"Far.\"}",
+                4,
+                "Far.",
+            ),
+            (
+                "HTTP/1.1 409 Oh\r\ncontent-length: 46\r\n\r\n\
+                 {\"kind\":\"credentials_missing\",\"detail\":\"Who?\"}",
+                2,
+                "Who?",
+            ),
+            (
                 "HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\n\r\nno!",
                 3,
                 "the agent answered 404 Not Found",
@@ -243,7 +309,7 @@ mod tests {
         let failure = against("hello\r\n\r\n").0.unwrap_err();
         assert_eq!(failure.code, 4);
         assert!(
-            failure.to_string().contains("broke the connection off"),
+            failure.to_string().contains("broke its answer off"),
             "{failure}"
         );
     }
@@ -260,7 +326,10 @@ mod tests {
     fn without_an_agent_the_user_learns_how_to_start_one() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("s");
-        let ask = || exchange(&socket, (Method::GET, "/", None)).unwrap_err();
+        let ask = || {
+            let request = (Method::GET, "/", None);
+            ask(&inputs(&socket), Json::default(), request).unwrap_err()
+        };
         let expected = format!(
             "no agent answers on {}\nstart one with `periwinkle run`, or name the directory of \
              the one that runs with --state",
@@ -270,15 +339,9 @@ mod tests {
         // The socket of an agent that was killed.
         drop(UnixListener::bind(&socket).unwrap());
         assert_eq!(ask().to_string(), expected);
-        let inputs = Inputs {
-            file: Some((
-                "p.toml".to_owned(),
-                format!("control.socket = '{}'", socket.display()),
-            )),
-            environment: Vec::new(),
-            profile: None,
-            overrides: Vec::new(),
-        };
-        assert_eq!(check_reachable(&inputs).unwrap_err().to_string(), expected);
+        assert_eq!(
+            check_reachable(&inputs(&socket)).unwrap_err().to_string(),
+            expected
+        );
     }
 }

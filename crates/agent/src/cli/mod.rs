@@ -3,12 +3,8 @@
 //!
 //! `run` and `check` work on the configuration; `status`, `user`, `setup` and `upload` speak to the
 //! running agent over its control socket, which serves the same API as the web server; `db` does so, too,
-//! and works on the files itself when no agent runs.
-//! `run` and `check` work on the configuration; `status`, `user` and `setup` speak to the running
-//! agent over its control socket, which serves the same API as the web server; `db` does so, too,
-//! and works on the files itself when no agent runs. `fetch` needs no agent.
-//! and works on the files itself when no agent runs; `mqtt` is a client of any
-//! broker, or speaks to the agent's.
+//! and works on the files itself when no agent runs; `mqtt` is a client of any broker, or speaks to the
+//! agent's; `fetch` needs no agent.
 
 mod args;
 mod check;
@@ -25,11 +21,13 @@ mod inputs;
 mod log;
 #[cfg(feature = "mqtt")]
 mod mqtt;
+mod new_file;
 mod output;
 mod progress;
 mod prompt;
 mod run;
 mod setup;
+mod silent_terminal;
 mod status;
 mod table;
 mod upload;

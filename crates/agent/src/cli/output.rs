@@ -1,6 +1,7 @@
 //! Standard output and standard error.
 
 use std::io::{self, ErrorKind, Write};
+use std::ops::ControlFlow;
 
 use super::failure::Failure;
 
@@ -22,6 +23,14 @@ pub(super) fn write(bytes: &[u8]) -> Result<bool, Failure> {
             "standard output cannot be written: {error}"
         ))),
     }
+}
+
+/// The same for a stream of pieces: whether more are wanted.
+pub(super) fn write_piece(piece: &[u8]) -> Result<ControlFlow<()>, Failure> {
+    Ok(match write(piece)? {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    })
 }
 
 /// Writes words for the user to standard error. Where that is impossible there is nobody left to

@@ -4,10 +4,11 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use periwinkle_core::limits::PASSWORD_BYTES_MAX;
 use periwinkle_core::secret::Secret;
-use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+use rustix::termios::OptionalActions;
 
 use super::args::PasswordFrom;
 use super::failure::Failure;
+use super::silent_terminal::SilentTerminal;
 
 /// The new password: the first line of standard input, or asked for twice on the terminal.
 pub(super) fn new_password(user: &str, how: PasswordFrom) -> Result<Secret, Failure> {
@@ -79,37 +80,14 @@ fn ask(question: &str) -> Result<Secret, Failure> {
     let mut terminal = io::stderr().lock();
     terminal.write_all(question.as_bytes()).map_err(failed)?;
     let answer = {
-        let _silence = Silence::begin().map_err(failed)?;
+        // What was typed before the question is no answer.
+        let _silent = SilentTerminal::begin(OptionalActions::Flush).map_err(failed)?;
         read_silently(&mut io::stdin().lock())
     };
     terminal.write_all(b"\n").map_err(failed)?;
     match answer.map_err(failed)? {
         Some(text) => Ok(text),
         None => Err(Failure::interrupted()),
-    }
-}
-
-/// The terminal shows nothing and passes each key on at once, until this is dropped. Ctrl-C
-/// arrives as a key, too: as a signal it would leave the terminal mute.
-struct Silence(Termios);
-
-impl Silence {
-    fn begin() -> io::Result<Silence> {
-        let stdin = io::stdin();
-        let before = termios::tcgetattr(&stdin)?;
-        let mut mute = before.clone();
-        mute.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
-        mute.special_codes[SpecialCodeIndex::VMIN] = 1;
-        mute.special_codes[SpecialCodeIndex::VTIME] = 0;
-        termios::tcsetattr(&stdin, OptionalActions::Flush, &mute)?;
-        Ok(Silence(before))
-    }
-}
-
-impl Drop for Silence {
-    fn drop(&mut self) {
-        // A terminal that went away needs no restoring.
-        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
     }
 }
 

@@ -113,7 +113,7 @@ fn a_full_disk_refuses_writes_and_nothing_else_and_recovers() {
 }
 
 /// Sets how large a file the process may write from now on.
-fn limit_file_size(pid: u32, bytes: &str) {
+pub fn limit_file_size(pid: u32, bytes: &str) {
     let status = Command::new("prlimit")
         .args(["--pid", &pid.to_string(), &format!("--fsize={bytes}")])
         .status();

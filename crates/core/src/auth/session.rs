@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 use crate::config::{Expiry, Web};
+use crate::hex;
 use crate::limits::{SESSION_REFRESH, WEB_SESSION_IDLE, WEB_SESSION_LIFE};
 use crate::secret::{Secret, equal_secrets};
 use crate::time::{Mono, Now, UnixMillis};
@@ -70,22 +71,14 @@ pub struct SessionId([u8; 32]);
 impl SessionId {
     /// The id that [`Display`](fmt::Display) wrote: 64 hexadecimal digits in lower case.
     pub fn parse(text: &str) -> Option<SessionId> {
-        let digits = text.as_bytes();
-        if digits.len() != 64 || !digits.iter().all(|b| b"0123456789abcdef".contains(b)) {
-            return None;
-        }
-        let mut id = [0; 32];
-        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).ok()?;
-            *byte = u8::from_str_radix(pair, 16).ok()?;
-        }
-        Some(SessionId(id))
+        let is_small = !text.contains(|c: char| c.is_ascii_uppercase());
+        hex::decode(text).filter(|_| is_small).map(SessionId)
     }
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(&self.0))
     }
 }
 

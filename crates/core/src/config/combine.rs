@@ -72,25 +72,28 @@ impl Judge<'_> {
 
     fn tls(&mut self, config: &Config) {
         let web = &config.web;
-        match (&web.tls_certificate, &web.tls_key) {
-            (Some(_), None) => self.refuse(
-                "web.tls_certificate",
-                "`web.tls_certificate` needs its private key in `web.tls_key`",
-            ),
-            (None, Some(_)) => self.refuse(
-                "web.tls_key",
-                "`web.tls_key` needs its certificate in `web.tls_certificate`",
-            ),
-            (None, None) => {
-                let tls = web.listen.iter().find(|l| l.scheme == Scheme::Https);
-                if let Some(listener) = tls {
-                    let why = format!(
-                        "{listener} in `web.listen` needs `web.tls_certificate` and `web.tls_key`"
-                    );
-                    self.refuse("web.listen", why);
-                }
+        let (certificate, key) = (web.tls_certificate.is_some(), web.tls_key.is_some());
+        self.identity("web.tls_certificate", certificate, "web.tls_key", key);
+        let tls = web.listen.iter().find(|l| l.scheme == Scheme::Https);
+        if let Some(listener) = tls.filter(|_| !certificate && !key) {
+            let why =
+                format!("{listener} in `web.listen` needs `web.tls_certificate` and `web.tls_key`");
+            self.refuse("web.listen", why);
+        }
+    }
+
+    /// A certificate and its key are of use only together.
+    fn identity(&mut self, certificate: &str, has_certificate: bool, key: &str, has_key: bool) {
+        match (has_certificate, has_key) {
+            (true, false) => {
+                let why = format!("`{certificate}` needs its private key in `{key}`");
+                self.refuse(certificate, why);
             }
-            (Some(_), Some(_)) => {}
+            (false, true) => {
+                let why = format!("`{key}` needs its certificate in `{certificate}`");
+                self.refuse(key, why);
+            }
+            _ => {}
         }
     }
 
@@ -128,19 +131,9 @@ impl Judge<'_> {
 
     fn mqtt(&mut self, config: &Config) {
         let mqtt = &config.mqtt;
+        let (certificate, key) = (mqtt.certificate.is_some(), mqtt.key.is_some());
+        self.identity("mqtt.certificate", certificate, "mqtt.key", key);
         let pairs = [
-            (
-                "certificate",
-                mqtt.certificate.is_some(),
-                "key",
-                mqtt.key.is_some(),
-            ),
-            (
-                "key",
-                mqtt.key.is_some(),
-                "certificate",
-                mqtt.certificate.is_some(),
-            ),
             (
                 "will_payload",
                 mqtt.will_payload.is_some(),
@@ -182,17 +175,8 @@ impl Judge<'_> {
 
     fn fetch(&mut self, config: &Config) {
         let fetch = &config.fetch;
-        match (&fetch.certificate, &fetch.key) {
-            (Some(_), None) => self.refuse(
-                "fetch.certificate",
-                "`fetch.certificate` needs its private key in `fetch.key`",
-            ),
-            (None, Some(_)) => self.refuse(
-                "fetch.key",
-                "`fetch.key` needs its certificate in `fetch.certificate`",
-            ),
-            _ => {}
-        }
+        let (certificate, key) = (fetch.certificate.is_some(), fetch.key.is_some());
+        self.identity("fetch.certificate", certificate, "fetch.key", key);
         self.proxy(
             "fetch",
             fetch.proxy.as_ref(),

@@ -301,8 +301,8 @@ fn split(text: &str) -> Vec<&str> {
             '\\' if quoted => escaped = true,
             '"' if quoted => quoted = false,
             '"' => {
-                quoted =
-                    text[start..at].trim_end().ends_with('=') || text[start..at].trim().is_empty()
+                let before = text[start..at].trim_end();
+                quoted = before.is_empty() || before.ends_with('=');
             }
             ';' if !quoted => {
                 pieces.push(&text[start..at]);

@@ -574,6 +574,10 @@ fn values_that_cannot_stand_together_are_refused() {
             "periwinkle.toml:2: `fetch.certificate` needs its private key in `fetch.key`",
         ),
         (
+            "[mqtt]\nkey = 'k.pem'\n",
+            "periwinkle.toml:2: `mqtt.key` needs its certificate in `mqtt.certificate`",
+        ),
+        (
             "[fetch]\nkey = 'k.pem'\n",
             "periwinkle.toml:2: `fetch.key` needs its certificate in `fetch.certificate`",
         ),

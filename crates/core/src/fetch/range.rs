@@ -2,6 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::hex;
+
 /// What is known of a download that was begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Partial {
@@ -183,13 +185,7 @@ impl ExpectedHash {
     pub fn parse(text: &str) -> Option<ExpectedHash> {
         let text = text.trim();
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        let mut expected = [0; 32];
-        for (byte, at) in expected.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
-        }
+        let expected = hex::decode(digits)?;
         Some(ExpectedHash {
             expected,
             hasher: Sha256::new(),
@@ -206,14 +202,13 @@ impl ExpectedHash {
     /// # Errors
     /// When it is another.
     pub fn finish(self) -> Result<(), WrongHash> {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let actual: [u8; 32] = self.hasher.finalize().into();
         if actual == self.expected {
             return Ok(());
         }
         Err(WrongHash {
-            expected: hex(&self.expected),
-            actual: hex(&actual),
+            expected: hex::encode(&self.expected),
+            actual: hex::encode(&actual),
         })
     }
 }

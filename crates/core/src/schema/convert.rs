@@ -125,10 +125,12 @@ pub(super) fn stored_entry(
     stored.ok_or_else(|| site.wrong_type(value, expected(entry.kind)))
 }
 
-/// Whether a stored date is the text that programs see.
+/// Whether a stored date is known to be the text that programs see.
+///
+/// One in our layout is: either it means a time, of which it is the only text in this layout, or it
+/// means none in any form, and then it is shown as a foreign writer left it.
 pub(super) fn is_shown_date(stored: &Value) -> bool {
-    let text = stored.as_str().and_then(UnixMillis::parse_iso);
-    text.is_some_and(|at| in_range(&at))
+    stored.as_str().is_some_and(UnixMillis::looks_iso)
 }
 
 /// What programs see of a stored value that is not nested; a value of a foreign type as it is.

@@ -210,7 +210,7 @@ impl Model {
             }
         }
         match self.key_texts(item) {
-            Some((hash, sort)) => self.check_key(hash, sort),
+            Some((hash, sort)) => self.check_key(hash.as_bytes(), sort.as_bytes()),
             None => Err(self.site(self.hash_field()).missing()),
         }
     }

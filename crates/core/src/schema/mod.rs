@@ -37,6 +37,7 @@ mod key;
 mod migration;
 mod model;
 mod place;
+mod plain_key;
 mod read;
 mod read_migration;
 mod read_model;

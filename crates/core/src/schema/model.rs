@@ -5,6 +5,7 @@ use std::fmt;
 use regex_lite::Regex;
 
 use super::place::Encoded;
+use super::plain_key::PlainKey;
 use super::shown::Shown;
 use super::template::Template;
 use super::version::Version;
@@ -25,6 +26,7 @@ pub struct Model {
     /// Those of them that the keys are made from, in that order.
     pub(super) key_sources: Vec<usize>,
     pub(super) key_variables: Vec<Name>,
+    pub(super) plain_key: Option<PlainKey>,
     pub(super) process: Process,
     pub(super) class: Option<Class>,
     pub(super) shown: Shown,

@@ -5,6 +5,7 @@ use regex_lite::{Regex, RegexBuilder};
 use super::error::SchemaError;
 use super::model::{Field, FieldType, Generate, Model, Pattern, Process, Role};
 use super::place::Encoded;
+use super::plain_key::PlainKey;
 use super::schema::{Index, Params};
 use super::section::{Section, unknown_key};
 use super::shown::Shown;
@@ -49,7 +50,8 @@ pub(super) fn model(
     let key_sources = rules::key_sources(section, &fields, hash, sort)?;
     Ok(Model {
         name: name.to_owned(),
-        shown: Shown::of(&fields),
+        shown: Shown::of(&fields, &params.type_field),
+        plain_key: PlainKey::of(&fields, hash, sort),
         ttl: fields.iter().position(|field| field.ttl),
         fields,
         hash,

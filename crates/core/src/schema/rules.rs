@@ -3,7 +3,7 @@
 
 use super::error::Place;
 use super::error::SchemaError;
-use super::model::{Class, Field, FieldType, Process, Role};
+use super::model::{Class, Field, FieldType, Model, Process, Role};
 use super::schema::{Index, Schema};
 use super::section::Section;
 use crate::nearest::nearest;
@@ -11,21 +11,24 @@ use crate::sync::config::Direction;
 use crate::sync::record::is_metadata;
 use crate::value::Name;
 
-/// What holds between the models of one schema.
-pub(super) fn check(schema: &Schema) -> Result<(), SchemaError> {
+/// What holds between the models of one schema. Those behind the first `own_count` are the agent's:
+/// nobody can change them, so that what clashes with one is the fault of the other.
+pub(super) fn check(schema: &Schema, own_count: usize) -> Result<(), SchemaError> {
     let primary = &schema.indexes[0];
     if schema.is_synced() && (primary.hash != "pk" || primary.sort.as_deref() != Some("sk")) {
         let message = "replication needs primary: { hash: 'pk', sort: 'sk' }";
         return Err(at_path(&["indexes", "primary"], message.to_owned()));
     }
-    check_ttl(schema)?;
-    check_keys(schema)
+    let (own, agents) = schema.models.split_at(own_count);
+    let models: Vec<&Model> = agents.iter().chain(own).collect();
+    check_ttl(&models)?;
+    check_keys(&models)
 }
 
 /// DynamoDB looks at one attribute of a table for the time of expiry.
-fn check_ttl(schema: &Schema) -> Result<(), SchemaError> {
+fn check_ttl(models: &[&Model]) -> Result<(), SchemaError> {
     let mut ttl: Option<(&str, &str)> = None;
-    for model in &schema.models {
+    for model in models {
         let expiring = model.fields.iter().filter(|field| field.ttl);
         for (at, field) in expiring.enumerate() {
             let attribute = field.attribute.as_str();
@@ -49,9 +52,9 @@ fn check_ttl(schema: &Schema) -> Result<(), SchemaError> {
 }
 
 /// Two models with one key pattern would overwrite each other's items.
-fn check_keys(schema: &Schema) -> Result<(), SchemaError> {
-    for (at, model) in schema.models.iter().enumerate() {
-        for other in &schema.models[..at] {
+fn check_keys(models: &[&Model]) -> Result<(), SchemaError> {
+    for (at, model) in models.iter().enumerate() {
+        for other in &models[..at] {
             let same = |left: &Field, right: &Field| matches!((&left.template, &right.template), (Some(a), Some(b)) if a == b);
             if same(model.hash_field(), other.hash_field())
                 && same(model.sort_field(), other.sort_field())

@@ -1,6 +1,5 @@
 //! The schema as a whole: parameters, indexes and models.
 
-use super::decode::Hidden;
 use super::error::{PropertyError, SchemaError};
 use super::migration::Migration;
 use super::model::Model;
@@ -30,7 +29,7 @@ impl Schema {
     pub fn parse(text: &str) -> Result<Schema, SchemaError> {
         let node = source::parse(text)?;
         read::schema(&node)
-            .and_then(|schema| rules::check(&schema).map(|()| schema))
+            .and_then(|schema| rules::check(&schema, schema.models.len()).map(|()| schema))
             .map_err(|error| error.located(text))
     }
 
@@ -94,16 +93,6 @@ impl Schema {
         item.text(&self.params.type_field).is_some()
     }
 
-    /// The attributes that [`Model::attributes_shown`] names, and the one that says whose an item
-    /// is, in order; `None` when it is all of them.
-    pub fn attributes_listed(&self, model: &Model, hidden: Hidden) -> Option<Vec<Name>> {
-        let mut names = model.attributes_shown(hidden)?.to_vec();
-        if let Err(at) = names.binary_search(&self.params.type_field) {
-            names.insert(at, self.params.type_field.clone());
-        }
-        Some(names)
-    }
-
     /// The model whose key templates fit the key, the one with the longest fixed texts first.
     ///
     /// Sort keys that begin with `~` are rows of replication and belong to none.
@@ -140,7 +129,7 @@ impl Schema {
             migration.actions.retain(|(model, _)| !is_owned(model));
             self.migrations.push(migration);
         }
-        rules::check(&self)?;
+        rules::check(&self, owned.len())?;
         Ok(self)
     }
 

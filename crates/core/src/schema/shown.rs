@@ -4,17 +4,20 @@
 use super::convert;
 use super::decode::{Hidden, block, seen};
 use super::model::{Field, FieldType, Model};
+use crate::value::binary::Attributes;
 use crate::value::{Map, Name, Value};
 
 /// What a caller who sees no hidden fields gets of an item.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shown {
-    /// The attributes that have to be read, in order.
-    attributes: Vec<Name>,
-    /// Those of them that are properties under the same name, in order.
+    /// The attributes that have to be read.
+    attributes: Attributes,
+    /// These, and the one that says whose the item is.
+    listed: Attributes,
+    /// Those of the former that are properties under the same name, in order.
     kept: Vec<Name>,
-    /// Fields whose property is in its attribute, but in another form.
-    converted: Vec<usize>,
+    /// Fields whose property is in its attribute, but in another form, and their places in `kept`.
+    converted: Vec<(usize, usize)>,
     /// Fields whose property comes from elsewhere.
     made: Vec<usize>,
     /// Fields that have a default.
@@ -22,35 +25,37 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn of(fields: &[Field]) -> Shown {
+    pub(super) fn of(fields: &[Field], type_field: &Name) -> Shown {
         let mut shown = Shown::default();
+        let mut attributes = vec![(type_field.clone(), false)];
         for (at, field) in fields.iter().enumerate() {
-            if field.ttl {
-                shown.attributes.push(field.attribute.clone());
-            }
+            let is_read = field.ttl || !field.hidden;
+            attributes.push((field.attribute.clone(), is_read));
             if field.hidden {
                 continue;
             }
-            shown.attributes.push(field.attribute.clone());
             let encoded = field.encoded.as_ref();
-            shown
-                .attributes
-                .extend(encoded.map(|encoded| encoded.attribute.clone()));
+            attributes.extend(encoded.map(|encoded| (encoded.attribute.clone(), true)));
             if encoded.is_some() || field.packed.is_some() || field.name != field.attribute {
                 shown.made.push(at);
                 continue;
             }
             shown.kept.push(field.name.clone());
-            if !field.is_shown_as_stored() {
-                shown.converted.push(at);
-            }
             if field.default.is_some() {
                 shown.defaults.push(at);
             }
         }
-        for names in [&mut shown.attributes, &mut shown.kept] {
-            names.sort_unstable();
-            names.dedup();
+        shown.kept.sort_unstable();
+        shown.attributes = Attributes::new(attributes.iter().cloned());
+        attributes.push((type_field.clone(), true));
+        shown.listed = Attributes::new(attributes);
+        for (at, field) in fields.iter().enumerate() {
+            if let (Ok(place), false) = (
+                shown.kept.binary_search(&field.name),
+                field.is_shown_as_stored(),
+            ) {
+                shown.converted.push((at, place));
+            }
         }
         shown
     }
@@ -58,10 +63,18 @@ impl Shown {
 
 impl Model {
     /// The attributes that [`into_properties`](Model::into_properties) and
-    /// [`expires`](Model::expires) look at, in order; `None` when it is all of them.
-    pub fn attributes_shown(&self, hidden: Hidden) -> Option<&[Name]> {
+    /// [`expires`](Model::expires) look at; `None` when it is all of them.
+    pub fn attributes_shown(&self, hidden: Hidden) -> Option<&Attributes> {
         match hidden {
             Hidden::Omit => Some(&self.shown.attributes),
+            Hidden::Include => None,
+        }
+    }
+
+    /// These, and the one that says whose an item is; `None` when it is all of them.
+    pub fn attributes_listed(&self, hidden: Hidden) -> Option<&Attributes> {
+        match hidden {
+            Hidden::Omit => Some(&self.shown.listed),
             Hidden::Include => None,
         }
     }
@@ -92,7 +105,7 @@ impl Model {
         let Shown {
             attributes, kept, ..
         } = &self.shown;
-        if hidden == Hidden::Omit && attributes.len() == kept.len() {
+        if hidden == Hidden::Omit && attributes.wanted().len() == kept.len() {
             return self.complete(item, Vec::new());
         }
         self.into_properties(item, hidden)
@@ -109,25 +122,37 @@ impl Model {
         made.collect()
     }
 
-    /// Properties from the attributes of these names and those that were made.
+    /// Properties from attributes of which all are kept, and those that were made.
     fn complete(&self, mut item: Map, made: Vec<(&Name, Value)>) -> Map {
         let shown = &self.shown;
-        for at in &shown.converted {
+        // An item that lacks none has each at its place.
+        let is_full = item.len() == shown.kept.len();
+        for (at, place) in &shown.converted {
             let field = &self.fields[*at];
-            if let Some(value) = item.get_mut(&field.name) {
+            let value = match is_full {
+                true => item.value_at_mut(*place),
+                false => item.get_mut(&field.name),
+            };
+            if let Some(value) = value {
                 convert_in_place(field, value);
             }
         }
-        for at in &shown.defaults {
-            let field = &self.fields[*at];
-            if let (false, Some(default)) = (item.contains_key(&field.name), &field.default) {
-                item.insert(&field.name, default.clone());
-            }
+        if !is_full {
+            self.add_defaults(&mut item);
         }
         for (name, value) in made {
             item.insert(name, value);
         }
         item
+    }
+
+    fn add_defaults(&self, item: &mut Map) {
+        for at in &self.shown.defaults {
+            let field = &self.fields[*at];
+            if let (false, Some(default)) = (item.contains_key(&field.name), &field.default) {
+                item.insert(&field.name, default.clone());
+            }
+        }
     }
 }
 
@@ -142,9 +167,10 @@ fn convert_in_place(field: &Field, value: &mut Value) {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::convert::{is_shown_date, property};
     use super::block;
     use crate::schema::{Hidden, Model, Schema};
-    use crate::value::binary::{decode_fields_prefix, encode_map};
+    use crate::value::binary::{decode_some_prefix, encode_map};
     use crate::value::{Map, Value, json};
 
     fn model() -> Model {
@@ -208,7 +234,7 @@ mod tests {
                 if let Some(names) = model.attributes_shown(hidden) {
                     let mut bytes = Vec::new();
                     encode_map(&item, &mut bytes);
-                    let (some, _) = decode_fields_prefix(&bytes, names).unwrap();
+                    let (some, _) = decode_some_prefix(&bytes, names).unwrap();
                     prop_assert_eq!(model.expires(&some), model.expires(&item));
                     prop_assert_eq!(model.into_shown(some, hidden), expected);
                 }
@@ -217,11 +243,36 @@ mod tests {
     }
 
     #[test]
+    fn a_date_that_looks_like_ours_is_shown_as_it_is_stored_whatever_it_means() {
+        let model = model();
+        let built = model.field("built").unwrap();
+        for (year, month) in [("0000", 1), ("0001", 1), ("1900", 2), ("2024", 2)]
+            .into_iter()
+            .chain((0..=19).map(|month| ("2026", month)))
+        {
+            for (day, hour) in (0..=39).flat_map(|day| [0, 23, 24, 29, 99].map(|hour| (day, hour)))
+            {
+                let text = format!("{year}-{month:02}-{day:02}T{hour:02}:59:59.999Z");
+                let stored = Value::from(text);
+                assert!(is_shown_date(&stored));
+                assert_eq!(*property(built, &stored), stored);
+            }
+        }
+        for other in [
+            "2026-11-22T10:21:60.000Z",
+            "2026-11-22T10:21:53+00:00",
+            "2026-11-22",
+        ] {
+            assert!(!is_shown_date(&Value::from(other)), "{other}");
+        }
+    }
+
+    #[test]
     fn only_what_is_shown_is_read() {
         let model = model();
-        let names = model.attributes_shown(Hidden::Omit).unwrap();
+        let some = model.attributes_shown(Hidden::Omit).unwrap();
         assert_eq!(
-            names,
+            some.wanted(),
             [
                 "a", "built", "door", "gone", "key", "kind", "name", "part", "size", "sk"
             ]

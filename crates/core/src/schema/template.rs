@@ -22,6 +22,15 @@ enum Part {
     },
 }
 
+/// What a template is made of, in order.
+pub(super) enum Piece<'a> {
+    Text(&'a str),
+    /// The value of a variable as it is.
+    Variable(&'a Name),
+    /// A value that is filled up to a width.
+    Padded,
+}
+
 impl Template {
     /// Reads a template; the error says what is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Template, String> {
@@ -45,6 +54,14 @@ impl Template {
         Ok(Template {
             text: text.to_owned(),
             parts,
+        })
+    }
+
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        self.parts.iter().map(|part| match part {
+            Part::Literal(text) => Piece::Text(text),
+            Part::Variable { name, width: 0, .. } => Piece::Variable(name),
+            Part::Variable { .. } => Piece::Padded,
         })
     }
 

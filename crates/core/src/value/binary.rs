@@ -3,11 +3,12 @@
 //! Every value has exactly one encoding, and the reader accepts no other: equal items are equal
 //! bytes, and a record that was damaged without its checksum noticing is likely to be refused.
 
-use super::map::take_wanted;
-use super::name::compare;
-use super::{Map, Name, Number, Set, Value};
-use crate::limits::BINARY_DEPTH_MAX;
-use std::collections::BTreeSet;
+mod attributes;
+mod read;
+
+use super::{Map, Number, Set, Value};
+pub use attributes::Attributes;
+use read::Reader;
 
 /// Why bytes are not the encoding of a value, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,30 +130,29 @@ pub fn decode_map_prefix(bytes: &[u8]) -> Result<(Map, usize), BinaryError> {
     decode_prefix(bytes, Reader::map)
 }
 
-/// As [`decode_map_prefix`], but makes only the fields with these names, which must be in order.
-/// Of the others only names and lengths are read.
+/// As [`decode_map_prefix`], but makes only the attributes that are wanted. Of the others only names
+/// and lengths are read.
 ///
 /// # Errors
 /// When the bytes do not begin with what [`encode_map`] writes for some map; what is wrong inside
-/// a field that is passed over may stay unseen.
-pub fn decode_fields_prefix(bytes: &[u8], names: &[Name]) -> Result<(Map, usize), BinaryError> {
-    decode_prefix(bytes, |reader| reader.fields(names))
+/// an attribute that is passed over may stay unseen.
+pub fn decode_some_prefix(
+    bytes: &[u8],
+    attributes: &Attributes,
+) -> Result<(Map, usize), BinaryError> {
+    decode_prefix(bytes, |reader| reader.fields(attributes))
 }
 
 fn decode_prefix<'a, T>(
     bytes: &'a [u8],
     read: impl FnOnce(&mut Reader<'a>) -> Result<T, BinaryReason>,
 ) -> Result<(T, usize), BinaryError> {
-    let mut reader = Reader {
-        bytes,
-        at: 0,
-        depth_left: BINARY_DEPTH_MAX,
-    };
+    let mut reader = Reader::new(bytes);
     let made = read(&mut reader).map_err(|reason| BinaryError {
-        offset: reader.at,
+        offset: reader.offset(),
         reason,
     })?;
-    Ok((made, reader.at))
+    Ok((made, reader.offset()))
 }
 
 /// Reads a value that fills all the bytes.
@@ -264,241 +264,11 @@ fn encode_length(length: usize, out: &mut Vec<u8>) {
     encode_varint(length as u64, out);
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    depth_left: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn value(&mut self) -> Result<Value, BinaryReason> {
-        let tag = self.byte()?;
-        Ok(match tag {
-            NULL => Value::Null,
-            FALSE => Value::Bool(false),
-            TRUE => Value::Bool(true),
-            TEXT => Value::String(self.long_text()?),
-            BINARY => Value::Binary(self.sized()?.to_vec()),
-            LIST => Value::List(self.nested(Reader::list)?),
-            MAP => Value::Map(self.nested(Reader::map)?),
-            STRING_SET => Value::Set(Set::Strings(self.members(Reader::text)?)),
-            NUMBER_SET => Value::Set(Set::Numbers(self.members(Reader::set_number)?)),
-            BINARY_SET => Value::Set(Set::Binaries(
-                self.members(|reader| Ok(reader.sized()?.to_vec()))?,
-            )),
-            SHORT_TEXT..SMALL_INTEGER => {
-                Value::String(text(self.take(usize::from(tag - SHORT_TEXT))?)?)
-            }
-            _ => Value::Number(self.number(tag)?),
-        })
-    }
-
-    fn number(&mut self, tag: u8) -> Result<Number, BinaryReason> {
-        let negative = matches!(tag, NEGATIVE_INTEGER | NEGATIVE_DECIMAL);
-        let number = match tag {
-            SMALL_INTEGER.. => return Ok(Number::from(u32::from(tag - SMALL_INTEGER))),
-            INTEGER | NEGATIVE_INTEGER => {
-                let magnitude = Number::from(self.varint()?);
-                if negative { -magnitude } else { magnitude }
-            }
-            DECIMAL | NEGATIVE_DECIMAL => self.decimal(negative)?,
-            _ => return Err(BinaryReason::Tag(tag)),
-        };
-        // One encoding per number: whoever writes this one would have chosen this tag.
-        if number_tag(&number, integer_magnitude(&number)) == tag {
-            Ok(number)
-        } else {
-            Err(BinaryReason::Number)
-        }
-    }
-
-    fn decimal(&mut self, negative: bool) -> Result<Number, BinaryReason> {
-        let exponent = i16::from_le_bytes([self.byte()?, self.byte()?]);
-        let length = usize::from(self.byte()?);
-        if length == 0 || length > 16 {
-            return Err(BinaryReason::Number);
-        }
-        let bytes = self.take(length)?;
-        if bytes[length - 1] == 0 {
-            return Err(BinaryReason::Number);
-        }
-        let mut coefficient = [0; 16];
-        coefficient[..length].copy_from_slice(bytes);
-        Number::from_canonical_parts(negative, u128::from_le_bytes(coefficient), exponent)
-            .ok_or(BinaryReason::Number)
-    }
-
-    fn set_number(&mut self) -> Result<Number, BinaryReason> {
-        let tag = self.byte()?;
-        self.number(tag)
-    }
-
-    fn list(&mut self) -> Result<Vec<Value>, BinaryReason> {
-        let count = self.count()?;
-        (0..count).map(|_| self.value()).collect()
-    }
-
-    fn map(&mut self) -> Result<Map, BinaryReason> {
-        let count = self.count()?;
-        let mut map = Map::with_capacity(count.min(64));
-        let mut last = None;
-        for _ in 0..count {
-            let name = self.name(&mut last)?;
-            let value = self.value()?;
-            map.push_in_order(name.into(), value);
-        }
-        Ok(map)
-    }
-
-    fn fields(&mut self, mut names: &[Name]) -> Result<Map, BinaryReason> {
-        let count = self.count()?;
-        let mut map = Map::with_capacity(count.min(names.len()));
-        let mut last = None;
-        for _ in 0..count {
-            let name = self.name_bytes(&mut last)?;
-            // A name that is wanted is known to be text.
-            if let Some(wanted) = take_wanted(&mut names, |wanted| compare(wanted.as_bytes(), name))
-            {
-                let value = self.value()?;
-                map.push_in_order(wanted.clone(), value);
-            } else {
-                self.pass_value()?;
-            }
-        }
-        Ok(map)
-    }
-
-    /// The name of a field, which must come after the last one.
-    fn name(&mut self, last: &mut Option<&'a [u8]>) -> Result<&'a str, BinaryReason> {
-        let name = self.name_bytes(last)?;
-        str::from_utf8(name).map_err(|_| BinaryReason::Utf8)
-    }
-
-    fn name_bytes(&mut self, last: &mut Option<&'a [u8]>) -> Result<&'a [u8], BinaryReason> {
-        let name = self.sized()?;
-        if last
-            .replace(name)
-            .is_some_and(|last| compare(last, name).is_ge())
-        {
-            return Err(BinaryReason::Order);
-        }
-        Ok(name)
-    }
-
-    /// Goes on behind a value without making it.
-    fn pass_value(&mut self) -> Result<(), BinaryReason> {
-        let tag = self.byte()?;
-        match tag {
-            NULL | FALSE | TRUE | SMALL_INTEGER.. => Ok(()),
-            TEXT | BINARY => self.sized().map(drop),
-            LIST => self.nested(|reader| reader.pass_all(Reader::pass_value)),
-            MAP => self.nested(|reader| {
-                reader.pass_all(|reader| {
-                    reader.sized()?;
-                    reader.pass_value()
-                })
-            }),
-            STRING_SET | BINARY_SET => self.pass_all(|reader| reader.sized().map(drop)),
-            NUMBER_SET => self.pass_all(|reader| reader.set_number().map(drop)),
-            SHORT_TEXT..SMALL_INTEGER => self.take(usize::from(tag - SHORT_TEXT)).map(drop),
-            tag => self.number(tag).map(drop),
-        }
-    }
-
-    fn pass_all(
-        &mut self,
-        pass: impl Fn(&mut Self) -> Result<(), BinaryReason>,
-    ) -> Result<(), BinaryReason> {
-        let count = self.count()?;
-        (0..count).try_for_each(|_| pass(self))
-    }
-
-    fn members<T: Ord>(
-        &mut self,
-        read: impl Fn(&mut Self) -> Result<T, BinaryReason>,
-    ) -> Result<BTreeSet<T>, BinaryReason> {
-        let count = self.count()?;
-        let mut set = BTreeSet::new();
-        for _ in 0..count {
-            let member = read(self)?;
-            if set.last().is_some_and(|last| *last >= member) {
-                return Err(BinaryReason::Order);
-            }
-            set.insert(member);
-        }
-        Ok(set)
-    }
-
-    fn nested<T>(
-        &mut self,
-        read: fn(&mut Self) -> Result<T, BinaryReason>,
-    ) -> Result<T, BinaryReason> {
-        self.depth_left = self.depth_left.checked_sub(1).ok_or(BinaryReason::Depth)?;
-        let value = read(self)?;
-        self.depth_left += 1;
-        Ok(value)
-    }
-
-    fn long_text(&mut self) -> Result<String, BinaryReason> {
-        let bytes = self.sized()?;
-        if bytes.len() <= SHORT_TEXT_BYTES_MAX {
-            return Err(BinaryReason::Length);
-        }
-        text(bytes)
-    }
-
-    fn text(&mut self) -> Result<String, BinaryReason> {
-        text(self.sized()?)
-    }
-
-    fn sized(&mut self) -> Result<&'a [u8], BinaryReason> {
-        let length = usize::try_from(self.varint()?).map_err(|_| BinaryReason::Length)?;
-        self.take(length)
-    }
-
-    /// A number of elements, each of which takes a byte or more.
-    fn count(&mut self) -> Result<usize, BinaryReason> {
-        let count = usize::try_from(self.varint()?).map_err(|_| BinaryReason::Length)?;
-        if count > self.bytes.len() - self.at {
-            return Err(BinaryReason::CutOff);
-        }
-        Ok(count)
-    }
-
-    fn varint(&mut self) -> Result<u64, BinaryReason> {
-        // Nearly all lengths are below 128.
-        if let Some(byte @ ..0x80) = self.bytes.get(self.at) {
-            self.at += 1;
-            return Ok(u64::from(*byte));
-        }
-        let (value, used) = decode_varint(&self.bytes[self.at..]).ok_or(BinaryReason::Length)?;
-        self.at += used;
-        Ok(value)
-    }
-
-    fn byte(&mut self) -> Result<u8, BinaryReason> {
-        self.take(1).map(|bytes| bytes[0])
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'a [u8], BinaryReason> {
-        let bytes = self.bytes[self.at..]
-            .get(..length)
-            .ok_or(BinaryReason::CutOff)?;
-        self.at += length;
-        Ok(bytes)
-    }
-}
-
-fn text(bytes: &[u8]) -> Result<String, BinaryReason> {
-    str::from_utf8(bytes)
-        .map(str::to_owned)
-        .map_err(|_| BinaryReason::Utf8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::strategies;
+    use crate::limits::BINARY_DEPTH_MAX;
+    use crate::value::{Name, strategies};
     use proptest::prelude::*;
 
     fn encoded(value: &Value) -> Vec<u8> {
@@ -625,6 +395,71 @@ mod tests {
         );
     }
 
+    #[test]
+    fn attributes_must_come_in_order_whichever_are_expected() {
+        let table = [
+            ["a", "b", "c"],
+            ["a", "c", "b"],
+            ["b", "a", "c"],
+            ["a", "a", "b"],
+            ["a", "b", "b"],
+            ["aaaaaaaa\0", "aaaaaaaa", "b"],
+        ];
+        for names in table {
+            let mut bytes = vec![3];
+            for name in names {
+                encode_text(name, &mut bytes);
+                // As long as all of a name's encoding may be compared at once.
+                encode_value(&Value::from("0123456789abcdef"), &mut bytes);
+            }
+            let sorted = names.is_sorted_by(|one, other| one < other);
+            for expected in 0..8 {
+                let picked = names.iter().enumerate();
+                let picked = picked.filter(|(at, _)| expected >> at & 1 == 1);
+                let some: Attributes = picked.map(|(_, name)| *name).collect();
+                let read = decode_some_prefix(&bytes, &some).map_err(|error| error.reason);
+                match sorted {
+                    true => assert_eq!(read.unwrap().0.len(), some.wanted().len()),
+                    false => assert_eq!(read, Err(BinaryReason::Order), "{names:?} {expected}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_told_from_other_bytes_wherever_they_stand() {
+        let long = "n".repeat(700);
+        let texts = [
+            "plain",
+            "0123456789abcdef",
+            "ä",
+            "mostly plain, but ü",
+            "",
+            &long,
+        ];
+        let mut map = Map::new();
+        for (at, text) in texts.iter().cycle().take(40).enumerate() {
+            let value = match at % 7 {
+                3 => Value::from(at as u64),
+                5 => Value::from(300 * at as u64),
+                _ => Value::from(*text),
+            };
+            map.insert(format!("name{at}"), value);
+        }
+        let mut bytes = Vec::new();
+        encode_map(&map, &mut bytes);
+        assert_eq!(decode_map(&bytes), Ok(map));
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] = 0xFF;
+            if let Ok(other) = decode_map(&damaged) {
+                let mut again = Vec::new();
+                encode_map(&other, &mut again);
+                assert_eq!(again, damaged, "byte {at}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn every_map_comes_back(map in strategies::map()) {
@@ -634,21 +469,25 @@ mod tests {
         }
 
         #[test]
-        fn the_fields_asked_for_are_those_of_the_whole_map(
+        fn the_attributes_that_are_wanted_are_those_of_the_whole_map(
             map in strategies::map(),
-            others in prop::collection::btree_set("[a-z]{0,3}", 0..4),
-            pick in any::<u64>(),
+            more in prop::collection::vec("[a-z]{0,3}|[ab]{13,18}", 0..4),
+            others in prop::collection::vec(("[a-z]{0,3}", any::<bool>()), 0..4),
+            picks in any::<u64>(),
         ) {
+            let more = more.into_iter().map(|name| (Name::from(name), Value::from("ä")));
+            let map: Map = map.into_iter().chain(more).collect();
             let mut bytes = Vec::new();
             encode_map(&map, &mut bytes);
             bytes.push(7);
-            let picked = map.keys().enumerate().filter(|(at, _)| pick >> (at % 64) & 1 == 1);
-            let names = others.into_iter().chain(picked.map(|(_, name)| name.to_owned()));
-            let names: BTreeSet<Name> = names.map(Name::from).collect();
-            let names: Vec<Name> = names.into_iter().collect();
+            let bit = |at: usize| picks >> (at % 64) & 1 == 1;
+            let own = map.keys().enumerate().filter(|(at, _)| bit(2 * at));
+            let own = own.map(|(at, name)| (name.into(), bit(2 * at + 1)));
+            let others = others.into_iter().map(|(name, is_wanted)| (name.into(), is_wanted));
+            let some = Attributes::new(own.chain(others));
             let mut expected = map;
-            expected.retain(|name, _| names.iter().any(|wanted| wanted == name));
-            let found = decode_fields_prefix(&bytes, &names);
+            expected.retain(|name, _| some.wanted().iter().any(|wanted| wanted == name));
+            let found = decode_some_prefix(&bytes, &some);
             prop_assert_eq!(found, Ok((expected, bytes.len() - 1)));
         }
 
@@ -658,7 +497,9 @@ mod tests {
             encode_map(&map, &mut bytes);
             bytes.truncate(cut.index(bytes.len()));
             prop_assert!(decode_map(&bytes).is_err());
-            prop_assert!(decode_fields_prefix(&bytes, &[]).is_err());
+            prop_assert!(decode_some_prefix(&bytes, &Attributes::default()).is_err());
+            let all: Attributes = map.keys().collect();
+            prop_assert!(decode_some_prefix(&bytes, &all).is_err());
         }
 
         #[test]

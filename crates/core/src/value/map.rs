@@ -44,6 +44,11 @@ impl Map {
             .map(|at| &mut self.fields[at].1)
     }
 
+    /// The value at a place in the order of the names, from 0, for change.
+    pub(crate) fn value_at_mut(&mut self, place: usize) -> Option<&mut Value> {
+        self.fields.get_mut(place).map(|(_, value)| value)
+    }
+
     /// The text of the field of that name, if it is there and is text.
     pub fn text<N: AsName + ?Sized>(&self, name: &N) -> Option<&str> {
         self.get(name).and_then(Value::as_str)

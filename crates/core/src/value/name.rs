@@ -43,6 +43,14 @@ impl Name {
         }
     }
 
+    /// As much of the name as one comparison takes.
+    pub(super) fn head(&self) -> Head {
+        match &self.0 {
+            Form::Short { bytes, .. } => Head::of(bytes, SHORT_BYTES_MAX),
+            Form::Long(text) => Head::of(text.as_bytes(), text.len()),
+        }
+    }
+
     fn short(text: &str) -> Option<Name> {
         let mut bytes = [0; SHORT_BYTES_MAX];
         bytes
@@ -83,12 +91,26 @@ impl<N: AsName + ?Sized> AsName for &N {
     }
 }
 
-/// Orders the bytes of two names as `str` does. Most differ in their first one, and need no call
-/// for it.
-pub(super) fn compare(one: &[u8], other: &[u8]) -> Ordering {
-    match (one, other) {
-        ([first, ..], [second, ..]) if first != second => first.cmp(second),
-        _ => one.cmp(other),
+/// The first eight bytes of a name, with zeros behind a shorter one. Names are in the order of their
+/// heads where these differ, as they mostly do; then comparing takes no call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Head(u64);
+
+impl Head {
+    pub(super) const BYTES: usize = 8;
+
+    /// That of the name in the first `length` bytes; what follows these is better there than not.
+    pub(super) fn of(bytes: &[u8], length: usize) -> Head {
+        let first = match bytes.first_chunk() {
+            Some(first) => *first,
+            None => {
+                let mut first = [0; Head::BYTES];
+                first[..bytes.len()].copy_from_slice(bytes);
+                first
+            }
+        };
+        let behind = u64::MAX.checked_shr(8 * length as u32).unwrap_or(0);
+        Head(u64::from_be_bytes(first) & !behind)
     }
 }
 
@@ -209,9 +231,8 @@ impl Ord for Name {
     fn cmp(&self, other: &Name) -> Ordering {
         match (&self.0, &other.0) {
             (Form::Short { bytes, .. }, Form::Short { bytes: others, .. }) => {
-                // The zeros behind a text put it before those that begin with it. Where the first
-                // eight bytes decide, as they mostly do, comparing takes no call.
-                let order = head(bytes).cmp(&head(others));
+                let order =
+                    Head::of(bytes, SHORT_BYTES_MAX).cmp(&Head::of(others, SHORT_BYTES_MAX));
                 order.then_with(|| match self == other {
                     true => Ordering::Equal,
                     false => self.as_bytes().cmp(other.as_bytes()),
@@ -220,11 +241,6 @@ impl Ord for Name {
             _ => self.as_bytes().cmp(other.as_bytes()),
         }
     }
-}
-
-fn head(bytes: &[u8; SHORT_BYTES_MAX]) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *bytes;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 impl Hash for Name {

@@ -7,8 +7,9 @@
 //! | `s` | a service row of replication: its name |
 //! | `q` | a row of a shelf: the shelf's name, a zero byte, the row's own key |
 
-use periwinkle_core::schema::KeyRange;
+use periwinkle_core::schema::{KeyRange, Model, PropertyError};
 use periwinkle_core::sync::record::ItemKey;
+use periwinkle_core::value::Map;
 
 use crate::engine;
 
@@ -16,6 +17,12 @@ const ITEM: u8 = b'i';
 const NOTE: u8 = b'm';
 const SERVICE: u8 = b's';
 const SHELF: u8 = b'q';
+
+/// What stands between the parts of an item's key.
+const BETWEEN: u8 = 0;
+
+/// Room for most keys of items.
+const NAMED_BYTES: usize = 96;
 
 /// What a key of the engine names, for people.
 pub fn describe_key(bytes: &[u8]) -> String {
@@ -38,6 +45,18 @@ pub fn describe_key(bytes: &[u8]) -> String {
 /// The engine's key of an item.
 pub(super) fn item(key: &ItemKey) -> Vec<u8> {
     parts(&key.pk, &key.sk)
+}
+
+/// The engine's key of the item that properties and context name.
+pub(super) fn named(
+    model: &Model,
+    properties: &Map,
+    context: &Map,
+) -> Result<Vec<u8>, PropertyError> {
+    let mut bytes = Vec::with_capacity(NAMED_BYTES);
+    bytes.push(ITEM);
+    model.write_key(properties, context, BETWEEN, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// The item that an engine key names; `None` for keys of other spaces.
@@ -91,7 +110,7 @@ fn parts(pk: &str, sk: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(2 + pk.len() + sk.len());
     bytes.push(ITEM);
     bytes.extend_from_slice(pk.as_bytes());
-    bytes.push(0);
+    bytes.push(BETWEEN);
     bytes.extend_from_slice(sk.as_bytes());
     bytes
 }

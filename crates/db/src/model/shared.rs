@@ -88,21 +88,24 @@ impl Shared {
         }
     }
 
-    /// The properties of the item of `key`, as committed, if programs see it.
+    /// The properties of the item with this key of the engine, as committed, if programs see it.
     pub(super) fn properties(
         &self,
         model: &Model,
-        key: &ItemKey,
+        key: &[u8],
         hidden: Hidden,
     ) -> Result<Option<Map>, DbError> {
-        let Some(entry) = self.store.get(&keys::item(key))? else {
+        let Some(entry) = self.store.get(key)? else {
             return Ok(None);
         };
         let item = match model.attributes_shown(hidden) {
             Some(names) => Record::decode_item(&entry.value, names),
             None => Record::decode(&entry.value).map(|record| record.item),
         };
-        let item = item.map_err(|source| unreadable(key, source))?;
+        let item = item.map_err(|source| {
+            let key = keys::parse_item(key).expect("it was made of the two texts of an item's key");
+            unreadable(&key, source)
+        })?;
         let item = item.filter(|item| !is_expired(model, item, || self.environment.now()));
         Ok(item.map(|item| model.into_shown(item, hidden)))
     }

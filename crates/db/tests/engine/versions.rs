@@ -56,17 +56,6 @@ fn fixtures(version: u32) -> PathBuf {
     all.join(format!("log-v{version}"))
 }
 
-/// A disk that holds the files of a directory.
-fn load(directory: &Path) -> SimDisk {
-    let disk = SimDisk::new(1);
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        disk.put_file(&name, &fs::read(path).unwrap());
-    }
-    disk
-}
-
 /// Every row, a line each: key, sequence, length and checksum of the value, index entries.
 fn describe(engine: &mut Engine) -> String {
     let mut text = String::new();
@@ -205,7 +194,7 @@ fn a_log_of_each_released_version_holds_what_it_held_and_is_written_on() {
             let directory = fixtures(version);
             let held = fs::read_to_string(directory.join(format!("{name}.rows"))).unwrap();
             assert!(held.lines().count() > 15, "version {version}");
-            use_as_ever(&load(&directory.join(name)), end, &held);
+            use_as_ever(&SimDisk::load(&directory.join(name)), end, &held);
         }
     }
 }
@@ -215,7 +204,7 @@ fn a_log_of_each_released_version_is_verified_and_salvaged() {
     for version in VERSIONS {
         let directory = fixtures(version);
         let held = fs::read_to_string(directory.join("closed.rows")).unwrap();
-        let disk = load(&directory.join("closed"));
+        let disk = SimDisk::load(&directory.join("closed"));
         let inspection = verify(&*disk.storage()).unwrap();
         assert_eq!((inspection.damage, inspection.lost), (vec![], vec![]));
         let new = SimDisk::new(2);

@@ -214,16 +214,6 @@ fn describe_op(op: &Op) -> String {
     }
 }
 
-fn load(directory: &Path) -> SimDisk {
-    let disk = SimDisk::new(1);
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        disk.put_file(&name, &fs::read(path).unwrap());
-    }
-    disk
-}
-
 /// The database holds what it held, and what waits in it is answered and goes.
 fn use_as_ever(disk: &SimDisk, schema: &str, held: &str) {
     let db = open(disk, schema);
@@ -250,7 +240,7 @@ fn a_database_of_each_released_version_holds_what_it_held_and_goes_on() {
         let directory = fixture(name);
         let read = |file: &str| fs::read_to_string(directory.join(file)).unwrap();
         let (schema, held) = (read("schema.json5"), read("contents.txt"));
-        use_as_ever(&load(&directory.join("db")), &schema, &held);
+        use_as_ever(&SimDisk::load(&directory.join("db")), &schema, &held);
     }
 }
 

@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 
 use super::super::args::Json;
 use super::super::failure::Failure;
+use super::super::new_file::{cannot_write, partial};
 use super::super::progress::Progress;
 use super::super::{human, output};
-use super::export::cannot_write;
 use super::face::{Call, Face};
 use crate::tar::{NotAnArchive, Part, Unpack};
 
@@ -35,10 +35,7 @@ pub(super) fn backup(
     if directory == Path::new("-") {
         return face.pieces(Call::get(PATH), |piece| {
             pace.keep(piece.len());
-            Ok(match output::write(&piece)? {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            })
+            output::write_piece(&piece)
         });
     }
     let mut copy = Copy::begin(directory)?;
@@ -95,9 +92,7 @@ impl Copy {
                     .hint("name a directory to be made"),
             );
         }
-        let mut partial = directory.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
+        let partial = partial(directory);
         make(&partial).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 Failure::refused(format!("{} is there already", partial.display())).hint(

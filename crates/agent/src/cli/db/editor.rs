@@ -2,10 +2,11 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+use rustix::termios::{self, OptionalActions};
 use unicode_width::UnicodeWidthStr;
 
 use super::super::output::plain;
+use super::super::silent_terminal::SilentTerminal;
 
 /// Lines that can be brought back.
 const HISTORY_LINES_MAX: usize = 500;
@@ -71,7 +72,7 @@ pub(super) enum Input {
 impl Editor {
     /// Asks for a line on the terminal.
     pub(super) fn read(&mut self, prompt: &str) -> io::Result<Input> {
-        let _raw = Raw::begin()?;
+        let _silent = SilentTerminal::begin(OptionalActions::Drain)?;
         let mut keys = io::stdin().lock();
         let mut screen = io::stderr().lock();
         self.line.clear();
@@ -318,29 +319,6 @@ fn read_letter(first: u8, keys: &mut impl BufRead) -> io::Result<Key> {
         .ok()
         .and_then(|text| text.chars().next());
     Ok(letter.map_or(Key::Unknown, Key::Letter))
-}
-
-/// The terminal passes each key on at once and shows none itself, until this is dropped.
-struct Raw(Termios);
-
-impl Raw {
-    fn begin() -> io::Result<Raw> {
-        let stdin = io::stdin();
-        let before = termios::tcgetattr(&stdin)?;
-        let mut raw = before.clone();
-        raw.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
-        raw.special_codes[SpecialCodeIndex::VMIN] = 1;
-        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
-        termios::tcsetattr(&stdin, OptionalActions::Drain, &raw)?;
-        Ok(Raw(before))
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        // A terminal that went away needs no restoring.
-        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &self.0);
-    }
 }
 
 #[cfg(test)]

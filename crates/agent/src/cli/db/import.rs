@@ -18,7 +18,7 @@ use super::super::progress::Progress;
 use super::super::{human, output};
 use super::args::Import;
 use super::face::{Call, Face};
-use super::words::encoded;
+use crate::api::path::encoded;
 
 pub(super) fn import(face: &Face, import: &Import) -> Result<(), Failure> {
     let name = import.file.display().to_string();

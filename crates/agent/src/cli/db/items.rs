@@ -10,7 +10,8 @@ use super::super::table::{self, Table};
 use super::super::{human, output};
 use super::args::{Find, Item, Placeholders, Terms};
 use super::face::{Call, Face};
-use super::words::{self, Given, Model, Words, encoded};
+use super::words::{self, Given, Model, Words};
+use crate::api::path::encoded;
 
 pub(super) fn get(face: &Face, item: &Item, json: Json) -> Result<(), Failure> {
     let (model, words) = named(face, item)?;

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::super::args::Json;
 use super::super::failure::Failure;
+use super::super::new_file::cannot_write;
 use super::super::{human, output};
-use super::export::cannot_write;
 use super::verify::{losses, open_for_reading};
 use crate::api::verify::describe;
 

@@ -1,11 +1,11 @@
 //! What a command says of an item: parts of its key, `NAME=VALUE` and `NAME:=JSON`.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use periwinkle_core::schema::nearest;
 use periwinkle_core::value::{Map, Number, Value, json};
 
 use super::super::failure::Failure;
 use super::face::{Call, Face};
+use crate::api::path::encoded;
 
 /// A model as the API describes it.
 #[derive(Debug)]
@@ -35,17 +35,6 @@ pub(super) enum Given {
     Text(String),
     /// `NAME:=JSON`.
     Json(Value),
-}
-
-/// What stays as it is in a path or a query (RFC 3986, 2.3).
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
-
-pub(super) fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, PLAIN).to_string()
 }
 
 /// All models, in the order of the schema.

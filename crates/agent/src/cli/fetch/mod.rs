@@ -14,13 +14,12 @@ mod request;
 mod show;
 mod words;
 
-use tokio::runtime::{Builder, Runtime};
-
 pub(in crate::cli) use args::Fetch;
 
 use plan::Plan;
 use request::Prepared;
 
+use super::control;
 use super::failure::Failure;
 use super::inputs::Inputs;
 use super::log;
@@ -30,7 +29,7 @@ pub(in crate::cli) fn run(inputs: &Inputs, options: &Fetch) -> Result<(), Failur
     let config = inputs.load()?.config;
     log::install(&config.log);
     let fetch = client::client(&config, options)?;
-    let runtime = runtime()?;
+    let runtime = control::runtime()?;
     let result = runtime.block_on(async {
         match options.aws {
             true => aws::run(options, &config, &fetch).await,
@@ -56,11 +55,4 @@ impl Prepared {
             _ => exchange::run(options, &self).await,
         }
     }
-}
-
-fn runtime() -> Result<Runtime, Failure> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal(format!("no runtime: {error}")))
 }

@@ -1,11 +1,8 @@
 //! From what was typed to a connection.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-
 use periwinkle_core::limits::MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX;
 use periwinkle_core::mqtt::session::WillMessage;
+use periwinkle_core::secret::Secret;
 use tokio::sync::watch;
 
 use super::args::Broker;
@@ -13,6 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::mqtt::{ConnectionState, Mqtt, Options, Version};
 use crate::net::entropy;
+use crate::secret_file;
 
 /// Connects, or says why that does not work. Later losses of the connection heal by themselves.
 pub(super) async fn connect(options: Options) -> Result<Mqtt, Failure> {
@@ -99,7 +97,7 @@ pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
         session.in_flight_max = MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX;
     }
     session.user_name.clone_from(&broker.username);
-    session.password = password(broker)?.map(Into::into);
+    session.password = password(broker)?;
     session.will = will(broker);
     options.tls.ca.extend(broker.cafile.clone());
     options.tls.identity = broker.cert.clone().zip(broker.key.clone());
@@ -132,18 +130,14 @@ fn random_id() -> Result<String, Failure> {
     Ok(format!("periwinkle-{:08x}", u32::from_le_bytes(bytes)))
 }
 
-fn password(broker: &Broker) -> Result<Option<String>, Failure> {
-    match &broker.password_file {
-        Some(file) => first_line(file).map(Some),
-        None => Ok(broker.password.clone()),
-    }
-}
-
-fn first_line(file: &Path) -> Result<String, Failure> {
-    let mut line = String::new();
-    let read = fs::File::open(file).and_then(|file| BufReader::new(file).read_line(&mut line));
-    read.map_err(|error| Failure::input(format!("{}: {error}", file.display())))?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+fn password(broker: &Broker) -> Result<Option<Secret>, Failure> {
+    let Some(file) = &broker.password_file else {
+        return Ok(broker.password.as_deref().map(Secret::from));
+    };
+    let password = secret_file::password(file);
+    password
+        .map(Some)
+        .map_err(|error| Failure::input(error.to_string()))
 }
 
 fn will(broker: &Broker) -> Option<WillMessage> {

@@ -1,11 +1,11 @@
 //! A stream of events from the running agent.
 
-use bytes::Bytes;
+use axum::body::Body;
 use http::Method;
 use http_body_util::BodyExt;
 use periwinkle_core::fetch::sse::EventReader;
 
-use crate::cli::control::{broken, collect, request, respond, understand};
+use crate::cli::control;
 use crate::cli::failure::Failure;
 use crate::cli::inputs::Inputs;
 
@@ -16,15 +16,12 @@ pub(super) async fn listen(
     mut heard: impl FnMut(&str) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let socket = inputs.load()?.config.control_socket();
-    let response = respond(&socket, request(Method::GET, path, Bytes::new())).await?;
-    if !response.status().is_success() {
-        let answer = collect(&socket, response).await?;
-        return understand(&answer).map(drop);
-    }
+    let request = control::request(Method::GET, path, control::JSON, Body::empty())?;
+    let response = control::good(control::respond(&socket, request).await?).await?;
     let mut body = response.into_body();
     let mut events = EventReader::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken(&socket, &error))?;
+        let frame = frame.map_err(|error| control::broken(&error))?;
         let bytes = frame.data_ref().map_or(&[][..], |data| data);
         let read = events.handle_bytes(bytes);
         read.map_err(|error| Failure::internal(error.to_string()))?;

@@ -2,10 +2,11 @@
 
 use std::time::SystemTime;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use periwinkle_core::hex;
 use periwinkle_core::time::UnixMillis;
 use serde_json::{Map, Value, json};
+
+use crate::api::insert_payload;
 
 /// A message, whoever it was received by.
 pub(super) struct Shown<'a> {
@@ -131,7 +132,7 @@ impl Shown<'_> {
             Piece::Text(text) => line.extend(text.bytes()),
             Piece::Topic => line.extend(self.topic.bytes()),
             Piece::Payload => line.extend(self.payload),
-            Piece::Hexadecimal => line.extend(hexadecimal(self.payload).bytes()),
+            Piece::Hexadecimal => line.extend(hex::encode(self.payload).bytes()),
             Piece::Length => line.extend(self.payload.len().to_string().bytes()),
             Piece::Qos => line.extend(self.qos.to_string().bytes()),
             Piece::Retain => line.push(b'0' + u8::from(self.retain)),
@@ -175,18 +176,6 @@ impl Shown<'_> {
         insert_payload(&mut all, self.payload);
         Value::Object(all)
     }
-}
-
-/// As text where it is UTF-8, otherwise in base64 under another name.
-pub(super) fn insert_payload(all: &mut Map<String, Value>, payload: &[u8]) {
-    match std::str::from_utf8(payload) {
-        Ok(text) => all.insert("payload".to_owned(), text.into()),
-        Err(_) => all.insert("payload_base64".to_owned(), STANDARD.encode(payload).into()),
-    };
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub(in crate::cli) use args::Mqtt;
 
 use args::MqttCommand;
 
+use super::control;
 use super::failure::Failure;
 use super::inputs::Inputs;
 use crate::mqtt::MqttError;
@@ -45,11 +46,7 @@ pub(in crate::cli) fn run(inputs: &Inputs, mqtt: &Mqtt) -> Result<(), Failure> {
 }
 
 fn on_a_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime
-        .map_err(|error| Failure::internal(format!("the system gives no event loop: {error}")))?;
+    let runtime = control::runtime()?;
     let done = runtime.block_on(work);
     // A thread that still reads standard input would hold the end up.
     runtime.shutdown_background();

@@ -3,19 +3,14 @@
 use serde_json::Map;
 
 use super::args::Request;
-use super::format::insert_payload;
 use super::{broker, payload};
+use crate::api::insert_payload;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 
 /// Asks, and prints the answer as it came, or as a line of JSON.
 pub(super) async fn request(request: &Request) -> Result<(), Failure> {
-    if request.what.lines {
-        return Err(Failure::usage(
-            "-l: one question at a time; -s takes all of standard input",
-        ));
-    }
-    let payload = payload::read(&request.what)?;
+    let payload = payload::one(&request.what)?;
     let mut options = broker::options(&request.broker)?;
     options.reply_topic.clone_from(&request.response_topic);
     let mqtt = broker::connect(options).await?;

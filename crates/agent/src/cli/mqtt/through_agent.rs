@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::args::{Publish, Request, Subscribe};
-use super::format::{Shown, insert_payload};
+use super::format::Shown;
 use super::subscribe::{Printer, within};
 use super::{events, payload};
+use crate::api::insert_payload;
+use crate::api::path::encoded;
 use crate::cli::args::Json;
 use crate::cli::failure::Failure;
 use crate::cli::inputs::Inputs;
@@ -67,7 +68,7 @@ pub(super) async fn subscribe(inputs: &Inputs, subscribe: &Subscribe) -> Result<
         return Err(Failure::usage("--agent: one -t at a time"));
     };
     let mut printer = Printer::new(subscribe)?;
-    let filter = utf8_percent_encode(topic, NON_ALPHANUMERIC);
+    let filter = encoded(topic);
     let path = format!(
         "/api/v1/mqtt/subscribe?filter={filter}&qos={}",
         subscribe.qos.level()

@@ -1,29 +1,25 @@
 //! `upload get`.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::super::failure::Failure;
+use super::super::new_file::NewFile;
 use super::super::progress::Progress;
 use super::super::{human, output};
 use super::UPLOADS;
 use super::args::Get;
-use super::talk::{Talk, encoded};
+use super::talk::Talk;
+use crate::api::path::encoded_path;
 
 pub(super) fn get(talk: &Talk, get: &Get) -> Result<(), Failure> {
-    let path = format!("{UPLOADS}/objects/{}", encoded(&get.key));
+    let path = format!("{UPLOADS}/objects/{}", encoded_path(&get.key));
     let target = target(get)?;
     if target == Path::new("-") {
-        return talk.pieces(&path, |piece, _| {
-            Ok(match output::write(&piece)? {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            })
-        });
+        return talk.pieces(&path, |piece, _| output::write_piece(&piece));
     }
     let bytes = save(talk, &path, &target)?;
     if get.json.json {
@@ -54,16 +50,12 @@ fn target(get: &Get) -> Result<PathBuf, Failure> {
     Ok(target)
 }
 
-/// Written beside its place, which it takes when it is whole and on the disk.
 fn save(talk: &Talk, path: &str, target: &Path) -> Result<u64, Failure> {
-    let mut part = target.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let mut draft = Draft::begin(&part)?;
+    let mut file = NewFile::create(target, 0o666)?;
     let mut progress = Progress::new("received");
     let mut bytes = 0;
     talk.pieces(path, |piece, length| {
-        draft.write(&piece)?;
+        file.write(&piece)?;
         bytes += piece.len() as u64;
         progress.tell(|| match length {
             Some(length) => format!("{} of {}", human::size(bytes), human::size(length)),
@@ -72,52 +64,6 @@ fn save(talk: &Talk, path: &str, target: &Path) -> Result<u64, Failure> {
         Ok(ControlFlow::Continue(()))
     })?;
     progress.end();
-    draft.finish(target)?;
+    file.finish()?;
     Ok(bytes)
-}
-
-/// A half file; removed unless it is finished.
-struct Draft {
-    file: File,
-    path: PathBuf,
-    finished: bool,
-}
-
-impl Draft {
-    fn begin(path: &Path) -> Result<Draft, Failure> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        Ok(Draft {
-            file: file.map_err(|error| cannot_write(path, &error))?,
-            path: path.to_owned(),
-            finished: false,
-        })
-    }
-
-    fn write(&mut self, piece: &[u8]) -> Result<(), Failure> {
-        let written = self.file.write_all(piece);
-        written.map_err(|error| cannot_write(&self.path, &error))
-    }
-
-    fn finish(mut self, target: &Path) -> Result<(), Failure> {
-        let renamed = self
-            .file
-            .sync_all()
-            .and_then(|()| fs::rename(&self.path, target));
-        renamed.map_err(|error| cannot_write(target, &error))?;
-        self.finished = true;
-        Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Nothing more can be done about it.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::input(format!("{} cannot be written: {error}", path.display()))
 }

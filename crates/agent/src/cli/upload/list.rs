@@ -8,7 +8,8 @@ use super::super::table::Table;
 use super::super::{human, output};
 use super::UPLOADS;
 use super::args::List;
-use super::talk::{Talk, encoded};
+use super::talk::Talk;
+use crate::api::path::encoded;
 
 pub(super) fn list(talk: &Talk, list: &List) -> Result<(), Failure> {
     let mut objects: Vec<Value> = Vec::new();

@@ -16,6 +16,7 @@ use super::args::Json;
 use super::failure::Failure;
 use super::inputs::Inputs;
 use super::output;
+use crate::api::path::encoded;
 use args::{Presign, UploadCommand};
 use talk::Talk;
 
@@ -29,11 +30,7 @@ pub(super) fn run(inputs: &Inputs, upload: &Upload) -> Result<(), Failure> {
         UploadCommand::List(list) => list::list(&talk, list),
         UploadCommand::Queue(queue) => queue::queue(&talk, queue),
         UploadCommand::Abort { id, json } => {
-            talk.value(
-                Method::DELETE,
-                &format!("{UPLOADS}/{}", talk::encoded(id)),
-                None,
-            )?;
+            talk.value(Method::DELETE, &format!("{UPLOADS}/{}", encoded(id)), None)?;
             done(*json, &format!("{id} is given up"))
         }
         UploadCommand::Retry(json) => {

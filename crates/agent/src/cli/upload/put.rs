@@ -14,7 +14,8 @@ use super::super::progress::Progress;
 use super::super::{human, output};
 use super::UPLOADS;
 use super::args::Put;
-use super::talk::{Talk, encoded};
+use super::talk::Talk;
+use crate::api::path::{encoded, encoded_path};
 
 /// How often the agent is asked how far it is.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -50,7 +51,7 @@ fn put_input(talk: &Talk, put: &Put) -> Result<Value, Failure> {
     if put.remove {
         return Err(Failure::usage("standard input cannot be removed"));
     }
-    let mut path = format!("{UPLOADS}/objects/{}", encoded(key));
+    let mut path = format!("{UPLOADS}/objects/{}", encoded_path(key));
     let priority = put.priority.map(|priority| priority.to_string());
     let options = [
         ("bucket", put.bucket.as_ref()),

@@ -2,6 +2,7 @@
 //! rows in the database, and what is needed to speak to S3.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,6 +16,7 @@ use periwinkle_db::engine::Durability;
 use periwinkle_db::{Database, DbError, Find, Write};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
 
 use super::error::UploadError;
 use super::row::{Row, State, UPLOAD, UPLOAD_FILE};
@@ -119,7 +121,7 @@ impl Hub {
             if row.state == State::Waiting {
                 self.queue().push(&row.id, waiting(&row));
             } else if row.left {
-                self.remove_left(&row);
+                self.note_removal(&row, remove_same(&row.file, &row.identity));
             }
             if row.copied && row.state == State::Waiting {
                 copies.push(row.id);
@@ -206,7 +208,7 @@ impl Hub {
         identity: &periwinkle_core::upload::Identity,
     ) -> Result<Row, UploadError> {
         let Some(file) = path.to_str() else {
-            let source = std::io::Error::other("its name is not UTF-8");
+            let source = io::Error::other("its name is not UTF-8");
             let path = path.to_owned();
             return Err(UploadError::File { path, source });
         };
@@ -299,16 +301,18 @@ impl Hub {
         self.running().remove(&row.id);
         self.count_end(row, state);
         if removes {
-            self.remove_left(row);
+            let (file, identity) = (row.file.clone(), row.identity.clone());
+            let removal = spawn_blocking(move || remove_same(&file, &identity)).await;
+            self.note_removal(row, removal.unwrap_or_else(|error| Err(error.into())));
         }
         self.ends.send_modify(|ends| *ends += 1);
         Ok(())
     }
 
-    /// Removes the file of an upload that has ended. What cannot be removed now is tried again at
-    /// the next start.
-    fn remove_left(&self, row: &Row) {
-        match remove_same(&row.file, &row.identity) {
+    /// Notes that the file of an upload that has ended is gone. What cannot be removed now is tried
+    /// again at the next start.
+    fn note_removal(&self, row: &Row, removal: io::Result<bool>) {
+        match removal {
             Ok(true) => {}
             Ok(false) => tracing::debug!(
                 file = %row.file.display(), "not removed: it was changed since it was uploaded"

@@ -133,7 +133,7 @@ impl Sender {
         wait: Duration,
         read: impl FnOnce(HttpAnswer<'_>) -> Result<T, S3CallError>,
     ) -> Result<T, UploadError> {
-        let own = self.sign(bucket, &request)?;
+        let own = self.sign(bucket, &request, Signed::Bytes(&request.body))?;
         let body = Payload::from(Bytes::from(request.body.clone()));
         let reply = self.exchange(bucket, &request, own, body, wait).await?;
         Ok(reply.read(read)?)
@@ -145,7 +145,7 @@ impl Sender {
         bucket: &Bucket,
         request: HttpRequest,
     ) -> Result<Answer, UploadError> {
-        let own = self.sign(bucket, &request)?;
+        let own = self.sign(bucket, &request, Signed::Bytes(&request.body))?;
         let wait = limits::UPLOAD_ANSWER_WAIT_MAX;
         let answer = self
             .send(bucket, &request, own, Payload::empty(), wait)
@@ -220,12 +220,7 @@ impl Sender {
         })?);
         let value = Checksum::of(self.algorithm(), &data);
         let request = request.with_header(value.algorithm().header(), value.base64());
-        let credentials = self.credentials()?;
-        let own = {
-            let mut signers = self.signers.lock().expect("signing does not panic");
-            let payload = Signed::Bytes(&data);
-            bucket.sign(&request, payload, &mut signers, &credentials, self.now())
-        };
+        let own = self.sign(bucket, &request, Signed::Bytes(&data))?;
         let wait = limits::UPLOAD_ANSWER_WAIT_MAX;
         let reply = self
             .exchange(bucket, &request, own, data.into(), wait)
@@ -248,10 +243,14 @@ impl Sender {
         Ok((url, life.until(at, &credentials)))
     }
 
-    fn sign(&self, bucket: &Bucket, request: &HttpRequest) -> Result<OwnHeaders, UploadError> {
+    fn sign(
+        &self,
+        bucket: &Bucket,
+        request: &HttpRequest,
+        payload: Signed<'_>,
+    ) -> Result<OwnHeaders, UploadError> {
         let credentials = self.credentials()?;
         let mut signers = self.signers.lock().expect("signing does not panic");
-        let payload = Signed::Bytes(&request.body);
         Ok(bucket.sign(request, payload, &mut signers, &credentials, self.now()))
     }
 

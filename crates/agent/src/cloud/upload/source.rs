@@ -74,8 +74,8 @@ pub(super) fn identity_of(metadata: &Metadata) -> Identity {
     }
 }
 
-/// Removes a file that is still the one that was uploaded, and makes that durable; whether it is
-/// gone now.
+/// Removes a file that is still the one that was uploaded, so that no power cut brings it back;
+/// whether it is gone now. It waits for the disk.
 pub(super) fn remove_same(path: &Path, identity: &str) -> io::Result<bool> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
@@ -85,7 +85,10 @@ pub(super) fn remove_same(path: &Path, identity: &str) -> io::Result<bool> {
         return Ok(false);
     }
     fs::remove_file(path)?;
-    Ok(true)
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all().map(|()| true),
+        None => Ok(true),
+    }
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ fn the_command_line_puts_lists_and_gets() {
 
     let gone = complaint(&home.run(&["upload", "get", "shelf/none"]), 3);
     assert!(gone.contains("S3 refused it"), "{gone}");
-    assert!(!home.path().join("none").exists() && !home.path().join("none.part").exists());
+    assert!(!home.path().join("none").exists() && !home.path().join("none.partial").exists());
     let missing = complaint(&home.run(&["upload", "put", "nowhere"]), 2);
     assert!(missing.contains("is not there"), "{missing}");
     complaint(&home.run(&["upload", "put", "-"]), 64);
@@ -217,7 +217,7 @@ fn what_comes_damaged_is_not_taken_for_whole() {
     proxy.set(Weather::Fog);
     let got = home.run(&["upload", "get", "damaged/a", "-o", "b"]);
     complaint(&got, 4);
-    assert!(!home.path().join("b").exists() && !home.path().join("b.part").exists());
+    assert!(!home.path().join("b").exists() && !home.path().join("b.partial").exists());
     proxy.set(Weather::Fair);
     text(&home.run(&["upload", "get", "damaged/a", "-o", "b"]));
     assert_eq!(

@@ -10,7 +10,7 @@ use crate::agent::Agent;
 use crate::counterparts::{Cloud, SecondOpinion};
 use crate::eventually::{eventually, within};
 use crate::fault_proxy::s3::{S3Proxy, Weather};
-use crate::full_disk::Mount;
+use crate::full_disk::{Mount, limit_file_size};
 
 #[test]
 fn objects_arrive_whole_through_a_storm() {
@@ -244,4 +244,39 @@ fn the_queue_takes_what_its_budget_says_and_no_more() {
         (agent.status()["upload"]["done"] == 3).then_some(())
     });
     assert_object(&mut cloud.s3(&device), "budget/a", &bytes(MIB - 10));
+}
+
+#[test]
+fn a_watched_file_stays_until_the_disk_knows_that_it_is_uploaded() {
+    let cloud = Cloud::own();
+    let device = cloud.device("kept");
+    let proxy = S3Proxy::start(&cloud.endpoint);
+    proxy.set(Weather::Night);
+    let home = home(
+        &device,
+        &proxy.endpoint(),
+        "checksum = \"crc32\"\n[[upload.watch]]\npattern = \"spool/*.jpg\"\n\
+         min_age = \"0 s\"\nremove = true\nkey = \"${deviceId}/${name}\"\n",
+    );
+    let file = home.path().join("spool/a.jpg");
+    fs::create_dir_all(home.path().join("spool")).expect("it is ours");
+    fs::write(&file, b"hello").expect("it is ours");
+    let agent = home.start();
+    eventually("it is taken and tried", || {
+        (proxy.count("PUT", "/a.jpg") > 0).then_some(())
+    });
+    limit_file_size(agent.pid(), "1024:unlimited");
+    proxy.set(Weather::Fair);
+    eventually("its end cannot be written", || {
+        let words = "the end of an upload cannot be written";
+        agent.log().contains(words).then_some(())
+    });
+    assert_object(&mut cloud.s3(&device), "kept/a.jpg", b"hello");
+    assert!(file.exists());
+
+    let agent = agent.kill().start();
+    eventually("its end is written, and it is removed", || {
+        (agent.status()["upload"]["done"] == 1 && !file.exists()).then_some(())
+    });
+    assert_object(&mut cloud.s3(&device), "kept/a.jpg", b"hello");
 }

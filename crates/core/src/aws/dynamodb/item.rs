@@ -54,17 +54,12 @@ pub struct UpdateItem {
 impl UpdateItem {
     pub(super) fn parts(&self) -> Result<Body, RequestError> {
         check_key(&self.key)?;
-        let expressions = Expressions::default()
-            .update(&self.update)?
-            .condition(self.condition.as_ref())
-            .checked()?;
         let body = Body::new()
             .text("TableName", &self.table)
             .item("Key", &self.key);
-        Ok(on_failure(
-            body.expressions(&expressions),
-            self.item_on_failure,
-        ))
+        let update = Expressions::default().update(&self.update)?;
+        let update = update.condition(self.condition.as_ref()).checked()?;
+        Ok(on_failure(body.expressions(&update), self.item_on_failure))
     }
 }
 
@@ -103,16 +98,10 @@ pub struct PutItem {
 impl PutItem {
     pub(super) fn parts(&self) -> Result<Body, RequestError> {
         check_item(&self.item)?;
-        let expressions = Expressions::default()
-            .condition(self.condition.as_ref())
-            .checked()?;
         let body = Body::new()
             .text("TableName", &self.table)
             .item("Item", &self.item);
-        Ok(on_failure(
-            body.expressions(&expressions),
-            self.item_on_failure,
-        ))
+        conditional(body, self.condition.as_ref(), self.item_on_failure)
     }
 }
 
@@ -148,16 +137,10 @@ pub struct DeleteItem {
 impl DeleteItem {
     pub(super) fn parts(&self) -> Result<Body, RequestError> {
         check_key(&self.key)?;
-        let expressions = Expressions::default()
-            .condition(self.condition.as_ref())
-            .checked()?;
         let body = Body::new()
             .text("TableName", &self.table)
             .item("Key", &self.key);
-        Ok(on_failure(
-            body.expressions(&expressions),
-            self.item_on_failure,
-        ))
+        conditional(body, self.condition.as_ref(), self.item_on_failure)
     }
 }
 
@@ -210,6 +193,16 @@ impl Operation for GetItem {
     fn output(mut answer: Map) -> Result<Option<Map>, AnswerError> {
         take_item(&mut answer, "Item")
     }
+}
+
+/// What a write of a whole item holds beside its table and its key.
+fn conditional(
+    body: Body,
+    condition: Option<&Condition>,
+    item_on_failure: bool,
+) -> Result<Body, RequestError> {
+    let condition = Expressions::default().condition(condition).checked()?;
+    Ok(on_failure(body.expressions(&condition), item_on_failure))
 }
 
 /// Asks for the item where a condition fails, as all writes and transactions spell it.

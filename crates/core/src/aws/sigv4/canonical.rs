@@ -1,5 +1,6 @@
 //! The canonical request: the one spelling of a request that both sides hash.
 
+use crate::hex;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -106,7 +107,7 @@ impl Canonical {
 
 /// The SHA-256 of some bytes in small hexadecimal digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex::encode(&Sha256::digest(bytes))
 }
 
 /// Percent-encodes everything but the unreserved characters of RFC 3986, as AWS wants it in the
@@ -115,15 +116,6 @@ pub fn encode_uri(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     encode_into(text.as_bytes(), b"", &mut out);
     out
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)])
-        .collect()
 }
 
 /// Names in small letters, sorted; values trimmed and, where a name repeats, joined by commas.

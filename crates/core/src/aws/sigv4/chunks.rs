@@ -14,9 +14,10 @@
 //! Each signature covers the one before it, so no chunk can be left out or moved.
 
 use super::Payload;
-use super::canonical::{hex, sha256_hex};
+use super::canonical::sha256_hex;
 use super::signer::hmac_sha256;
 use crate::aws::checksum::{Algorithm, Checksum, Value};
+use crate::hex;
 use crate::limits;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -50,7 +51,7 @@ impl ChunkSigner {
             "{algorithm}\n{}\n{}\n{}\n{covered}",
             self.time, self.scope, self.last
         );
-        self.last = hex(&hmac_sha256(&self.key[..], text.as_bytes()));
+        self.last = hex::encode(&hmac_sha256(&self.key[..], text.as_bytes()));
         &self.last
     }
 }

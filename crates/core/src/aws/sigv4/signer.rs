@@ -1,9 +1,10 @@
 //! The signer: scope, key and signature.
 
-use super::canonical::{Canonical, Payload, Request, encode_uri, hex, sha256_hex};
+use super::canonical::{Canonical, Payload, Request, encode_uri, sha256_hex};
 use super::chunks::ChunkSigner;
 use super::presigned::PresignedLife;
 use crate::aws::Credentials;
+use crate::hex;
 use crate::time::UnixMillis;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -230,7 +231,7 @@ impl Signer {
         let day = day_text(at);
         let string_to_sign = self.string_to_sign(&canonical, at);
         let key = self.day_key(credentials, day);
-        let signature = hex(&hmac_sha256(key, string_to_sign.as_bytes()));
+        let signature = hex::encode(&hmac_sha256(key, string_to_sign.as_bytes()));
         Signed {
             canonical,
             signature,
@@ -301,7 +302,7 @@ impl Payload<'_> {
     pub(super) fn hash(&self) -> String {
         match self {
             Payload::Bytes(bytes) => sha256_hex(bytes),
-            Payload::Hash(hash) => hex(hash),
+            Payload::Hash(hash) => hex::encode(hash),
             Payload::Unsigned => "UNSIGNED-PAYLOAD".to_owned(),
             Payload::SignedChunks => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD".to_owned(),
             Payload::SignedChunksWithTrailer => {

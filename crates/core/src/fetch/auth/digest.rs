@@ -6,6 +6,8 @@ use sha2::{Digest as _, Sha256};
 use std::fmt;
 use zeroize::Zeroizing;
 
+use crate::hex;
+
 /// How a Digest is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -53,10 +55,9 @@ impl Algorithm {
     }
 
     fn hash(self, text: &str) -> Zeroizing<String> {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         Zeroizing::new(match self {
-            Algorithm::Md5 | Algorithm::Md5Session => hex(&Md5::digest(text)),
-            Algorithm::Sha256 | Algorithm::Sha256Session => hex(&Sha256::digest(text)),
+            Algorithm::Md5 | Algorithm::Md5Session => hex::encode(&Md5::digest(text)),
+            Algorithm::Sha256 | Algorithm::Sha256Session => hex::encode(&Sha256::digest(text)),
         })
     }
 }

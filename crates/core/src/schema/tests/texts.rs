@@ -321,10 +321,11 @@ fn builtin_models_are_added_unless_the_schema_has_them() {
 
 #[test]
 fn a_schema_that_breaks_a_builtin_model_is_refused() {
-    let builtin = Schema::parse(&one_model("a: { type: 'string' },")).unwrap();
+    let fields = "a: { type: 'string' }, b: { type: 'date', ttl: true },";
+    let builtin = Schema::parse(&one_model(fields)).unwrap();
     let table = [
         (
-            one_model("a: { type: 'number' },"),
+            one_model("a: { type: 'number' }, b: { type: 'date' },"),
             "models.M (line 4, column 13): the agent itself uses M.a: keep it, with type \"string\"",
         ),
         (
@@ -337,7 +338,13 @@ fn a_schema_that_breaks_a_builtin_model_is_refused() {
         ),
         (
             one_model("").replace("M: {", "Mine: {"),
-            "models.M.sk.value (line 4, column 3): M and Mine have the same key templates: begin the sort key with \"M#\"",
+            "models.Mine.sk.value (line 6, column 27): Mine and M have the same key templates: begin the sort key with \"Mine#\"",
+        ),
+        (
+            one_model("gone: { type: 'date', ttl: true },")
+                .replace("M: {", "Mine: {")
+                .replace("'M#", "'Mine#"),
+            "models.Mine.gone.ttl (line 8, column 27): a table has one ttl attribute, and M has \"b\": use that name too",
         ),
     ];
     for (text, expected) in table {

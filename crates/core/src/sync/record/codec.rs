@@ -2,10 +2,11 @@
 
 use super::{BrokenRecord, Change, Frozen, Mark, Op, ParkKind, Parked, Record};
 use crate::time::UnixMillis;
+use crate::value::Map;
 use crate::value::binary::{
-    BinaryError, decode_fields_prefix, decode_map_prefix, decode_varint, encode_map, encode_varint,
+    Attributes, BinaryError, decode_map_prefix, decode_some_prefix, decode_varint, encode_map,
+    encode_varint,
 };
-use crate::value::{Map, Name};
 use std::collections::BTreeSet;
 
 /// The version that is written; older ones are read, newer ones refused.
@@ -82,12 +83,12 @@ impl Record {
         decode(bytes, Reader::map)
     }
 
-    /// The item alone, with only the attributes of these names, which must be in order. Those of a
-    /// record that the cloud agrees with are all that is made.
-    pub fn decode_item(bytes: &[u8], names: &[Name]) -> Result<Option<Map>, RecordError> {
-        let Record { mut item, change } = decode(bytes, |reader| reader.fields(names))?;
+    /// The item alone, with only the attributes that are wanted. Those of a record that the cloud
+    /// agrees with are all that is made.
+    pub fn decode_item(bytes: &[u8], some: &Attributes) -> Result<Option<Map>, RecordError> {
+        let Record { mut item, change } = decode(bytes, |reader| reader.some(some))?;
         if let (Some(item), Some(_)) = (&mut item, change) {
-            item.retain_only(names);
+            item.retain_only(some.wanted());
         }
         Ok(item)
     }
@@ -264,8 +265,8 @@ impl<'a> Reader<'a> {
         Ok(map)
     }
 
-    fn fields(&mut self, names: &[Name]) -> Result<Map, RecordError> {
-        let (map, used) = decode_fields_prefix(self.bytes, names)?;
+    fn some(&mut self, attributes: &Attributes) -> Result<Map, RecordError> {
+        let (map, used) = decode_some_prefix(self.bytes, attributes)?;
         self.take(used)?;
         Ok(map)
     }
