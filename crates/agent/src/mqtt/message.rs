@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use periwinkle_core::mqtt::codec::{Properties, PropertiesBuf, Property, QoS};
 use periwinkle_core::mqtt::session;
 
@@ -40,7 +40,7 @@ pub(super) enum Holder {
 
 impl Message {
     pub(super) fn copy(message: &session::Message<'_>) -> Message {
-        let mut bytes = BytesMut::with_capacity(message.topic.len() + message.payload.len());
+        let mut bytes = Vec::with_capacity(message.topic.len() + message.payload.len());
         bytes.extend_from_slice(message.topic.as_bytes());
         bytes.extend_from_slice(message.payload);
         let properties = (!message.properties.is_empty()).then(|| {
@@ -48,7 +48,7 @@ impl Message {
             Arc::new(checked.unwrap_or_default())
         });
         Message {
-            bytes: bytes.freeze(),
+            bytes: bytes.into(),
             topic_bytes: message.topic.len(),
             properties,
             qos: message.qos,

@@ -345,45 +345,59 @@ impl Readers {
         readers: &[ReaderId],
         woken: &mut Vec<Waker>,
     ) -> bool {
-        if readers.is_empty() {
+        let Some((last, others)) = readers.split_last() else {
             return true;
-        }
+        };
         let open = self.expect_receipts(message.token, readers);
-        let copies = std::iter::repeat_n(Message::copy(message), readers.len());
-        for (&id, mut copy) in readers.iter().zip(copies) {
-            let Some(reader) = self.readers.get_mut(&id) else {
-                continue;
-            };
-            if let (true, Some(open)) = (reader.manner.manual, open) {
-                self.last += 1;
-                self.receipts.insert(self.last, open);
-                if let (true, Some(token)) = (reader.manner.durable, message.token) {
-                    self.keeps.push(Keep {
-                        filter: reader.filter.clone(),
-                        message: copy,
-                        token,
-                        reader: id,
-                        receipt: self.last,
-                    });
-                    continue;
-                }
-                copy.receipt = Some(Receipt {
-                    shared: self.shared.clone(),
-                    holder: Holder::Broker(self.last),
-                });
-            }
-            if reader.loses(&copy) {
-                self.missed += 1;
-            }
-            if reader.manner.manual && copy.receipt.is_none() && reader.has_enough() {
-                continue;
-            }
-            let was_full = reader.is_full();
-            reader.queue.push_back(copy);
-            self.full += usize::from(!was_full && reader.is_full());
-            reader.wake(woken);
+        let awaits = open.zip(message.token);
+        let copy = Message::copy(message);
+        for id in others {
+            self.hand_to(*id, copy.clone(), awaits, woken);
         }
+        self.hand_to(*last, copy, awaits, woken);
         open.is_none()
+    }
+
+    /// Gives a copy to a reader; `awaits` is what is open until the readers with acknowledgement
+    /// have dealt with theirs.
+    fn hand_to(
+        &mut self,
+        id: ReaderId,
+        mut copy: Message,
+        awaits: Option<(u64, AckToken)>,
+        woken: &mut Vec<Waker>,
+    ) {
+        let Some(reader) = self.readers.get_mut(&id) else {
+            return;
+        };
+        if let (true, Some((open, token))) = (reader.manner.manual, awaits) {
+            self.last += 1;
+            self.receipts.insert(self.last, open);
+            if reader.manner.durable {
+                self.keeps.push(Keep {
+                    filter: reader.filter.clone(),
+                    message: copy,
+                    token,
+                    reader: id,
+                    receipt: self.last,
+                });
+                return;
+            }
+            copy.receipt = Some(Receipt {
+                shared: self.shared.clone(),
+                holder: Holder::Broker(self.last),
+            });
+        }
+        if reader.loses(&copy) {
+            self.missed += 1;
+        }
+        if reader.manner.manual && copy.receipt.is_none() && reader.has_enough() {
+            return;
+        }
+        let was_full = reader.is_full();
+        reader.queue.push_back(copy);
+        self.full += usize::from(!was_full && reader.is_full());
+        reader.wake(woken);
     }
 
     /// Those for whose filter the broker has sent this copy, if it says so. A copy that is for none

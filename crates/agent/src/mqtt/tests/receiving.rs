@@ -25,6 +25,22 @@ async fn all_matching_subscriptions_get_a_message() {
 }
 
 #[tokio::test]
+async fn readers_of_a_topic_come_and_go_between_its_messages() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    let mut one = mqtt.subscribe("a", QoS::AtLeastOnce).await.unwrap();
+    broker.publish("a", b"1", QoS::AtLeastOnce);
+    assert_eq!(one.next().await.unwrap().payload(), b"1");
+    let mut two = mqtt.subscribe("+", QoS::AtLeastOnce).await.unwrap();
+    broker.publish("a", b"2", QoS::AtLeastOnce);
+    assert_eq!(one.next().await.unwrap().payload(), b"2");
+    assert_eq!(two.next().await.unwrap().payload(), b"2");
+    drop(one);
+    broker.publish("a", b"3", QoS::AtLeastOnce);
+    assert_eq!(two.next().await.unwrap().payload(), b"3");
+}
+
+#[tokio::test]
 async fn a_refused_subscription_is_an_error_with_the_reason() {
     let broker = Broker::start().await;
     let mqtt = client(&broker).await;

@@ -218,3 +218,67 @@ impl<T: Through> List<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mqtt::codec::{PublishFront, QoS, Version};
+    use crate::mqtt::outbox::Publication;
+    use crate::time::Mono;
+
+    fn insert(slab: &mut Slab, sequence: u64, payload: &[u8]) -> Slot {
+        let slot = slab.take_place();
+        let publication = Publication::new("t", payload, QoS::AtLeastOnce);
+        let front = PublishFront::new(Version::V311, publication.qos, b"t");
+        let entry = slab.at_mut(slot);
+        entry.fill(sequence, Version::V311, &front, &publication, Mono::ZERO);
+        slot
+    }
+
+    #[test]
+    fn memory_of_so_many_packets_stays_and_no_more() {
+        let mut slab = Slab::new();
+        let count = MQTT_POOL_PIECES_MAX as u64 + 1;
+        let slots: Vec<Slot> = (1..=count)
+            .map(|sequence| insert(&mut slab, sequence, b"x"))
+            .collect();
+        for slot in &slots[1..] {
+            slab.remove(*slot);
+        }
+        assert_eq!(slab.warm_places, MQTT_POOL_PIECES_MAX);
+        slab.remove(slots[0]);
+        assert_eq!(slab.warm_places, MQTT_POOL_PIECES_MAX);
+        // Places are used again, those with memory first.
+        for sequence in 1..=count {
+            let slot = insert(&mut slab, count + sequence, b"x");
+            assert_eq!(slot == slots[0], sequence == count);
+        }
+        assert_eq!(slab.places.len() as u64, count);
+        assert_eq!(slab.warm_places, 0);
+    }
+
+    #[test]
+    fn memory_of_a_large_packet_does_not_stay() {
+        let mut slab = Slab::new();
+        // Flags, length, topic and packet id.
+        let head_bytes = 1 + 2 + 3 + 2;
+        for (bytes, stays) in [(0, 1), (1, 0)] {
+            let payload = vec![b'x'; MQTT_POOL_PIECE_BYTES_MAX - head_bytes + bytes];
+            let slot = insert(&mut slab, 1, &payload);
+            slab.remove(slot);
+            assert_eq!(slab.warm_places, stays);
+        }
+    }
+
+    #[test]
+    fn a_name_of_an_entry_that_is_gone_means_nothing_though_its_place_is_used_again() {
+        let mut slab = Slab::new();
+        let slot = insert(&mut slab, 1, b"x");
+        let id = EntryId { sequence: 1, slot };
+        assert!(slab.get(id).is_some());
+        slab.remove(slot);
+        assert!(slab.get(id).is_none());
+        assert_eq!(insert(&mut slab, 2, b"x"), slot);
+        assert!(slab.get(id).is_none());
+    }
+}

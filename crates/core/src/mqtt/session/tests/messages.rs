@@ -369,3 +369,90 @@ fn a_message_too_large_for_a_later_connection_is_dropped_and_the_others_follow()
     );
     assert_eq!(words(&mut it), ["publish 2 dup"]);
 }
+
+/// What the session sends for a message under packet id 1.
+fn packet_of(version: Version, publication: &Publication<'_>) -> Vec<u8> {
+    let mut it = connected(Config::new(version, "me"), &[]);
+    it.publish(publication, at(1)).unwrap();
+    it.pending().to_vec()
+}
+
+#[test]
+fn messages_of_any_length_leave_as_the_codec_writes_them() {
+    let mut set = PropertiesBuf::new();
+    set.push(Property::ContentType("text")).unwrap();
+    for version in [Version::V311, Version::V5] {
+        for qos in [QoS::AtMostOnce, ONE, TWO] {
+            for retain in [false, true] {
+                // Where the length of the packet takes one, two and three bytes.
+                let short = [0, 1, 119, 120, 121, 122, 123, 124, 125];
+                let long = [16_375, 16_376, 16_377, 16_378, 16_379, 16_380, 20_000];
+                for payload_bytes in short.into_iter().chain(long) {
+                    let payload = vec![b'x'; payload_bytes];
+                    for properties in [Properties::EMPTY, set.as_properties()] {
+                        let publication = Publication {
+                            retain,
+                            properties,
+                            ..Publication::new("t/u", &payload, qos)
+                        };
+                        let expected = Packet::Publish(Publish {
+                            retain,
+                            payload: &payload,
+                            id: (qos != QoS::AtMostOnce).then(|| id(1)),
+                            // 3.1.1 has no place for them.
+                            properties: match version {
+                                Version::V311 => Properties::EMPTY,
+                                Version::V5 => properties,
+                            },
+                            ..Publish::new("t/u", qos)
+                        });
+                        let mut bytes = Vec::new();
+                        expected.encode(version, &mut bytes).unwrap();
+                        assert_eq!(packet_of(version, &publication), bytes, "{publication:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is told of a frame behind a message to `before`.
+fn told_behind(version: Version, before: &str, first: u8, body: &[u8]) -> Vec<String> {
+    let mut it = connected(Config::new(version, "me"), &[]);
+    let message = Packet::Publish(Publish::new(before, QoS::AtMostOnce));
+    receive(&mut it, &message, at(1));
+    assert_eq!(told(&mut it).len(), 1);
+    it.handle_bytes(&[first, body.len() as u8], at(1));
+    it.handle_bytes(body, at(1));
+    told(&mut it)
+}
+
+#[test]
+fn a_message_to_the_topic_of_the_last_one_is_checked_like_any_other() {
+    let behind: &[&[u8]] = &[
+        b"",
+        b"\0",
+        b"\0\0",
+        b"\0\x01",
+        b"\0\x01\0",
+        b"\0\x01\0payload",
+        b"\0\x01payload",
+        b"\0\x01\x02\x01\x01payload",
+        b"\0\x01\x09payload",
+        b"payload",
+        b"\0payload",
+        b"\x01\x02\x01\x01payload",
+    ];
+    for version in [Version::V311, Version::V5] {
+        for first in 0x30..=0x3F {
+            for behind in behind {
+                for topic in [&b"\0\x03t/u"[..], b"\0\x02t/u", b"\0\x04t/u", b"\0\0"] {
+                    let body = [topic, behind].concat();
+                    let after_same = told_behind(version, "t/u", first, &body);
+                    let after_other = told_behind(version, "other", first, &body);
+                    assert_eq!(after_same, after_other, "{version} {first:02x} {body:?}");
+                }
+            }
+        }
+    }
+}
