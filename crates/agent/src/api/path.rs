@@ -29,7 +29,7 @@ mod tests {
         assert_eq!(encoded("pump-7/x_1.~ä?#"), "pump-7%2Fx_1.~%C3%A4%3F%23");
     }
 
-        #[test]
+    #[test]
     fn keys_travel_in_paths_with_their_segments() {
         assert_eq!(
             encoded_path("${deviceId}/a b/ä?#"),
