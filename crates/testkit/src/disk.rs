@@ -32,6 +32,8 @@ pub enum Fault {
     Full,
     /// The disk is broken: `EIO`.
     Io,
+    /// The thread that called panics.
+    Panic,
 }
 
 /// What the disk was asked to do so far.
@@ -413,6 +415,7 @@ impl Disk {
         Err(match fault {
             Fault::Full => io::ErrorKind::StorageFull.into(),
             Fault::Io => io::Error::other("simulated fault of the disk"),
+            Fault::Panic => panic!("simulated panic in the disk"),
         })
     }
 

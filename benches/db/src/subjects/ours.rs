@@ -101,8 +101,8 @@ impl Reader for OursReader<'_> {
 
     fn scan(&mut self, key: &[u8], rows: usize) -> Result<u64> {
         let range = KeyRange::new(Bound::Included(key.to_vec()), Bound::Unbounded);
-        let found = self.0.scan(&range, Order::Forward, rows)?;
-        Ok(found.iter().map(|entry| touch(&entry.value)).sum())
+        let found = self.0.rows(&range, Order::Forward, rows)?;
+        Ok(found.iter().map(|row| touch(row.value)).sum())
     }
 
     fn find(&mut self, index: &[u8]) -> Result<u64> {
@@ -115,7 +115,7 @@ impl Reader for OursReader<'_> {
     fn page(&mut self, index: &[u8], rows: usize) -> Result<u64> {
         let range = KeyRange::new(Bound::Included(index.to_vec()), Bound::Unbounded);
         let range = IndexRange::new(range);
-        let found = self.0.scan_index(INDEX, &range, Order::Forward, rows)?;
-        Ok(found.iter().map(|found| touch(&found.entry.value)).sum())
+        let found = self.0.rows_by_index(INDEX, &range, Order::Forward, rows)?;
+        Ok(found.iter().map(|(_, row)| touch(row.value)).sum())
     }
 }

@@ -374,3 +374,182 @@ fn path_of(model: &Model, key: &[String]) -> String {
 pub(super) fn value_answer(status: StatusCode, body: &Value) -> Response {
     text_answer(status, json_text(body))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use std::thread::{self, ThreadId};
+    use std::time::Duration;
+
+    use periwinkle_core::schema::Schema;
+    use periwinkle_core::time::{Mono, Now};
+    use periwinkle_db::engine::{self, Storage, StorageFile};
+    use periwinkle_db::{Environment, Options};
+    use periwinkle_testkit::disk::SimDisk;
+
+    use super::*;
+
+    const SCHEMA: &str = "{
+        version: '1.0.0',
+        indexes: { primary: { hash: 'pk', sort: 'sk' } },
+        models: { Reading: {
+            pk: { type: 'string', value: 'readings#' },
+            sk: { type: 'string', value: 'Reading#${id}' },
+            id: { type: 'string', required: true },
+        } },
+    }";
+
+    struct Still;
+
+    impl Environment for Still {
+        fn now(&self) -> Now {
+            Now {
+                mono: Mono::from_start(Duration::ZERO),
+                wall: None,
+                trusted: false,
+            }
+        }
+
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(7);
+        }
+    }
+
+    /// The threads that read contents of files.
+    #[derive(Clone, Default)]
+    struct Readers(Arc<Mutex<Vec<ThreadId>>>);
+
+    impl Readers {
+        fn take(&self) -> Vec<ThreadId> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    struct WatchedDisk(Arc<dyn Storage>, Readers);
+
+    struct WatchedFile(Arc<dyn StorageFile>, Readers);
+
+    impl WatchedDisk {
+        fn watched(&self, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
+            Arc::new(WatchedFile(file, self.1.clone()))
+        }
+    }
+
+    impl Storage for WatchedDisk {
+        fn list(&self) -> io::Result<Vec<String>> {
+            self.0.list()
+        }
+
+        fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+            self.0.create(name).map(|file| self.watched(file))
+        }
+
+        fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+            self.0.open(name).map(|file| self.watched(file))
+        }
+
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.0.remove(name)
+        }
+
+        fn sync_dir(&self) -> io::Result<()> {
+            self.0.sync_dir()
+        }
+
+        fn free_bytes(&self) -> io::Result<u64> {
+            self.0.free_bytes()
+        }
+    }
+
+    impl StorageFile for WatchedFile {
+        fn size(&self) -> io::Result<u64> {
+            self.0.size()
+        }
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            self.1.0.lock().unwrap().push(thread::current().id());
+            self.0.read_at(offset, buffer)
+        }
+
+        fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            self.0.write_at(offset, bytes)
+        }
+
+        fn reserve(&self, size: u64) -> io::Result<()> {
+            self.0.reserve(size)
+        }
+
+        fn truncate(&self, size: u64) -> io::Result<()> {
+            self.0.truncate(size)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.0.sync()
+        }
+
+        fn sync_and_forget(&self, offset: u64) -> io::Result<()> {
+            self.0.sync_and_forget(offset)
+        }
+    }
+
+    /// A database of so many rows that keeps no value in memory.
+    fn database(rows: usize) -> (DataApi, Readers) {
+        let disk = SimDisk::new(1);
+        let readers = Readers::default();
+        let open = || {
+            let storage = WatchedDisk(disk.storage(), readers.clone());
+            let options = Options {
+                engine: engine::Options {
+                    cache_bytes: 0,
+                    ..engine::Options::default()
+                },
+                ..Options::default()
+            };
+            let schema = Schema::parse(SCHEMA).unwrap();
+            Database::open(Arc::new(storage), schema, options, Arc::new(Still))
+                .unwrap()
+                .0
+        };
+        let db = open();
+        for row in 0..rows {
+            let id = format!("{row:03}");
+            db.create("Reading", &Map::from([("id", id)])).unwrap();
+        }
+        // What waits for the disk is in memory still.
+        db.close().unwrap();
+        drop(db);
+        let db = open();
+        readers.take();
+        (DataApi { db }, readers)
+    }
+
+    #[tokio::test]
+    async fn a_list_of_more_values_than_may_be_read_inline_is_read_on_another_thread() {
+        let bound = limits::DB_SCAN_INLINE_MISSES_MAX;
+        let own = thread::current().id();
+        for (rows, inline) in [(bound, true), (bound + 1, false)] {
+            let (api, readers) = database(rows);
+            for asked in ["limit", "count"] {
+                let value = if asked == "limit" { "200" } else { "true" };
+                let named = Named {
+                    model: "Reading".to_owned(),
+                    key: Vec::new(),
+                };
+                let query = vec![(asked.to_owned(), value.to_owned())];
+                let answer = list(State(api.clone()), named, Query(query)).await.unwrap();
+                let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await;
+                let body = String::from_utf8(body.unwrap().into()).unwrap();
+                let whole = match asked {
+                    "limit" => body.matches("\"id\"").count() == rows,
+                    _ => body.contains(&format!("\"count\":{rows}")),
+                };
+                assert!(whole, "{rows} rows, {asked}: {body}");
+                let threads = readers.take();
+                assert!(!threads.is_empty(), "nothing was in memory");
+                let all = threads.iter().all(|thread| (*thread == own) == inline);
+                assert!(all, "{rows} rows, {asked}: {threads:?}");
+            }
+        }
+    }
+}

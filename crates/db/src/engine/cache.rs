@@ -50,7 +50,9 @@ impl Cache {
 
     pub(crate) fn get(&mut self, slot: CacheSlot) -> Option<&Arc<[u8]>> {
         let entry = self.entries.get_mut(slot.0 as usize)?.as_mut()?;
-        entry.used = true;
+        if !entry.used {
+            entry.used = true;
+        }
         Some(&entry.value)
     }
 
@@ -58,6 +60,11 @@ impl Cache {
     pub(crate) fn peek(&self, slot: CacheSlot) -> Option<&Arc<[u8]>> {
         let entry = self.entries.get(slot.0 as usize)?.as_ref()?;
         Some(&entry.value)
+    }
+
+    /// Whether a value of so many bytes would be kept.
+    pub(crate) fn takes(&self, value_bytes: usize) -> bool {
+        value_bytes + ENTRY_BYTES <= self.bytes_max / 4
     }
 
     /// Keeps `value` for `row` and calls `evicted` for each row that lost its value for it.
@@ -68,10 +75,10 @@ impl Cache {
         value: Arc<[u8]>,
         mut evicted: impl FnMut(u32),
     ) -> CacheSlot {
-        let cost = value.len() + ENTRY_BYTES;
-        if cost > self.bytes_max / 4 {
+        if !self.takes(value.len()) {
             return CacheSlot::NONE;
         }
+        let cost = value.len() + ENTRY_BYTES;
         while self.bytes + cost > self.bytes_max {
             evicted(self.evict_one());
         }

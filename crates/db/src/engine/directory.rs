@@ -11,9 +11,9 @@ use std::sync::Arc;
 use super::batch::Entries;
 use super::cache::{Cache, CacheSlot};
 use super::index::{IndexHit, IndexId, IndexStats, Indexes, NO_ENTRY};
-use super::key::Key;
 use super::moves::{moved_bytes_max, moved_entry_bytes_max};
 use super::range::{IndexRange, KeyRange, Order};
+use super::rows::{Missing, Rows, copies};
 use super::slab::Slab;
 use super::tree::{Position, Tree};
 
@@ -40,7 +40,7 @@ pub(crate) struct Row {
     pub(crate) entries: u32,
 }
 
-pub(crate) type Rows = Slab<Row>;
+pub(crate) type RowSlab = Slab<Row>;
 
 impl Row {
     pub(crate) fn new(key: Box<[u8]>, place: Place) -> Row {
@@ -73,6 +73,12 @@ impl Row {
         }
     }
 
+    /// Of the key, and of the value if a scan copies it.
+    fn copied_bytes(&self) -> usize {
+        let value = self.length as usize;
+        self.key.len() + if copies(value) { value } else { 0 }
+    }
+
     fn place(&self) -> Place {
         Place {
             segment: self.segment,
@@ -90,11 +96,14 @@ impl Row {
     }
 }
 
+/// What processors fetch at once, mostly.
+const LINE_BYTES: usize = 64;
+
 /// Keys in order, rows, their index entries, cached values.
 #[derive(Debug)]
 pub(crate) struct Directory {
     keys: Tree,
-    rows: Rows,
+    rows: RowSlab,
     indexes: Indexes,
     cache: Cache,
     live_bytes: u64,
@@ -116,7 +125,7 @@ impl Directory {
     /// what the index entries of each take at most when it is moved.
     pub(crate) fn loaded(
         cache_bytes: usize,
-        rows: Rows,
+        rows: RowSlab,
         indexes: Indexes,
         entry_bytes: &[u32],
     ) -> Directory {
@@ -131,13 +140,13 @@ impl Directory {
             needed_bytes: 0,
             largest_row: 0,
         };
-        let mut needed: Vec<u64> = Vec::new();
-        let first = rows.all().map(|(_, row)| row.segment).min().unwrap_or(0);
+        let segments = || rows.all().map(|(_, row)| row.segment);
+        let first = segments().min().unwrap_or(0);
+        let last = segments().max().unwrap_or(0);
+        let mut needed: Vec<u64> = vec![0; (last - first) as usize + 1];
         for ((_, row), entries) in rows.all().zip(entry_bytes) {
             let weight = row.weight(u64::from(*entries));
-            let segment = (row.segment - first) as usize;
-            needed.resize(needed.len().max(segment + 1), 0);
-            needed[segment] += weight.needed;
+            needed[(row.segment - first) as usize] += weight.needed;
             directory.live_bytes += weight.live;
             directory.largest_row = directory.largest_row.max(weight.needed);
         }
@@ -279,54 +288,71 @@ impl Directory {
     }
 
     /// Keeps a value that was read from the disk, unless the key has moved on meanwhile.
-    pub(crate) fn remember(&mut self, key: &[u8], place: Place, value: Arc<[u8]>) {
+    pub(crate) fn remember(&mut self, key: &[u8], place: Place, value: impl FnOnce() -> Arc<[u8]>) {
+        if !self.cache.takes(place.length as usize) {
+            return;
+        }
         let Some(id) = self.id_of(key) else {
             return;
         };
         let row = &self.rows[id];
         if row.place() == place && row.cached == CacheSlot::NONE {
-            self.cache_value(id, value);
+            self.cache_value(id, value());
         }
     }
 
-    /// Up to `limit` keys of a range, in the order asked for.
-    pub(crate) fn range(&mut self, range: &KeyRange, order: Order, limit: usize) -> Vec<Hit> {
+    /// Up to `limit` rows of a range, in the order asked for, and which of them have no value yet.
+    /// `pending` knows the values that still wait for the disk.
+    pub(crate) fn range<'p>(
+        &mut self,
+        range: &KeyRange,
+        order: Order,
+        limit: usize,
+        pending: impl Fn(Place) -> Option<&'p [u8]>,
+    ) -> (Rows, Vec<Missing>) {
         let ids = self.ids(range, order, limit);
-        self.fetch(&ids);
-        let mut keys = Vec::with_capacity(ids.iter().map(|id| self.rows[*id].key.len()).sum());
-        let mut ends = Vec::with_capacity(ids.len());
-        for id in &ids {
-            keys.extend_from_slice(&self.rows[*id].key);
-            ends.push(keys.len() as u32);
+        self.gather(&ids, pending)
+    }
+
+    /// The rows with these numbers.
+    pub(crate) fn gather<'p>(
+        &mut self,
+        ids: &[u32],
+        pending: impl Fn(Place) -> Option<&'p [u8]>,
+    ) -> (Rows, Vec<Missing>) {
+        let mut rows = Rows::with_capacity(ids.len(), self.fetch(ids));
+        let mut missing = Vec::new();
+        for (at, id) in ids.iter().enumerate() {
+            let row = &self.rows[*id];
+            if let Some(value) = self.cache.get(row.cached) {
+                rows.push(&row.key, value, row.sequence);
+            } else if let Some(value) = pending(row.place()) {
+                rows.push_copied(&row.key, value, row.sequence);
+            } else {
+                rows.push_unread(&row.key, row.place());
+                missing.push((at, row.place()));
+            }
         }
-        let keys = Key::split(keys, ends);
-        keys.zip(ids)
-            .map(|(key, id)| (key, self.found(id)))
-            .collect()
+        (rows, missing)
     }
 
     /// Looks at what a scan needs of its rows, which lie scattered in memory. All rows take each
     /// step before any takes the next, and within a step no look waits for another one: so the
-    /// processor fetches many lines at once, where row by row it would wait for each.
-    fn fetch(&self, ids: &[u32]) {
-        let ends = |bytes: &[u8]| {
-            let (first, last) = (bytes.first(), bytes.last());
-            u32::from(first.copied().unwrap_or(0)) + u32::from(last.copied().unwrap_or(0))
-        };
+    /// processor fetches many lines at once, where row by row it would wait for each. Answers how
+    /// many bytes of keys and values will be copied.
+    fn fetch(&self, ids: &[u32]) -> usize {
         let row = |id: &u32| &self.rows[*id];
         let value = |id: &u32| self.cache.peek(row(id).cached);
-        let rows = ids.iter().map(|id| row(id).length);
-        black_box(rows.fold(0, u32::wrapping_add));
-        let keys = ids.iter().map(|id| ends(&row(id).key));
-        black_box(keys.fold(0, u32::wrapping_add));
+        let bytes = ids.iter().map(|id| row(id).copied_bytes()).sum();
         let places = ids
             .iter()
             .map(|id| value(id).map_or(0, |value| value.len()));
         black_box(places.fold(0, usize::wrapping_add));
-        let values = ids
-            .iter()
-            .map(|id| value(id).map_or(0, |value| ends(value)));
-        black_box(values.fold(0, u32::wrapping_add));
+        let copied = ids.iter().filter_map(value);
+        let copied = copied.filter(|value| copies(value.len()));
+        let lines = copied.flat_map(|value| value.iter().step_by(LINE_BYTES));
+        black_box(lines.fold(0, |all, byte| all ^ byte));
+        bytes
     }
 
     /// The same, without a look at what is cached.
@@ -337,24 +363,19 @@ impl Directory {
 
     /// Up to `limit` entries of an index whose rows are not hidden, in the order asked for.
     pub(crate) fn index_range(
-        &mut self,
+        &self,
         index: IndexId,
         range: &IndexRange,
         order: Order,
         limit: usize,
         hidden: &dyn Fn(&[u8]) -> bool,
-    ) -> Vec<(Box<[u8]>, Hit)> {
-        let hits = self
-            .indexes
-            .range(&self.rows, index, range, order, limit, hidden);
-        hits.into_iter()
-            .map(|IndexHit { index_key, row }| {
-                (
-                    index_key,
-                    (Key::from(&*self.rows[row].key), self.found(row)),
-                )
-            })
-            .collect()
+    ) -> Vec<IndexHit> {
+        self.indexes
+            .range(&self.rows, index, range, order, limit, hidden)
+    }
+
+    pub(crate) fn row(&self, id: u32) -> &Row {
+        &self.rows[id]
     }
 
     fn ids(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<u32> {
@@ -427,6 +448,3 @@ struct Weight {
     live: u64,
     needed: u64,
 }
-
-/// A key and what the directory knows of it.
-pub(crate) type Hit = (Key, Found);

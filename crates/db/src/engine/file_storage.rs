@@ -1,7 +1,7 @@
 //! The real disk: one directory, locked for one process that writes or for several that read.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -76,7 +76,7 @@ impl FileStorage {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        write_pid(&mut lock.0).map_err(failed)?;
+        write_pid(&lock.0).map_err(failed)?;
         Ok(FileStorage {
             directory,
             handle,
@@ -163,13 +163,19 @@ fn read_pid(lock: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-/// A full disk must not keep the database from opening: without room the file stays empty.
-fn write_pid(lock: &mut File) -> io::Result<()> {
-    lock.set_len(0)?;
-    match writeln!(lock, "{}", std::process::id()) {
-        Err(error) if !is_full(&error) => Err(error),
-        _ => Ok(()),
+/// Over what the process before wrote, which is cut only if it is longer: cutting a file may wait
+/// for the journal of the file system. A full disk must not keep the database from opening: without
+/// room the file stays empty.
+fn write_pid(lock: &File) -> io::Result<()> {
+    let text = format!("{}\n", std::process::id());
+    match lock.write_all_at(text.as_bytes(), 0) {
+        Err(error) if !is_full(&error) => return Err(error),
+        _ => {}
     }
+    if lock.metadata()?.len() > text.len() as u64 {
+        lock.set_len(text.len() as u64)?;
+    }
+    Ok(())
 }
 
 impl Storage for FileStorage {

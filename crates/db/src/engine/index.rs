@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::batch::Entries;
-use super::directory::Rows;
+use super::directory::RowSlab;
 use super::moves::moved_entry_bytes_max;
 use super::range::{IndexPosition, IndexRange, Order};
 use super::slab::Slab;
@@ -101,7 +101,7 @@ impl Indexes {
 
     /// Adds the entries that the row lacks, and answers where its chain begins now. The row is
     /// as it will be.
-    pub(crate) fn add(&mut self, rows: &Rows, row: u32, wanted: Entries<'_>) -> u32 {
+    pub(crate) fn add(&mut self, rows: &RowSlab, row: u32, wanted: Entries<'_>) -> u32 {
         let mut first = rows[row].entries;
         for (index, key) in wanted.iter() {
             if !self.of_row(first).any(|known| known == (index, key)) {
@@ -111,7 +111,7 @@ impl Indexes {
         first
     }
 
-    fn add_one(&mut self, rows: &Rows, row: u32, next: u32, index: IndexId, key: &[u8]) -> u32 {
+    fn add_one(&mut self, rows: &RowSlab, row: u32, next: u32, index: IndexId, key: &[u8]) -> u32 {
         let id = self.entries.insert(IndexEntry {
             key: key.into(),
             row,
@@ -133,7 +133,7 @@ impl Indexes {
     /// begins now. Those that are ordered by sequence go in any case when the row is written anew.
     pub(crate) fn take(
         &mut self,
-        rows: &Rows,
+        rows: &RowSlab,
         row: u32,
         kept: Entries<'_>,
         rewritten: bool,
@@ -155,7 +155,7 @@ impl Indexes {
         first
     }
 
-    fn remove_one(&mut self, rows: &Rows, id: u32) {
+    fn remove_one(&mut self, rows: &RowSlab, id: u32) {
         let IndexEntry { index, row, .. } = self.entries[id];
         let place = place(&self.entries[id], rows);
         let tree = &self.by_id[&index].tree;
@@ -185,7 +185,7 @@ impl Indexes {
     /// Up to `limit` entries of a range whose rows are not hidden.
     pub(crate) fn range(
         &self,
-        rows: &Rows,
+        rows: &RowSlab,
         index: IndexId,
         range: &IndexRange,
         order: Order,
@@ -210,7 +210,7 @@ impl Indexes {
 
     fn bounds(
         &self,
-        rows: &Rows,
+        rows: &RowSlab,
         index: IndexId,
         tree: &Tree,
         range: &IndexRange,
@@ -233,7 +233,7 @@ impl Indexes {
         }
     }
 
-    fn compare(&self, rows: &Rows, id: u32, with: Place<'_>) -> Ordering {
+    fn compare(&self, rows: &RowSlab, id: u32, with: Place<'_>) -> Ordering {
         place(&self.entries[id], rows).cmp(&with)
     }
 
@@ -263,7 +263,7 @@ struct LoadedIndex {
 
 impl IndexLoader {
     /// For entries of these rows, so many at most.
-    pub(crate) fn new(rows: &Rows, entries: usize) -> IndexLoader {
+    pub(crate) fn new(rows: &RowSlab, entries: usize) -> IndexLoader {
         IndexLoader {
             entries: Slab::with_capacity(entries),
             indexes: BTreeMap::new(),
@@ -275,9 +275,9 @@ impl IndexLoader {
     /// Adds an entry; `None` if it comes before the one that was added last.
     pub(crate) fn push(
         &mut self,
-        rows: &mut Rows,
+        rows: &mut RowSlab,
         index: IndexId,
-        key: &[u8],
+        key: Box<[u8]>,
         row: u32,
     ) -> Option<()> {
         if self
@@ -289,13 +289,13 @@ impl IndexLoader {
         }
         let current = self.current.as_mut()?;
         if let Some(last) = current.ids.last() {
-            current.note_order(self.entries[*last].key[..].cmp(key))?;
+            current.note_order(self.entries[*last].key.cmp(&key))?;
         }
         let chain = &mut rows[row];
         current.value_bytes += u64::from(chain.length);
         self.entry_bytes[row as usize] += moved_entry_bytes_max(key.len()) as u32;
         let id = self.entries.insert(IndexEntry {
-            key: key.into(),
+            key,
             row,
             next: chain.entries,
             index,
@@ -306,7 +306,7 @@ impl IndexLoader {
     }
 
     /// Ends the index before and begins the next.
-    fn begin(&mut self, rows: &Rows, index: IndexId) -> Option<()> {
+    fn begin(&mut self, rows: &RowSlab, index: IndexId) -> Option<()> {
         if let Some(done) = self.current.take() {
             let rises = done.index < index;
             let (index, done) = done.finish(&self.entries, rows)?;
@@ -324,7 +324,7 @@ impl IndexLoader {
 
     /// The indexes, and what the entries of each row take at most when it is moved. `None` if an
     /// entry was there twice.
-    pub(crate) fn finish(mut self, rows: &Rows) -> Option<(Indexes, Vec<u32>)> {
+    pub(crate) fn finish(mut self, rows: &RowSlab) -> Option<(Indexes, Vec<u32>)> {
         if let Some(last) = self.current.take() {
             let (index, last) = last.finish(&self.entries, rows)?;
             self.indexes.insert(index, last);
@@ -352,7 +352,7 @@ impl LoadedIndex {
     }
 
     /// `None` if an entry was there twice.
-    fn finish(mut self, entries: &Slab<IndexEntry>, rows: &Rows) -> Option<(IndexId, OneIndex)> {
+    fn finish(mut self, entries: &Slab<IndexEntry>, rows: &RowSlab) -> Option<(IndexId, OneIndex)> {
         let place = |id: &u32| place(&entries[*id], rows);
         for same in self.same {
             let ids = &mut self.ids[same];
@@ -370,7 +370,7 @@ impl LoadedIndex {
     }
 }
 
-fn place<'a>(entry: &'a IndexEntry, rows: &'a Rows) -> Place<'a> {
+fn place<'a>(entry: &'a IndexEntry, rows: &'a RowSlab) -> Place<'a> {
     let (sequence, key) = rows[entry.row].order(entry.index);
     (&entry.key, sequence, key)
 }

@@ -193,8 +193,20 @@ impl KeyFileBytes {
             is_moved: false,
             next: 0,
             rows: self.rows,
-            entries: self.entries,
         }
+    }
+
+    /// The index entries in the order of their indexes and keys.
+    pub(crate) fn entries(&self) -> Result<EntryCursor<'_>, Malformed> {
+        let mut reader = Reader::new(&self.bytes[HEADER_BYTES..], 0);
+        for _ in 0..self.rows {
+            reader.skip_row().ok_or(Malformed)?;
+        }
+        Ok(EntryCursor {
+            reader: Reader::new(reader.rest, INDEX_BYTES),
+            left: self.entries,
+            row: 0,
+        })
     }
 
     /// For each row, that it is none of the directory.
@@ -215,10 +227,9 @@ pub(crate) struct RowCursor<'a> {
     /// The number of the next row.
     next: u32,
     rows: u32,
-    entries: u32,
 }
 
-impl<'a> RowCursor<'a> {
+impl RowCursor<'_> {
     pub(crate) fn key(&self) -> &[u8] {
         &self.reader.key
     }
@@ -235,17 +246,6 @@ impl<'a> RowCursor<'a> {
     /// The number of the row.
     pub(crate) fn row(&self) -> u32 {
         self.next - 1
-    }
-
-    /// The index entries of those rows that are given a row of the directory. The rows must have
-    /// come to their end.
-    pub(crate) fn entries(self, ids: &'a [u32]) -> EntryCursor<'a> {
-        EntryCursor {
-            reader: Reader::new(self.reader.rest, INDEX_BYTES),
-            left: self.entries,
-            id: NO_ROW,
-            ids,
-        }
     }
 
     fn place(&mut self) -> Option<Place> {
@@ -305,8 +305,7 @@ pub(crate) struct EntryCursor<'a> {
     /// The number of the index stands in front of the key.
     reader: Reader<'a>,
     left: u32,
-    id: u32,
-    ids: &'a [u32],
+    row: u32,
 }
 
 impl EntryCursor<'_> {
@@ -321,17 +320,16 @@ impl EntryCursor<'_> {
         &self.reader.key[INDEX_BYTES..]
     }
 
-    /// Its row in the directory.
-    pub(crate) fn id(&self) -> u32 {
-        self.id
+    /// The number of its row in the key file.
+    pub(crate) fn row(&self) -> u32 {
+        self.row
     }
 
     fn read(&mut self) -> Option<()> {
         let index = u16::try_from(self.reader.varint()?).ok()?;
         self.reader.read_key()?;
         self.reader.set_front(index.to_be_bytes());
-        let row = usize::try_from(self.reader.varint()?).ok()?;
-        self.id = *self.ids.get(row)?;
+        self.row = u32::try_from(self.reader.varint()?).ok()?;
         self.left -= 1;
         Some(())
     }
@@ -339,15 +337,8 @@ impl EntryCursor<'_> {
 
 impl Stream for EntryCursor<'_> {
     fn advance(&mut self) -> Result<bool, Malformed> {
-        // Since the entry that was given last, not since one that is passed over.
-        let mut kept = usize::MAX;
-        while self.left > 0 {
-            self.read().ok_or(Malformed)?;
-            kept = kept.min(self.reader.kept);
-            if self.id != NO_ROW {
-                self.reader.kept = kept;
-                return Ok(true);
-            }
+        if self.left > 0 {
+            return self.read().map(|()| true).ok_or(Malformed);
         }
         match self.reader.rest {
             [] => Ok(false),
@@ -363,6 +354,9 @@ impl Stream for EntryCursor<'_> {
         self.reader.kept
     }
 }
+
+/// What a row says of the place of its value: offset, length, age.
+const PLACE_NUMBERS: usize = 3;
 
 /// Bytes of an index's number in front of an index key.
 const INDEX_BYTES: usize = 2;
@@ -402,15 +396,39 @@ impl<'a> Reader<'a> {
         let (own, rest) = self.rest.split_at_checked(own)?;
         self.rest = rest;
         self.kept = self.front.checked_add(shared)?;
-        let rises = own > self.key.get(self.kept..)?;
+        let before = self.key.get(self.kept..)?;
+        let rises = match (own.first(), before.first()) {
+            (Some(byte), Some(other)) if byte != other => byte > other,
+            _ => own > before,
+        };
         self.key.truncate(self.kept);
         self.key.extend_from_slice(own);
         Some(rises)
     }
 
+    /// Passes over a row.
+    fn skip_row(&mut self) -> Option<()> {
+        let (word, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        self.varint()?;
+        let own = usize::try_from(self.varint()?).ok()?;
+        self.rest = self.rest.get(own..)?;
+        if matches!(*word, WORD_THERE | WORD_MOVED) {
+            for _ in 0..PLACE_NUMBERS {
+                self.varint()?;
+            }
+        }
+        Some(())
+    }
+
     fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
+        let (byte, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        let mut value = u64::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+        for shift in (7..64).step_by(7) {
             let (byte, rest) = self.rest.split_first()?;
             self.rest = rest;
             value |= u64::from(byte & 0x7f) << shift;

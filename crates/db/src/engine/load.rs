@@ -2,11 +2,15 @@
 //! so that nothing of them is in memory twice.
 
 use std::cmp::Ordering;
+use std::panic::resume_unwind;
+use std::thread::{self, ScopedJoinHandle};
 
-use super::directory::{Directory, Place, Row, Rows};
+use periwinkle_core::limits::DB_LOAD_BESIDE_ENTRIES_MIN;
+
+use super::directory::{Directory, Place, Row, RowSlab};
 use super::head::{head, shared_bytes};
-use super::index::{IndexLoader, Indexes};
-use super::key_file::{EntryCursor, KeyFileBytes, Malformed, RowCursor};
+use super::index::{IndexId, IndexLoader, Indexes};
+use super::key_file::{KeyFileBytes, Malformed, NO_ROW, RowCursor};
 use super::run::Word;
 use super::slab::Slab;
 
@@ -26,48 +30,66 @@ impl From<Malformed> for LoadError {
 }
 
 /// The directory that the last words of the segments make, the oldest first.
+///
+/// Rows and index entries are merged at the same time when there are many: most of the time of an
+/// opening goes there.
 pub(crate) fn directory(
     segments: &[KeyFileBytes],
     cache_bytes: usize,
 ) -> Result<Directory, LoadError> {
-    let counts = segments.iter().map(KeyFileBytes::counts);
-    let counts = counts.fold((0, 0), |sum, (rows, entries)| {
-        (sum.0 + rows, sum.1 + entries)
+    let (rows, entries) = thread::scope(|scope| {
+        let many = segments.iter().map(|words| words.counts().1).sum::<usize>();
+        let beside = (many >= DB_LOAD_BESIDE_ENTRIES_MIN).then(|| {
+            let name = "periwinkle-db-load".to_owned();
+            let thread = thread::Builder::new().name(name);
+            thread.spawn_scoped(scope, || merged_entries(segments)).ok()
+        });
+        let rows = merged_rows(segments);
+        let entries = match beside.flatten().map(ScopedJoinHandle::join) {
+            None => merged_entries(segments),
+            Some(Ok(entries)) => entries,
+            Some(Err(panic)) => resume_unwind(panic),
+        };
+        (rows, entries)
     });
-    let mut rows = Slab::with_capacity(counts.0);
-    let mut indexed_by: Vec<_> = segments.iter().map(KeyFileBytes::no_rows).collect();
-    let cursors = segments.iter().map(KeyFileBytes::rows).collect();
-    let mut merge = Merge::new(cursors)?;
-    let mut key = Vec::new();
+    let ((mut rows, indexed_by), entries) = (rows?, entries?);
+    let loader = IndexLoader::new(&rows, entries.len());
+    let (indexes, entry_bytes) = indexes(entries, &indexed_by, &mut rows, loader)?;
+    Ok(Directory::loaded(cache_bytes, rows, indexes, &entry_bytes))
+}
+
+/// By segment and row there: the row of the directory whose index entries it tells.
+type IndexedBy = Vec<Vec<u32>>;
+
+/// The rows in the order of their keys.
+fn merged_rows(segments: &[KeyFileBytes]) -> Result<(RowSlab, IndexedBy), LoadError> {
+    let counts = segments.iter().map(|words| words.counts().0);
+    let mut rows = Slab::with_capacity(counts.sum());
+    let mut indexed_by: IndexedBy = segments.iter().map(KeyFileBytes::no_rows).collect();
+    let mut merge = Merge::new(segments.iter().map(KeyFileBytes::rows).collect())?;
     while let Some((_, first)) = merge.first() {
-        key.clear();
-        key.extend_from_slice(first.key());
-        if let Some((place, source)) = last_word(&mut merge, &key)? {
-            let id = rows.insert(Row::new(key[..].into(), place));
-            set(&mut indexed_by, source, id);
+        let key = Box::from(first.key());
+        if let Some((place, (segment, row))) = last_word(&mut merge, &key)? {
+            let id = rows.insert(Row::new(key, place));
+            indexed_by[segment][row as usize] = id;
         }
     }
     rows.shrink();
-    let loader = IndexLoader::new(&rows, counts.1);
-    let (indexes, entry_bytes) = indexes(merge.streams, &indexed_by, &mut rows, loader)?;
-    Ok(Directory::loaded(cache_bytes, rows, indexes, &entry_bytes))
+    Ok((rows, indexed_by))
 }
 
 /// A word: its segment, and its row there.
 type Source = (usize, u32);
 
-fn set(indexed_by: &mut [Vec<u32>], (segment, row): Source, id: u32) {
-    indexed_by[segment][row as usize] = id;
-}
-
-/// Takes all words on a key. Answers where the row is and which word tells its index entries;
-/// `None` when it is gone.
+/// Takes all words on a key, which is that of the first. Answers where the row is and which word
+/// tells its index entries; `None` when it is gone.
 fn last_word(
     merge: &mut Merge<RowCursor<'_>>,
     key: &[u8],
 ) -> Result<Option<(Place, Source)>, LoadError> {
     let mut known: Option<(Place, Source)> = None;
-    while let Some((segment, cursor)) = merge.first().filter(|(_, cursor)| cursor.key() == key) {
+    let mut next = merge.first();
+    while let Some((segment, cursor)) = next {
         let source = (segment, cursor.row());
         match (cursor.word(), &mut known) {
             (Word::Gone, known) => *known = None,
@@ -84,25 +106,52 @@ fn last_word(
             (Word::There(place), known) => *known = Some((place, source)),
         }
         merge.advance()?;
+        next = merge.first().filter(|(_, cursor)| cursor.key() == key);
     }
     Ok(known)
 }
 
-/// The indexes, from what follows the rows of the segments, and what the entries of each row take
-/// at most when it is moved.
+/// The index entries of all segments, of rows that are gone or have others by now too, in the
+/// order of their indexes and keys.
+fn merged_entries(segments: &[KeyFileBytes]) -> Result<Vec<MergedEntry>, Malformed> {
+    let counts = segments.iter().map(|words| words.counts().1);
+    let mut entries = Vec::with_capacity(counts.sum());
+    let cursors = segments.iter().map(KeyFileBytes::entries);
+    let mut merge = Merge::new(cursors.collect::<Result<_, _>>()?)?;
+    while let Some((segment, entry)) = merge.first() {
+        entries.push(MergedEntry {
+            key: entry.key().into(),
+            segment: segment as u32,
+            row: entry.row(),
+            index: entry.index(),
+        });
+        merge.advance()?;
+    }
+    Ok(entries)
+}
+
+struct MergedEntry {
+    key: Box<[u8]>,
+    segment: u32,
+    /// Of the segment.
+    row: u32,
+    index: IndexId,
+}
+
+/// The indexes, and what the entries of each row take at most when it is moved.
 fn indexes(
-    behind_rows: Vec<RowCursor<'_>>,
-    indexed_by: &[Vec<u32>],
-    rows: &mut Rows,
+    entries: Vec<MergedEntry>,
+    indexed_by: &IndexedBy,
+    rows: &mut RowSlab,
     mut loader: IndexLoader,
 ) -> Result<(Indexes, Vec<u32>), LoadError> {
-    let cursors = behind_rows.into_iter().zip(indexed_by);
-    let cursors = cursors.map(|(rows, ids)| rows.entries(ids)).collect();
-    let mut merge: Merge<EntryCursor<'_>> = Merge::new(cursors)?;
-    while let Some((_, entry)) = merge.first() {
-        let pushed = loader.push(rows, entry.index(), entry.key(), entry.id());
-        pushed.ok_or(LoadError::Malformed)?;
-        merge.advance()?;
+    for entry in entries {
+        let told = &indexed_by[entry.segment as usize];
+        let row = told.get(entry.row as usize).ok_or(LoadError::Malformed)?;
+        if *row != NO_ROW {
+            let pushed = loader.push(rows, entry.index, entry.key, *row);
+            pushed.ok_or(LoadError::Malformed)?;
+        }
     }
     loader.finish(rows).ok_or(LoadError::Malformed)
 }
@@ -122,6 +171,9 @@ pub(crate) trait Stream {
 /// Equal heads among the streams before it is looked whether all ranks begin with more bytes than
 /// known, and heads of later bytes would tell them apart.
 const TIES_MAX: u32 = 16;
+
+/// Among how many streams a place is looked for one by one, before it is halved.
+const NEAR: usize = 8;
 
 /// Several streams in one order. Of equal things, the one of the first stream comes first.
 struct Merge<S> {
@@ -168,26 +220,32 @@ impl<S: Stream> Merge<S> {
             return Ok(());
         }
         if self.streams[stream].kept() < self.shared {
-            self.shared = 0;
-        }
-        let new = (head(self.streams[stream].rank(), self.shared), stream);
-        if self.shared == 0 {
             // Heads of the first bytes hold for all.
             self.read_heads_from(0);
         }
-        let place = self
-            .order
-            .partition_point(|other| self.compare(*other, new).is_gt());
-        self.ties += u32::from(
-            self.order[place..]
-                .last()
-                .is_some_and(|next| next.0 == new.0),
-        );
+        let new = (head(self.streams[stream].rank(), self.shared), stream);
+        let place = self.place_of(new);
         self.order.insert(place, new);
+        let next = self.order.get(place + 1);
+        self.ties += u32::from(next.is_some_and(|next| next.0 == new.0));
         if self.ties > TIES_MAX || self.shared == 0 {
             self.read_heads();
         }
         Ok(())
+    }
+
+    /// Where a stream belongs. A few steps from the end are as far as most go.
+    #[inline]
+    fn place_of(&self, new: (u64, usize)) -> usize {
+        let near = self.order.len().saturating_sub(NEAR);
+        let mut place = self.order.len();
+        while place > near && self.compare(self.order[place - 1], new).is_lt() {
+            place -= 1;
+        }
+        match place == near {
+            true => self.order[..near].partition_point(|other| self.compare(*other, new).is_gt()),
+            false => place,
+        }
     }
 
     fn compare(&self, one: (u64, usize), other: (u64, usize)) -> Ordering {

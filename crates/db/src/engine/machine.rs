@@ -1,5 +1,6 @@
 //! The engine without threads: commits and reads in memory, disk work as jobs to run elsewhere.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use periwinkle_core::limits::{DB_INDEX_ENTRIES_MAX, DB_KEY_BYTES_MAX, DB_TRANSACTION_BYTES_MAX};
@@ -12,12 +13,13 @@ use super::flush::{Flush, Flushed, is_full};
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
 use super::index::{IndexId, IndexStats};
 use super::key::Key;
-use super::log::{Log, RoomWanted, segment_name};
+use super::log::{Log, RoomWanted};
 use super::options::Options;
 use super::range::{IndexPosition, IndexRange, KeyRange, Order};
-use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread, finish_all};
+use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread};
 use super::recover::{self, OpenReport, Opened};
 use super::reserve::{Claim, Reserve, Reserved};
+use super::rows::{IndexedRows, Missing, Rows, UnreadRows};
 use super::stats::Stats;
 use super::storage::Storage;
 
@@ -181,24 +183,32 @@ impl Engine {
         self.directory.contains(key)
     }
 
-    /// Up to `limit` rows of a range, all as of now; the values may still have to be read.
-    pub fn range(&mut self, range: &KeyRange, order: Order, limit: usize) -> Vec<Lookup> {
-        self.directory
-            .range(range, order, limit)
-            .into_iter()
-            .map(|(key, found)| self.resolve(key, found))
-            .collect()
+    /// Up to `limit` rows of a range; reads the disk for values that are not in memory.
+    pub fn rows(
+        &mut self,
+        range: &KeyRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Rows, ReadError> {
+        let found = self.find_rows(range, order, limit);
+        self.finish_rows(found)
     }
 
-    /// Up to `limit` rows of a range; reads the disk for values that are not in memory.
+    /// The same, each row to be kept for itself.
     pub fn scan(
         &mut self,
         range: &KeyRange,
         order: Order,
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError> {
-        let lookups = self.range(range, order, limit);
-        self.finish_all(lookups)
+        Ok(self.rows(range, order, limit)?.to_entries())
+    }
+
+    /// The rows of a range, all as of now; some values may still have to be read.
+    pub(super) fn find_rows(&mut self, range: &KeyRange, order: Order, limit: usize) -> UnreadRows {
+        let Engine { directory, log, .. } = self;
+        let found = directory.range(range, order, limit, |place| log.pending(place));
+        self.unread_rows(found)
     }
 
     /// Up to `limit` keys of a range.
@@ -206,36 +216,33 @@ impl Engine {
         self.directory.keys(range, order, limit)
     }
 
-    /// Up to `limit` rows of a range of an index with their index keys; the values may still have
-    /// to be read.
-    pub fn index_range(
+    /// Up to `limit` rows of a range of an index; reads the disk for values that are not in
+    /// memory.
+    pub fn rows_by_index(
         &mut self,
         index: IndexId,
         range: &IndexRange,
         order: Order,
         limit: usize,
-    ) -> Vec<(Box<[u8]>, Lookup)> {
-        self.index_range_without(index, range, order, limit, &|_| false)
+    ) -> Result<IndexedRows, ReadError> {
+        self.rows_by_index_without(index, range, order, limit, &|_| false)
     }
 
     /// The same without the rows that are `hidden`.
-    pub(super) fn index_range_without(
+    pub(super) fn rows_by_index_without(
         &mut self,
         index: IndexId,
         range: &IndexRange,
         order: Order,
         limit: usize,
         hidden: &dyn Fn(&[u8]) -> bool,
-    ) -> Vec<(Box<[u8]>, Lookup)> {
-        self.directory
-            .index_range(index, range, order, limit, hidden)
-            .into_iter()
-            .map(|(index_key, (key, found))| (index_key, self.resolve(key, found)))
-            .collect()
+    ) -> Result<IndexedRows, ReadError> {
+        let (index_keys, found) = self.find_rows_by_index(index, range, order, limit, hidden);
+        let rows = self.finish_rows(found)?;
+        Ok(IndexedRows { index_keys, rows })
     }
 
-    /// Up to `limit` rows of a range of an index; reads the disk for values that are not in
-    /// memory.
+    /// Up to `limit` rows of a range of an index, each to be kept for itself.
     pub fn scan_index(
         &mut self,
         index: IndexId,
@@ -243,12 +250,26 @@ impl Engine {
         order: Order,
         limit: usize,
     ) -> Result<Vec<IndexedEntry>, ReadError> {
-        let hits = self.index_range(index, range, order, limit);
-        let (index_keys, lookups): (Vec<_>, Vec<_>) = hits.into_iter().unzip();
-        let entries = index_keys.into_iter().zip(self.finish_all(lookups)?);
-        Ok(entries
-            .map(|(index_key, entry)| IndexedEntry { index_key, entry })
-            .collect())
+        let rows = self.rows_by_index(index, range, order, limit)?;
+        Ok(rows.into_entries())
+    }
+
+    /// The index keys and the rows of a range of an index, all as of now; some values may still
+    /// have to be read.
+    pub(super) fn find_rows_by_index(
+        &mut self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+        hidden: &dyn Fn(&[u8]) -> bool,
+    ) -> (Vec<Box<[u8]>>, UnreadRows) {
+        let Engine { directory, log, .. } = self;
+        let hits = directory.index_range(index, range, order, limit, hidden);
+        let hits = hits.into_iter().map(|hit| (hit.index_key, hit.row));
+        let (index_keys, ids): (Vec<_>, Vec<_>) = hits.unzip();
+        let found = directory.gather(&ids, |place| log.pending(place));
+        (index_keys, self.unread_rows(found))
     }
 
     /// Up to `limit` rows of a range of an index, without a look at their values.
@@ -262,16 +283,18 @@ impl Engine {
         let hits = self
             .directory
             .index_range(index, range, order, limit, &|_| false);
-        hits.into_iter()
-            .map(|(index_key, (key, found))| IndexedRow {
+        let found = hits.into_iter().map(|hit| {
+            let row = self.directory.row(hit.row);
+            IndexedRow {
                 position: IndexPosition {
-                    index_key: index_key.into(),
-                    sequence: found.place.sequence,
-                    key: key.to_vec(),
+                    index_key: hit.index_key.into(),
+                    sequence: row.sequence,
+                    key: row.key.to_vec(),
                 },
-                value_bytes: u64::from(found.place.length),
-            })
-            .collect()
+                value_bytes: u64::from(row.length),
+            }
+        });
+        found.collect()
     }
 
     /// The index entries of a row, in no order.
@@ -301,8 +324,16 @@ impl Engine {
 
     /// Keeps a value that the caller read from the disk in the cache.
     pub fn remember(&mut self, read: &Unread, entry: &Entry) {
-        let value = Arc::clone(&entry.value);
+        let value = || Arc::clone(&entry.value);
         self.directory.remember(&entry.key, read.place, value);
+    }
+
+    /// Keeps values that were read from the disk in the cache.
+    pub(super) fn remember_rows(&mut self, rows: &Rows, read: &[Missing]) {
+        for (at, place) in read {
+            let value = || rows.shared_value(*at);
+            self.directory.remember(rows.key(*at), *place, value);
+        }
     }
 
     /// What has to be written and synced: everything committed so far. `None` while the last
@@ -580,18 +611,29 @@ impl Engine {
             None => Lookup::Unread(Unread {
                 key,
                 place,
-                name: segment_name(place.segment),
                 file: self.log.file(place.segment),
             }),
         }
     }
 
-    fn finish_all(&mut self, lookups: Vec<Lookup>) -> Result<Vec<Entry>, ReadError> {
-        let (entries, read) = finish_all(lookups)?;
-        for (at, unread) in &read {
-            self.remember(unread, &entries[*at]);
+    /// With the files in which the values lie that are missing.
+    fn unread_rows(&self, (rows, missing): (Rows, Vec<Missing>)) -> UnreadRows {
+        let mut files = BTreeMap::new();
+        for (_, place) in &missing {
+            let file = || self.log.file(place.segment);
+            files.entry(place.segment).or_insert_with(file);
         }
-        Ok(entries)
+        UnreadRows {
+            rows,
+            missing,
+            files,
+        }
+    }
+
+    fn finish_rows(&mut self, found: UnreadRows) -> Result<Rows, ReadError> {
+        let (rows, read) = found.read()?;
+        self.remember_rows(&rows, &read);
+        Ok(rows)
     }
 
     fn finish(&mut self, lookup: Lookup) -> Result<Entry, ReadError> {

@@ -13,8 +13,9 @@ use super::listen::{DurableEvent, Subscription};
 use super::machine::{Engine, Refusal};
 use super::options::{Durability, Options};
 use super::range::{IndexRange, KeyRange, Order};
-use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, finish_all};
+use super::read::{Entry, IndexedEntry, IndexedRow, Lookup};
 use super::recover::OpenReport;
+use super::rows::{IndexedRows, Rows, UnreadRows};
 use super::segments::io_error;
 use super::stats::Stats;
 use super::storage::Storage;
@@ -97,14 +98,19 @@ impl Store {
     }
 
     /// Up to `limit` rows of a range, all as of one moment.
+    pub fn rows(&self, range: &KeyRange, order: Order, limit: usize) -> Result<Rows, ReadError> {
+        let found = self.lock().engine.find_rows(range, order, limit);
+        self.finish_rows(found)
+    }
+
+    /// The same, each row to be kept for itself.
     pub fn scan(
         &self,
         range: &KeyRange,
         order: Order,
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError> {
-        let lookups = self.lock().engine.range(range, order, limit);
-        self.finish_all(lookups)
+        Ok(self.rows(range, order, limit)?.to_entries())
     }
 
     /// Up to `limit` keys of a range, all as of one moment. Never waits for the disk.
@@ -113,6 +119,22 @@ impl Store {
     }
 
     /// Up to `limit` rows of a range of an index, all as of one moment.
+    pub fn rows_by_index(
+        &self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<IndexedRows, ReadError> {
+        let mut state = self.lock();
+        let engine = &mut state.engine;
+        let (index_keys, found) = engine.find_rows_by_index(index, range, order, limit, &|_| false);
+        drop(state);
+        let rows = self.finish_rows(found)?;
+        Ok(IndexedRows { index_keys, rows })
+    }
+
+    /// The same, each row to be kept for itself.
     pub fn scan_index(
         &self,
         index: IndexId,
@@ -120,12 +142,8 @@ impl Store {
         order: Order,
         limit: usize,
     ) -> Result<Vec<IndexedEntry>, ReadError> {
-        let hits = self.lock().engine.index_range(index, range, order, limit);
-        let (index_keys, lookups): (Vec<_>, Vec<_>) = hits.into_iter().unzip();
-        let entries = index_keys.into_iter().zip(self.finish_all(lookups)?);
-        Ok(entries
-            .map(|(index_key, entry)| IndexedEntry { index_key, entry })
-            .collect())
+        let rows = self.rows_by_index(index, range, order, limit)?;
+        Ok(rows.into_entries())
     }
 
     /// Up to `limit` rows of a range of an index, all as of one moment, without their values.
@@ -319,23 +337,20 @@ impl Store {
     }
 
     /// Reads what is missing without the lock, and keeps it under one.
-    fn finish_all(&self, lookups: Vec<Lookup>) -> Result<Vec<Entry>, ReadError> {
-        self.spend_reads(&lookups)?;
-        let (entries, read) = finish_all(lookups)?;
-        if !read.is_empty() {
-            let mut state = self.lock();
-            for (at, unread) in &read {
-                state.engine.remember(unread, &entries[*at]);
-            }
+    fn finish_rows(&self, found: UnreadRows) -> Result<Rows, ReadError> {
+        if found.missing.is_empty() {
+            return Ok(found.rows);
         }
-        Ok(entries)
+        self.spend_reads(found.missing.len())?;
+        let (rows, read) = found.read()?;
+        self.lock().engine.remember_rows(&rows, &read);
+        Ok(rows)
     }
 
-    fn spend_reads(&self, lookups: &[Lookup]) -> Result<(), ReadError> {
+    fn spend_reads(&self, missing: usize) -> Result<(), ReadError> {
         let Some(left) = &self.reads_left else {
             return Ok(());
         };
-        let missing = lookups.iter().filter(|lookup| lookup.is_unread()).count();
         let less = |left: usize| left.checked_sub(missing);
         let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         spent.map(drop).map_err(|missing_max| ReadError::Waits {

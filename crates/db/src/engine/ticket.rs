@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -192,7 +193,12 @@ impl Era {
 
     fn wake(&self, woken: BTreeMap<(u64, u64), Waker>) {
         self.changed.notify_all();
-        woken.into_values().for_each(Waker::wake);
+        for waker in woken.into_values() {
+            // One that panics must not keep the others asleep.
+            if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+                tracing::error!(target: "db", "a task that waits for durability has panicked");
+            }
+        }
     }
 
     fn waiters(&self) -> MutexGuard<'_, Waiters> {

@@ -8,7 +8,7 @@ use super::error::ReadError;
 use super::index::IndexId;
 use super::machine::Engine;
 use super::range::{IndexRange, KeyRange, Order};
-use super::read::{Entry, IndexedEntry, Lookup};
+use super::read::{Entry, IndexedEntry};
 
 /// The index entries of a row that is there.
 type OwnEntries = Option<BTreeSet<(IndexId, Box<[u8]>)>>;
@@ -90,21 +90,10 @@ impl<'a> Tx<'a> {
     ) -> Result<Vec<IndexedEntry>, ReadError> {
         let own = self.own_entries();
         let hidden = |key: &[u8]| own.contains_key(key);
-        let mut found = Vec::new();
-        for (index_key, lookup) in self
+        let rows = self
             .engine
-            .index_range_without(index, range, order, limit, &hidden)
-        {
-            let entry = match lookup {
-                Lookup::Ready(entry) => entry,
-                Lookup::Unread(unread) => {
-                    let entry = unread.read()?;
-                    self.engine.remember(&unread, &entry);
-                    entry
-                }
-            };
-            found.push(IndexedEntry { index_key, entry });
-        }
+            .rows_by_index_without(index, range, order, limit, &hidden)?;
+        let mut found = rows.into_entries();
         let in_index = own.into_iter().flat_map(|(key, entries)| {
             let entries = entries.into_iter().flatten();
             let entries = entries.filter(|(other, _)| *other == index);

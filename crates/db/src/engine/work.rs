@@ -245,8 +245,20 @@ impl Shared {
         self.progress.notify_all();
     }
 
-    /// The storage thread.
+    /// The storage thread. It outlives a panic, which is a failure for all who wait and all who
+    /// come later; a second one before the store was opened again ends it.
     pub(crate) fn run(&self) {
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            let had_failed = self.lock().engine.failure().is_some();
+            drop(self.after_panic());
+            if had_failed {
+                return;
+            }
+        }
+    }
+
+    /// Does what there is to do until the store is closed.
+    fn work(&self) {
         let mut state = self.lock();
         loop {
             state = match self.next_job(&mut state) {
@@ -339,8 +351,8 @@ impl Shared {
         drop(state);
         let done = step.run();
         let mut state = self.lock();
-        state.working = false;
         state.engine.compacted(done);
+        state.working = false;
         if let Some(fault) = state.engine.compaction_fault() {
             tracing::error!(target: "db", %fault, "compaction has stopped: the log only grows");
         }
@@ -508,15 +520,18 @@ impl Shared {
         }
     }
 
-    /// What is on the disk is not known when the storage has panicked.
+    /// What is on the disk is not known when the thread that worked on it has panicked: nothing
+    /// is written any more until the store is opened again.
     fn after_panic(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
-        if state.working {
+        if state.turn == Some(std::thread::current().id()) {
+            state.turn = None;
             state.working = false;
-            state.engine.flushed(Flushed::panicked());
-            state = self.announce(state);
         }
-        state
+        if state.engine.failure().is_none() {
+            state.engine.flushed(Flushed::panicked());
+        }
+        self.announce(state)
     }
 }
 

@@ -5,12 +5,12 @@ use periwinkle_core::value::{Map, Value, order};
 
 use super::edit::Edit;
 use super::error::DbError;
-use super::find::{Candidate, Find, Row, Source};
+use super::find::{Find, Look, Place, Row, Source};
 use super::index::Declared;
 use super::keys;
 use super::shared::Shared;
 use super::window::Window;
-use crate::engine::{IndexPosition, IndexRange, IndexedEntry, Order, Store};
+use crate::engine::{IndexPosition, IndexRange, Order, RowRef, Store};
 
 /// The index of that name; `None` for the primary one.
 pub(super) fn named<'a>(shared: &'a Shared, name: &str) -> Result<Option<&'a Declared>, DbError> {
@@ -176,8 +176,8 @@ impl<'a> Indexed<'a> {
     }
 
     /// Rows that the transaction writes, and where they stand in the index.
-    fn written(&self) -> Vec<(IndexPosition, Row)> {
-        let rows = self.edit.into_iter().flat_map(Edit::rows);
+    fn written(&self, edit: &'a Edit) -> Vec<(IndexPosition, Row<'a>)> {
+        let rows = edit.rows().iter();
         rows.filter_map(|row| {
             let index_key = self.index.key_of(row.after.item.as_ref()?)?;
             let position = IndexPosition {
@@ -186,28 +186,26 @@ impl<'a> Indexed<'a> {
                 key: keys::item(&row.key),
             };
             let is_in = self.range.contains(self.index.id, &position);
-            is_in.then(|| (position, Row::Written(row.after.clone())))
+            is_in.then_some((position, Row::Written(&row.after)))
         })
         .collect()
     }
 
-    fn is_written(&self, found: &IndexedEntry) -> bool {
-        let key = keys::parse_item(&found.entry.key);
-        let edit = self.edit.zip(key);
-        edit.is_some_and(|(edit, key)| edit.holds(&key))
-    }
-}
-
-impl Source for Indexed<'_> {
-    fn take(&mut self, limit: usize) -> Result<Vec<Candidate>, DbError> {
+    /// Rows as a transaction leaves them.
+    fn visit_edited(
+        &mut self,
+        edit: &'a Edit,
+        limit: usize,
+        look: Look<'_>,
+    ) -> Result<usize, DbError> {
         // Each row that the transaction writes can hide one.
-        let wide = limit.saturating_add(self.edit.map_or(0, |edit| edit.rows().len()));
+        let wide = limit.saturating_add(edit.rows().len());
         let Indexed { store, index, .. } = self;
-        let stored = store.scan_index(index.id, &self.range, self.order, wide)?;
+        let stored = store.rows_by_index(index.id, &self.range, self.order, wide)?;
         // Behind the last one that was read there may be others, unless it was the end.
-        let horizon = stored.last().filter(|_| stored.len() == wide);
-        let horizon = horizon.map(IndexedEntry::position);
-        let mut rows = self.written();
+        let horizon = stored.iter().next_back().filter(|_| stored.len() == wide);
+        let horizon = horizon.map(position);
+        let mut rows = self.written(edit);
         rows.retain(|(position, _)| {
             horizon.as_ref().is_none_or(|last| {
                 let compared = position.compare(self.index.id, last);
@@ -217,9 +215,10 @@ impl Source for Indexed<'_> {
                 }
             })
         });
-        for found in stored {
-            if !self.is_written(&found) {
-                rows.push((found.position(), Row::Stored(found.entry)));
+        for found in stored.iter() {
+            let key = keys::parse_item(found.1.key);
+            if !key.is_some_and(|key| edit.holds(&key)) {
+                rows.push((position(found), Row::Stored(found.1)));
             }
         }
         rows.sort_by(|(one, _), (other, _)| {
@@ -233,24 +232,50 @@ impl Source for Indexed<'_> {
         if let Some((last, _)) = rows.last() {
             self.range = self.range.clone().after(last.clone(), self.order);
         }
-        let candidates = rows.into_iter().map(|(position, row)| Candidate {
-            place: place(&position),
-            row,
-        });
-        Ok(candidates.collect())
+        for (position, row) in &rows {
+            let place = Place::InIndex(&position.index_key, &position.key);
+            if !look(place, *row)? {
+                break;
+            }
+        }
+        Ok(rows.len())
+    }
+}
+
+impl Source for Indexed<'_> {
+    fn visit(&mut self, limit: usize, look: Look<'_>) -> Result<usize, DbError> {
+        if let Some(edit) = self.edit {
+            return self.visit_edited(edit, limit, look);
+        }
+        let Indexed { store, index, .. } = self;
+        let rows = store.rows_by_index(index.id, &self.range, self.order, limit)?;
+        if let Some(last) = rows.iter().next_back() {
+            self.range = self.range.clone().after(position(last), self.order);
+        }
+        for (index_key, row) in rows.iter() {
+            if !look(Place::InIndex(index_key, row.key), Row::Stored(row))? {
+                break;
+            }
+        }
+        Ok(rows.len())
+    }
+}
+
+fn position((index_key, row): (&[u8], RowRef<'_>)) -> IndexPosition {
+    IndexPosition {
+        index_key: index_key.to_vec(),
+        sequence: row.sequence,
+        key: row.key.to_vec(),
     }
 }
 
 /// A place in an index as a token carries it: the length of the index key (4 bytes), the index
 /// key, the key.
-fn place(position: &IndexPosition) -> Box<[u8]> {
-    let length = u32::try_from(position.index_key.len()).expect("index keys are bounded");
-    let parts = [
-        &length.to_be_bytes(),
-        &position.index_key[..],
-        &position.key,
-    ];
-    parts.concat().into()
+pub(super) fn write_place(index_key: &[u8], key: &[u8], bytes: &mut Vec<u8>) {
+    let length = u32::try_from(index_key.len()).expect("index keys are bounded");
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(index_key);
+    bytes.extend_from_slice(key);
 }
 
 fn parse_place(bytes: &[u8]) -> Option<IndexPosition> {

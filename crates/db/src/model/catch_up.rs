@@ -59,15 +59,15 @@ fn changes(
     let mut bytes = 0;
     let mut range = keys::items();
     loop {
-        let rows = shared.store.scan(&range, Order::Forward, DB_SCAN_ROWS)?;
+        let rows = shared.store.rows(&range, Order::Forward, DB_SCAN_ROWS)?;
         for entry in rows
             .iter()
             .filter(|row| (since + 1..=durable).contains(&row.sequence))
         {
-            let Some(key) = keys::parse_item(&entry.key) else {
+            let Some(key) = keys::parse_item(entry.key) else {
                 continue;
             };
-            let record = decode(&key, &entry.value)?;
+            let record = decode(&key, entry.value)?;
             let Some(item) = &record.item else {
                 continue;
             };
@@ -92,7 +92,7 @@ fn changes(
         }
         match rows.last() {
             Some(last) if rows.len() == DB_SCAN_ROWS => {
-                range = range.after(&last.key, Order::Forward);
+                range = range.after(last.key, Order::Forward);
             }
             _ => break,
         }

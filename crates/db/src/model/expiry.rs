@@ -12,7 +12,7 @@ use super::error::DbError;
 use super::feed::Origin;
 use super::keys;
 use super::shared::decode;
-use crate::engine::{Durability, Entry, Order};
+use crate::engine::{Durability, Order, Rows};
 
 impl Database {
     /// Removes rows past their time, and answers how many. Does nothing while the time is not
@@ -50,22 +50,22 @@ impl Database {
             let rows = self
                 .shared
                 .store
-                .scan(&range, Order::Forward, DB_SCAN_ROWS)?;
+                .rows(&range, Order::Forward, DB_SCAN_ROWS)?;
             purged += self.purge_rows(model, wall, &rows)?;
             match rows.last() {
                 Some(last) if rows.len() == DB_SCAN_ROWS => {
-                    range = range.after(&last.key, Order::Forward);
+                    range = range.after(last.key, Order::Forward);
                 }
                 _ => return Ok(purged),
             }
         }
     }
 
-    fn purge_rows(&self, model: &Model, wall: UnixMillis, rows: &[Entry]) -> Result<u64, DbError> {
+    fn purge_rows(&self, model: &Model, wall: UnixMillis, rows: &Rows) -> Result<u64, DbError> {
         let mut expired = Vec::new();
-        for entry in rows {
-            if let Some(key) = keys::parse_item(&entry.key)
-                && self.is_over(model, &decode(&key, &entry.value)?, wall)
+        for row in rows.iter() {
+            if let Some(key) = keys::parse_item(row.key)
+                && self.is_over(model, &decode(&key, row.value)?, wall)
             {
                 expired.push(key);
             }

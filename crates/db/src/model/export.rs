@@ -11,7 +11,7 @@ use super::error::DbError;
 use super::keys;
 use super::shared::{Shared, decode};
 use super::transfer::{write_properties, write_stored};
-use crate::engine::{Entry, KeyRange, Order};
+use crate::engine::{KeyRange, Order, RowRef};
 
 /// How the items of an export are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,14 +81,14 @@ impl Export {
         };
         let rows = shared
             .store
-            .scan(&range, Order::Forward, EXPORT_SCAN_ROWS)?;
+            .rows(&range, Order::Forward, EXPORT_SCAN_ROWS)?;
         let mut lines = String::new();
-        for entry in &rows {
-            self.items += u64::from(self.write(&model, entry, &mut lines)?);
+        for row in rows.iter() {
+            self.items += u64::from(self.write(&model, row, &mut lines)?);
         }
         match rows.last() {
             Some(last) if rows.len() == EXPORT_SCAN_ROWS => {
-                self.range = Some(range.after(&last.key, Order::Forward));
+                self.range = Some(range.after(last.key, Order::Forward));
             }
             _ => drop(self.models.pop_front()),
         }
@@ -100,13 +100,13 @@ impl Export {
         self.items
     }
 
-    fn write(&self, model: &str, entry: &Entry, lines: &mut String) -> Result<bool, DbError> {
-        let Some(key) = keys::parse_item(&entry.key) else {
+    fn write(&self, model: &str, row: RowRef<'_>, lines: &mut String) -> Result<bool, DbError> {
+        let Some(key) = keys::parse_item(row.key) else {
             return Ok(false);
         };
         let shared = &self.database.shared;
         let model = shared.model(model)?;
-        let record = decode(&key, &entry.value)?;
+        let record = decode(&key, row.value)?;
         let now = shared.environment.now();
         let Some(item) = shared.visible(model, &record, now) else {
             return Ok(false);

@@ -17,7 +17,7 @@ use super::index::Declared;
 use super::shared::{Shared, is_expired, unreadable};
 use super::window::{Side, Window};
 use super::{keys, token};
-use crate::engine::{self, Entry, Order, Store};
+use crate::engine::{self, Order, RowRef, Store};
 
 /// Which items to list, in which order, what of them, and how many at once.
 ///
@@ -194,31 +194,39 @@ impl Database {
     }
 }
 
-/// Where the candidates of a query come from, in its order.
+/// Where the rows that a query looks at come from, in its order.
 pub(super) trait Source {
-    /// Up to `limit` further rows; fewer only when there are no more.
-    fn take(&mut self, limit: usize) -> Result<Vec<Candidate>, DbError>;
+    /// Shows up to `limit` further rows, unless one is the last that is wanted. Answers how many
+    /// there were: fewer than `limit` only when there are no more.
+    fn visit(&mut self, limit: usize, look: Look<'_>) -> Result<usize, DbError>;
 }
 
-/// A row that a query looks at, and its place in the order of the source.
-pub(super) struct Candidate {
-    pub(super) place: Box<[u8]>,
-    pub(super) row: Row,
+/// Looks at a row, and answers whether it wants another one.
+pub(super) type Look<'a> = &'a mut dyn FnMut(Place<'_>, Row<'_>) -> Result<bool, DbError>;
+
+/// A row's place in the order of the source, as a token carries it.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    Key(&'a [u8]),
+    /// The index key and the key.
+    InIndex(&'a [u8], &'a [u8]),
 }
 
-impl Candidate {
-    pub(super) fn stored(entry: Entry) -> Candidate {
-        Candidate {
-            place: (&*entry.key).into(),
-            row: Row::Stored(entry),
+impl Place<'_> {
+    fn write(self, bytes: &mut Vec<u8>) {
+        bytes.clear();
+        match self {
+            Place::Key(key) => bytes.extend_from_slice(key),
+            Place::InIndex(index_key, key) => by_index::write_place(index_key, key, bytes),
         }
     }
 }
 
 /// A row as it is stored, or as a transaction is about to write it.
-pub(super) enum Row {
-    Stored(Entry),
-    Written(Record),
+#[derive(Clone, Copy)]
+pub(super) enum Row<'a> {
+    Stored(RowRef<'a>),
+    Written(&'a Record),
 }
 
 /// The rows of the store, in the order of the query.
@@ -247,13 +255,18 @@ impl Stored {
 }
 
 impl Source for Stored {
-    fn take(&mut self, limit: usize) -> Result<Vec<Candidate>, DbError> {
-        let rows = self.store.scan(&self.range, self.order, limit)?;
+    fn visit(&mut self, limit: usize, look: Look<'_>) -> Result<usize, DbError> {
+        let rows = self.store.rows(&self.range, self.order, limit)?;
         if let Some(last) = rows.last() {
             let range = std::mem::replace(&mut self.range, engine::KeyRange::all());
-            self.range = range.after(&last.key, self.order);
+            self.range = range.after(last.key, self.order);
         }
-        Ok(rows.into_iter().map(Candidate::stored).collect())
+        for row in rows.iter() {
+            if !look(Place::Key(row.key), Row::Stored(row))? {
+                break;
+            }
+        }
+        Ok(rows.len())
     }
 }
 
@@ -335,49 +348,48 @@ impl<'a> Query<'a> {
         limit: usize,
         mut meet: impl FnMut(Map),
     ) -> Result<Option<Box<[u8]>>, DbError> {
-        let mut last = None;
-        let (mut seen, mut met) = (0, 0);
-        while seen < FIND_ROWS_SEEN_MAX {
+        let mut last = Vec::new();
+        let (mut seen, mut met, mut full) = (0, 0, false);
+        while seen < FIND_ROWS_SEEN_MAX && !full {
             // One more than is wanted tells whether there is a next page.
             let step = DB_SCAN_ROWS.min((limit - met).saturating_add(1));
-            let rows = source.take(step)?;
-            let more = rows.len() == step;
-            seen += rows.len();
-            for candidate in rows {
-                if met == limit {
-                    return Ok(last);
+            let rows = source.visit(step, &mut |place, row| {
+                full = met == limit;
+                if !full {
+                    met += usize::from(self.matching(row, &mut meet)?);
+                    place.write(&mut last);
                 }
-                met += usize::from(self.matching(candidate.row, &mut meet)?);
-                last = Some(candidate.place);
-            }
-            if !more {
+                Ok(!full)
+            })?;
+            seen += rows;
+            if rows < step && !full {
                 return Ok(None);
             }
         }
-        Ok(last)
+        Ok(Some(last.into()))
     }
 
-    fn matching(&self, row: Row, meet: &mut impl FnMut(Map)) -> Result<bool, DbError> {
+    fn matching(&self, row: Row<'_>, meet: &mut impl FnMut(Map)) -> Result<bool, DbError> {
         let item = match row {
-            Row::Written(record) => record.item,
-            Row::Stored(entry) => self.read(&entry)?,
+            Row::Written(record) => record.item.clone(),
+            Row::Stored(row) => self.read(row)?,
         };
         let item = item.filter(|item| self.is_about(item));
         Ok(item.map(meet).is_some())
     }
 
     /// The item of a row, as far as the query looks at it.
-    fn read(&self, entry: &Entry) -> Result<Option<Map>, DbError> {
-        let whole = || Record::decode(&entry.value).map(|record| record.item);
+    fn read(&self, row: RowRef<'_>) -> Result<Option<Map>, DbError> {
+        let whole = || Record::decode(row.value).map(|record| record.item);
         let item = match self.attributes {
             None => whole(),
-            Some(names) => match Record::decode_item(&entry.value, names) {
+            Some(names) => match Record::decode_item(row.value, names) {
                 // Only its key tells whose an item is that does not say so.
                 Ok(Some(item)) if !self.shared.schema.names_model(&item) => whole(),
                 read => read,
             },
         };
-        item.or_else(|source| match keys::parse_item(&entry.key) {
+        item.or_else(|source| match keys::parse_item(row.key) {
             Some(key) => Err(unreadable(&key, source)),
             None => Ok(None),
         })

@@ -16,7 +16,7 @@ use super::error::DbError;
 use super::feed::Origin;
 use super::shared::{Shared, State, decode};
 use super::{keys, written};
-use crate::engine::{Durability, Entry, Order};
+use crate::engine::{Durability, Order, Rows};
 
 /// How far it is: the version of the schema, a zero byte, the engine's key of the last row.
 const PROGRESS: &str = "migration";
@@ -80,7 +80,7 @@ impl Pass<'_> {
             range = range.after(&last, Order::Forward);
         }
         loop {
-            let rows = store.scan(&range, Order::Forward, DB_SCAN_ROWS)?;
+            let rows = store.rows(&range, Order::Forward, DB_SCAN_ROWS)?;
             let Some(last) = self.step(state, &rows)? else {
                 return Ok(());
             };
@@ -89,27 +89,23 @@ impl Pass<'_> {
     }
 
     /// Goes over rows until one frame is full; answers the key of the last one it has dealt with.
-    fn step<'r>(
-        &mut self,
-        state: &mut State,
-        rows: &'r [Entry],
-    ) -> Result<Option<&'r [u8]>, DbError> {
+    fn step<'r>(&mut self, state: &mut State, rows: &'r Rows) -> Result<Option<&'r [u8]>, DbError> {
         let mut edit = Edit::default();
         let (mut bytes, mut changed) = (0, 0);
         let mut last = None;
-        for entry in rows {
-            last = Some(&entry.key[..]);
-            let Some(key) = keys::parse_item(&entry.key) else {
+        for row in rows.iter() {
+            last = Some(row.key);
+            let Some(key) = keys::parse_item(row.key) else {
                 continue;
             };
-            let before = decode(&key, &entry.value)?;
+            let before = decode(&key, row.value)?;
             self.note_model(&key, &before);
             if let Some(after) = self.changed(&before) {
                 let (old, new) = (before.item.as_ref(), after.item.as_ref());
                 edit.follow_claims(self.shared, old, new)?;
                 edit.put(self.shared, key, before, after, Origin::Local);
                 changed += 1;
-                bytes += entry.value.len();
+                bytes += row.value.len();
             }
             if bytes >= MIGRATION_FRAME_BYTES_MAX {
                 break;

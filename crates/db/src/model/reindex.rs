@@ -16,7 +16,7 @@ use super::error::DbError;
 use super::index::{self, DECLARED_FIRST, Declared, Entries};
 use super::keys;
 use super::shared::decode;
-use crate::engine::{Batch, CommitError, Durability, Entry, IndexId, IndexRange, Order, Store};
+use crate::engine::{Batch, CommitError, Durability, IndexId, IndexRange, Order, RowRef, Store};
 
 /// The index that the note is in, alone.
 const NOTE_INDEX: IndexId = IndexId(18);
@@ -84,10 +84,10 @@ fn go_through(
     let (mut through, mut changed) = (through, 0);
     loop {
         let range = keys::items().after(&through, Order::Forward);
-        let rows = store.scan(&range, Order::Forward, DB_SCAN_ROWS)?;
+        let rows = store.rows(&range, Order::Forward, DB_SCAN_ROWS)?;
         let mut batch = Batch::new();
-        for entry in &rows {
-            changed += u64::from(index_row(store, schema, declared, entry, &mut batch)?);
+        for row in rows.iter() {
+            changed += u64::from(index_row(store, schema, declared, row, &mut batch)?);
         }
         let whole = rows.len() < DB_SCAN_ROWS;
         if let Some(last) = rows.last() {
@@ -151,22 +151,22 @@ fn index_row(
     store: &Store,
     schema: &Schema,
     declared: &[Declared],
-    entry: &Entry,
+    row: RowRef<'_>,
     batch: &mut Batch,
 ) -> Result<bool, DbError> {
-    let Some(key) = keys::parse_item(&entry.key) else {
+    let Some(key) = keys::parse_item(row.key) else {
         return Ok(false);
     };
-    let record = decode(&key, &entry.value)?;
+    let record = decode(&key, row.value)?;
     let mut wanted = index::entries_of(&record, declared);
     let model = schema.model_of_key(&key);
     if let Some(model) = model.filter(|model| model.process().is_bounded())
         && record.item.is_some()
     {
         let known = index::known_age(store, &key, model.name());
-        wanted.push(known.unwrap_or_else(|| index::age_entry(model.name(), entry.sequence)));
+        wanted.push(known.unwrap_or_else(|| index::age_entry(model.name(), row.sequence)));
     }
-    let found = store.index_entries_of(&entry.key).into_iter();
+    let found = store.index_entries_of(row.key).into_iter();
     let mut found: Entries = found.map(|(index, key)| (index, key.into())).collect();
     wanted.sort();
     wanted.dedup();
@@ -174,7 +174,7 @@ fn index_row(
     if wanted == found {
         return Ok(false);
     }
-    batch.index(&entry.key, &index::borrowed(&wanted));
+    batch.index(row.key, &index::borrowed(&wanted));
     Ok(true)
 }
 

@@ -65,11 +65,11 @@ impl store::Store for Database {
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let range = keys::services().after(&keys::service(after), Order::Forward);
         let limit = limit.min(DB_SCAN_ROWS);
-        let rows = self.shared.store.scan(&range, Order::Forward, limit);
+        let rows = self.shared.store.rows(&range, Order::Forward, limit);
         let rows = rows.map_err(|error| store_error(error.into()))?;
         Ok(rows
             .iter()
-            .filter_map(|entry| Some((keys::parse_service(&entry.key)?, entry.value.to_vec())))
+            .filter_map(|row| Some((keys::parse_service(row.key)?, row.value.to_vec())))
             .collect())
     }
 

@@ -56,13 +56,13 @@ impl Shelf {
     pub fn each(&self, start: &[u8], mut row: impl FnMut(&[u8], &[u8])) -> Result<(), DbError> {
         let mut range = KeyRange::prefix(&[&self.prefix, start].concat());
         loop {
-            let found = (self.db.shared.store).scan(&range, Order::Forward, DB_SCAN_ROWS)?;
-            for entry in &found {
-                row(&entry.key[self.prefix.len()..], &entry.value);
+            let found = (self.db.shared.store).rows(&range, Order::Forward, DB_SCAN_ROWS)?;
+            for found in found.iter() {
+                row(&found.key[self.prefix.len()..], found.value);
             }
             match found.last() {
                 Some(last) if found.len() == DB_SCAN_ROWS => {
-                    range = range.after(&last.key, Order::Forward);
+                    range = range.after(last.key, Order::Forward);
                 }
                 _ => return Ok(()),
             }

@@ -2,12 +2,15 @@
 
 use periwinkle_core::limits::{BATCH_GET_ITEMS_MAX, TRANSACTION_WRITES_MAX};
 use periwinkle_core::schema::{self, Model};
+
 use periwinkle_core::value::Map;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::database::{Committed, Database};
 use super::edit::Edit;
 use super::error::DbError;
-use super::find::{Candidate, Find, Page, Query, Row, Source};
+use super::find::{Find, Look, Page, Place, Query, Row, Source};
 use super::keys;
 use super::shared::{Shared, State};
 use super::write::{Terms, Verb, Write};
@@ -279,38 +282,42 @@ struct Overlaid<'a> {
 }
 
 impl Source for Overlaid<'_> {
-    fn take(&mut self, limit: usize) -> Result<Vec<Candidate>, DbError> {
+    fn visit(&mut self, limit: usize, look: Look<'_>) -> Result<usize, DbError> {
         // Each row that the transaction removes can hide one.
         let wide = limit.saturating_add(self.edit.rows().len());
-        let stored = self.shared.store.scan(&self.range, self.order, wide)?;
+        let stored = self.shared.store.rows(&self.range, self.order, wide)?;
         // Behind the last one that was read there may be others, unless it was the end.
         let horizon = stored.last().filter(|_| stored.len() == wide);
-        let horizon = horizon.map(|last| last.key.clone());
-        let mut rows: Vec<_> = stored.into_iter().map(Candidate::stored).collect();
+        let mut rows: BTreeMap<Cow<'_, [u8]>, Row<'_>> = BTreeMap::new();
+        for row in stored.iter() {
+            rows.insert(row.key.into(), Row::Stored(row));
+        }
         for row in self.edit.rows() {
             let place = keys::item(&row.key);
-            let is_seen = horizon.as_ref().is_none_or(|last| match self.order {
-                Order::Forward => place[..] <= last[..],
-                Order::Reverse => place[..] >= last[..],
+            let is_seen = horizon.is_none_or(|last| match self.order {
+                Order::Forward => place[..] <= *last.key,
+                Order::Reverse => place[..] >= *last.key,
             });
             if is_seen && self.range.contains(&place) {
-                rows.retain(|known| known.place[..] != place[..]);
-                if !row.after.is_empty() {
-                    rows.push(Candidate {
-                        place: place.into(),
-                        row: Row::Written(row.after.clone()),
-                    });
-                }
+                match row.after.is_empty() {
+                    true => rows.remove(&place[..]),
+                    false => rows.insert(place.into(), Row::Written(&row.after)),
+                };
             }
         }
-        match self.order {
-            Order::Forward => rows.sort_by(|one, other| one.place.cmp(&other.place)),
-            Order::Reverse => rows.sort_by(|one, other| other.place.cmp(&one.place)),
+        let mut rows: Vec<_> = rows.into_iter().collect();
+        if self.order == Order::Reverse {
+            rows.reverse();
         }
         rows.truncate(limit);
-        if let Some(last) = rows.last() {
-            self.range = self.range.clone().after(&last.place, self.order);
+        if let Some((last, _)) = rows.last() {
+            self.range = self.range.clone().after(last, self.order);
         }
-        Ok(rows)
+        for (place, row) in &rows {
+            if !look(Place::Key(place), *row)? {
+                break;
+            }
+        }
+        Ok(rows.len())
     }
 }

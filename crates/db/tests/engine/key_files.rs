@@ -1,6 +1,7 @@
 //! Key files save time at opening, and nothing else: whatever is in them or missing, the database
 //! is the same.
 
+use periwinkle_core::limits::DB_LOAD_BESIDE_ENTRIES_MIN;
 use periwinkle_db::engine::{
     Batch, Durability, Engine, Entry, KeyRange, OpenError, OpenReport, Options, Order, ReadError,
     Stats, Store, verify,
@@ -75,7 +76,7 @@ fn figures(stats: Stats) -> [u64; 5] {
 }
 
 /// A merge knows with how many bytes all index keys begin, until one comes that does not: also
-/// behind entries that are passed over, because their rows were written again later.
+/// among entries of rows that were written again later.
 #[test]
 fn index_keys_that_begin_alike_are_in_order_whatever_was_written_again() {
     let options = Options {
@@ -105,6 +106,40 @@ fn index_keys_that_begin_alike_are_in_order_whatever_was_written_again() {
         flush(&mut engine);
         disk.restart(seed);
         assert_eq!(contents(&mut open(&disk)), expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_indexes_of_few_rows_and_of_many_are_the_same_after_an_opening() {
+    let options = Options {
+        segment_bytes: 64 << 10,
+        ..small_options()
+    };
+    let bound = DB_LOAD_BESIDE_ENTRIES_MIN;
+    for (rows, rewritten) in [(bound - 1, 0), (bound, 0), (bound, 3_000)] {
+        let disk = SimDisk::new(1);
+        let (mut engine, _) = Engine::open(disk.storage(), &options).unwrap();
+        let mut rng = Rng::new(rows as u64);
+        for first in (0..rows + rewritten).step_by(500) {
+            let mut batch = Batch::new();
+            for row in first..(first + 500).min(rows + rewritten) {
+                let key = ((row % rows) as u32)
+                    .wrapping_mul(0x9E37_79B1)
+                    .to_be_bytes();
+                let index_key = [b"by#", &rng.next_u64().to_be_bytes()[..2]].concat();
+                batch.put_indexed(&key, b"", &[(INDEXES[row % 2], &index_key)]);
+            }
+            commit(&mut engine, &batch).unwrap();
+            flush(&mut engine);
+        }
+        make_key_files(&mut engine);
+        let before = contents(&mut engine);
+        assert_eq!(before.1.iter().map(Vec::len).sum::<usize>(), rows);
+        engine.close();
+        flush(&mut engine);
+        let (mut engine, report) = Engine::open(disk.storage(), &options).unwrap();
+        assert!(report.key_files_used > 0, "{report:?}");
+        assert!(contents(&mut engine) == before, "{rows} rows, {rewritten}");
     }
 }
 

@@ -290,7 +290,7 @@ fn no_word_is_lost_among_many_threads_without_a_clock_to_make_up_for_it() {
 }
 
 /// Parks the thread until the future ends.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Unpark>) {

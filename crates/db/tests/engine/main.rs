@@ -18,6 +18,7 @@ mod killed;
 mod leading;
 mod memory;
 mod oracle;
+mod panics;
 mod power_cut;
 mod read_only;
 mod reads;
