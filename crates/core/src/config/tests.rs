@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::limits;
 
 const ALL: &[&str] = &["web", "metrics", "mqtt", "fetch", "sync", "upload"];
 
@@ -338,7 +339,7 @@ fn more_errors_than_fit_are_counted() {
         let lines: Vec<String> = (0..count).map(|n| format!("zzzzzz{n} = 1")).collect();
         complaint(&lines.join("\n"))
     };
-    let shown = crate::limits::CONFIG_ERRORS_SHOWN_MAX;
+    let shown = limits::CONFIG_ERRORS_SHOWN_MAX;
     assert_eq!(of(shown).lines().count(), shown);
     assert_eq!(of(shown + 1).lines().last(), Some("and 1 more"));
 }
@@ -362,7 +363,7 @@ fn text_that_is_not_toml_is_told_with_its_line() {
 
 #[test]
 fn a_file_of_the_largest_size_is_read_and_a_larger_one_is_not() {
-    let most = crate::limits::CONFIG_FILE_BYTES_MAX;
+    let most = limits::CONFIG_FILE_BYTES_MAX;
     let of = |length: usize| format!("#{}", " ".repeat(length - 1));
     assert!(load(&file(&of(most))).is_ok());
     assert_eq!(
@@ -671,13 +672,28 @@ fn combinations_that_work_are_not_refused() {
 }
 
 #[test]
-fn as_many_patterns_are_watched_as_the_bound_says() {
-    let watches = |count: usize| "[[upload.watch]]\npattern = '/v/*'\n".repeat(count);
-    config(&file(&watches(crate::limits::UPLOAD_WATCHES_MAX)));
-    assert_eq!(
-        complaint(&watches(crate::limits::UPLOAD_WATCHES_MAX + 1)),
-        "periwinkle.toml:1: `upload.watch` takes at most 32 of them, not 33"
-    );
+fn arrays_hold_as_many_tables_as_their_bounds_say() {
+    let arrays = [
+        (
+            "upload.watch",
+            "pattern = '/v/*'",
+            limits::UPLOAD_WATCHES_MAX,
+        ),
+        (
+            "mqtt.route",
+            "from = 'a'\nmodel = 'A'",
+            limits::MQTT_ROUTES_MAX,
+        ),
+    ];
+    for (key, fields, count_max) in arrays {
+        let tables = |count: usize| format!("[[{key}]]\n{fields}\n").repeat(count);
+        config(&file(&tables(count_max)));
+        let beyond = count_max + 1;
+        assert_eq!(
+            complaint(&tables(beyond)),
+            format!("periwinkle.toml:1: `{key}` takes at most {count_max} of them, not {beyond}")
+        );
+    }
 }
 
 #[test]
