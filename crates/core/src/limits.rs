@@ -345,7 +345,7 @@ pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Fields of one answer.
 pub const FETCH_ANSWER_HEADERS_MAX: usize = 100;
-/// Length of an answer's head, and what is read of its body at once.
+/// Length of an answer's head.
 pub const FETCH_ANSWER_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// From the end of a request to the beginning of its answer, unless configured otherwise.
 pub const FETCH_FIRST_BYTE_MAX: Duration = Duration::from_secs(60);
@@ -355,8 +355,10 @@ pub const FETCH_BETWEEN_BYTES_MAX: Duration = Duration::from_secs(30);
 pub const FETCH_CONTINUE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a connection may wait to write, whoever still waits for it.
 pub const FETCH_WRITE_STALL_MAX: Duration = Duration::from_secs(120);
-/// What is read and sent of a body at once.
-pub const FETCH_PIECE_BYTES: usize = 128 * 1024;
+/// The longest piece of a body that is read from a file and sent at once.
+pub const FETCH_PIECE_BYTES: usize = 256 * 1024;
+/// The longest piece of an answer that is read from a connection at once.
+pub const FETCH_READ_BYTES_MAX: usize = 256 * 1024;
 /// What is decoded of a body at once.
 pub const FETCH_DECODE_BYTES: usize = 16 * 1024;
 /// The rest of an answer that is read so that its connection can be used again.

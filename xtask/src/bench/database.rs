@@ -239,6 +239,12 @@ const ENGINE: &[Line<'_>] = &[
 
 const MODEL: &[Line<'_>] = &[
     line("model_get_us", "get, decoded, cached, us", 2, "3"),
+    line(
+        "model_typed_get_us",
+        "  as a type of the program's own, us",
+        2,
+        "",
+    ),
     line("model_create_us", "create, relaxed, us", 2, "12"),
     line("model_update_us", "update, relaxed, us", 2, ""),
     line("model_page_us", "page of 100 by primary key, us", 0, ""),

@@ -1,6 +1,7 @@
 //! The model layer: items of a schema, checked, with keys by template and a generated id.
 
 use std::fs;
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,6 +11,7 @@ use periwinkle_core::time::{Mono, Now, UnixMillis};
 use periwinkle_core::value::{Map, Number, Value};
 use periwinkle_db::engine::{Durability, FileStorage};
 use periwinkle_db::{Database, Environment, Find, Options};
+use serde::Deserialize;
 
 use super::Task;
 use crate::figures::{Figures, millis};
@@ -60,6 +62,21 @@ fn open(task: &Task, cache_bytes: Option<usize>) -> Result<Database> {
     Ok(database)
 }
 
+/// An item as a program's own type.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "what is measured is the making of it")]
+struct Reading {
+    device_id: String,
+    id: String,
+    sensor: String,
+    kind: String,
+    value: u32,
+    valid: bool,
+    created: String,
+    updated: String,
+}
+
 /// Every sensor has two pages of them.
 fn reading(task: &Task, number: u32) -> Map {
     Map::from([
@@ -105,6 +122,12 @@ pub(super) fn run(task: &Task, figures: &mut Figures) -> Result<()> {
     figures.time_calls("model_get_us", task.calls(GETS), |_| {
         let item = database.get("Reading", any())?;
         ensure!(item.is_some(), "an item is missing");
+        Ok(())
+    })?;
+    let readings = database.rows::<Reading>("Reading")?;
+    figures.time_calls("model_typed_get_us", task.calls(GETS), |_| {
+        let reading = readings.get(any())?.context("an item is missing")?;
+        black_box(reading);
         Ok(())
     })?;
     figures.time_calls("model_update_us", task.calls(UPDATES), |number| {

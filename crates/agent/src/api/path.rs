@@ -15,7 +15,6 @@ pub(crate) fn encoded(text: &str) -> String {
 }
 
 /// A text as several segments, one for each of its own.
-#[cfg(feature = "upload")]
 pub(crate) fn encoded_path(text: &str) -> String {
     let segments: Vec<String> = text.split('/').map(encoded).collect();
     segments.join("/")
@@ -30,8 +29,7 @@ mod tests {
         assert_eq!(encoded("pump-7/x_1.~ä?#"), "pump-7%2Fx_1.~%C3%A4%3F%23");
     }
 
-    #[cfg(feature = "upload")]
-    #[test]
+        #[test]
     fn keys_travel_in_paths_with_their_segments() {
         assert_eq!(
             encoded_path("${deviceId}/a b/ä?#"),

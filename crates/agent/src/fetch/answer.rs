@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -22,7 +23,7 @@ use super::receiving::Receiving;
 pub struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) url: Url,
+    pub(super) url: Arc<Url>,
     pub(super) body: Receiving,
     /// When the exchange began.
     pub(super) began: Instant,
@@ -51,7 +52,7 @@ impl Answer {
     }
 
     /// The address that answered: after redirects, the last one.
-    pub const fn url(&self) -> &Url {
+    pub fn url(&self) -> &Url {
         &self.url
     }
 

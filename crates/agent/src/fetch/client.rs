@@ -27,7 +27,8 @@ use super::sending::SendBody;
 use crate::net::client_tls::{ClientCertificate, ClientTls, Trust};
 use crate::net::clock::Clock;
 use crate::net::dial::Patience;
-use crate::net::outbound::{Connector, HttpClient, http_client};
+use crate::net::outbound::Connector;
+use crate::net::pool::HttpClient;
 use crate::{Agent, Error};
 
 /// Gives the keys to sign with, whenever a request is signed.
@@ -71,9 +72,6 @@ pub(super) struct Shared {
 /// A pool of connections that are made in one way.
 pub(super) struct Lane {
     pub(super) client: HttpClient<SendBody>,
-    /// Takes a connection of its own for each request.
-    pub(super) unpooled: HttpClient<SendBody>,
-    pub(super) connector: Connector,
 }
 
 const USER_AGENT_TEXT: HeaderValue =
@@ -196,7 +194,7 @@ impl Fetch {
         headers.insert(USER_AGENT, USER_AGENT_TEXT);
         Parts {
             method,
-            url,
+            url: Arc::new(url),
             headers,
             payload: Payload::empty(),
             deadlines: options.deadlines,
@@ -438,12 +436,7 @@ impl FetchOptions {
         let tls = Arc::new(tls.build()?);
         let connector = Connector::new(tls, self.proxies.clone(), self.patience);
         Ok(Lane {
-            client: http_client(
-                connector.clone(),
-                limits::FETCH_POOL_CONNECTIONS_PER_HOST_MAX,
-            ),
-            unpooled: http_client(connector.clone(), 0),
-            connector,
+            client: HttpClient::new(connector),
         })
     }
 }

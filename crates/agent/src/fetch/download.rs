@@ -310,7 +310,7 @@ impl Transfer {
 
     fn unfit(&self, source: RangeError) -> FetchError {
         FetchError::Range {
-            host: self.request.url.authority(),
+            host: self.request.url.authority().to_owned(),
             source,
         }
     }

@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::net::client_tls::{ClientTlsError, TlsFailure};
 use crate::net::dial::DialError;
 use crate::net::outbound::Stale;
+use crate::net::pool::SendError;
 use crate::net::websocket::WebSocketError;
 
 /// Why an exchange failed: in which phase, with whom, and what to do.
@@ -311,19 +312,27 @@ impl FetchError {
         }
     }
 
-    /// What the pooled client's error means.
-    pub(super) fn of_client(
+    pub(super) fn too_slow(host: &str, phase: Phase, after: Duration) -> FetchError {
+        FetchError::TooSlow {
+            host: host.to_owned(),
+            phase,
+            after,
+        }
+    }
+
+    /// What it means that no answer began, where it had so long.
+    pub(super) fn of_send(
         host: &str,
         phase: Phase,
-        error: &hyper_util::client::legacy::Error,
+        first_byte: Duration,
+        error: SendError,
     ) -> FetchError {
-        if let Some(dial) = find::<Arc<DialError>>(error) {
-            return FetchError::Connect(dial.clone());
-        }
-        match (
-            FetchError::of_connection(host, phase, error),
-            Stale::of(error),
-        ) {
+        let (error, stale) = match error {
+            SendError::Connect(error) => return FetchError::Connect(Arc::new(error)),
+            SendError::Ended(error, stale) => (error, stale),
+            SendError::TooSlow => return FetchError::too_slow(host, phase, first_byte),
+        };
+        match (FetchError::of_connection(host, phase, &error), stale) {
             (FetchError::Cut { host, reason, .. }, Some(stale)) => FetchError::Stale {
                 host,
                 unsent: stale == Stale::Unsent,

@@ -157,7 +157,7 @@ impl EventStream {
             return Ok(());
         }
         let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-        let host = answer.url().authority();
+        let host = answer.url().authority().to_owned();
         let error = match answer.success().await {
             Ok(_) => FetchError::NoEvents { host },
             Err(error) => error,

@@ -1,13 +1,14 @@
 //! One exchange: attempts, redirects, passwords and signatures, until there is an answer.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, DATE, EXPECT,
-    HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION, RANGE, RETRY_AFTER, SET_COOKIE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, DATE, EXPECT, Entry,
+    HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION, RANGE, RETRY_AFTER, SET_COOKIE,
     WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use periwinkle_core::aws::sigv4::{SignedHop, Signer, redirect};
@@ -15,7 +16,7 @@ use periwinkle_core::fetch::auth::{Answerer, BasicUse, challenges, choose};
 use periwinkle_core::fetch::decode::{self, codings};
 use periwinkle_core::fetch::redirect::{Follow, Hop, NextHop, is_about_body, is_credential};
 use periwinkle_core::fetch::retry::{Failure, Repeatable, Retries};
-use periwinkle_core::fetch::{Host, Scheme, parse_date};
+use periwinkle_core::fetch::{Host, Scheme, Url, parse_date};
 use periwinkle_core::limits;
 use periwinkle_core::time::{Mono, UnixMillis};
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -30,7 +31,7 @@ use super::request::{Deadlines, Parts, field_value};
 use super::sending::{Abandon, SendBody, Upload};
 use super::signing::{self, Unsigned};
 use crate::net::entropy;
-use crate::net::outbound::HttpClient;
+use crate::net::pool::{Choice, Lease, SendError};
 
 /// One exchange under way.
 pub(super) struct Exchange {
@@ -68,12 +69,8 @@ impl Exchange {
         let Some(total) = self.parts.deadlines.total else {
             return self.steps().await;
         };
-        let host = self.parts.url.authority();
-        let too_slow = |_| FetchError::TooSlow {
-            host,
-            phase: Phase::Total,
-            after: total,
-        };
+        let url = self.parts.url.clone();
+        let too_slow = |_| FetchError::too_slow(url.authority(), Phase::Total, total);
         timeout(total, self.steps()).await.map_err(too_slow)?
     }
 
@@ -103,31 +100,41 @@ impl Exchange {
     async fn attempt(&mut self) -> Result<Answer, FetchError> {
         let fetch = self.fetch.clone();
         let lane = fetch.lane(self.parts.accepts_any_certificate)?;
-        let host = self.parts.url.authority();
+        let url = self.parts.url.clone();
         let (request, upload) = self.request(lane).await?;
         let decodes = self.parts.decodes && request.headers().contains_key(ACCEPT_ENCODING);
         let deadlines = self.parts.deadlines;
-        let client = match std::mem::take(&mut self.needs_new_connection) {
-            true => &lane.unpooled,
-            false => &lane.client,
+        let choice = match std::mem::take(&mut self.needs_new_connection) {
+            true => Choice::New,
+            false => Choice::Kept,
         };
-        let response = match &upload {
-            None => short_head(deadlines, client, request, &host).await?,
-            Some(upload) => long_head(deadlines, client, request, upload, &host).await?,
+        let (response, lease) = match &upload {
+            None => {
+                let after = deadlines.first_byte;
+                let end = Some(Instant::now() + after);
+                let head = lane.client.send(&url, choice, request, end).await;
+                let host = url.authority();
+                head.map_err(|error| FetchError::of_send(host, Phase::Waiting, after, error))?
+            }
+            Some(upload) => {
+                let head = Box::pin(lane.client.send(&url, choice, request, None));
+                long_head(deadlines, head, upload, url.authority()).await?
+            }
         };
-        self.answer(response, host, upload, decodes)
+        self.answer(response, lease, url, upload, decodes)
     }
 
     fn answer(
         &self,
         response: Response<Incoming>,
-        host: String,
+        lease: Lease<SendBody>,
+        url: Arc<Url>,
         upload: Option<Arc<Upload>>,
         decodes: bool,
     ) -> Result<Answer, FetchError> {
         let (head, body) = response.into_parts();
         let decoders = match decodes {
-            true => decoders(&head.headers, &host)?,
+            true => decoders(&head.headers, url.authority())?,
             false => None,
         };
         let deadlines = &self.parts.deadlines;
@@ -136,8 +143,8 @@ impl Exchange {
         Ok(Answer {
             status: head.status,
             headers: head.headers,
-            url: self.parts.url.clone(),
-            body: Receiving::new(body, decoders, watch, host, upload.map(Abandon::new)),
+            body: Receiving::new(body, lease, decoders, watch, url.clone(), upload),
+            url,
             began: self.began,
             bytes_max: self.parts.answer_bytes_max,
         })
@@ -164,16 +171,19 @@ impl Exchange {
             }
         };
         self.add_fields(&mut headers, lane)?;
+        if let Entry::Vacant(vacant) = headers.entry(HOST) {
+            vacant.insert(field_value(self.parts.url.authority())?);
+        }
         let parts = &*self.parts;
         let (body, upload) = SendBody::new(body, parts.asks_first, parts.progress.as_ref());
         if body.is_end_stream() && wants_a_length(&parts.method) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let unsendable = |error: http::uri::InvalidUri| FetchError::Request(error.to_string());
-        let uri: Uri = parts.url.to_string().parse().map_err(unsendable)?;
+        let uri = lane.client.connector().target(&parts.url);
         let mut request = Request::new(body);
         *request.method_mut() = parts.method.clone();
-        *request.uri_mut() = uri;
+        *request.uri_mut() = uri.map_err(unsendable)?;
         *request.headers_mut() = headers;
         if let Some(upload) = upload.as_ref().filter(|upload| upload.is_gated()) {
             let asked = upload.clone();
@@ -216,7 +226,7 @@ impl Exchange {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let login = lane.connector.forwarding_login(&parts.url);
+        let login = lane.client.connector().forwarding_login(&parts.url);
         if let Some(field) = login.map_err(|error| FetchError::Connect(Arc::new(error)))? {
             let mut value = field_value(&field)?;
             value.set_sensitive(true);
@@ -324,7 +334,7 @@ impl Exchange {
                 && !parts.basic_is_refused
             {
                 return Err(FetchError::PlainPassword {
-                    host: answer.url.authority(),
+                    host: answer.url.authority().to_owned(),
                 });
             }
             return Ok(false);
@@ -375,7 +385,7 @@ impl Exchange {
             .redirects
             .follow(hop, answer.status().as_u16(), location);
         let refused = |source| FetchError::Redirect {
-            host: parts.url.authority(),
+            host: parts.url.authority().to_owned(),
             source: Box::new(source),
         };
         let Follow::To(next) = follow.map_err(refused)? else {
@@ -403,7 +413,7 @@ impl Exchange {
             parts.payload = Payload::empty();
         }
         parts.method = method;
-        parts.url = next.url;
+        parts.url = Arc::new(next.url);
         self.has_answered = false;
         Ok(())
     }
@@ -418,7 +428,7 @@ impl Exchange {
         let signer = Signer::new(region, signing.service.as_str());
         let hop = redirect(&signer, &parts.url, &next.url).map_err(|source| {
             FetchError::SignedRedirect {
-                host: parts.url.authority(),
+                host: parts.url.authority().to_owned(),
                 source,
             }
         })?;
@@ -478,35 +488,21 @@ fn repeatable(parts: &Parts) -> Repeatable<'_> {
     }
 }
 
-/// Waits for the head of the answer to a request that leaves at once.
-async fn short_head(
-    deadlines: Deadlines,
-    client: &HttpClient<SendBody>,
-    request: Request<SendBody>,
-    host: &str,
-) -> Result<Response<Incoming>, FetchError> {
-    let after = deadlines.first_byte;
-    match timeout(after, client.request(request)).await {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) => Err(FetchError::of_client(host, Phase::Waiting, &error)),
-        Err(_) => Err(too_slow(host, Phase::Waiting, after)),
-    }
-}
+/// An answer that has begun, and the connection that brings it.
+type Head = Result<(Response<Incoming>, Lease<SendBody>), SendError>;
 
 /// Waits for the head of the answer while the body is on its way.
 async fn long_head(
     deadlines: Deadlines,
-    client: &HttpClient<SendBody>,
-    request: Request<SendBody>,
+    mut head: Pin<Box<impl Future<Output = Head>>>,
     upload: &Arc<Upload>,
     host: &str,
-) -> Result<Response<Incoming>, FetchError> {
-    let mut response = client.request(request);
+) -> Result<(Response<Incoming>, Lease<SendBody>), FetchError> {
     // Whatever ends the wait ends the upload.
     let abandon = Abandon::new(upload.clone());
     if upload.is_gated() {
-        match timeout(limits::FETCH_CONTINUE_WAIT_MAX, &mut response).await {
-            Ok(result) => return answered(result, abandon, host, upload),
+        match timeout(limits::FETCH_CONTINUE_WAIT_MAX, &mut head).await {
+            Ok(head) => return answered(head, abandon, host, (upload, deadlines)),
             // Old servers do not know the question.
             Err(_) => upload.open(),
         }
@@ -519,14 +515,14 @@ async fn long_head(
                 rate.over.min(deadlines.between_bytes)
             }),
         };
-        match timeout(step, &mut response).await {
-            Ok(result) => return answered(result, abandon, host, upload),
-            Err(_) if done => return Err(too_slow(host, Phase::Waiting, step)),
+        match timeout(step, &mut head).await {
+            Ok(head) => return answered(head, abandon, host, (upload, deadlines)),
+            Err(_) if done => return Err(FetchError::too_slow(host, Phase::Waiting, step)),
             Err(_) => {}
         }
         let went = upload.bytes() - bytes;
         if went == 0 && !upload.is_done() && deadlines.rate.is_none() {
-            return Err(too_slow(host, Phase::Sending, step));
+            return Err(FetchError::too_slow(host, Phase::Sending, step));
         }
         if let Some(rate) = deadlines.rate
             && went < rate.bytes_over()
@@ -542,27 +538,20 @@ async fn long_head(
 }
 
 fn answered(
-    result: Result<Response<Incoming>, hyper_util::client::legacy::Error>,
+    head: Head,
     abandon: Abandon,
     host: &str,
-    upload: &Upload,
-) -> Result<Response<Incoming>, FetchError> {
+    (upload, deadlines): (&Upload, Deadlines),
+) -> Result<(Response<Incoming>, Lease<SendBody>), FetchError> {
     let phase = match upload.is_done() {
         true => Phase::Waiting,
         false => Phase::Sending,
     };
-    let response = result.map_err(|error| FetchError::of_client(host, phase, &error))?;
+    let head =
+        head.map_err(|error| FetchError::of_send(host, phase, deadlines.first_byte, error))?;
     // The upload may go on: now the answer watches it.
     abandon.keep();
-    Ok(response)
-}
-
-fn too_slow(host: &str, phase: Phase, after: std::time::Duration) -> FetchError {
-    FetchError::TooSlow {
-        host: host.to_owned(),
-        phase,
-        after,
-    }
+    Ok(head)
 }
 
 fn decoders(headers: &HeaderMap, host: &str) -> Result<Option<Box<Decoders>>, FetchError> {
@@ -588,7 +577,7 @@ fn wants_a_length(method: &Method) -> bool {
 }
 
 /// Over TLS, and where nobody else can listen.
-fn may_be_plain(url: &periwinkle_core::fetch::Url) -> bool {
+fn may_be_plain(url: &Url) -> bool {
     let here = match url.host() {
         Host::Name(name) => name == "localhost",
         Host::V4(address) => address.is_loopback(),

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{Stream, StreamExt, try_unfold};
 use periwinkle_core::limits;
+use rustix::buffer::spare_capacity;
+use rustix::io::retry_on_intr;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Pieces of a body on their way.
 pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -64,7 +67,7 @@ impl Payload {
             let path = path.clone();
             Box::pin(async move {
                 let (file, length) = open_file(&path).await?;
-                let stream: ByteStream = Box::pin(read_pieces(file));
+                let stream: ByteStream = Box::pin(read_ahead(file.into_std().await));
                 Ok(Opened {
                     stream,
                     length: Some(length),
@@ -167,6 +170,29 @@ pub(super) fn read_pieces(
             0 => Ok(None),
             _ => Ok(Some((piece.freeze(), reader))),
         }
+    })
+}
+
+/// What a file gives, in pieces. While one is sent, a blocking thread reads the next, straight into
+/// the memory that it is sent from.
+fn read_ahead(file: std::fs::File) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let file = Arc::new(file);
+    let next = read_piece(file.clone());
+    try_unfold((file, next), |(file, next)| async move {
+        let piece = next.await.map_err(io::Error::other)??;
+        if piece.is_empty() {
+            return Ok(None);
+        }
+        let next = read_piece(file.clone());
+        Ok(Some((piece, (file, next))))
+    })
+}
+
+fn read_piece(file: Arc<std::fs::File>) -> JoinHandle<io::Result<Bytes>> {
+    spawn_blocking(move || {
+        let mut piece = Vec::with_capacity(limits::FETCH_PIECE_BYTES);
+        retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut piece)))?;
+        Ok(Bytes::from(piece))
     })
 }
 

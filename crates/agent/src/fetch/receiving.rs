@@ -1,19 +1,22 @@
 //! The body of an answer on its way in: decoded, with deadlines, never more than is asked for.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use periwinkle_core::fetch::Url;
+use tokio::time::Instant;
 
 use super::decode::{Decoded, Decoders};
 use super::error::{DecodeFailure, FetchError, Phase};
 use super::request::MinimumRate;
-use super::sending::Abandon;
+use super::sending::{Abandon, SendBody, Upload};
+use crate::net::pool::{Lease, Timer};
 
 /// The body of an answer.
 pub(super) struct Receiving {
@@ -22,9 +25,11 @@ pub(super) struct Receiving {
     held: Bytes,
     decoders: Option<Box<Decoders>>,
     watch: Watch,
-    host: String,
+    url: Arc<Url>,
+    /// The connection, until the body has ended.
+    lease: Option<Lease<SendBody>>,
     /// An upload that may still be going on.
-    _upload: Option<Abandon>,
+    upload: Option<Abandon>,
 }
 
 /// The deadlines of a body.
@@ -34,7 +39,6 @@ pub(super) struct Watch {
     /// The end of the whole exchange, and how long that is.
     pub(super) total: Option<(Instant, Duration)>,
     pub(super) rate: Option<MinimumRate>,
-    timer: Option<Pin<Box<Sleep>>>,
     /// Whether the timer runs.
     waits: bool,
     window: (Option<Instant>, u64),
@@ -50,7 +54,6 @@ impl Watch {
             between,
             total,
             rate,
-            timer: None,
             waits: false,
             window: (None, 0),
         }
@@ -60,18 +63,32 @@ impl Watch {
 impl Receiving {
     pub(super) fn new(
         body: Incoming,
+        lease: Lease<SendBody>,
         decoders: Option<Box<Decoders>>,
         watch: Watch,
-        host: String,
-        upload: Option<Abandon>,
+        url: Arc<Url>,
+        upload: Option<Arc<Upload>>,
     ) -> Receiving {
-        Receiving {
+        let mut receiving = Receiving {
             body,
             held: Bytes::new(),
             decoders,
             watch,
-            host,
-            _upload: upload,
+            url,
+            lease: Some(lease),
+            upload: upload.map(Abandon::new),
+        };
+        if receiving.body.is_end_stream() {
+            receiving.end();
+        }
+        receiving
+    }
+
+    /// The body has ended: gives the connection back, if the request has ended too.
+    fn end(&mut self) {
+        let is_over = self.upload.as_ref().is_none_or(Abandon::is_over);
+        if let Some(lease) = self.lease.take_if(|_| is_over) {
+            lease.give_back();
         }
     }
 
@@ -81,7 +98,7 @@ impl Receiving {
     }
 
     pub(super) fn host(&self) -> &str {
-        &self.host
+        self.url.authority()
     }
 
     pub(super) fn watch(&mut self) -> &mut Watch {
@@ -117,7 +134,10 @@ impl Receiving {
             if let Some(decoders) = &mut self.decoders {
                 match decoders.pull() {
                     Ok(Decoded::Piece(piece)) => return Poll::Ready(Some(Ok(piece))),
-                    Ok(Decoded::End) => return Poll::Ready(None),
+                    Ok(Decoded::End) => {
+                        self.look_for_end(context);
+                        return Poll::Ready(None);
+                    }
                     Ok(Decoded::Hungry) => {}
                     Err(error) => return Poll::Ready(Some(Err(self.undecodable(error)))),
                 }
@@ -149,33 +169,52 @@ impl Receiving {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, FetchError>>> {
-        loop {
+        while !self.body.is_end_stream() {
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Pending => {
-                    let late = ready!(self.watch.poll_late(context));
-                    return Poll::Ready(Some(Err(late.error(&self.host))));
+                    let lease = self.lease.as_mut();
+                    let timer = lease.expect("what goes on has its connection").timer();
+                    let late = ready!(self.watch.poll_late(context, timer));
+                    return Poll::Ready(Some(Err(late.error(self.url.authority()))));
                 }
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) => {
+                    self.end();
+                    return Poll::Ready(None);
+                }
                 Poll::Ready(Some(Err(error))) => {
-                    let error = FetchError::of_connection(&self.host, Phase::Reading, &error);
+                    let error =
+                        FetchError::of_connection(self.url.authority(), Phase::Reading, &error);
                     return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(Some(Ok(frame))) => {
+                    if self.body.is_end_stream() {
+                        self.end();
+                    }
                     let Ok(piece) = frame.into_data() else {
                         continue;
                     };
                     if let Some(late) = self.watch.note(piece.len() as u64) {
-                        return Poll::Ready(Some(Err(late.error(&self.host))));
+                        return Poll::Ready(Some(Err(late.error(self.url.authority()))));
                     }
                     return Poll::Ready(Some(Ok(piece)));
                 }
             }
         }
+        Poll::Ready(None)
+    }
+
+    /// A decoder may know that it is done before the framing of the body has come to its end.
+    fn look_for_end(&mut self, context: &mut Context<'_>) {
+        if self.lease.is_some()
+            && let Poll::Ready(None) = Pin::new(&mut self.body).poll_frame(context)
+        {
+            self.end();
+        }
     }
 
     fn undecodable(&self, source: DecodeFailure) -> FetchError {
         FetchError::Decode {
-            host: self.host.clone(),
+            host: self.url.authority().to_owned(),
             source,
         }
     }
@@ -242,18 +281,12 @@ impl Watch {
     }
 
     /// Waits for the first deadline, while nothing comes.
-    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Late> {
-        let now = Instant::now();
+    fn poll_late(&mut self, context: &mut Context<'_>, timer: &mut Timer) -> Poll<Late> {
         if !self.waits {
-            let end = self.next_deadline(now);
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(end),
-                None => self.timer = Some(Box::pin(tokio::time::sleep_until(end))),
-            }
+            timer.set(self.next_deadline(Instant::now()));
             self.waits = true;
         }
-        let timer = self.timer.as_mut().expect("it was just set");
-        ready!(timer.as_mut().poll(context));
+        ready!(timer.poll(context));
         self.waits = false;
         let now = Instant::now();
         Poll::Ready(match self.total {

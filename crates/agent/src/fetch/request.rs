@@ -36,7 +36,7 @@ pub struct RequestBuilder {
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) method: Method,
-    pub(super) url: Url,
+    pub(super) url: Arc<Url>,
     pub(super) headers: HeaderMap,
     pub(super) payload: Payload,
     pub(super) deadlines: Deadlines,
@@ -113,12 +113,12 @@ pub(super) struct Signing {
 impl RequestBuilder {
     pub(super) fn new(fetch: Fetch, method: Method, url: &str) -> RequestBuilder {
         // A WebSocket begins as HTTP.
-        let url = match url.split_once("://") {
-            Some(("ws", rest)) => format!("http://{rest}"),
-            Some(("wss", rest)) => format!("https://{rest}"),
-            _ => url.to_owned(),
+        let url = match (url.strip_prefix("ws://"), url.strip_prefix("wss://")) {
+            (Some(rest), _) => Url::parse(&format!("http://{rest}")),
+            (_, Some(rest)) => Url::parse(&format!("https://{rest}")),
+            _ => Url::parse(url),
         };
-        let parts = Url::parse(&url).map(|url| Box::new(fetch.defaults(method, url)));
+        let parts = url.map(|url| Box::new(fetch.defaults(method, url)));
         RequestBuilder {
             fetch,
             parts: parts.map_err(FetchError::from),
@@ -168,7 +168,7 @@ impl RequestBuilder {
 
     /// Adds a parameter to the query; it is encoded here.
     pub fn query(self, name: &str, value: &str) -> RequestBuilder {
-        self.with(|parts| parts.url.push_parameter(name, value))
+        self.with(|parts| Arc::make_mut(&mut parts.url).push_parameter(name, value))
     }
 
     /// A body of text.

@@ -277,6 +277,11 @@ impl Abandon {
         Abandon(Some(upload))
     }
 
+    /// Whether there is nothing left to be sent.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.as_ref().is_none_or(|upload| upload.is_done())
+    }
+
     /// Somebody else watches it now.
     pub(super) fn keep(mut self) {
         self.0 = None;

@@ -40,7 +40,7 @@ pub(super) fn region<'a>(
 ) -> Result<&'a str, SignError> {
     let named = signing.region.as_deref();
     let region = named.or_else(|| region_of(url.host())).or(shared.region());
-    region.ok_or_else(|| SignError::Region(url.authority()))
+    region.ok_or_else(|| SignError::Region(url.authority().to_owned()))
 }
 
 impl Unsigned<'_> {
@@ -178,7 +178,7 @@ impl Unsigned<'_> {
         let host = self.url.authority();
         let request = Request {
             method: self.method.as_str(),
-            host: &host,
+            host,
             path: self.url.path(),
             query: self.url.query().unwrap_or_default(),
             headers: &fields,

@@ -31,7 +31,7 @@ impl RequestBuilder {
             }
         }
         let lane = fetch.lane(parts.accepts_any_certificate)?;
-        let link = lane.connector.link(&parts.url).await;
+        let link = lane.client.connector().link(&parts.url).await;
         let link = link.map_err(|error| FetchError::Connect(Arc::new(error)))?;
         let opening = Opening {
             headers: parts.headers,

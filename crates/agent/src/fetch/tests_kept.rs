@@ -1,7 +1,13 @@
 //! Connections that were kept from an earlier request, and end when they are used again. The server
 //! reads the request first, so that nothing depends on who is faster.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use futures_util::future::join_all;
+use periwinkle_core::limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::test_server::{Server, answer, fetch};
 use super::*;
@@ -122,4 +128,119 @@ async fn an_answer_that_began_on_a_kept_connection_does_not_make_the_request_go_
     let error = get.send().await.expect_err("the head has no end");
     assert!(matches!(error, FetchError::Cut { .. }), "{error:?}");
     assert_eq!(connections(&server), [0, 0]);
+}
+
+#[tokio::test]
+async fn of_several_connections_that_ended_one_is_met_and_no_other_is_tried() {
+    let server = hanging_up(|_| true).await;
+    let fetch = fetch();
+    get_at_once(&fetch, &server, 3).await;
+    let get = fetch.get(&server.url("/")).retries(0);
+    assert!(get.send().await.expect("it is sent again").is_success());
+    let after = connections(&server).split_off(3);
+    assert!(after[0] < 3 && after[1..] == [3], "{after:?}");
+}
+
+/// So many requests on their way at a time, each with a connection of its own.
+async fn get_at_once(fetch: &Fetch, server: &Server, count: usize) {
+    let url = server.url("/");
+    for text in join_all((0..count).map(|_| fetch.get_text(&url))).await {
+        text.expect("it answers");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_kept_up_to_the_bound_of_a_server() {
+    let bound = limits::FETCH_POOL_CONNECTIONS_PER_HOST_MAX;
+    for (at_once, connections) in [(bound, bound), (bound + 1, bound + 2)] {
+        let server = Server::always(answer("200 OK", "x")).await;
+        let fetch = fetch();
+        get_at_once(&fetch, &server, at_once).await;
+        get_at_once(&fetch, &server, at_once).await;
+        let last = server.seen().iter().map(|seen| seen.connection).max();
+        assert_eq!(last, Some(connections - 1), "{at_once}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_however_the_answer_tells_its_end() {
+    let br = "HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ntransfer-encoding: chunked\r\n\r\n9\r\n";
+    let answers: [Vec<u8>; 5] = [
+        answer("200 OK", "hello"),
+        answer("200 OK", ""),
+        b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".to_vec(),
+        [br.as_bytes(), b"\x0b\x02\x80hello\x03\r\n0\r\n\r\n"].concat(),
+    ];
+    let count = answers.len();
+    let server = Server::new(move |at, _| answers[at].clone()).await;
+    let fetch = fetch();
+    for _ in 0..count {
+        fetch.get_text(&server.url("/")).await.expect("it answers");
+    }
+    assert_eq!(connections(&server), [0; 5]);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_need_not_be_read() {
+    let server = Server::always(answer("200 OK", "")).await;
+    let fetch = fetch();
+    for _ in 0..2 {
+        let head = fetch.head(&server.url("/")).send().await;
+        assert!(head.expect("it answers").is_success());
+    }
+    assert_eq!(connections(&server), [0, 0]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_given_up_takes_its_connection_with_it() {
+    let server = Server::always(answer("200 OK", "x".repeat(1 << 20))).await;
+    let fetch = fetch();
+    for _ in 0..2 {
+        let mut answer = fetch.get(&server.url("/")).send().await.expect("it begins");
+        answer.chunk().await.expect("it goes on");
+    }
+    assert_eq!(connections(&server), [0, 1]);
+}
+
+#[tokio::test]
+async fn an_answer_that_says_so_ends_its_connection() {
+    let server = Server::always(answer("200 OK\r\nconnection: close", "x")).await;
+    let fetch = fetch();
+    for _ in 0..3 {
+        let post = fetch.post(&server.url("/")).text("petals").retries(0);
+        assert!(post.send().await.expect("it answers").is_success());
+    }
+    assert_eq!(connections(&server), [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_when_nobody_used_it_for_too_long() {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has ports");
+    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    let fetch = fetch();
+    let (text, (mut near, _)) = tokio::join!(fetch.get_text(&url), async { serve(listener).await });
+    assert_eq!(text.expect("it answers"), "x");
+    tokio::time::pause();
+    let almost = limits::FETCH_POOL_IDLE_MAX - Duration::from_millis(1);
+    tokio::time::advance(almost).await;
+    let mut byte = [0; 1];
+    let open = near.try_read(&mut byte).expect_err("nothing was sent");
+    assert_eq!(open.kind(), std::io::ErrorKind::WouldBlock);
+    tokio::time::advance(Duration::from_millis(2)).await;
+    assert_eq!(near.read(&mut byte).await.expect("it ends in order"), 0);
+}
+
+/// Answers one request, and gives the connection.
+async fn serve(listener: TcpListener) -> (TcpStream, TcpListener) {
+    let (mut stream, _) = listener.accept().await.expect("somebody connects");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("it goes on"));
+    }
+    let answer = answer("200 OK", "x");
+    stream.write_all(&answer).await.expect("it is open");
+    (stream, listener)
 }

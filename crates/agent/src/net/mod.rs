@@ -13,6 +13,8 @@ pub mod link;
 pub mod listen;
 #[cfg(feature = "fetch")]
 pub mod outbound;
+#[cfg(feature = "fetch")]
+pub mod pool;
 #[cfg(all(test, feature = "fetch"))]
 pub(crate) mod test_authority;
 pub mod tls;

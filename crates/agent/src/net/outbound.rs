@@ -1,4 +1,4 @@
-//! Connections for the HTTP client: [`dial`](super::dial) as hyper's pool wants it.
+//! Connections for the HTTP client: [`dial`](super::dial) with proxies that take requests themselves.
 
 use std::future::Future;
 use std::io;
@@ -7,40 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
-use http::{Extensions, Uri};
-use http_body::Body;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use bytes::Bytes;
+use http::Uri;
+use http::uri::InvalidUri;
 use periwinkle_core::fetch::proxy::{Proxy, ProxyKind, ProxyRules};
 use periwinkle_core::fetch::{Scheme, Url};
 use periwinkle_core::limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tower::Service;
 
 use super::client_tls::ClientTls;
-use super::dial::{Cause, DialError, Patience, Target, Via, dial};
+use super::dial::{DialError, Patience, Target, Via, dial};
 use super::link::Link;
 use super::tunnel;
-
-/// The pooled client underneath `fetch`.
-pub type HttpClient<B> = Client<Connector, B>;
-
-/// A client with connections of its own, at most so many kept per server; clones of it share them.
-pub fn http_client<B>(connector: Connector, kept_per_host_max: usize) -> HttpClient<B>
-where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-{
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(limits::FETCH_POOL_IDLE_MAX)
-        .pool_max_idle_per_host(kept_per_host_max)
-        .http1_max_headers(limits::FETCH_ANSWER_HEADERS_MAX)
-        .http1_max_buf_size(limits::FETCH_ANSWER_HEAD_BYTES_MAX)
-        .build(connector)
-}
 
 /// How a connection that was kept from an earlier request ended, where no byte of the answer to
 /// this one had come: most likely the server had closed it before the request arrived.
@@ -52,31 +31,36 @@ pub enum Stale {
     Sent,
 }
 
-impl Stale {
-    /// Whether it was so when the client failed with this error.
-    pub fn of(error: &Error) -> Option<Stale> {
-        let mut extras = Extensions::new();
-        error.connect_info()?.get_extras(&mut extras);
-        extras.get::<Arc<Standing>>()?.stale()
-    }
-}
-
-/// What went over a connection last; shared with whoever judges its end.
+/// What became of a request on its connection; shared with whoever judges how that ended.
 #[derive(Debug)]
-struct Standing(AtomicU8);
+pub struct Standing(AtomicU8);
 
 impl Standing {
-    /// Nothing has come yet.
-    const NEW: u8 = 0;
-    /// Nothing was written since bytes came.
-    const ANSWERED: u8 = 1;
-    /// Bytes were written since.
-    const ASKED: u8 = 2;
-    /// Bytes were to be written since, and none could be.
-    const UNASKED: u8 = 3;
+    /// Nothing was written or came since the request began.
+    const QUIET: u8 = 0;
+    /// Bytes were written.
+    const ASKED: u8 = 1;
+    /// Bytes were to be written, and none could be.
+    const UNASKED: u8 = 2;
+    /// Bytes came.
+    const ANSWERED: u8 = 3;
 
     const fn new() -> Standing {
-        Standing(AtomicU8::new(Standing::NEW))
+        Standing(AtomicU8::new(Standing::QUIET))
+    }
+
+    /// A request begins.
+    pub fn begin(&self) {
+        self.0.store(Standing::QUIET, Ordering::Relaxed);
+    }
+
+    /// What it means that the connection ended; `None` when an answer had begun.
+    pub fn stale(&self) -> Option<Stale> {
+        match self.0.load(Ordering::Relaxed) {
+            Standing::ANSWERED => None,
+            Standing::ASKED => Some(Stale::Sent),
+            _ => Some(Stale::Unsent),
+        }
     }
 
     fn note_read(&self) {
@@ -84,21 +68,12 @@ impl Standing {
     }
 
     fn note_write(&self, went: bool) {
-        if self.0.load(Ordering::Relaxed) == Standing::ANSWERED {
-            let state = if went {
-                Standing::ASKED
-            } else {
-                Standing::UNASKED
+        if self.0.load(Ordering::Relaxed) == Standing::QUIET {
+            let state = match went {
+                true => Standing::ASKED,
+                false => Standing::UNASKED,
             };
             self.0.store(state, Ordering::Relaxed);
-        }
-    }
-
-    fn stale(&self) -> Option<Stale> {
-        match self.0.load(Ordering::Relaxed) {
-            Standing::ASKED => Some(Stale::Sent),
-            Standing::UNASKED => Some(Stale::Unsent),
-            _ => None,
         }
     }
 }
@@ -138,7 +113,7 @@ impl Connector {
             Some(proxy) if forwards(proxy, url) => {
                 tunnel::authorization(proxy).map_err(|failure| DialError::Proxy {
                     proxy: format!("{}:{}", proxy.host, proxy.port),
-                    address: url.authority(),
+                    address: url.authority().to_owned(),
                     failure,
                 })
             }
@@ -152,10 +127,28 @@ impl Connector {
     /// Which phase failed, and why.
     pub async fn link(&self, url: &Url) -> Result<Link, DialError> {
         let proxy = self.shared.proxies.proxy_for(url);
-        dial(&self.target(url, proxy), &self.shared.patience).await
+        dial(&self.end(url, proxy), &self.shared.patience).await
     }
 
-    async fn connect(&self, url: &Url) -> Result<HttpLink, DialError> {
+    /// What stands in the first line of a request: the whole address, when a proxy takes the
+    /// request itself.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn target(&self, url: &Url) -> Result<Uri, InvalidUri> {
+        let proxy = self.shared.proxies.proxy_for(url);
+        let text = match proxy.is_some_and(|proxy| forwards(proxy, url)) {
+            true => url.to_string(),
+            false => url.target(),
+        };
+        Uri::from_maybe_shared(Bytes::from(text))
+    }
+
+    /// A connection for requests to the server of an address.
+    ///
+    /// # Errors
+    /// Which phase failed, and why.
+    pub async fn connect(&self, url: &Url) -> Result<HttpLink, DialError> {
         let proxy = self.shared.proxies.proxy_for(url);
         let forwarder = proxy.filter(|proxy| forwards(proxy, url));
         let target = match forwarder {
@@ -163,13 +156,13 @@ impl Connector {
                 tls: (proxy.kind == ProxyKind::Https).then(|| self.shared.tls.clone()),
                 ..Target::new(proxy.host.clone(), proxy.port)
             },
-            None => self.target(url, proxy),
+            None => self.end(url, proxy),
         };
         let link = dial(&target, &self.shared.patience).await?;
-        Ok(HttpLink::new(link, forwarder.is_some()))
+        Ok(HttpLink::new(link))
     }
 
-    fn target(&self, url: &Url, proxy: Option<&Proxy>) -> Target {
+    fn end(&self, url: &Url, proxy: Option<&Proxy>) -> Target {
         let tls = || self.shared.tls.clone();
         let mut target = Target::new(url.host().clone(), url.port());
         if url.scheme() == Scheme::Https {
@@ -191,35 +184,6 @@ fn forwards(proxy: &Proxy, url: &Url) -> bool {
     url.scheme() == Scheme::Http && matches!(proxy.kind, ProxyKind::Http | ProxyKind::Https)
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<TokioIo<HttpLink>, Arc<DialError>>> + Send>>;
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<HttpLink>;
-    /// Shared, because hyper gives errors out by reference.
-    type Error = Arc<DialError>;
-    type Future = Connecting;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Arc<DialError>>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Connecting {
-        let connector = self.clone();
-        Box::pin(async move {
-            let address = uri.to_string();
-            let url = Url::parse(&address).map_err(|error| DialError::Resolve {
-                host: address,
-                cause: Cause::Io(io::Error::other(error)),
-            })?;
-            connector
-                .connect(&url)
-                .await
-                .map(TokioIo::new)
-                .map_err(Arc::new)
-        })
-    }
-}
-
 /// A connection for HTTP.
 ///
 /// A server may answer and close before it has read the whole request; then a write fails, and the
@@ -229,7 +193,6 @@ impl Service<Uri> for Connector {
 #[derive(Debug)]
 pub struct HttpLink {
     link: Link,
-    forwarded: bool,
     standing: Arc<Standing>,
     is_written_off: bool,
     stall: Option<Pin<Box<Sleep>>>,
@@ -238,15 +201,18 @@ pub struct HttpLink {
 }
 
 impl HttpLink {
-    fn new(link: Link, forwarded: bool) -> HttpLink {
+    fn new(link: Link) -> HttpLink {
         HttpLink {
             link,
-            forwarded,
             standing: Arc::new(Standing::new()),
             is_written_off: false,
             stall: None,
             waits: false,
         }
+    }
+
+    pub(super) fn standing(&self) -> Arc<Standing> {
+        self.standing.clone()
     }
 
     fn write<T>(
@@ -291,14 +257,6 @@ impl HttpLink {
         let stall = self.stall.as_mut().expect("it was just set");
         ready!(stall.as_mut().poll(context));
         Poll::Ready(io::ErrorKind::TimedOut.into())
-    }
-}
-
-impl Connection for HttpLink {
-    fn connected(&self) -> Connected {
-        Connected::new()
-            .proxy(self.forwarded)
-            .extra(self.standing.clone())
     }
 }
 
@@ -372,7 +330,7 @@ mod tests {
         far.read_u8().await.expect("it came");
         far.write_all(b"answer").await.expect("it is open");
         drop(far);
-        let mut link = HttpLink::new(Link::from(near), false);
+        let mut link = HttpLink::new(Link::from(near));
         // Until the reset is there, bytes go nowhere.
         while poll_fn(|context| Poll::Ready(Pin::new(&mut link).poll_write(context, &[0; 1000])))
             .await

@@ -104,7 +104,7 @@ impl WebSocket {
         within: Duration,
     ) -> Result<WebSocket, WebSocketError> {
         let request = request(url, opening)?;
-        let host = url.authority();
+        let host = url.authority().to_owned();
         let message_bytes_max = opening
             .message_bytes_max
             .unwrap_or(limits::WEBSOCKET_MESSAGE_BYTES_MAX);
@@ -211,7 +211,7 @@ fn request(url: &Url, opening: &Opening) -> Result<Request<()>, WebSocketError> 
         .map_err(|_| WebSocketError::Field(address))?;
     let headers = request.headers_mut();
     headers.extend(opening.headers.clone());
-    headers.insert(HOST, field(&authority)?);
+    headers.insert(HOST, field(authority)?);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));

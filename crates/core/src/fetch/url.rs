@@ -19,6 +19,8 @@ pub struct Url {
     port: Option<u16>,
     path: String,
     query: Option<String>,
+    /// Host and port as they are written, which is asked for often.
+    authority: String,
 }
 
 /// How a server is spoken to.
@@ -101,6 +103,13 @@ impl Scheme {
         } else {
             Err(UrlError::Scheme(text.to_owned()))
         }
+    }
+}
+
+impl Origin {
+    /// Whether it is that of an address.
+    pub fn is_of(&self, url: &Url) -> bool {
+        self.port == url.port() && self.scheme == url.scheme && self.host == url.host
     }
 }
 
@@ -195,13 +204,16 @@ impl Url {
         if authority.contains('@') {
             return Err(UrlError::Credentials);
         }
-        let (host, port) = split_port(authority)?;
+        let (written, port) = split_port(authority)?;
         let (path, query) = split_path(rest);
         let path = if path.is_empty() { "/" } else { path };
+        let host = Host::parse(written)?;
+        let port = port.filter(|port| *port != scheme.default_port());
         Ok(Url {
+            authority: shown(&host, written, port),
             scheme,
-            host: Host::parse(host)?,
-            port: port.filter(|port| *port != scheme.default_port()),
+            host,
+            port,
             path: encoded(&without_dots(path)),
             query: query.map(encoded),
         })
@@ -223,11 +235,8 @@ impl Url {
     }
 
     /// The host with the port unless it is the default: the field `Host`.
-    pub fn authority(&self) -> String {
-        match self.port {
-            Some(port) => format!("{}:{port}", self.host),
-            None => self.host.to_string(),
-        }
+    pub fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// The path, which begins with `/`.
@@ -291,6 +300,20 @@ impl fmt::Display for Url {
     }
 }
 
+/// The authority of an address whose host was written so. Four bytes can be written in one way only.
+fn shown(host: &Host, written: &str, port: Option<u16>) -> String {
+    let mut shown = match host {
+        Host::Name(name) => name.clone(),
+        Host::V4(_) => written.to_owned(),
+        Host::V6(_) => host.to_string(),
+    };
+    if let Some(port) = port {
+        shown.push(':');
+        shown.push_str(&port.to_string());
+    }
+    shown
+}
+
 fn checked(text: &str) -> Result<&str, UrlError> {
     let text = text.trim_matches(' ');
     if text.len() > limits::URL_BYTES_MAX {
@@ -347,6 +370,10 @@ fn split_path(text: &str) -> (&str, Option<&str>) {
 
 /// Without the segments `.` and `..` (RFC 3986, section 5.2.4); empty segments stay.
 fn without_dots(path: &str) -> String {
+    let may_be_dots = |pair: &[u8]| pair[0] == b'/' && matches!(pair[1], b'.' | b'%');
+    if !path.as_bytes().windows(2).any(may_be_dots) {
+        return path.to_owned();
+    }
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
@@ -379,6 +406,12 @@ fn plain_dots(segment: &str) -> usize {
 /// Encodes what may not stand in a request line. A `%` that begins no encoding is encoded itself.
 fn encoded(text: &str) -> String {
     let bytes = text.as_bytes();
+    if bytes
+        .iter()
+        .all(|byte| *byte != b'%' && stands_for_itself(*byte))
+    {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     for (at, byte) in bytes.iter().enumerate() {
         let escape = *byte == b'%' && is_escape(&bytes[at..]);

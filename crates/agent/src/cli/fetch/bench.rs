@@ -82,7 +82,7 @@ async fn exchange(request: RequestBuilder) -> Result<(String, StatusCode, u64), 
     while let Some(piece) = answer.chunk().await? {
         bytes += piece.len() as u64;
     }
-    Ok((answer.url().authority(), answer.status(), bytes))
+    Ok((answer.url().authority().to_owned(), answer.status(), bytes))
 }
 
 /// What came of the requests so far.

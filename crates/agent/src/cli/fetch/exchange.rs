@@ -21,7 +21,7 @@ pub(super) async fn run(options: &Options, prepared: &Prepared) -> Result<(), Fa
     let show = Show::parse(options.show.as_deref(), is_terminal)?;
     print_request(&prepared.plan, show, is_terminal)?;
     let answer = send(prepared).await?;
-    let (host, status) = (answer.url().authority(), answer.status());
+    let (host, status) = (answer.url().authority().to_owned(), answer.status());
     if show.head {
         output::write(&head(&answer, is_terminal))?;
     }

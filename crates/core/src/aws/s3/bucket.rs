@@ -99,7 +99,7 @@ impl Bucket {
         let authority = self.endpoint.url.authority();
         match self.style {
             Style::VirtualHost => format!("{}.{authority}", self.name),
-            Style::Path => authority,
+            Style::Path => authority.to_owned(),
         }
     }
 

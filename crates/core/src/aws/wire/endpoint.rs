@@ -115,7 +115,7 @@ impl Endpoint {
         let (host, path) = (self.url.authority(), self.path(request));
         let payload = Payload::Bytes(&request.body);
         let signer = signers.signer(&self.region, service.signing_name);
-        request.signed(&host, &path, payload, |request| {
+        request.signed(host, &path, payload, |request| {
             signer.sign(request, credentials, at)
         })
     }

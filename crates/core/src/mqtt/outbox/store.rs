@@ -268,6 +268,7 @@ impl Outbox {
         self.lanes.push(&mut self.slab, slot, self.connected);
     }
 
+    #[inline]
     fn note_queued(&mut self, slot: Slot) {
         let entry = self.slab.at(slot);
         // Messages with QoS 0 can leave when the window is full.

@@ -47,6 +47,7 @@ impl Flushing {
 }
 
 impl Session {
+    #[inline(never)]
     pub(super) fn persist(&mut self, what: Persist, then: Option<Then>) {
         self.flushing.last += 1;
         let ticket = Ticket(self.flushing.last);
@@ -172,6 +173,7 @@ impl Session {
     }
 
     /// An entry was dropped by a rule of ours.
+    #[cold]
     pub(super) fn dropped(&mut self, entry: &Gone, cause: DropCause) {
         if let Some(id) = entry.packet_id {
             self.ids.free(id);

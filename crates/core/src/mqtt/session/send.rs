@@ -169,9 +169,16 @@ impl Session {
         if self.link != Link::Up {
             return;
         }
-        self.send_subscriptions();
-        self.release_doubtful();
-        self.mark_ahead();
+        // Most messages have nothing to do with these.
+        if self.subscriptions.due {
+            self.send_subscriptions();
+        }
+        if self.ids.is_doubtful() {
+            self.release_doubtful();
+        }
+        if self.outbox.unmarked() > 0 && self.config.rules.durable_ids {
+            self.mark_ahead();
+        }
         while self.outgoing.len() < MQTT_WRITE_BYTES {
             let sent = match self.resend {
                 Some(slot) => self.send_again(slot),
@@ -183,10 +190,8 @@ impl Session {
         }
     }
 
+    #[cold]
     fn release_doubtful(&mut self) {
-        if !self.ids.is_doubtful() {
-            return;
-        }
         let ids = self.ids.next_releases();
         if !ids.is_empty() && self.quota == self.window {
             self.alive.note_progress(self.now);
@@ -198,10 +203,8 @@ impl Session {
 
     /// Gives packet ids to durable messages with QoS 2 that come soon, so that one write to flash
     /// serves many.
+    #[cold]
     fn mark_ahead(&mut self) {
-        if self.outbox.unmarked() == 0 || !self.config.rules.durable_ids {
-            return;
-        }
         for slot in self.outbox.ahead(MQTT_MARKS_AHEAD_MAX) {
             let entry = self.outbox.at(slot);
             let due = entry.mode == Mode::Durable
@@ -236,12 +239,12 @@ impl Session {
         let Some(slot) = self.outbox.next(ready) else {
             return false;
         };
-        if let Err(cause) = self.allows_entry(self.outbox.at(slot)) {
+        let entry = self.outbox.at(slot);
+        if let Err(cause) = self.allows_entry(entry) {
             let entry = self.outbox.drop_queued(slot, cause);
             self.dropped(&entry, cause);
             return true;
         }
-        let entry = self.outbox.at(slot);
         if entry.qos != QoS::AtMostOnce && entry.packet_id.is_none() {
             let Some(id) = self.give_id(Owner::Publish(slot)) else {
                 return false;
@@ -264,6 +267,7 @@ impl Session {
     }
 
     /// Sends again what was on its way when an earlier connection ended.
+    #[cold]
     fn send_again(&mut self, slot: Slot) -> bool {
         let next = self.outbox.next_in_flight(slot);
         let entry = self.outbox.at(slot);

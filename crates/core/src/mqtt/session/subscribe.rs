@@ -30,7 +30,7 @@ pub(super) struct Subscriptions {
     asked: Vec<(PacketId, Vec<u64>)>,
     last: u64,
     /// Something may have to be asked.
-    due: bool,
+    pub(super) due: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -124,10 +124,9 @@ impl Session {
         self.config.version == Version::V5 && self.limits.subscription_ids
     }
 
+    /// Asks for what is to be asked for, and gives up what is given up.
+    #[cold]
     pub(super) fn send_subscriptions(&mut self) {
-        if !self.subscriptions.due {
-            return;
-        }
         let profile = self.config.profile.filters_per_subscribe_max;
         let filters_max = profile.unwrap_or(MQTT_FILTERS_PER_SUBSCRIBE_MAX);
         while self.send_unsubscribe(filters_max) || self.send_subscribe(filters_max) {}

@@ -3,7 +3,7 @@
 use super::super::{Map, Name, Number, Set, Value};
 use super::error::TypedError;
 use super::foreign::NUMBER;
-use serde::de::value::StringDeserializer;
+use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 
 /// Reads a value.
@@ -50,9 +50,10 @@ macro_rules! deserialize_integers {
         $(fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypedError> {
             let expected = concat!("a whole number of type ", stringify!($integer));
             let number = self.number(expected)?;
-            match number.to_string().parse::<$integer>() {
-                Ok(integer) => visitor.$visit(integer),
-                Err(_) => Err(self.unfit(expected)),
+            let small = number.as_i64().and_then(|integer| integer.try_into().ok());
+            match small.or_else(|| number.to_string().parse::<$integer>().ok()) {
+                Some(integer) => visitor.$visit(integer),
+                None => Err(self.unfit(expected)),
             }
         })*
     };
@@ -245,7 +246,7 @@ impl<'de> de::MapAccess<'de> for Entries {
         self.next = self.fields.next();
         match &self.next {
             None => Ok(None),
-            Some((name, _)) => seed.deserialize(Key(name.to_string())).map(Some),
+            Some((name, _)) => seed.deserialize(Key(name)).map(Some),
         }
     }
 
@@ -264,7 +265,7 @@ impl<'de> de::MapAccess<'de> for Entries {
 }
 
 /// The key of a map, which may be a number that was written as its text.
-struct Key(String);
+struct Key<'k>(&'k str);
 
 macro_rules! deserialize_key {
     ($($deserialize:ident: $scalar:ty => $visit:ident;)*) => {
@@ -280,11 +281,11 @@ macro_rules! deserialize_key {
     };
 }
 
-impl<'de> Deserializer<'de> for Key {
+impl<'de> Deserializer<'de> for Key<'_> {
     type Error = TypedError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypedError> {
-        visitor.visit_string(self.0)
+        visitor.visit_str(self.0)
     }
 
     deserialize_key! { deserialize_bool: bool => visit_bool; }
@@ -304,7 +305,7 @@ impl<'de> Deserializer<'de> for Key {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, TypedError> {
-        let key: StringDeserializer<TypedError> = self.0.into_deserializer();
+        let key: StrDeserializer<'_, TypedError> = self.0.into_deserializer();
         visitor.visit_enum(key)
     }
 
@@ -328,7 +329,7 @@ impl<'de> de::EnumAccess<'de> for Variant {
         self,
         seed: V,
     ) -> Result<(V::Value, Held), TypedError> {
-        let variant = seed.deserialize(Key(self.variant))?;
+        let variant = seed.deserialize(Key(&self.variant))?;
         Ok((variant, Held(self.value)))
     }
 }
