@@ -134,9 +134,11 @@ impl Receiving {
             if let Some(decoders) = &mut self.decoders {
                 match decoders.pull() {
                     Ok(Decoded::Piece(piece)) => return Poll::Ready(Some(Ok(piece))),
+                    // A decoder may know its end before the body has come to it, and only then is the
+                    // connection free.
                     Ok(Decoded::End) => {
-                        self.look_for_end(context);
-                        return Poll::Ready(None);
+                        let rest = ready!(self.poll_received(context));
+                        return Poll::Ready(rest.filter(Result::is_err));
                     }
                     Ok(Decoded::Hungry) => {}
                     Err(error) => return Poll::Ready(Some(Err(self.undecodable(error)))),
@@ -201,15 +203,6 @@ impl Receiving {
             }
         }
         Poll::Ready(None)
-    }
-
-    /// A decoder may know that it is done before the framing of the body has come to its end.
-    fn look_for_end(&mut self, context: &mut Context<'_>) {
-        if self.lease.is_some()
-            && let Poll::Ready(None) = Pin::new(&mut self.body).poll_frame(context)
-        {
-            self.end();
-        }
     }
 
     fn undecodable(&self, source: DecodeFailure) -> FetchError {

@@ -173,12 +173,13 @@ async fn a_connection_is_kept_however_the_answer_tells_its_end() {
         [br.as_bytes(), b"\x0b\x02\x80hello\x03\r\n0\r\n\r\n"].concat(),
     ];
     let count = answers.len();
-    let server = Server::new(move |at, _| answers[at].clone()).await;
+    // Each is followed by another request, the last one by the first.
+    let server = Server::new(move |at, _| answers[at % count].clone()).await;
     let fetch = fetch();
-    for _ in 0..count {
+    for _ in 0..=count {
         fetch.get_text(&server.url("/")).await.expect("it answers");
     }
-    assert_eq!(connections(&server), [0; 5]);
+    assert_eq!(connections(&server), [0; 6]);
 }
 
 #[tokio::test]
