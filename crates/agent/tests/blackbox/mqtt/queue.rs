@@ -112,11 +112,15 @@ fn a_killed_agent_has_kept_what_was_older_than_the_spill_delay() {
     let collector = Collector::subscribe(&broker, "q/#");
     broker.stop();
     let agent = home(&broker, "spill_delay = \"100 ms\"\n").start();
-    publish_all(&agent.owner(), 30, &json!({}));
+    let owner = agent.owner();
+    publish_all(&owner, 30, &json!({}));
     let all = 30 * TOPICS.len();
     eventually("all messages are spilled", || {
         (agent.status()["mqtt"]["counts"]["spilled"] == all).then_some(())
     });
+    // They are counted when they are written; what waits for flash afterwards waits for them too.
+    let durable = json!({"durable": true, "wait": "accepted"});
+    publish(&owner, "after", "", &durable);
     let home = agent.kill();
     broker.start();
     let agent = home.start();
