@@ -381,6 +381,8 @@ pub const FETCH_TOTAL_MAX: Duration = Duration::from_secs(60);
 pub const FETCH_POOL_IDLE_MAX: Duration = Duration::from_secs(30);
 /// Idle connections kept for one host.
 pub const FETCH_POOL_CONNECTIONS_PER_HOST_MAX: usize = 16;
+/// Idle connections kept for all hosts together.
+pub const FETCH_POOL_CONNECTIONS_MAX: usize = 64;
 /// An answer that is read into memory: DynamoDB's largest is 16 MB of items, as JSON.
 pub const FETCH_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 

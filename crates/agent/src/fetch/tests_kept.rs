@@ -163,6 +163,24 @@ async fn connections_are_kept_up_to_the_bound_of_a_server() {
 }
 
 #[tokio::test]
+async fn connections_are_kept_up_to_the_bound_of_all_servers_and_the_oldest_goes_first() {
+    let mut servers = Vec::new();
+    for _ in 0..=limits::FETCH_POOL_CONNECTIONS_MAX {
+        servers.push(Server::always(answer("200 OK", "x")).await);
+    }
+    let fetch = fetch();
+    for server in &servers {
+        fetch.get_text(&server.url("/")).await.expect("it answers");
+    }
+    for server in servers.iter().rev() {
+        fetch.get_text(&server.url("/")).await.expect("it answers");
+    }
+    let (first, others) = servers.split_first().expect("there are some");
+    assert_eq!(connections(first), [0, 1]);
+    assert!(others.iter().all(|other| connections(other) == [0, 0]));
+}
+
+#[tokio::test]
 async fn a_connection_is_kept_however_the_answer_tells_its_end() {
     let br = "HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ntransfer-encoding: chunked\r\n\r\n9\r\n";
     let answers: [Vec<u8>; 5] = [

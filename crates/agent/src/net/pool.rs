@@ -268,6 +268,23 @@ struct Shelf<B> {
     idle: Vec<(Connection<B>, Instant)>,
 }
 
+impl<B> Shelves<B> {
+    /// Drops the one that nobody used for longest, if there are too many in all.
+    fn make_room(&mut self) {
+        let count: usize = self.shelves.iter().map(|shelf| shelf.idle.len()).sum();
+        if count <= limits::FETCH_POOL_CONNECTIONS_MAX {
+            return;
+        }
+        let since = |shelf: &Shelf<B>| shelf.idle.first().map(|(_, since)| *since);
+        let used = self.shelves.iter().enumerate();
+        let oldest = used.filter_map(|(at, shelf)| Some((since(shelf)?, at)));
+        if let Some((_, at)) = oldest.min() {
+            self.shelves[at].idle.remove(0);
+        }
+        self.shelves.retain(|shelf| !shelf.idle.is_empty());
+    }
+}
+
 impl<B> Default for Kept<B> {
     fn default() -> Kept<B> {
         Kept(Mutex::new(Shelves {
@@ -335,6 +352,7 @@ impl<B: Send + 'static> Kept<B> {
         if idle.len() < limits::FETCH_POOL_CONNECTIONS_PER_HOST_MAX {
             idle.push((connection, Instant::now()));
         }
+        kept.make_room();
         if !std::mem::replace(&mut kept.is_swept, true) {
             tokio::spawn(Sweeper(Arc::downgrade(self)).run());
         }
