@@ -64,6 +64,10 @@ pub(in crate::cli) struct Fetch {
     /// Give up after this time, such as '30 s' [default: as long as something arrives]
     #[arg(long, value_name = "TIME", help_heading = CONNECTION)]
     pub(super) timeout: Option<String>,
+    /// Give a new connection up after this time [default: `fetch.connect_timeout` for each of name,
+    /// TCP, proxy and TLS]
+    #[arg(long, value_name = "TIME", help_heading = CONNECTION)]
+    pub(super) connect_timeout: Option<String>,
     /// Through this proxy: http://HOST:PORT or socks5://HOST:PORT, with NAME:PASSWORD@ if it asks;
     /// "none" for none. This machine is always reached directly [default: `fetch.proxy`, or
     /// $http_proxy, $https_proxy, $all_proxy, but for $no_proxy]

@@ -21,6 +21,7 @@ pub(super) struct Prepared {
     pub(super) plan: Plan,
     method: Method,
     timeout: Option<Duration>,
+    connect_timeout: Option<Duration>,
     login: Option<Login>,
     service: Option<String>,
     accepts_any_certificate: bool,
@@ -49,6 +50,7 @@ impl Prepared {
             fetch,
             method,
             timeout: timeout(options)?,
+            connect_timeout: time("--connect-timeout", options.connect_timeout.as_deref())?,
             login: login(options)?,
             service: options.sigv4.clone(),
             accepts_any_certificate: options.danger_accept_any_certificate,
@@ -70,6 +72,9 @@ impl Prepared {
         request = self.with_body(request)?;
         if let Some(timeout) = self.timeout {
             request = request.deadline(timeout);
+        }
+        if let Some(timeout) = self.connect_timeout {
+            request = request.connect_deadline(timeout);
         }
         if self.accepts_any_certificate {
             request = request.danger_accept_any_certificate();
@@ -124,11 +129,15 @@ impl Prepared {
 
 /// The end of the whole exchange, if there is one.
 pub(super) fn timeout(options: &Options) -> Result<Option<Duration>, Failure> {
-    let Some(text) = &options.timeout else {
+    time("--timeout", options.timeout.as_deref())
+}
+
+fn time(option: &str, text: Option<&str>) -> Result<Option<Duration>, Failure> {
+    let Some(text) = text else {
         return Ok(None);
     };
     let time: Result<Expiry, String> = text.parse();
-    let time = time.map_err(|error| Failure::usage(format!("--timeout: {error}")))?;
+    let time = time.map_err(|error| Failure::usage(format!("{option}: {error}")))?;
     Ok(time.duration())
 }
 

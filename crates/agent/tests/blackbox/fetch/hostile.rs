@@ -1,6 +1,9 @@
 //! Servers that break off, lie, drip and never end: an error in time, never a wrong answer.
 
+use std::net::TcpListener;
 use std::time::Duration;
+
+use periwinkle_core::limits;
 
 use super::{DONE, Place, REFUSED, UNREACHABLE, fetch};
 use crate::stand_in::{StandIn, Step, answer, head};
@@ -154,6 +157,18 @@ fn a_server_that_says_nothing_ends_by_the_deadline() {
     let server = StandIn::start(|_, _| vec![Step::Hold]);
     let ran = fetch(&[&server.url("/"), "--timeout", "500 ms"]).expect(UNREACHABLE);
     assert!(ran.took >= Duration::from_millis(500), "{:?}", ran.took);
+}
+
+#[test]
+fn a_connection_that_is_never_made_ends_by_its_own_deadline() {
+    // The system takes the connection, and nobody says a word about TLS.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+    let address = silent.local_addr().expect("it is bound");
+    let url = format!("https://{address}/");
+    let ran = fetch(&[&url, "--connect-timeout", "500 ms"]).expect(UNREACHABLE);
+    assert!(ran.took >= Duration::from_millis(500), "{:?}", ran.took);
+    let whole = limits::DIAL_TLS_MAX;
+    assert!(ran.took < whole, "{:?}", ran.took);
 }
 
 #[test]
