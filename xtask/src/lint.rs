@@ -13,10 +13,17 @@ pub(crate) const WEB_ONLY: &[&str] = &[
     "web",
 ];
 
+/// Clients alone, as a program takes them that has a web server of its own or none.
+const ONE_CLIENT: &[&str] = &["fetch", "mqtt"];
+
 pub(crate) fn run() -> Result<()> {
     show(&mut cargo(&["fmt", "--all", "--check"]))?;
     clippy(&["--workspace"])?;
     clippy(WEB_ONLY)?;
+    let (_, package) = WEB_ONLY.split_last().expect("it names its feature");
+    for feature in ONE_CLIENT {
+        clippy(&[package, &[feature]].concat())?;
+    }
     of_a_workspace_of_its_own("db", &[])?;
     of_a_workspace_of_its_own("fetch", &[])?;
     of_a_workspace_of_its_own("mqtt", &["--features", "ours"])

@@ -71,7 +71,8 @@ pub use request::{Deadlines, MinimumRate, RequestBuilder};
 
 pub use crate::net::client_tls::{ClientCertificate, TlsFailure, Trust};
 pub use crate::net::dial::{Cause, DialError, Patience};
-pub use crate::net::websocket::{Message, Opening, WebSocket, WebSocketError};
+pub use crate::net::websocket::{Opening, WebSocket, WebSocketError};
+pub use crate::net::websocket_messages::Message;
 pub use periwinkle_core::fetch::cookie::Domains;
 pub use periwinkle_core::fetch::proxy::{Bypass, Proxy, ProxyRules};
 pub use periwinkle_core::fetch::sse::Event;

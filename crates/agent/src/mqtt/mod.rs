@@ -21,6 +21,8 @@
 mod client;
 mod driver;
 mod error;
+#[cfg(feature = "sync")]
+mod iot_signer;
 mod keeper;
 mod kept;
 mod link;
@@ -43,9 +45,9 @@ mod waiters;
 
 pub use client::Mqtt;
 pub use error::MqttError;
-pub use message::Message;
 #[cfg(feature = "sync")]
-pub(crate) use options::IotSigner;
+pub(crate) use iot_signer::IotSigner;
+pub use message::Message;
 pub use options::{Authenticator, Options, Presign, TlsOptions};
 pub use periwinkle_core::fetch::proxy::Proxy;
 pub use periwinkle_core::mqtt::codec::{

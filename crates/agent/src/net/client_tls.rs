@@ -30,10 +30,12 @@ pub enum Trust {
     /// Amazon's own for AWS's endpoints, and those of the web beside them for everybody else.
     #[default]
     Endpoints,
+    #[cfg(feature = "fetch")]
     /// As above, and for everybody but AWS's endpoints the certificates in these files (PEM) too.
     Also(Vec<PathBuf>),
     /// The certificates in these files (PEM) and nobody else.
     Only(Vec<PathBuf>),
+    #[cfg(feature = "fetch")]
     /// Amazon's own and nobody else.
     Amazon,
 }
@@ -65,6 +67,7 @@ impl ClientCertificate {
         Ok(ClientCertificate { current })
     }
 
+    #[cfg(feature = "fetch")]
     /// Whatever the watch holds when a server asks; `None` shows nothing.
     pub const fn from_watch(current: watch::Receiver<Option<Arc<CertifiedKey>>>) -> Self {
         ClientCertificate { current }
@@ -194,6 +197,7 @@ impl ClientTlsBuilder {
         }
     }
 
+    #[cfg(feature = "fetch")]
     /// Believes whoever answers: what is sent can be read and changed on the way. For tests, and
     /// for devices on the bench.
     #[must_use]
@@ -219,11 +223,13 @@ impl ClientTlsBuilder {
         };
         let (amazon, others) = match &self.trust {
             Trust::Endpoints => (Some(amazon_roots()), web_roots(amazon_roots())),
+            #[cfg(feature = "fetch")]
             Trust::Also(files) => {
                 let roots = with_files(web_roots(amazon_roots()), files)?;
                 (Some(amazon_roots()), roots)
             }
             Trust::Only(files) => (None, with_files(RootCertStore::empty(), files)?),
+            #[cfg(feature = "fetch")]
             Trust::Amazon => (None, amazon_roots()),
         };
         Ok(ClientTls {

@@ -114,6 +114,7 @@ pub enum Cause {
     Io(io::Error),
 }
 
+#[cfg(feature = "fetch")]
 impl Target {
     /// A server that is connected to directly, without TLS.
     pub const fn new(host: Host, port: u16) -> Target {
@@ -350,6 +351,6 @@ fn address(host: &Host, port: u16) -> String {
     format!("{host}:{port}")
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "fetch"))]
 #[path = "dial_tests.rs"]
 mod tests;

@@ -4,7 +4,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::super::client_tls::{ClientCertificate, Trust};
 use super::super::test_authority::{Authority, clock};
-use super::super::websocket::{Message, Opening, WebSocket, WebSocketError};
+use super::super::websocket::{Opening, WebSocket, WebSocketError};
+use super::super::websocket_messages::Message;
 use super::*;
 
 async fn listen() -> (TcpListener, u16) {

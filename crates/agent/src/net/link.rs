@@ -1,6 +1,7 @@
 //! A connection to the outside: TCP, or TLS over it, or TLS within the TLS of a proxy.
 
 use std::io::{self, IoSlice};
+#[cfg(feature = "fetch")]
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,6 +22,7 @@ enum Stream {
 }
 
 impl Link {
+    #[cfg(feature = "fetch")]
     /// The address at the other end: the proxy's, when there is one.
     pub fn peer(&self) -> Option<SocketAddr> {
         match &self.0 {
@@ -30,6 +32,7 @@ impl Link {
         }
     }
 
+    #[cfg(feature = "fetch")]
     /// The protocol that was agreed on in the innermost TLS handshake (RFC 7301).
     pub fn alpn(&self) -> Option<&[u8]> {
         match &self.0 {

@@ -22,3 +22,5 @@ pub mod tls;
 mod tunnel;
 #[cfg(any(feature = "fetch", feature = "mqtt"))]
 pub mod websocket;
+#[cfg(feature = "fetch")]
+pub mod websocket_messages;

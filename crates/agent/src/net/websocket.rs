@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
 use http::header::{CONNECTION, HOST, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL};
 use http::header::{SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, Request, StatusCode};
@@ -10,10 +9,11 @@ use periwinkle_core::fetch::Url;
 use periwinkle_core::limits;
 use thiserror::Error;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error;
+#[cfg(feature = "fetch")]
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::link::Link;
 
@@ -28,20 +28,11 @@ pub struct Opening {
     pub message_bytes_max: Option<usize>,
 }
 
-/// An open WebSocket. Pings are answered while [`next`](WebSocket::next) is awaited.
+/// An open WebSocket. Pings are answered while messages are awaited.
 #[derive(Debug)]
 pub struct WebSocket {
-    stream: WebSocketStream<Link>,
+    pub(super) stream: WebSocketStream<Link>,
     protocol: Option<String>,
-}
-
-/// What comes over a WebSocket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// Text.
-    Text(String),
-    /// Bytes.
-    Binary(bytes::Bytes),
 }
 
 /// Why a WebSocket cannot be opened or used.
@@ -78,15 +69,19 @@ pub enum WebSocketError {
     #[error("{0:?} cannot be sent in a request")]
     Field(String),
     /// A message is longer than the bound.
+    #[cfg(feature = "fetch")]
     #[error("a message longer than the bound: {0}")]
     TooLong(CapacityError),
     /// The other end broke the rules.
+    #[cfg(feature = "fetch")]
     #[error("the other end broke the rules of WebSocket: {0}")]
     Protocol(ProtocolError),
     /// The connection ended without a goodbye.
+    #[cfg(feature = "fetch")]
     #[error("the WebSocket was cut: {0}")]
     Cut(String),
     /// It was closed before.
+    #[cfg(feature = "fetch")]
     #[error("the WebSocket is closed")]
     Closed,
 }
@@ -131,63 +126,6 @@ impl WebSocket {
     /// The protocol that the server chose.
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
-    }
-
-    /// Sends a text. Waits while the other end is slow.
-    ///
-    /// # Errors
-    /// When the connection has ended.
-    pub async fn send_text(&mut self, text: impl Into<String>) -> Result<(), WebSocketError> {
-        self.send(Frame::text(text.into())).await
-    }
-
-    /// Sends bytes. Waits while the other end is slow.
-    ///
-    /// # Errors
-    /// When the connection has ended.
-    pub async fn send_binary(
-        &mut self,
-        bytes: impl Into<bytes::Bytes>,
-    ) -> Result<(), WebSocketError> {
-        self.send(Frame::binary(bytes.into())).await
-    }
-
-    async fn send(&mut self, frame: Frame) -> Result<(), WebSocketError> {
-        self.stream.send(frame).await.map_err(broken)
-    }
-
-    /// The next message; `None` when the other end said goodbye. May be dropped while it waits.
-    ///
-    /// # Errors
-    /// When the connection was cut, or the rules or a bound were broken.
-    pub async fn next(&mut self) -> Result<Option<Message>, WebSocketError> {
-        loop {
-            match self.stream.next().await {
-                Some(Ok(Frame::Text(text))) => {
-                    return Ok(Some(Message::Text(text.as_str().to_owned())));
-                }
-                Some(Ok(Frame::Binary(bytes))) => return Ok(Some(Message::Binary(bytes))),
-                // The stream answers pings and goodbyes by itself.
-                Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) | Frame::Close(_))) => {}
-                None | Some(Err(Error::ConnectionClosed)) => return Ok(None),
-                Some(Err(error)) => return Err(broken(error)),
-            }
-        }
-    }
-
-    /// Says goodbye with a code of RFC 6455, section 7.4, such as 1000.
-    ///
-    /// # Errors
-    /// When the connection has ended before.
-    pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), WebSocketError> {
-        let frame = CloseFrame {
-            code: code.into(),
-            reason: reason.to_owned().into(),
-        };
-        match self.stream.close(Some(frame)).await {
-            Ok(()) | Err(Error::ConnectionClosed) => Ok(()),
-            Err(error) => Err(broken(error)),
-        }
     }
 
     /// The stream of frames itself, for whoever runs a protocol of its own over it.
@@ -236,17 +174,5 @@ fn not_opened(host: String, error: Error) -> WebSocketError {
             host,
             reason: other.to_string(),
         },
-    }
-}
-
-fn broken(error: Error) -> WebSocketError {
-    match error {
-        Error::Capacity(error) => WebSocketError::TooLong(error),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-            WebSocketError::Cut("the connection ended".to_owned())
-        }
-        Error::Protocol(error) => WebSocketError::Protocol(error),
-        Error::ConnectionClosed | Error::AlreadyClosed => WebSocketError::Closed,
-        other => WebSocketError::Cut(other.to_string()),
     }
 }
