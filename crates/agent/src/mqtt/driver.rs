@@ -209,6 +209,9 @@ impl Driver {
         if requests.poll_timeout().is_some_and(|due| due <= now) {
             requests.handle_timeout(now);
         }
+        if state.readers.poll_timeout().is_some_and(|due| due <= now) {
+            state.readers.handle_timeout(now);
+        }
     }
 
     /// What the session wants done and known.
@@ -450,9 +453,10 @@ impl Driver {
         state.sleep(context.waker());
         let session = state.session.poll_timeout().map(|(due, _)| due);
         let questions = state.questions.requests.poll_timeout();
+        let readers = state.readers.poll_timeout();
         let policy = self.policy.poll_timeout();
         let storage = self.keeper.retry_at();
-        let Some(due) = [session, questions, policy, storage]
+        let Some(due) = [session, questions, readers, policy, storage]
             .into_iter()
             .flatten()
             .min()

@@ -74,6 +74,45 @@ async fn a_slow_reader_loses_the_oldest_and_is_told_how_many() {
 }
 
 #[tokio::test]
+async fn a_burst_is_larger_than_the_buffer_and_a_reader_that_keeps_up_loses_nothing() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        let mut reader = mqtt.subscribe("a", qos).buffer(10).await.unwrap();
+        for number in 0..2_000_u16 {
+            broker.publish("a", &number.to_be_bytes(), qos);
+        }
+        for number in 0..2_000_u16 {
+            assert_eq!(reader.next().await.unwrap().payload(), number.to_be_bytes());
+        }
+        assert_eq!(reader.missed(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_reads_nothing_does_not_keep_messages_from_others() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    let mut asleep = mqtt
+        .subscribe("#", QoS::AtMostOnce)
+        .buffer(10)
+        .await
+        .unwrap();
+    let mut awake = mqtt.subscribe("a", QoS::AtMostOnce).await.unwrap();
+    for number in 0..1_000_u16 {
+        broker.publish("a", &number.to_be_bytes(), QoS::AtMostOnce);
+    }
+    for number in 0..1_000_u16 {
+        assert_eq!(awake.next().await.unwrap().payload(), number.to_be_bytes());
+    }
+    assert_eq!((awake.missed(), asleep.missed()), (0, 990));
+    assert_eq!(
+        asleep.next().await.unwrap().payload(),
+        990_u16.to_be_bytes()
+    );
+}
+
+#[tokio::test]
 async fn a_message_is_acknowledged_when_its_reader_says_so_and_not_before() {
     let broker = Broker::start().await;
     let mqtt = client(&broker).await;
