@@ -126,6 +126,9 @@ impl Driver {
         let state = &mut *state;
         let now = self.clock.now();
         state.wake_up(now.mono);
+        // Before reading: where it may go on, the socket has to be asked before this task sleeps.
+        state.readers.handle_timeout(now.mono);
+        state.session.hold(state.readers.hold_reading());
         let mut went_on = self.dial(context, state, now);
         went_on |= self.read(context, state, now.mono);
         went_on |= self.hear_of_flash(context, state, now.mono);
@@ -209,15 +212,11 @@ impl Driver {
         if requests.poll_timeout().is_some_and(|due| due <= now) {
             requests.handle_timeout(now);
         }
-        if state.readers.poll_timeout().is_some_and(|due| due <= now) {
-            state.readers.handle_timeout(now);
-        }
     }
 
     /// What the session wants done and known.
     fn take_outputs(&mut self, state: &mut State, now: Now) {
         let mut written = None;
-        state.session.hold(state.readers.hold_reading());
         while !self.keeper.is_full() {
             let Some(output) = state.session.poll_output() else {
                 break;

@@ -321,6 +321,9 @@ impl Readers {
 
     /// Goes on without the readers that have had their moment.
     pub(super) fn handle_timeout(&mut self, now: Mono) {
+        if self.awaited == 0 {
+            return;
+        }
         for reader in self.readers.values_mut() {
             if matches!(reader.pace, Pace::Awaited(until) if until <= now) {
                 reader.pace = Pace::Slow;

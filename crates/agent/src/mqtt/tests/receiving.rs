@@ -1,8 +1,8 @@
 //! Messages that come.
 
-use periwinkle_core::mqtt::codec::{QoS, Reason};
+use periwinkle_core::mqtt::codec::{QoS, Reason, Version};
 
-use super::{Broker, client};
+use super::{Broker, Mqtt, client, options};
 use crate::StreamExt;
 use crate::mqtt::MqttError;
 
@@ -86,6 +86,27 @@ async fn a_burst_is_larger_than_the_buffer_and_a_reader_that_keeps_up_loses_noth
             assert_eq!(reader.next().await.unwrap().payload(), number.to_be_bytes());
         }
         assert_eq!(reader.missed(), 0);
+    }
+}
+
+#[tokio::test]
+async fn reading_goes_on_where_nothing_is_to_be_answered() {
+    let broker = Broker::start().await;
+    let mut options = options(&broker);
+    options.session.version = Version::V311;
+    options.session.receive_max = 1;
+    let mqtt = Mqtt::connect(options).unwrap();
+    let subscribe = mqtt.subscribe("a", QoS::AtLeastOnce).manual().buffer(1);
+    let mut reader = subscribe.await.unwrap();
+    for number in 0..1_000_u16 {
+        let payload = [&number.to_be_bytes()[..], &[0; 100]].concat();
+        broker.publish("a", &payload, QoS::AtLeastOnce);
+    }
+    let mut unanswered = Vec::new();
+    for number in 0..1_000_u16 {
+        let message = reader.next().await.unwrap();
+        assert!(message.payload().starts_with(&number.to_be_bytes()));
+        unanswered.push(message);
     }
 }
 
