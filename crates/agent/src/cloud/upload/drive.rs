@@ -1,6 +1,7 @@
 //! One upload from its row to its end: in one request, or in parts by the machine of the core.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -62,7 +63,12 @@ pub(super) async fn drive(
 ) -> Ended {
     let (source, identity) = match Source::open(&row.file) {
         Ok(opened) => opened,
-        Err(error) => return give_up(hub, &row, State::Gone, error.to_string(), cancelled).await,
+        Err(error) => {
+            return match lost(&error) {
+                Some(state) => give_up(hub, &row, state, error.to_string(), cancelled).await,
+                None => later(&error),
+            };
+        }
     };
     if identity.to_string() != row.identity {
         let why = format!("{} was changed since it was taken", row.file.display());
@@ -77,6 +83,19 @@ pub(super) async fn drive(
         Ok(UploadPlan::Parts(plan)) => driver.in_parts(Some(plan)).await,
         Ok(UploadPlan::Single) => driver.in_one().await,
         Err(error) => Ended::Over(State::Aborted, error.to_string()),
+    }
+}
+
+/// How an upload ends whose file cannot be opened: only when there is none any more, or no file in
+/// its place. No descriptor left, a disk that does not read and a right that is missing pass.
+fn lost(error: &UploadError) -> Option<State> {
+    match error {
+        UploadError::NotAFile(_) => Some(State::Changed),
+        UploadError::File { source, .. } => match source.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Some(State::Gone),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -182,7 +201,7 @@ impl Driver {
                 Ok(etag) => return Ended::Done { etag: Some(etag) },
                 Err(error) => error,
             };
-            if !self.is_same() {
+            if self.is_changed() {
                 return self.changed();
             }
             self.sent.store(0, Ordering::Relaxed);
@@ -295,7 +314,7 @@ impl Driver {
     fn take_answer(&mut self, upload: &mut Upload, id: u64, answer: Result<Answer, UploadError>) {
         let answer = match answer {
             Ok(answer) => answer,
-            Err(_) if !self.is_same() => Answer::Failed(Failure::SourceChanged),
+            Err(_) if self.is_changed() => Answer::Failed(Failure::SourceChanged),
             Err(error) => {
                 self.why = error.to_string();
                 Answer::Failed(failure_of(&error))
@@ -378,9 +397,10 @@ impl Driver {
         }
     }
 
-    fn is_same(&self) -> bool {
+    /// A file that cannot be asked now may be the same.
+    fn is_changed(&self) -> bool {
         let identity = self.source.identity();
-        identity.is_ok_and(|identity| identity.to_string() == self.row.identity)
+        identity.is_ok_and(|identity| identity.to_string() != self.row.identity)
     }
 
     fn changed(&self) -> Ended {
@@ -568,5 +588,38 @@ pub(super) async fn at(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn only_a_file_that_is_not_there_is_gone() {
+        let of = |source: std::io::Error| {
+            let path = "/v/a".into();
+            lost(&UploadError::File { path, source })
+        };
+        assert_eq!(of(ErrorKind::NotFound.into()), Some(State::Gone));
+        assert_eq!(of(ErrorKind::NotADirectory.into()), Some(State::Gone));
+        let other = UploadError::NotAFile("/v/a".into());
+        assert_eq!(lost(&other), Some(State::Changed));
+        let passing = [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::IO,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::STALE,
+            Errno::NOMEM,
+            Errno::INTR,
+            Errno::LOOP,
+        ];
+        for errno in passing {
+            assert_eq!(of(errno.into()), None, "{errno}");
+        }
     }
 }

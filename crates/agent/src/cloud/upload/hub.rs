@@ -1,7 +1,7 @@
 //! What the service and everybody who wants something uploaded share: the queue in memory, its
 //! rows in the database, and what is needed to speak to S3.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,26 +116,32 @@ impl Hub {
     }
 
     fn take_up(&self) -> Result<(), UploadError> {
-        let mut copies = Vec::new();
+        let kept = self.copies()?;
         for row in self.rows()? {
             if row.state == State::Waiting {
                 self.queue().push(&row.id, waiting(&row));
             } else if row.left {
-                self.note_removal(&row, remove_same(&row.file, &row.identity));
-            }
-            if row.copied && row.state == State::Waiting {
-                copies.push(row.id);
+                self.note_removal(&row, row.state, remove_same(&row.file, &row.identity));
             }
         }
-        match self
-            .spool
-            .clear(|id| copies.iter().any(|known| known == id))
-        {
+        match self.spool.clear(|id| kept.contains(id)) {
             Ok(0) => {}
             Ok(files) => tracing::info!(files, "removed copies whose writing was cut off"),
             Err(error) => tracing::warn!("copies that belong to nothing stay: {error}"),
         }
         Ok(())
+    }
+
+    /// The uploads whose copies stay, if there are any: those that were neither uploaded nor given
+    /// up by somebody, and those whose rows are not understood, such as a newer program's.
+    fn copies(&self) -> Result<BTreeSet<String>, DbError> {
+        let items = self.all(UPLOAD)?;
+        let kept = items.iter().filter(|item| {
+            let state = Row::read(item).map(|row| row.state);
+            !matches!(state, Some(State::Done | State::Aborted | State::Expired))
+        });
+        let ids = kept.filter_map(|item| item.text("id"));
+        Ok(ids.map(str::to_owned).collect())
     }
 
     /// Whether the configuration switches uploads on.
@@ -283,7 +289,12 @@ impl Hub {
         state: State,
         (etag, error): (Option<String>, Option<String>),
     ) -> Result<(), UploadError> {
-        let removes = row.copied || (row.remove && state == State::Done);
+        let removes = match state {
+            State::Done => row.copied || row.remove,
+            // The owner's word: by hand, or by `upload.queue_age_max`.
+            State::Aborted | State::Expired => row.copied,
+            State::Changed | State::Gone | State::Waiting => false,
+        };
         let mut change = Map::from([
             ("id", Value::from(row.id.as_str())),
             ("state", Value::from(state.as_str())),
@@ -303,7 +314,8 @@ impl Hub {
         if removes {
             let (file, identity) = (row.file.clone(), row.identity.clone());
             let removal = spawn_blocking(move || remove_same(&file, &identity)).await;
-            self.note_removal(row, removal.unwrap_or_else(|error| Err(error.into())));
+            let removal = removal.unwrap_or_else(|error| Err(error.into()));
+            self.note_removal(row, state, removal);
         }
         self.ends.send_modify(|ends| *ends += 1);
         Ok(())
@@ -311,15 +323,17 @@ impl Hub {
 
     /// Notes that the file of an upload that has ended is gone. What cannot be removed now is tried
     /// again at the next start.
-    fn note_removal(&self, row: &Row, removal: io::Result<bool>) {
+    fn note_removal(&self, row: &Row, state: State, removal: io::Result<bool>) {
         match removal {
             Ok(true) => {}
             Ok(false) => tracing::debug!(
-                file = %row.file.display(), "not removed: it was changed since it was uploaded"
+                file = %row.file.display(), "not removed: it was changed since it was taken"
             ),
             Err(error) => {
                 let file = row.file.display();
-                tracing::warn!("{file} is uploaded and cannot be removed: {error}");
+                tracing::warn!(
+                    "the upload of {file} is {state}, and it cannot be removed: {error}"
+                );
                 return;
             }
         }

@@ -151,7 +151,10 @@ impl Shell {
                 self.hub.end(&row, State::Done, (etag, None)).await
             }
             Ended::Over(state, why) => {
-                tracing::info!(key = %row.key, "an upload is over: {why}");
+                match state {
+                    State::Aborted => tracing::info!(key = %row.key, "an upload is over: {why}"),
+                    _ => tracing::warn!(key = %row.key, "an upload is lost: {why}"),
+                }
                 self.hub.end(&row, state, (None, Some(why))).await
             }
             Ended::Later { why, refused } => {

@@ -28,11 +28,15 @@ impl Source {
             source,
         };
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = OpenOptions::new()
+        let opened = OpenOptions::new()
             .read(true)
             .custom_flags(flags.bits().cast_signed())
-            .open(path)
-            .map_err(failed)?;
+            .open(path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(_) if path.is_symlink() => return Err(UploadError::NotAFile(path.to_owned())),
+            Err(source) => return Err(failed(source)),
+        };
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             return Err(UploadError::NotAFile(path.to_owned()));
@@ -113,7 +117,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("/etc/hostname", &link).expect("it is ours");
-        assert!(matches!(Source::open(&link), Err(UploadError::File { .. })));
+        assert!(matches!(Source::open(&link), Err(UploadError::NotAFile(_))));
         assert!(matches!(
             Source::open(folder.path()),
             Err(UploadError::NotAFile(_))

@@ -1,6 +1,7 @@
 //! Bad networks, wrong keys, full disks, and people who change their minds.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -184,6 +185,70 @@ fn a_file_that_changes_while_it_waits_is_not_uploaded() {
     let mut judge = cloud.s3(&device);
     assert_eq!(judge.ask(&json!({"op": "keys"}))["keys"], json!([]));
     assert_eq!(agent.status()["upload"]["lost"], 1);
+}
+
+#[test]
+fn a_copy_that_cannot_be_opened_for_a_while_is_kept_and_uploaded_later() {
+    let cloud = Cloud::own();
+    let device = cloud.device("precious");
+    let proxy = S3Proxy::start(&cloud.endpoint);
+    proxy.set(Weather::Night);
+    let agent = home(&device, &proxy.endpoint(), "checksum = \"crc32\"\n").start();
+    let put = "/api/v1/uploads/objects/precious/a";
+    let row = agent.owner().send("PUT", put, &[], b"hello").expect(202);
+    let id = row.json()["id"].as_str().expect("an id").to_owned();
+
+    // The way to the copy leads in a circle: it is there, and cannot be opened.
+    let home = agent.kill();
+    let (folder, aside) = (home.state().join("uploads"), home.state().join("aside"));
+    fs::rename(&folder, &aside).expect("it is ours");
+    symlink("uploads", &folder).expect("it is ours");
+    proxy.set(Weather::Fair);
+    let agent = home.start();
+    let row = failed_once(&agent, &id);
+    let words = row["error"].as_str().expect("words");
+    assert!(words.contains("cannot be read: Too many levels"), "{words}");
+    assert_eq!(
+        (&row["state"], &row["refused"]),
+        (&json!("waiting"), &json!(false))
+    );
+
+    fs::remove_file(&folder).expect("it is ours");
+    fs::rename(&aside, &folder).expect("it is ours");
+    assert!(folder.join(&id).exists(), "the copy is still there");
+    let output = agent.home().run(&["upload", "retry"]);
+    assert!(output.status.success());
+    assert_eq!(ended(&agent, &id)["state"], "done");
+    assert_object(&mut cloud.s3(&device), "precious/a", b"hello");
+    eventually("the copy is removed", || {
+        (!folder.join(&id).exists()).then_some(())
+    });
+}
+
+#[test]
+fn a_file_that_went_away_ends_its_upload_and_the_log_says_so() {
+    let cloud = Cloud::own();
+    let device = cloud.device("gone");
+    let proxy = S3Proxy::start(&cloud.endpoint);
+    proxy.set(Weather::Night);
+    let agent = home(&device, &proxy.endpoint(), "checksum = \"crc32\"\n").start();
+    let file = write(&agent, "a", b"hello");
+    let id = put_file(&agent, &file, "gone/a");
+    let agent = agent.kill();
+    fs::remove_file(&file).expect("it is ours");
+    proxy.set(Weather::Fair);
+    let agent = agent.start();
+    let row = ended(&agent, &id);
+    assert_eq!(row["state"], "gone", "{row}");
+    let words = row["error"].as_str().expect("words");
+    assert!(words.contains("cannot be read: No such file"), "{words}");
+    assert_eq!(agent.status()["upload"]["lost"], 1);
+    let log = agent.log();
+    let line = log.lines().find(|line| line.contains("an upload is lost"));
+    assert!(line.is_some_and(|line| line.contains("WARN")), "{log}");
+    assert!(!log.contains("cannot be removed"), "{log}");
+    let keys = cloud.s3(&device).ask(&json!({"op": "keys"}));
+    assert_eq!(keys["keys"], json!([]));
 }
 
 #[test]
