@@ -13,12 +13,13 @@ use periwinkle_core::time::{Mono, UnixMillis};
 use periwinkle_core::upload::{Budget, Queue, Waiting};
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::engine::Durability;
-use periwinkle_db::{Database, DbError, Find, Write};
+use periwinkle_db::{Database, DbError, Find, Transaction, Write};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 
 use super::error::UploadError;
+use super::look::file_id;
 use super::row::{Row, State, UPLOAD, UPLOAD_FILE};
 use super::send::Sender;
 use super::source::{Source, remove_same};
@@ -307,7 +308,14 @@ impl Hub {
             change.insert("ended_ms", now);
         }
         let db = self.db.durability(Durability::Immediate);
-        db.update(UPLOAD, &change)?.ticket.durable().await?;
+        let written = db.transaction(|tx| {
+            tx.update(UPLOAD, &change)?;
+            match state {
+                State::Changed | State::Gone => forget_note(tx, row),
+                _ => Ok(()),
+            }
+        });
+        written?.ticket.durable().await?;
         self.queue().remove(&row.id);
         self.running().remove(&row.id);
         self.count_end(row, state);
@@ -448,6 +456,19 @@ impl Hub {
             "files_unusable": of(&counters.files_unusable),
             "orphans": of(&counters.orphans),
         })
+    }
+}
+
+/// A watched file that was lost was not uploaded: should it come back, it is taken anew. The note
+/// of another state of the file stays.
+fn forget_note(tx: &mut Transaction<'_>, row: &Row) -> Result<(), DbError> {
+    if !row.watched {
+        return Ok(());
+    }
+    let id = Map::from([("id", file_id(&row.file.to_string_lossy()))]);
+    match tx.get(UPLOAD_FILE, &id)? {
+        Some(note) if note.text("upload") == Some(&row.id) => tx.remove(UPLOAD_FILE, &id).map(drop),
+        _ => Ok(()),
     }
 }
 

@@ -127,6 +127,39 @@ fn a_file_that_is_still_written_is_left_alone() {
 }
 
 #[test]
+fn a_file_that_comes_back_as_it_was_is_uploaded() {
+    let cloud = Cloud::own();
+    let device = cloud.device("back");
+    let proxy = S3Proxy::start(&cloud.endpoint);
+    proxy.set(Weather::Night);
+    let watch = "min_age = \"100 ms\"\nkey = \"${deviceId}/${name}\"\n";
+    let home = watching(&device, &proxy.endpoint(), watch);
+    let (folder, aside) = (home.path().join("spool"), home.path().join("aside"));
+    fs::write(folder.join("a.jpg"), b"hello").expect("it is ours");
+    let agent = home.start();
+    eventually("it is taken and tried", || {
+        (proxy.count("PUT", "/a.jpg") > 0).then_some(())
+    });
+    // As a card that is taken out and put in again.
+    let agent = agent.kill();
+    fs::rename(&folder, &aside).expect("it is ours");
+    proxy.set(Weather::Fair);
+    let agent = agent.start();
+    eventually("its upload ends", || {
+        (agent.status()["upload"]["lost"] == 1).then_some(())
+    });
+    assert_eq!(queue(&agent, "--all")[0]["state"], "gone");
+    fs::rename(&aside, &folder).expect("it is ours");
+    wait_for_done(&agent, 1);
+    assert_object(&mut cloud.s3(&device), "back/a.jpg", b"hello");
+    assert_eq!(
+        queue(&agent, "--all").len(),
+        2,
+        "it is taken once more only"
+    );
+}
+
+#[test]
 fn files_of_higher_priority_go_first() {
     let cloud = Cloud::own();
     let device = cloud.device("ordered");
