@@ -523,6 +523,8 @@ pub const UPLOAD_PARALLEL_PARTS_MAX: u32 = 4;
 pub const UPLOAD_FLIGHT_BYTES_MAX: u64 = 32 << 20;
 /// Failures in a row after which an upload pauses and leaves its place to others.
 pub const UPLOAD_FAILURES_MAX: u32 = 12;
+/// Failures since an upload began to be sent at which the log tells of them.
+pub const UPLOAD_FAILURES_TOLD: u32 = 3;
 /// How often an upload that S3 lost is begun anew.
 pub const UPLOAD_RESTARTS_MAX: u32 = 3;
 /// Limit of the first pause after a failure; it doubles with each one that follows.

@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use super::output;
+
 /// One line on standard error that changes; nothing when that is no terminal.
 pub(super) struct Progress {
     what: &'static str,
@@ -33,12 +35,22 @@ impl Progress {
         let _ = write!(io::stderr().lock(), "\r\x1b[K{} {}", self.what, how_far());
     }
 
+    /// Says something that stays, on a line of its own, also where nobody is told how far it is.
+    pub(super) fn say(&mut self, words: &str) {
+        self.clear();
+        output::complain(words);
+    }
+
     /// Takes the line away.
     pub(super) fn end(&mut self) {
+        self.clear();
+        self.told = None;
+    }
+
+    fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
         }
-        self.told = None;
     }
 }
 

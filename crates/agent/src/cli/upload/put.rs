@@ -100,8 +100,16 @@ fn wait(talk: &Talk, taken: &Value) -> Result<Value, Failure> {
         let row = talk.value(Method::GET, &path, None)?;
         let word = |name: &str| output::plain(row[name].as_str().unwrap_or_default());
         match row["state"].as_str() {
+    let mut failures = taken["attempts"].as_u64().unwrap_or(0);
             Some("done") => return Ok(row),
-            Some("sending") => {}
+            Some("sending") => {
+                let now = row["attempts"].as_u64().unwrap_or(0);
+                if now > failures {
+                    failures = now;
+                    let times = human::counted(now, "attempt");
+                    progress.say(&format!("{} in vain: {}", times, word("error")));
+                }
+            }
             Some("waiting") if row["attempts"].as_u64() > Some(0) => {
                 let words = format!("not uploaded yet: {}", word("error"));
                 let failure = match row["refused"] == true {

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::UploadError;
-use super::hub::Hub;
+use super::hub::{Hub, Running};
 use super::row::{Row, State, UPLOAD};
 use super::send::Stretch;
 use super::source::Source;
@@ -55,12 +55,8 @@ pub(super) enum Ended {
 /// Uploads what the row says, until it is done, given up or to be tried later.
 ///
 /// Dropping the future cuts off what is on its way; the row says how to go on.
-pub(super) async fn drive(
-    hub: &Arc<Hub>,
-    row: Row,
-    sent: Arc<AtomicU64>,
-    cancelled: watch::Receiver<bool>,
-) -> Ended {
+pub(super) async fn drive(hub: &Arc<Hub>, row: Row, running: Running) -> Ended {
+    let cancelled = running.cancel.subscribe();
     let (source, identity) = match Source::open(&row.file) {
         Ok(opened) => opened,
         Err(error) => {
@@ -74,7 +70,7 @@ pub(super) async fn drive(
         let why = format!("{} was changed since it was taken", row.file.display());
         return give_up(hub, &row, State::Changed, why, cancelled).await;
     }
-    let mut driver = match Driver::new(hub, row, source, sent, cancelled) {
+    let mut driver = match Driver::new(hub, row, source, running) {
         Ok(driver) => driver,
         Err(error) => return later(&error),
     };
@@ -161,6 +157,9 @@ struct Driver {
     source: Source,
     sent: Arc<AtomicU64>,
     cancelled: watch::Receiver<bool>,
+    /// Somebody wants what failed tried now.
+    hurried: watch::Receiver<()>,
+    running: Running,
     /// The words of the last failure, for who asks why it waits.
     why: String,
     etag: Arc<OnceLock<String>>,
@@ -173,16 +172,17 @@ impl Driver {
         hub: &Arc<Hub>,
         row: Row,
         source: Source,
-        sent: Arc<AtomicU64>,
-        cancelled: watch::Receiver<bool>,
+        running: Running,
     ) -> Result<Driver, UploadError> {
         Ok(Driver {
             bucket: hub.sender.bucket(&row.bucket)?,
             hub: hub.clone(),
             row,
             source,
-            sent,
-            cancelled,
+            sent: running.sent.clone(),
+            cancelled: running.cancel.subscribe(),
+            hurried: hub.hurries.subscribe(),
+            running,
             why: String::new(),
             etag: Arc::default(),
         })
@@ -205,6 +205,7 @@ impl Driver {
                 return self.changed();
             }
             self.sent.store(0, Ordering::Relaxed);
+            self.note_failure(&error);
             let failure = failure_of(&error);
             if !matches!(failure, Failure::Retry { .. })
                 || backoff.attempts() >= limits::UPLOAD_FAILURES_MAX
@@ -214,6 +215,7 @@ impl Driver {
             let pause = backoff.next_pause(random());
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                () = told(&mut self.hurried) => {}
                 () = turned_on(&mut cancelled) => return aborted(),
             }
         }
@@ -282,6 +284,7 @@ impl Driver {
     async fn run(&mut self, upload: &mut Upload) -> Result<Outcome, UploadError> {
         let mut flying: FuturesUnordered<Flying> = FuturesUnordered::new();
         let mut cancelled = self.cancelled.clone();
+        let mut hurried = self.hurried.clone();
         let mut cancelling = false;
         loop {
             while let Some(output) = upload.poll_output(self.hub.clock.mono()) {
@@ -302,6 +305,7 @@ impl Driver {
             tokio::select! {
                 Some((id, answer)) = flying.next() => self.take_answer(upload, id, answer),
                 () = at(timeout) => {}
+                () = told(&mut hurried) => upload.hurry(),
                 () = turned_on(&mut cancelled), if !cancelling => {
                     cancelling = true;
                     upload.cancel();
@@ -316,11 +320,16 @@ impl Driver {
             Ok(answer) => answer,
             Err(_) if self.is_changed() => Answer::Failed(Failure::SourceChanged),
             Err(error) => {
-                self.why = error.to_string();
+                self.note_failure(&error);
                 Answer::Failed(failure_of(&error))
             }
         };
         upload.handle_answer(id, answer, self.hub.clock.mono(), random());
+    }
+
+    fn note_failure(&mut self, error: &UploadError) {
+        self.why = error.to_string();
+        self.hub.note_failure(&self.running, &self.why);
     }
 
     /// Parts that failed were counted while they left: where nothing flies, what S3 has counts.
@@ -580,6 +589,13 @@ pub(super) fn random() -> u64 {
 async fn turned_on(flag: &mut watch::Receiver<bool>) {
     if flag.wait_for(|on| *on).await.is_err() {
         // Nobody is left who could.
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn told(news: &mut watch::Receiver<()>) {
+    if news.changed().await.is_err() {
+        // Nobody is left who could tell.
         std::future::pending::<()>().await;
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use periwinkle_core::config::{self, Config};
 use periwinkle_core::ids::UlidSource;
+use periwinkle_core::limits;
 use periwinkle_core::time::{Mono, UnixMillis};
 use periwinkle_core::upload::{Budget, Queue, Waiting};
 use periwinkle_core::value::{Map, Value};
@@ -20,7 +21,7 @@ use tokio::task::spawn_blocking;
 
 use super::error::UploadError;
 use super::look::file_id;
-use super::row::{Row, State, UPLOAD, UPLOAD_FILE};
+use super::row::{Row, State, UPLOAD, UPLOAD_FILE, whole};
 use super::send::Sender;
 use super::source::{Source, remove_same};
 use super::spool::Spool;
@@ -40,18 +41,38 @@ pub(super) struct Hub {
     pub(super) counters: Counters,
     /// There is something new to do.
     pub(super) wake: Notify,
+    /// Tells those who pause that somebody wants it tried now.
+    pub(super) hurries: watch::Sender<()>,
     /// Counts attempts that ended, for those who wait for one.
     pub(super) ends: watch::Sender<u64>,
     queue: Mutex<Queue>,
     running: Mutex<BTreeMap<String, Running>>,
     ids: Mutex<UlidSource>,
+    /// The trouble that the log knows of.
+    logged: Mutex<Option<String>>,
 }
 
 /// An upload that is being sent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Running {
     pub(super) sent: Arc<AtomicU64>,
     pub(super) cancel: watch::Sender<bool>,
+    pub(super) trouble: Arc<Mutex<Trouble>>,
+}
+
+/// What went wrong since an upload began to be sent, which its row does not know yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trouble {
+    pub(super) failures: u32,
+    /// The last one, in words.
+    pub(super) why: Option<String>,
+}
+
+impl Running {
+    pub(super) fn trouble(&self) -> Trouble {
+        let trouble = self.trouble.lock();
+        trouble.expect("no holder of the trouble panics").clone()
+    }
 }
 
 /// What happened since the agent started.
@@ -105,7 +126,9 @@ impl Hub {
             spool: Spool::new(config.upload_spool()),
             counters: Counters::default(),
             wake: Notify::new(),
+            hurries: watch::Sender::new(()),
             ends: watch::Sender::new(0),
+            logged: Mutex::default(),
             queue: Mutex::new(Queue::new(budget)),
             running: Mutex::default(),
             ids: Mutex::default(),
@@ -167,7 +190,7 @@ impl Hub {
         self.running.lock().expect("no holder of the list panics")
     }
 
-    fn running_one(&self, id: &str) -> Option<Running> {
+    pub(super) fn running_one(&self, id: &str) -> Option<Running> {
         self.running().get(id).cloned()
     }
 
@@ -299,6 +322,7 @@ impl Hub {
         let mut change = Map::from([
             ("id", Value::from(row.id.as_str())),
             ("state", Value::from(state.as_str())),
+            ("attempts", whole(self.attempts(row).into())),
             ("left", Value::from(removes)),
             ("record", Value::Null),
             ("etag", etag.map_or(Value::Null, Value::from)),
@@ -357,22 +381,75 @@ impl Hub {
 
     /// Lets it wait for its next attempt, and says why.
     pub(super) fn postpone(&self, row: &Row, (why, refused): (&str, bool), not_before: Mono) {
-        self.counters
-            .attempts_failed
-            .fetch_add(1, Ordering::Relaxed);
+        if let Some(running) = self.running_one(&row.id)
+            && running.trouble().failures == 0
+        {
+            self.note_failure(&running, why);
+        }
         let change = Map::from([
             ("id", Value::from(row.id.as_str())),
-            ("attempts", Value::from(i64::from(row.attempts) + 1)),
+            ("attempts", whole(self.attempts(row).into())),
             ("error", Value::from(why)),
             ("refused", Value::from(refused)),
         ]);
         let db = self.db.durability(Durability::Relaxed);
-        if let Err(error) = db.update(UPLOAD, &change) {
-            tracing::debug!("a failed attempt is not noted: {error}");
+        {
+            // Who looks meanwhile must not count the same failures in both places.
+            let mut running = self.running();
+            if let Err(error) = db.update(UPLOAD, &change) {
+                tracing::debug!("a failed attempt is not noted: {error}");
+            }
+            running.remove(&row.id);
         }
         self.queue().put_back(&row.id, not_before);
-        self.running().remove(&row.id);
         self.ends.send_modify(|ends| *ends += 1);
+    }
+
+    /// Something that was sent failed, and may be sent again soon: who asks is told at once, the log
+    /// when it goes on for a while.
+    pub(super) fn note_failure(&self, running: &Running, why: &str) {
+        let failed = &self.counters.attempts_failed;
+        failed.fetch_add(1, Ordering::Relaxed);
+        let failures = {
+            let trouble = running.trouble.lock();
+            let mut trouble = trouble.expect("no holder of the trouble panics");
+            trouble.failures += 1;
+            trouble.why = Some(why.to_owned());
+            trouble.failures
+        };
+        if failures == limits::UPLOAD_FAILURES_TOLD {
+            self.log_trouble(why);
+        }
+    }
+
+    /// One line when a trouble begins and one when something is uploaded again.
+    pub(super) fn log_trouble(&self, why: &str) {
+        let mut logged = self.logged.lock().expect("no holder of the words panics");
+        if logged.as_deref() != Some(why) {
+            tracing::warn!("uploads wait: {why}");
+            *logged = Some(why.to_owned());
+        }
+    }
+
+    pub(super) fn log_good(&self) {
+        let mut logged = self.logged.lock().expect("no holder of the words panics");
+        if logged.take().is_some() {
+            tracing::info!("uploads go on");
+        }
+    }
+
+    /// Ends all pauses, those within an attempt too.
+    pub(super) fn hurry(&self) {
+        self.queue().hurry();
+        self.hurries.send_replace(());
+        self.wake.notify_one();
+    }
+
+    /// How often an upload was tried in vain, by now.
+    pub(super) fn attempts(&self, row: &Row) -> u32 {
+        let now = self.running_one(&row.id);
+        let now = now.map_or(0, |running| running.trouble().failures);
+        row.attempts.saturating_add(now)
     }
 
     /// Gives an upload up, whatever it does now.
@@ -418,14 +495,6 @@ impl Hub {
         if state == State::Done {
             counters.done_bytes.fetch_add(row.bytes, Ordering::Relaxed);
         }
-    }
-
-    /// How far an upload that is being sent has come.
-    pub(super) fn sent(&self, id: &str) -> Option<u64> {
-        let running = self.running();
-        running
-            .get(id)
-            .map(|running| running.sent.load(Ordering::Relaxed))
     }
 
     /// The section `upload` of the status.

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use periwinkle_core::aws::s3::ObjectKey;
 use periwinkle_core::value::{Map, Value};
 use serde_json::json;
+
+use super::hub::Running;
 
 /// The model of uploads.
 pub(super) const UPLOAD: &str = "Upload";
@@ -174,27 +177,30 @@ impl Row {
     }
 
     /// As the API shows it.
-    pub(super) fn show(&self, sent: Option<u64>) -> serde_json::Value {
+    pub(super) fn show(&self, running: Option<&Running>) -> serde_json::Value {
+        // A row that has ended knows all of it.
+        let running = running.filter(|_| self.state == State::Waiting);
+        let trouble = running.map(Running::trouble).unwrap_or_default();
         json!({
             "id": self.id,
-            "state": if sent.is_some() { "sending" } else { self.state.as_str() },
+            "state": if running.is_some() { "sending" } else { self.state.as_str() },
             "bucket": self.bucket,
             "key": self.key.as_str(),
             "file": (!self.copied).then(|| self.file.display().to_string()),
             "bytes": self.bytes,
             "sent": match self.state {
                 State::Done => self.bytes,
-                _ => sent.unwrap_or(0),
+                _ => running.map_or(0, |running| running.sent.load(Ordering::Relaxed)),
             },
             "priority": self.priority,
-            "attempts": self.attempts,
+            "attempts": self.attempts.saturating_add(trouble.failures),
             "watched": self.watched,
             "remove": self.remove,
             "content_type": self.content_type,
             "created_ms": self.created_ms,
             "ended_ms": self.ended_ms,
-            "error": self.error,
-            "refused": self.refused,
+            "error": trouble.why.as_ref().or(self.error.as_ref()),
+            "refused": self.refused && trouble.why.is_none(),
             "etag": self.etag,
         })
     }

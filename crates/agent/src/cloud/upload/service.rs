@@ -1,14 +1,12 @@
 //! The service `upload`: sends what waits, looks for files, clears away what is over.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use periwinkle_core::limits;
 use periwinkle_core::retry::Backoff;
 use periwinkle_core::time::Mono;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -40,8 +38,6 @@ struct Shell {
     clears_when_trusted: bool,
     /// Pauses of uploads that failed, by their ids.
     pauses: BTreeMap<String, Backoff>,
-    /// The trouble that the log knows of.
-    logged: Option<String>,
 }
 
 enum Errand {
@@ -60,7 +56,6 @@ impl Shell {
             clear_due: Some(Instant::now()),
             clears_when_trusted: false,
             pauses: BTreeMap::new(),
-            logged: None,
             hub,
         }
     }
@@ -117,18 +112,13 @@ impl Shell {
     }
 
     fn start_driver(&mut self, row: Row) {
-        let sent = Arc::new(AtomicU64::new(0));
-        let cancel = watch::Sender::new(false);
-        let cancelled = cancel.subscribe();
-        let running = Running {
-            sent: sent.clone(),
-            cancel,
-        };
-        self.hub.running().insert(row.id.clone(), running);
+        let running = Running::default();
+        let id = row.id.clone();
+        self.hub.running().insert(id, running.clone());
         let hub = self.hub.clone();
         tracing::debug!(key = %row.key, bytes = row.bytes, "an upload begins");
         self.drivers.spawn(async move {
-            let ended = drive(&hub, row.clone(), sent, cancelled).await;
+            let ended = drive(&hub, row.clone(), running).await;
             (row, ended)
         });
     }
@@ -143,7 +133,7 @@ impl Shell {
         };
         let written = match ended {
             Ended::Done { etag } => {
-                self.log_good();
+                self.hub.log_good();
                 // S3 has just told the time.
                 if std::mem::take(&mut self.clears_when_trusted) {
                     self.clear_due = Some(Instant::now());
@@ -158,7 +148,7 @@ impl Shell {
                 self.hub.end(&row, state, (None, Some(why))).await
             }
             Ended::Later { why, refused } => {
-                self.log_trouble(&why);
+                self.hub.log_trouble(&why);
                 let pause = self.pause(&row.id, refused);
                 let not_before = self.hub.clock.mono() + pause;
                 self.hub.postpone(&row, (&why, refused), not_before);
@@ -173,7 +163,7 @@ impl Shell {
             // The end is not on the disk, so it has not ended: the same is done again.
             Err(error) => {
                 let why = format!("the end of an upload cannot be written: {error}");
-                self.log_trouble(&why);
+                self.hub.log_trouble(&why);
                 let not_before = self.hub.clock.mono() + limits::UPLOAD_PAUSE_MIN;
                 self.hub.postpone(&row, (&why, false), not_before);
             }
@@ -187,20 +177,6 @@ impl Shell {
         let first = || Backoff::decorrelated(limits::UPLOAD_PAUSE_MIN, limits::UPLOAD_PAUSE_MAX);
         let backoff = self.pauses.entry(id.to_owned()).or_insert_with(first);
         backoff.next_pause(random())
-    }
-
-    /// One line when a trouble begins and one when something is uploaded again.
-    fn log_trouble(&mut self, why: &str) {
-        if self.logged.as_deref() != Some(why) {
-            tracing::warn!("uploads wait: {why}");
-            self.logged = Some(why.to_owned());
-        }
-    }
-
-    fn log_good(&mut self) {
-        if self.logged.take().is_some() {
-            tracing::info!("uploads go on");
-        }
     }
 
     fn look_soon(&mut self) {

@@ -5,6 +5,7 @@ use std::future::{Future, IntoFuture};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -14,7 +15,7 @@ use periwinkle_core::limits;
 use periwinkle_core::time::UnixMillis;
 
 use super::error::UploadError;
-use super::hub::{Hub, Wanted};
+use super::hub::{Hub, Trouble, Wanted};
 use super::look::fill;
 use super::row::{Row, State};
 use super::source::Source;
@@ -151,8 +152,7 @@ impl Uploads {
 
     /// Ends all pauses: what failed is tried again now.
     pub fn retry(&self) {
-        self.hub.queue().hurry();
-        self.hub.wake.notify_one();
+        self.hub.hurry();
     }
 
     /// The queue and what has ended of late, as `GET /api/v1/uploads` answers it.
@@ -173,7 +173,7 @@ impl Uploads {
     }
 
     fn show_row(&self, row: &Row) -> serde_json::Value {
-        row.show(self.hub.sent(&row.id))
+        row.show(self.hub.running_one(&row.id).as_ref())
     }
 
     /// The section `upload` of the status.
@@ -202,16 +202,20 @@ impl Upload {
     /// It is forgotten, or the database cannot be read.
     pub fn progress(&self) -> Result<Progress, UploadError> {
         let row = self.hub.row(&self.id)?;
-        let sent = match row.state {
-            State::Done => row.bytes,
-            _ => self.hub.sent(&self.id).unwrap_or(0),
+        let running = self.hub.running_one(&self.id).unwrap_or_default();
+        let trouble = match row.state {
+            State::Waiting => running.trouble(),
+            _ => Trouble::default(),
         };
         Ok(Progress {
             state: row.state,
-            sent,
+            sent: match row.state {
+                State::Done => row.bytes,
+                _ => running.sent.load(Ordering::Relaxed),
+            },
             bytes: row.bytes,
-            attempts: row.attempts,
-            error: row.error,
+            attempts: row.attempts.saturating_add(trouble.failures),
+            error: trouble.why.or(row.error),
             etag: row.etag,
         })
     }

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -249,6 +250,61 @@ fn a_file_that_went_away_ends_its_upload_and_the_log_says_so() {
     assert!(!log.contains("cannot be removed"), "{log}");
     let keys = cloud.s3(&device).ask(&json!({"op": "keys"}));
     assert_eq!(keys["keys"], json!([]));
+}
+
+#[test]
+fn trouble_is_told_as_it_happens_and_a_retry_ends_every_pause() {
+    let cloud = Cloud::own();
+    let device = cloud.device("dead");
+    let proxy = S3Proxy::start(&cloud.endpoint);
+    let more = "part_bytes = \"5 MiB\"\nchecksum = \"crc32\"\n";
+    let agent = home(&device, &proxy.endpoint(), more).start();
+    for size in [5, 6 * MIB] {
+        proxy.set(Weather::Night);
+        let file = write(&agent, &size.to_string(), &bytes(size));
+        let key = format!("dead/{size}");
+        let put = [
+            "upload",
+            "put",
+            file.to_str().expect("it is text"),
+            "--key",
+            &key,
+        ];
+        let child = agent
+            .home()
+            .command(&put)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let told = |attempts: u64| {
+            within(Duration::from_secs(120), "attempts are counted", || {
+                let rows = queue(&agent, "--all");
+                let row = rows.iter().find(|row| row["key"] == key.as_str())?;
+                let now = row["attempts"].as_u64()?;
+                (now >= attempts).then(|| (now, row.clone()))
+            })
+        };
+        // By now a pause may last for eight seconds, and the next ones for longer.
+        let (mut attempts, row) = told(5);
+        assert_eq!(row["state"], "sending", "{row}");
+        assert!(row["error"].is_string(), "{row}");
+        assert!(agent.log().contains("uploads wait: "));
+        for _ in 0..3 {
+            let begun = Instant::now();
+            assert!(agent.home().run(&["upload", "retry"]).status.success());
+            (attempts, _) = told(attempts + 1);
+            let took = begun.elapsed();
+            assert!(took < Duration::from_secs(5), "{attempts}: {took:?}");
+        }
+        proxy.set(Weather::Fair);
+        assert!(agent.home().run(&["upload", "retry"]).status.success());
+        let output = child.wait_with_output().expect("it ends");
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words}");
+        assert!(words.contains("attempts in vain: "), "{words}");
+        assert_object(&mut cloud.s3(&device), &key, &bytes(size));
+    }
 }
 
 #[test]

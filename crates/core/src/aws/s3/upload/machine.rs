@@ -290,6 +290,12 @@ impl Upload {
         self.give_up(Outcome::Cancelled);
     }
 
+    /// Somebody knows that it works again: what failed is tried now, not after its pause.
+    pub fn hurry(&mut self) {
+        self.not_before = Mono::ZERO;
+        self.parts.hurry();
+    }
+
     /// The record that was given out is durable; called once for each, in their order.
     pub fn handle_saved(&mut self) {
         self.saves_out = self.saves_out.saturating_sub(1);
@@ -593,6 +599,58 @@ impl Upload {
 mod tests {
     use super::*;
     use crate::aws::ServiceError;
+    use crate::aws::checksum::Algorithm;
+    use crate::aws::s3::ObjectKey;
+    use crate::aws::s3::upload::PartPlan;
+
+    /// What an upload of one part asks for now.
+    fn asked(upload: &mut Upload) -> Option<(u64, Request)> {
+        match upload.poll_output(Mono::ZERO)? {
+            Output::Request { id, request } => Some((id, request)),
+            other => panic!("{other:?} is no request"),
+        }
+    }
+
+    #[test]
+    fn a_hurry_ends_the_pauses_of_requests_and_of_parts() {
+        let mut upload = Upload::start(Record {
+            bucket: "b".into(),
+            key: ObjectKey::new("k").unwrap(),
+            plan: PartPlan::new(1, limits::S3_PART_BYTES_MIN).unwrap(),
+            source: "s".into(),
+            checksum: Algorithm::Crc32,
+            mark: "m".into(),
+            upload_id: None,
+            phase: Phase::Sending,
+        });
+        let failed = || {
+            Answer::Failed(Failure::Retry {
+                throttled: false,
+                after: None,
+            })
+        };
+        let (id, request) = asked(&mut upload).unwrap();
+        assert_eq!(request, Request::Create);
+        upload.handle_answer(id, failed(), Mono::ZERO, u64::MAX);
+        assert_eq!(asked(&mut upload), None);
+        upload.hurry();
+        let (id, request) = asked(&mut upload).unwrap();
+        assert_eq!(request, Request::Create);
+
+        let upload_id = "u".to_owned();
+        let created = Answer::Created { upload_id };
+        upload.handle_answer(id, created, Mono::ZERO, 0);
+        assert!(matches!(
+            upload.poll_output(Mono::ZERO),
+            Some(Output::Save(_))
+        ));
+        upload.handle_saved();
+        let (id, part) = asked(&mut upload).unwrap();
+        upload.handle_answer(id, failed(), Mono::ZERO, u64::MAX);
+        assert_eq!(asked(&mut upload), None);
+        upload.hurry();
+        assert_eq!(asked(&mut upload).unwrap().1, part);
+    }
 
     #[test]
     fn an_error_of_s3_means_something_for_the_upload() {

@@ -124,6 +124,15 @@ impl Parts {
         }
     }
 
+    /// Ends all pauses.
+    pub(super) fn hurry(&mut self) {
+        for state in &mut self.states {
+            if let State::Waiting { not_before, .. } = state {
+                *not_before = Mono::ZERO;
+            }
+        }
+    }
+
     /// When the next part may be tried again.
     pub(super) fn next_time(&self) -> Option<Mono> {
         let times = self.states.iter().map(|state| match state {
