@@ -540,7 +540,7 @@ pub const UPLOAD_THROTTLE_COOLDOWN: Duration = Duration::from_secs(2);
 pub const UPLOAD_PATTERN_BYTES_MAX: usize = 1024;
 /// `[[upload.watch]]`: patterns of one configuration.
 pub const UPLOAD_WATCHES_MAX: usize = 32;
-/// Entries of folders that one look at one pattern reads; the rest waits for the next one.
+/// Entries of folders that one look at one pattern reads; later looks go on behind them.
 pub const UPLOAD_LOOK_ENTRIES_MAX: usize = 20_000;
 /// Folders one below the other that a look enters.
 pub const UPLOAD_LOOK_DEPTH_MAX: usize = 16;

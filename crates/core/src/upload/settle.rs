@@ -56,6 +56,11 @@ impl Settling {
             .collect()
     }
 
+    /// The files of the last look.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.seen.keys().map(String::as_str)
+    }
+
     /// When the next file comes to rest if nothing changes.
     pub fn poll_timeout(&self, now: Mono) -> Option<Mono> {
         let times = self.seen.values().map(|seen| seen.since + self.rest);
@@ -104,6 +109,7 @@ mod tests {
         let rested = settling.handle_look([file("a", 1), file("b", 1)], at(10));
         assert_eq!(rested, [file("b", 1)]);
         assert_eq!(settling.poll_timeout(at(10)), Some(at(20)));
+        assert_eq!(settling.paths().collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]

@@ -160,6 +160,27 @@ fn a_file_that_comes_back_as_it_was_is_uploaded() {
 }
 
 #[test]
+fn a_file_behind_more_than_one_look_reads_is_uploaded() {
+    let cloud = Cloud::own();
+    let device = cloud.device("crowd");
+    let watch = "min_age = \"100 ms\"\nkey = \"${deviceId}/${path}\"\n";
+    let home = watching(&device, &cloud.endpoint, watch);
+    let folder = home.path().join("spool");
+    for n in 0..20_050 {
+        fs::File::create(folder.join(format!("{n}.txt"))).expect("it is ours");
+    }
+    fs::write(folder.join("sub/x.jpg"), b"hello").expect("it is ours");
+    let agent = home.start();
+    wait_for_done(&agent, 1);
+    assert_object(&mut cloud.s3(&device), "crowd/sub/x.jpg", b"hello");
+    let warnings = agent
+        .log()
+        .matches("leads to more than 20000 entries")
+        .count();
+    assert_eq!(warnings, 1, "{}", agent.log());
+}
+
+#[test]
 fn files_of_higher_priority_go_first() {
     let cloud = Cloud::own();
     let device = cloud.device("ordered");
