@@ -60,4 +60,4 @@ pub use types::{
     BucketName, BypassEntry, Bytes, Credentials, DeviceId, DeviceName, Endpoint, Expiry, HostName,
     LogFormat, LogLevel, ProxyAddress, Region, TableName, UploadChecksum,
 };
-pub use watch::{KEY_TEMPLATE, KEY_VARIABLES, ObjectKeys, Watch};
+pub use watch::{KEY_TEMPLATE, KEY_VARIABLES, NAMELESS_KEY_VARIABLES, ObjectKeys, Watch};

@@ -35,8 +35,14 @@ table! {
 /// What a key template of uploads may name.
 pub const KEY_VARIABLES: &[&str] = &["deviceId", "date", "time", "name", "path", "id"];
 
-/// The key of files that nobody gave another one.
+/// The same for what comes from no file, which has neither a name nor a path.
+pub const NAMELESS_KEY_VARIABLES: &[&str] = &["deviceId", "date", "time", "id"];
+
+/// The key of a file that nobody gave another one.
 pub const KEY_TEMPLATE: &str = "${deviceId}/${date}/${name}";
+
+/// The same of files that a pattern names: equal names in two folders are two objects.
+const WATCH_KEY_TEMPLATE: &str = "${deviceId}/${date}/${path}";
 
 /// The template of objects' keys, checked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,12 +57,12 @@ impl ObjectKeys {
 
 impl Default for ObjectKeys {
     fn default() -> ObjectKeys {
-        ObjectKeys(KEY_TEMPLATE.to_owned())
+        ObjectKeys(WATCH_KEY_TEMPLATE.to_owned())
     }
 }
 
 impl Setting for ObjectKeys {
-    const KIND: &'static str = "a template of keys, such as \"${deviceId}/${date}/${name}\"";
+    const KIND: &'static str = "a template of keys, such as \"${deviceId}/${date}/${path}\"";
 
     fn parse(raw: &Raw, _: &Path) -> Result<ObjectKeys, String> {
         parse_text(raw, |text| match KeyTemplate::parse(text, KEY_VARIABLES) {
@@ -107,7 +113,7 @@ mod tests {
         assert_eq!(
             plain.show().as_deref(),
             Some(
-                "\"pattern=/etc/logs/*.gz; key=${deviceId}/${date}/${name}; remove=false; \
+                "\"pattern=/etc/logs/*.gz; key=${deviceId}/${date}/${path}; remove=false; \
                  min_age=10 s; priority=5\""
             )
         );

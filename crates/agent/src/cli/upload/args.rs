@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use periwinkle_core::limits;
 
 use super::super::args::Json;
 
@@ -42,8 +43,8 @@ pub(super) enum UploadCommand {
 pub(super) struct Put {
     /// The file, which the agent reads from where it is; - for standard input, which is copied
     pub(super) file: PathBuf,
-    /// The key of the object; ${deviceId}, ${date}, ${time}, ${name} and ${id} are filled
-    /// [default: ${deviceId}/${date}/${name}]
+    /// The key of the object; ${deviceId}, ${date}, ${time} and ${id} are filled, and of a file
+    /// ${name} and ${path} [default: ${deviceId}/${date}/${name}]
     #[arg(long)]
     pub(super) key: Option<String>,
     /// The bucket, if not the configured one
@@ -106,8 +107,12 @@ pub(super) struct Presign {
     #[arg(long)]
     pub(super) put: bool,
     /// How long it works, at most seven days
-    #[arg(long, value_name = "N", default_value_t = 3600)]
+    #[arg(long, value_name = "N", default_value_t = 3600, value_parser = life())]
     pub(super) seconds: u64,
     #[command(flatten)]
     pub(super) json: Json,
+}
+
+fn life() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=limits::PRESIGNED_LIFE_MAX.as_secs())
 }

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use http::Method;
-use periwinkle_core::config::KEY_TEMPLATE;
+use periwinkle_core::aws::s3::KeyTemplate;
+use periwinkle_core::config::{KEY_TEMPLATE, NAMELESS_KEY_VARIABLES};
 use serde_json::{Value, json};
 
 use super::super::failure::Failure;
@@ -48,6 +49,9 @@ fn put_input(talk: &Talk, put: &Put) -> Result<Value, Failure> {
     let Some(key) = &put.key else {
         return Err(Failure::usage("standard input has no name: give --key KEY"));
     };
+    if let Err(error) = KeyTemplate::parse(key, NAMELESS_KEY_VARIABLES) {
+        return Err(Failure::usage(format!("standard input: {error}")));
+    }
     if put.remove {
         return Err(Failure::usage("standard input cannot be removed"));
     }
@@ -96,11 +100,11 @@ fn wait(talk: &Talk, taken: &Value) -> Result<Value, Failure> {
     let id = taken["id"].as_str().unwrap_or_default();
     let path = format!("{UPLOADS}/{}", encoded(id));
     let mut progress = Progress::new("uploaded");
+    let mut failures = taken["attempts"].as_u64().unwrap_or(0);
     loop {
         let row = talk.value(Method::GET, &path, None)?;
         let word = |name: &str| output::plain(row[name].as_str().unwrap_or_default());
         match row["state"].as_str() {
-    let mut failures = taken["attempts"].as_u64().unwrap_or(0);
             Some("done") => return Ok(row),
             Some("sending") => {
                 let now = row["attempts"].as_u64().unwrap_or(0);

@@ -8,6 +8,8 @@ use periwinkle_core::aws::ServiceErrorKind;
 use periwinkle_core::aws::s3::BucketError;
 use periwinkle_core::aws::s3::{KeyError, S3CallError, S3RequestError, TemplateError};
 use periwinkle_core::aws::sigv4::LifeError;
+use periwinkle_core::config::NAMELESS_KEY_VARIABLES;
+use periwinkle_core::limits;
 use periwinkle_core::upload::Full;
 use periwinkle_db::DbError;
 use periwinkle_db::engine::DurabilityError;
@@ -30,6 +32,15 @@ pub enum UploadError {
     /// The key cannot be one.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The key asks for the name of what has none.
+    #[error(
+        "the key names ${{{0}}}, and what comes from no file has none; known are {known}",
+        known = NAMELESS_KEY_VARIABLES.join(", ")
+    )]
+    Nameless(String),
+    /// The priority is none.
+    #[error("the priority must lie between 0 and {max}, not {0}", max = limits::UPLOAD_PRIORITY_STEPS_MAX)]
+    Priority(u32),
     /// The template makes no key.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -101,7 +112,10 @@ impl UploadError {
         match self {
             UploadError::Off => "upload_off",
             UploadError::Bucket(_) => "bucket_invalid",
-            UploadError::Key(_) | UploadError::Template(_) => "key_invalid",
+            UploadError::Key(_) | UploadError::Template(_) | UploadError::Nameless(_) => {
+                "key_invalid"
+            }
+            UploadError::Priority(_) => "priority_invalid",
             UploadError::Full(_) => "queue_full",
             UploadError::File { .. } | UploadError::NotAFile(_) => "file_unreadable",
             UploadError::Spool { .. } => "full",

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use periwinkle_core::aws::s3::{Bucket, KeyTemplate, ObjectKey, PutObject};
-use periwinkle_core::config::KEY_VARIABLES;
+use periwinkle_core::aws::s3::{Bucket, KeyTemplate, ObjectKey, PutObject, TemplateError};
+use periwinkle_core::config::{KEY_VARIABLES, NAMELESS_KEY_VARIABLES};
 use periwinkle_core::limits;
 use periwinkle_core::time::UnixMillis;
 
@@ -256,9 +256,8 @@ impl Put {
         }
     }
 
-    /// From 0 to 9; higher ones go first, 5 is usual.
+    /// From 0 to 9; higher ones go first, 5 is usual. Others are refused.
     pub fn priority(self, priority: u32) -> Put {
-        let priority = priority.min(limits::UPLOAD_PRIORITY_STEPS_MAX);
         Put { priority, ..self }
     }
 
@@ -278,10 +277,24 @@ impl Put {
         }
     }
 
-    async fn take(self) -> Result<Upload, UploadError> {
-        let hub = self.hub;
-        hub.check_on()?;
+    fn template(&self) -> Result<KeyTemplate, UploadError> {
         let keys = KeyTemplate::parse(&self.key, KEY_VARIABLES)?;
+        let nameless = || KeyTemplate::parse(&self.key, NAMELESS_KEY_VARIABLES);
+        if let What::Stream(_) = self.what
+            && let Err(TemplateError::Unknown { name, .. }) = nameless()
+        {
+            return Err(UploadError::Nameless(name));
+        }
+        Ok(keys)
+    }
+
+    async fn take(self) -> Result<Upload, UploadError> {
+        self.hub.check_on()?;
+        if self.priority > limits::UPLOAD_PRIORITY_STEPS_MAX {
+            return Err(UploadError::Priority(self.priority));
+        }
+        let keys = self.template()?;
+        let hub = self.hub;
         let name = match &self.what {
             What::File(path) => path.to_string_lossy().into_owned(),
             What::Stream(_) => String::new(),

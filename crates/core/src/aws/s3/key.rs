@@ -4,7 +4,7 @@ use crate::aws::sigv4::encode_uri;
 use crate::limits;
 use std::fmt;
 
-/// The name of an object in a bucket: any text of 1 to 1,024 bytes.
+/// The name of an object in a bucket: any text of 1 to 1,024 bytes without a NUL.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     text: String,
@@ -20,6 +20,9 @@ pub enum KeyError {
     /// A segment that clients, proxies and file systems take for a way out.
     #[error("an object key with the segment {0:?}, which ways to S3 take out of addresses")]
     Dots(&'static str),
+    /// A NUL.
+    #[error("an object key with a NUL, which no list of S3 can show")]
+    Nul,
 }
 
 impl ObjectKey {
@@ -34,6 +37,9 @@ impl ObjectKey {
         let text = text.into();
         if text.is_empty() || text.len() > limits::S3_KEY_BYTES_MAX {
             return Err(KeyError::Length(text.len()));
+        }
+        if text.contains('\0') {
+            return Err(KeyError::Nul);
         }
         for dots in [".", ".."] {
             if text.split('/').any(|segment| segment == dots) {
@@ -89,5 +95,11 @@ mod tests {
         assert_eq!(ObjectKey::new("a/../b"), Err(KeyError::Dots("..")));
         assert_eq!(ObjectKey::new("./b"), Err(KeyError::Dots(".")));
         assert!(ObjectKey::new("a/...b/..c").is_ok());
+    }
+
+    #[test]
+    fn a_key_holds_no_nul() {
+        assert_eq!(ObjectKey::new("a\0b"), Err(KeyError::Nul));
+        assert!(ObjectKey::new("a\u{1}b").is_ok());
     }
 }

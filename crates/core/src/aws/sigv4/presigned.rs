@@ -13,7 +13,7 @@ pub struct PresignedLife {
 
 /// Why an address cannot live as long as was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a presigned address lives from 1 second to 7 days, not {asked:?}")]
+#[error("a presigned address lives from 1 second to 7 days, not {} s", asked.as_secs_f64())]
 pub struct LifeError {
     /// What was asked.
     pub asked: Duration,
@@ -55,6 +55,11 @@ mod tests {
         let life = |millis| PresignedLife::new(Duration::from_millis(millis));
         let week = 7 * 24 * 3600 * 1000;
         assert_eq!(life(999).map_err(|error| error.asked.as_millis()), Err(999));
+        let words = "a presigned address lives from 1 second to 7 days, not 0 s";
+        assert_eq!(
+            life(0).map_err(|error| error.to_string()),
+            Err(words.into())
+        );
         assert_eq!(life(1000).map(PresignedLife::seconds), Ok(1));
         assert_eq!(life(week).map(PresignedLife::seconds), Ok(604_800));
         assert!(life(week + 1).is_err());
