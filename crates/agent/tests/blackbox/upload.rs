@@ -1,6 +1,7 @@
 //! Uploads to S3: what is taken arrives once and whole, whatever the network, the power and the
 //! disk do, and files go only when they are there.
 
+mod guide;
 mod judged;
 mod objects;
 mod trouble;
@@ -179,4 +180,47 @@ fn a_hundred_mebibytes_arrive_although_the_agent_is_killed_again_and_again() {
     assert_eq!(proxy.count("POST", "uploads="), 1, "the upload began once");
     assert_eq!(judge.ask(&json!({"op": "uploads"}))["uploads"], json!([]));
     assert_eq!(queue(&agent, "--all").len(), 1);
+}
+
+/// Takes the last bytes of what the database wrote away, as a power cut does with what the disk
+/// has not yet.
+fn tear_the_last_write(home: &Home) {
+    let segment = home.state().join("db/00000001.log");
+    let mut log = fs::read(&segment).expect("it is there");
+    let end = log
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .expect("it has frames");
+    log[end - 8..=end].fill(0);
+    fs::write(&segment, log).expect("it is ours");
+}
+
+#[test]
+fn an_upload_whose_journal_row_is_torn_begins_anew_and_arrives_whole() {
+    let cloud = Cloud::own();
+    let device = cloud.device("torn");
+    let proxy = S3Proxy::start(&cloud.endpoint);
+    let slow = "part_bytes = \"5 MiB\"\nchecksum = \"crc32\"\nrate_max = \"2 MB\"\n";
+    let agent = home(&device, &proxy.endpoint(), slow).start();
+    let data = bytes(11 * MIB);
+    let file = write(&agent, "large.bin", &data);
+    let id = put_file(&agent, &file, "torn/large.bin");
+    // A part leaves once the row with the id of the upload is on the disk: the last write so far.
+    within(Duration::from_secs(60), "a part leaves", || {
+        (proxy.parts_begun() > 0).then_some(())
+    });
+    let home = agent.kill();
+    tear_the_last_write(&home);
+    let agent = home.start();
+    assert_eq!(ended(&agent, &id)["state"], "done");
+    let mut judge = cloud.s3(&device);
+    assert_object(&mut judge, "torn/large.bin", &data);
+    assert_eq!(
+        proxy.count("POST", "uploads="),
+        2,
+        "nobody knew of the first"
+    );
+    // That one is left to the bucket's own rule.
+    let left = judge.ask(&json!({"op": "uploads"}));
+    assert_eq!(left["uploads"].as_array().map(Vec::len), Some(1), "{left}");
 }
