@@ -758,6 +758,10 @@ pub const MQTT_ROUTE_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub const MQTT_ROUTE_CHANGES_PER_TURN: usize = 64;
 /// How often it is written how far the rules have come.
 pub const MQTT_ROUTE_POSITION_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a question over the REST API may wait for its answer.
+pub const MQTT_REST_QUESTION_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Lines of `periwinkle mqtt sub` that wait to be printed, beside the one that is.
+pub const MQTT_PRINT_AHEAD_LINES: usize = 64;
 /// Programs that listen to messages over the REST API at once.
 pub const MQTT_LISTENERS_MAX: usize = 32;
 /// How often such a listener is sent a sign of life.
