@@ -733,6 +733,9 @@ pub const SCHEDULE_LOOK_AHEAD_DAYS: i64 = 366;
 pub const MQTT_CONNECT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Messages that wait for a reader, unless it asks for another number.
 pub const MQTT_READER_MESSAGES: usize = 1000;
+/// How long nothing is read from the broker for the sake of a reader whose buffer is full, before it
+/// loses messages.
+pub const MQTT_READER_PATIENCE: Duration = Duration::from_millis(50);
 /// Turns of the connection task before others have theirs.
 pub const MQTT_TURNS_MAX: usize = 16;
 /// Bytes of messages that one commit to flash takes, unless one message is longer.
