@@ -334,6 +334,42 @@ fn all_errors_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn each_wrong_element_of_a_list_is_told_with_its_own_line() {
+    let watches = "[[upload.watch]]\npattern = '/a'\n\n\
+                   [[upload.watch]]\npattern = '/b'\npriority = 10\n\
+                   [[upload.watch]]\npatern = '/c'\n";
+    let routes = "[[mqtt.route]]\nfrom = 'a'\nmodel = 'A'\nset.id = '${topic}'\n\
+                  [[mqtt.route]]\nfrom = 'b'\nmodel = 'B'\n[mqtt.route.set]\nid = '${'\n";
+    let texts = "[profile.prod]\nmqtt.route = [\n'a; model=A',\n'b',\n]\n";
+    let listeners = "[web]\nlisten = [\n  'http://[::1]:1',\n  'ftp://[::1]:2', ':3',\n]\n";
+    for (text, expected) in [
+        (
+            watches,
+            "periwinkle.toml:4: `upload.watch` has a wrong `priority`: it must lie between 0 and \
+             9, not 10\n\
+             periwinkle.toml:7: `upload.watch` has no key `patern`; did you mean `pattern`?",
+        ),
+        (
+            routes,
+            "periwinkle.toml:5: `mqtt.route` has a wrong `set`: it has a wrong `id`: it is no \
+             template: `${` without a `}` in \"${\"",
+        ),
+        (
+            texts,
+            "periwinkle.toml:4: `mqtt.route` needs the key `model`",
+        ),
+        (
+            listeners,
+            "periwinkle.toml:4: `web.listen` must begin with `http://` or `https://`, not \
+             \"ftp://[::1]:2\"\n\
+             periwinkle.toml:4: `web.listen` must begin with `http://` or `https://`, not \":3\"",
+        ),
+    ] {
+        assert_eq!(complaint(text), expected);
+    }
+}
+
+#[test]
 fn more_errors_than_fit_are_counted() {
     let of = |count: usize| -> String {
         let lines: Vec<String> = (0..count).map(|n| format!("zzzzzz{n} = 1")).collect();
