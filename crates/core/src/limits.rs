@@ -63,7 +63,7 @@ pub const SYNC_IN_FLIGHT_MAX: u32 = 8;
 
 // Services and their supervision.
 
-/// The pause before a failed service is started again for the first time.
+/// The shortest pause before a failed service is started again; they grow, with chance in them.
 pub const SERVICE_BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// The longest such pause; also how long a service must run for its failures to be forgotten.
 pub const SERVICE_BACKOFF_MAX: Duration = Duration::from_secs(60);
