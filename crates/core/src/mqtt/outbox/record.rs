@@ -1,7 +1,8 @@
 //! A message as it lies on flash: `docs/formats/mqtt.md`.
 
 use super::entry::{Class, Entry, Mode, Publication, Stage, StoredEntry};
-use crate::mqtt::codec::{PacketId, PropertiesBuf, QoS};
+use crate::mqtt::codec::{PacketId, Place, PropertiesBuf, QoS};
+use crate::mqtt::topic;
 use crate::time::{Now, UnixMillis};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ pub enum RecordError {
     /// It was written by a newer program.
     #[error("the message on flash has the form {0}, this program knows {VERSION}")]
     Version(u8),
+    /// A broker would close each connection for it. Older programs took such messages.
+    #[error("the message on flash cannot be sent: {0}")]
+    Unsendable(&'static str),
     /// It is not what a program of ours writes.
     #[error("the message on flash is damaged")]
     Damaged,
@@ -63,9 +67,20 @@ impl Record {
     /// It is of a newer form, or damaged.
     pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         match bytes.first() {
-            Some(&VERSION) => read(&bytes[1..]).ok_or(RecordError::Damaged),
+            Some(&VERSION) => {
+                let record = read(&bytes[1..]).ok_or(RecordError::Damaged)?;
+                record.check()
+            }
             Some(&version) => Err(RecordError::Version(version)),
             None => Err(RecordError::Damaged),
+        }
+    }
+
+    fn check(self) -> Result<Record, RecordError> {
+        topic::check_name(&self.topic).map_err(|error| RecordError::Unsendable(error.what()))?;
+        match self.properties.as_properties().unsendable(Place::Message) {
+            Some(what) => Err(RecordError::Unsendable(what)),
+            None => Ok(self),
         }
     }
 
@@ -222,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_and_newer_forms_are_errors() {
+    fn damage_newer_forms_and_what_no_broker_takes_are_errors() {
         let good = bytes(&entry(&PropertiesBuf::new()), now(0, true));
         for length in 0..good.len() - b"payload".len() {
             assert_eq!(
@@ -231,6 +246,14 @@ mod tests {
                 "{length}"
             );
         }
+        let publication = Publication::new("", b"", QoS::AtLeastOnce);
+        let mut empty = Entry::free();
+        let front = PublishFront::default();
+        empty.fill(7, Version::V5, &front, &publication, Mono::ZERO);
+        assert_eq!(
+            Record::decode(&bytes(&empty, now(0, true))),
+            Err(RecordError::Unsendable("the topic is empty"))
+        );
         let mut newer = good;
         newer[0] = 2;
         assert_eq!(Record::decode(&newer), Err(RecordError::Version(2)));

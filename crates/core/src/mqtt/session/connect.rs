@@ -7,7 +7,7 @@ use super::{Config, Link, Session};
 use crate::limits::{MQTT_REMAINING_BYTES_MAX, MQTT_TOPIC_ALIASES_MAX};
 use crate::mqtt::codec::{
     Auth, Connack, Connect, Disconnect, Packet, Properties, PropertiesBuf, Property, QoS, Reason,
-    Version, Will,
+    TooLong, Version, Will,
 };
 use crate::mqtt::outbox::{Flash, Mode, Stage};
 use crate::time::Mono;
@@ -69,7 +69,12 @@ impl Session {
     }
 
     fn write_connect(&mut self) {
-        let properties = self.connect_properties();
+        let Ok(properties) = self.connect_properties() else {
+            return self.close(CloseReason::Protocol {
+                reason: Reason::PacketTooLarge,
+                what: "the properties of CONNECT are longer than the protocol allows",
+            });
+        };
         let config = &self.config;
         let will = config.will.as_ref().map(|will| Will {
             topic: &will.topic,
@@ -100,31 +105,27 @@ impl Session {
         }
     }
 
-    fn connect_properties(&self) -> PropertiesBuf {
+    fn connect_properties(&self) -> Result<PropertiesBuf, TooLong> {
         let config = &self.config;
         if config.version == Version::V311 {
-            return PropertiesBuf::new();
+            return Ok(PropertiesBuf::new());
         }
         let mut set = config.user_properties.clone();
-        let mut push = |property| {
-            set.push(property)
-                .expect("a session's own properties are short");
-        };
         let expiry = config.session_expiry.map_or(u32::MAX, seconds);
-        push(Property::SessionExpiryInterval(expiry));
-        push(Property::ReceiveMaximum(config.receive_max.max(1)));
+        set.push(Property::SessionExpiryInterval(expiry))?;
+        set.push(Property::ReceiveMaximum(config.receive_max.max(1)))?;
         let packet_bytes = u32::try_from(config.packet_bytes_max).unwrap_or(u32::MAX);
-        push(Property::MaximumPacketSize(packet_bytes.max(1)));
+        set.push(Property::MaximumPacketSize(packet_bytes.max(1)))?;
         if config.topic_aliases {
-            push(Property::TopicAliasMaximum(MQTT_TOPIC_ALIASES_MAX));
+            set.push(Property::TopicAliasMaximum(MQTT_TOPIC_ALIASES_MAX))?;
         }
         if let Some((method, data)) = &config.authentication {
-            push(Property::AuthenticationMethod(method));
+            set.push(Property::AuthenticationMethod(method))?;
             if !data.is_empty() {
-                push(Property::AuthenticationData(data));
+                set.push(Property::AuthenticationData(data))?;
             }
         }
-        set
+        Ok(set)
     }
 
     /// The transport is gone, whoever ended it.

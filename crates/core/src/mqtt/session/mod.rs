@@ -33,7 +33,7 @@ mod subscribe;
 mod tests;
 
 pub use config::{Config, Rules, WillMessage};
-pub use error::{PublishError, SubscribeError};
+pub use error::{ConfigError, PublishError, SubscribeError};
 pub use output::{
     AckToken, CloseReason, Connected, Ending, Limits, Message, Outcome, Output, Persist,
     SubscriptionId, Ticket, Wake,
@@ -91,7 +91,7 @@ pub struct Session {
     progress: VecDeque<Progress>,
     /// Counts connections from 1; for what was checked against the limits of one.
     connection: u32,
-    /// A topic that can be published to.
+    /// A topic that can be published to; empty before there was one.
     last_topic: String,
     /// The client id, which the broker may have given.
     client_id: String,

@@ -1,8 +1,10 @@
 //! CONNECT to the end.
 
 use super::*;
+use crate::limits::MQTT_STRING_BYTES_MAX;
 use crate::mqtt::outbox::DropCause;
 use crate::mqtt::policy::Profile;
+use crate::secret::Secret;
 
 #[test]
 fn connect_says_what_was_configured() {
@@ -28,6 +30,72 @@ fn connect_says_what_was_configured() {
         "SessionExpiryInterval(4294967295), ReceiveMaximum(1000), MaximumPacketSize(262144)",
     ] {
         assert!(sent[0].contains(part), "{sent:?}");
+    }
+}
+
+#[test]
+fn what_no_connection_could_say_is_refused_before_the_first() {
+    assert_eq!(config().check(), Ok(()));
+    let will = |topic: &str, bytes| WillMessage {
+        topic: topic.into(),
+        payload: vec![0; bytes],
+        qos: ONE,
+        retain: false,
+        properties: PropertiesBuf::new(),
+    };
+    let mut bad = PropertiesBuf::new();
+    bad.push(Property::UserProperty("a", "\0")).unwrap();
+    let long = "a".repeat(MQTT_STRING_BYTES_MAX + 1);
+    let of = |change: &dyn Fn(&mut Config)| {
+        let mut config = config();
+        change(&mut config);
+        config.check().map_err(|error| error.to_string())
+    };
+    assert_eq!(of(&|it| it.user_name = Some(long[1..].into())), Ok(()));
+    assert_eq!(
+        of(&|it| it.will = Some(will("t", MQTT_STRING_BYTES_MAX))),
+        Ok(())
+    );
+    for (found, expected) in [
+        (
+            of(&|it| it.client_id = "a\n".into()),
+            "the client id must not hold the character U+000A: brokers close the connection for it",
+        ),
+        (
+            of(&|it| it.user_name = Some("\0".into())),
+            "the user name must not hold the character U+0000: brokers close the connection for it",
+        ),
+        (
+            of(&|it| it.user_name = Some(long.clone())),
+            "the user name has 65536 bytes, and the protocol allows 65535",
+        ),
+        (
+            of(&|it| it.password = Some(Secret::from(long.clone()))),
+            "the password has 65536 bytes, and the protocol allows 65535",
+        ),
+        (
+            of(&|it| it.user_properties = bad.clone()),
+            "a property of CONNECT cannot be sent: the text holds the character U+0000",
+        ),
+        (
+            of(&|it| it.will = Some(will("a/#", 0))),
+            "the topic of the will cannot be published to: a topic to publish to must not hold `+` or `#`",
+        ),
+        (
+            of(&|it| it.will = Some(will("t", MQTT_STRING_BYTES_MAX + 1))),
+            "the will has 65536 bytes, and the protocol allows 65535",
+        ),
+        (
+            of(&|it| {
+                it.will = Some(WillMessage {
+                    properties: bad.clone(),
+                    ..will("t", 0)
+                })
+            }),
+            "a property of the will cannot be sent: the text holds the character U+0000",
+        ),
+    ] {
+        assert_eq!(found.unwrap_err(), expected);
     }
 }
 

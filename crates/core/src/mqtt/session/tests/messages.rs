@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mqtt::outbox::DropCause;
+use crate::mqtt::topic::TopicError;
 
 #[test]
 fn a_message_with_qos_0_is_done_when_the_socket_has_all_of_it() {
@@ -326,6 +327,50 @@ fn packets_for_which_the_socket_has_no_room_stop_the_sending_but_not_the_taking(
     assert_eq!(it.outbox().len(), 100);
     while !it.pending().is_empty() {
         it.handle_written(5000, at(2));
+    }
+    assert!(it.outbox().is_empty());
+}
+
+#[test]
+fn an_empty_topic_is_refused_also_as_the_first_one() {
+    let mut it = session(config());
+    let durable = Publication {
+        mode: Mode::Durable,
+        ..Publication::new("", b"x", ONE)
+    };
+    let refused = Err(PublishError::Topic(TopicError::Empty));
+    assert_eq!(it.publish(&durable, at(1)), refused);
+    assert!(it.outbox().is_empty());
+    assert_eq!(told(&mut it), [""; 0]);
+}
+
+#[test]
+fn properties_that_would_end_every_connection_are_refused() {
+    let mut it = session(config());
+    for (bad, why) in [
+        (&[Property::UserProperty("a", "b\0")][..], "U+0000"),
+        (&[Property::UserProperty("a\n", "b")], "control"),
+        (&[Property::ContentType("\u{FFFF}")], "control"),
+        (&[Property::ResponseTopic("a/#")], "response"),
+        (&[Property::ResponseTopic("")], "response"),
+        (
+            &[Property::ContentType("a"), Property::ContentType("b")],
+            "twice",
+        ),
+        (&[Property::ReasonString("a")], "does not belong"),
+    ] {
+        let mut set = PropertiesBuf::new();
+        for property in bad {
+            set.push(*property).unwrap();
+        }
+        let publication = Publication {
+            properties: set.as_properties(),
+            ..Publication::new("t", b"", ONE)
+        };
+        let Err(PublishError::Property(what)) = it.publish(&publication, at(1)) else {
+            panic!("{bad:?} was taken");
+        };
+        assert!(what.contains(why), "{bad:?}: {what}");
     }
     assert!(it.outbox().is_empty());
 }
