@@ -13,6 +13,9 @@ use crate::mqtt::outbox::{Flash, Mode, Stage};
 use crate::time::Mono;
 use std::time::Duration;
 
+/// The longest keep alive that CONNECT can say.
+const KEEP_ALIVE_S_MAX: u32 = u16::MAX as u32;
+
 impl Limits {
     /// What holds when a broker says nothing.
     pub(super) const fn of_protocol() -> Limits {
@@ -83,7 +86,7 @@ impl Session {
             retain: will.retain,
             properties: will.properties.as_properties(),
         });
-        let keep_alive_s = config.keep_alive.as_secs().min(u16::MAX.into());
+        let keep_alive_s = seconds(config.keep_alive).min(KEEP_ALIVE_S_MAX);
         let connect = Connect {
             version: config.version,
             client_id: &self.client_id,
@@ -188,7 +191,7 @@ impl Session {
 
     fn learn_limits(&mut self, properties: Properties<'_>) {
         self.limits = Limits {
-            keep_alive: self.config.keep_alive,
+            keep_alive: (self.config.keep_alive).min(Duration::from_secs(KEEP_ALIVE_S_MAX.into())),
             session_expiry: self.config.session_expiry,
             ..Limits::of_protocol()
         };
@@ -348,8 +351,10 @@ fn words(properties: Properties<'_>) -> (Option<String>, Option<String>) {
     (properties.reason_string().map(str::to_owned), server)
 }
 
+/// Rounded up: in seconds, a part of one is not nothing.
 fn seconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX - 1)
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX - 1)
 }
 
 fn expiry_of(seconds: u32) -> Option<Duration> {

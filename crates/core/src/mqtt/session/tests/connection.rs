@@ -100,6 +100,44 @@ fn what_no_connection_could_say_is_refused_before_the_first() {
 }
 
 #[test]
+fn times_are_said_in_whole_seconds_and_a_part_of_one_is_not_none() {
+    for (keep_alive, expected) in [
+        (0, 0),
+        (1, 1),
+        (500, 1),
+        (1000, 1),
+        (1001, 2),
+        (u64::MAX, 65_535),
+    ] {
+        let mut it = session(Config {
+            keep_alive: Duration::from_millis(keep_alive),
+            session_expiry: Some(Duration::from_millis(keep_alive.min(1_001))),
+            ..config()
+        });
+        it.handle_connected(at(0));
+        let sent = sent(&mut it);
+        let part = format!("keep_alive_s: {expected},");
+        assert!(sent[0].contains(&part), "{sent:?}");
+        let part = format!("SessionExpiryInterval({})", expected.min(2));
+        assert!(sent[0].contains(&part), "{sent:?}");
+    }
+}
+
+#[test]
+fn what_is_longer_than_the_protocol_can_say_is_not_the_keep_alive_we_hold() {
+    let keep_alive = Duration::from_secs(100_000);
+    let mut it = connected(
+        Config {
+            keep_alive,
+            ..config()
+        },
+        &[],
+    );
+    sent(&mut it);
+    assert_eq!(it.poll_timeout(), Some((at(65_536), Wake::KeepAlive)));
+}
+
+#[test]
 fn nothing_leaves_before_the_broker_has_accepted() {
     let mut it = session(config());
     publish(&mut it, ONE, 1);
