@@ -90,7 +90,7 @@ fn what_no_connection_could_say_is_refused_before_the_first() {
                 it.will = Some(WillMessage {
                     properties: bad.clone(),
                     ..will("t", 0)
-                })
+                });
             }),
             "a property of the will cannot be sent: the text holds the character U+0000",
         ),
@@ -276,6 +276,39 @@ fn a_quiet_connection_is_pinged_and_a_dead_one_is_noticed() {
 }
 
 #[test]
+fn while_nothing_is_read_silence_says_nothing_and_the_broker_hears_of_us() {
+    let spill_delay = Duration::from_secs(1000);
+    let mut it = connected(
+        Config {
+            spill_delay,
+            ..config()
+        },
+        &[],
+    );
+    publish(&mut it, ONE, 1);
+    sent(&mut it);
+    it.hold(true, at(2));
+    for seconds in [61, 121, 181] {
+        assert_eq!(it.poll_timeout(), Some((at(seconds), Wake::KeepAlive)));
+        it.handle_timeout(at(seconds));
+        assert_eq!(sent(&mut it), ["Pingreq"], "{seconds}");
+    }
+    told(&mut it);
+    it.hold(false, at(200));
+    assert_eq!(it.poll_timeout(), Some((at(210), Wake::Ping)));
+    receive(&mut it, &Packet::Pingresp, at(209));
+    assert_eq!(told(&mut it), [""; 0]);
+    // What is on its way has its whole time again.
+    assert_eq!(it.poll_timeout(), Some((at(241), Wake::KeepAlive)));
+    it.handle_timeout(at(241));
+    receive(&mut it, &Packet::Pingresp, at(242));
+    assert_eq!(told(&mut it), [""; 0]);
+    assert_eq!(it.poll_timeout(), Some((at(260), Wake::Stall)));
+    it.handle_timeout(at(260));
+    assert_eq!(told(&mut it), ["Close(Stalled)"]);
+}
+
+#[test]
 fn sending_alone_does_not_count_as_a_sign_of_life() {
     let mut it = connected(config(), &[]);
     for seconds in 2..61 {
@@ -327,27 +360,12 @@ fn breaches_of_the_broker_end_the_connection_with_their_reason() {
         (vec![Packet::Pingreq], Reason::ProtocolError),
         (vec![alias], Reason::TopicAliasInvalid),
         (
-            vec![
-                message(ONE, Some(id(1))),
-                message(ONE, Some(id(2))),
-                message(ONE, Some(id(3))),
-            ],
-            Reason::ReceiveMaximumExceeded,
-        ),
-        (
             vec![message(TWO, Some(id(1))), Packet::Pubrel(Ack::new(id(1)))],
             Reason::ProtocolError,
         ),
     ];
     for (packets, reason) in cases {
-        let receive_max = 2;
-        let mut it = connected(
-            Config {
-                receive_max,
-                ..config()
-            },
-            &[],
-        );
+        let mut it = connected(config(), &[]);
         for packet in &packets {
             receive(&mut it, packet, at(2));
         }

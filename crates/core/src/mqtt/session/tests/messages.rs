@@ -1,6 +1,7 @@
 //! Messages both ways.
 
 use super::*;
+use crate::limits::MQTT_RECEIVE_MORE_MESSAGES;
 use crate::mqtt::outbox::DropCause;
 use crate::mqtt::topic::TopicError;
 
@@ -264,6 +265,35 @@ fn acknowledgements_leave_in_the_order_of_the_messages() {
     assert_eq!(words(&mut it), [""; 0]);
     it.acknowledge(tokens[0], Kept::InMemory, at(2));
     assert_eq!(words(&mut it), ["puback 1", "puback 2", "puback 3"]);
+}
+
+#[test]
+fn a_broker_that_sends_more_than_it_may_waits_at_the_bound_and_keeps_the_connection() {
+    let receive_max = 2;
+    let bound = 2 * receive_max + MQTT_RECEIVE_MORE_MESSAGES as u16;
+    let mut it = connected(
+        Config {
+            receive_max,
+            ..config()
+        },
+        &[],
+    );
+    let mut tokens = Vec::new();
+    for number in 1..=bound + 1 {
+        receive(&mut it, &message(number, ONE, false), at(1));
+    }
+    while let Some(token) = token(&mut it) {
+        tokens.push(token);
+    }
+    assert_eq!(tokens.len(), usize::from(bound));
+    assert!(!it.wants_read());
+    // It is not the broker that is late.
+    it.handle_timeout(at(300));
+    assert_eq!(told(&mut it), [""; 0]);
+    it.acknowledge(tokens[0], Kept::InMemory, at(301));
+    assert!(it.wants_read());
+    assert_eq!(token(&mut it).map(AckToken::packet_id), Some(id(bound + 1)));
+    assert_eq!(words(&mut it), ["pingreq -", "puback 1"]);
 }
 
 #[test]
