@@ -100,6 +100,34 @@ fn what_no_connection_could_say_is_refused_before_the_first() {
 }
 
 #[test]
+fn a_will_that_this_kind_of_broker_does_not_take_is_refused_before_the_first_connection() {
+    let check = |topic: &str, qos, bytes| {
+        let will = WillMessage {
+            topic: topic.into(),
+            payload: vec![0; bytes],
+            qos,
+            retain: false,
+            properties: PropertiesBuf::new(),
+        };
+        let config = Config {
+            profile: Profile::AWS_IOT,
+            will: Some(will),
+            ..config()
+        };
+        config.check().map_err(|error| error.to_string())
+    };
+    assert_eq!(check("1/2/3/4/5/6/7/8", ONE, 1000), Ok(()));
+    assert_eq!(
+        check("1/2/3/4/5/6/7/8/9", ONE, 0).unwrap_err(),
+        "the will cannot be sent: AWS IoT Core takes topics with at most 7 slashes, and this one has 8"
+    );
+    assert_eq!(
+        check("t", TWO, 0).unwrap_err(),
+        "the will cannot be sent: AWS IoT Core offers QoS up to 1, not 2"
+    );
+}
+
+#[test]
 fn times_are_said_in_whole_seconds_and_a_part_of_one_is_not_none() {
     for (keep_alive, expected) in [
         (0, 0),
