@@ -59,12 +59,12 @@ impl<'a> Publication<'a> {
 /// What goes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Before everything else.
+    /// Before everything else, live or backlog.
     High,
     /// As most messages.
     #[default]
     Normal,
-    /// When nothing else waits.
+    /// When nothing else waits; so never, while others fill the link.
     Low,
 }
 

@@ -371,7 +371,7 @@ impl Outbox {
     /// It is being sent.
     pub(crate) fn depart(&mut self, slot: Slot) {
         self.dequeue(slot);
-        self.lanes.next_turn();
+        self.lanes.next_turn(self.slab.at(slot).class);
         self.enter_flight(slot);
         self.slab.at_mut(slot).stage = Stage::Sent;
     }

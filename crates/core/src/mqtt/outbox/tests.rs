@@ -79,6 +79,25 @@ fn higher_classes_go_first() {
 }
 
 #[test]
+fn a_class_goes_before_lower_ones_whether_live_or_backlog() {
+    let mut outbox = Outbox::new(Budget::default());
+    for class in [Class::Low, Class::Low, Class::High, Class::High] {
+        push(&mut outbox, "old", class).unwrap();
+    }
+    outbox.connect();
+    for index in 0..8 {
+        let class = match index % 2 {
+            0 => Class::Low,
+            _ => Class::High,
+        };
+        push(&mut outbox, &format!("new/{index}"), class).unwrap();
+    }
+    // High: 3 and 4 of old, 6, 8, 10 and 12 live, with the backlog's share; then low, alike.
+    let expected = [3, 6, 8, 10, 4, 12, 1, 5, 7, 9, 2, 11];
+    assert_eq!(drain(&mut outbox), expected);
+}
+
+#[test]
 fn what_begins_again_goes_before_all_others_in_its_order() {
     let mut outbox = Outbox::new(Budget::default());
     outbox.connect();
