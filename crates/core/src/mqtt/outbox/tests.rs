@@ -202,6 +202,31 @@ fn what_waits_for_too_long_is_found_and_what_is_on_its_way_is_not() {
 }
 
 #[test]
+fn what_was_found_on_flash_is_as_old_as_it_was_there() {
+    let mut outbox = Outbox::new(Budget {
+        age_max: Some(Duration::from_secs(160)),
+        ..Budget::default()
+    });
+    for (sequence, age) in [(1, 0), (2, 150), (3, 151)] {
+        let stored = StoredEntry {
+            sequence,
+            publication: Publication::new("t", b"", ONE),
+            stage: Stage::Queued,
+            packet_id: None,
+            age: Duration::from_secs(age),
+        };
+        outbox.restore(&stored, at(0));
+    }
+    // Nothing new has to come before they are looked at.
+    assert_eq!(outbox.deadline(), Some(at(10)));
+    let old = outbox.too_old(at(10));
+    let old: Vec<u64> = old.iter().map(|slot| outbox.id(*slot).sequence()).collect();
+    assert_eq!(old, [2, 3]);
+    let young = outbox.iter().next().unwrap().1;
+    assert_eq!(young.age(at(10)), Duration::from_secs(10));
+}
+
+#[test]
 fn only_late_messages_are_spilled_and_only_once() {
     let mut outbox = Outbox::new(Budget::default());
     let second = Duration::from_secs(1);
