@@ -671,6 +671,8 @@ pub const MQTT_IN_FLIGHT_MESSAGES_MAX: u16 = 1000;
 pub const MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX: u16 = 20;
 /// The same from the broker to us, which we tell it in version 5.
 pub const MQTT_RECEIVE_MESSAGES_MAX: u16 = 1000;
+/// So many more than twice that are taken unacknowledged from a broker that does not keep to it.
+pub const MQTT_RECEIVE_MORE_MESSAGES: usize = 100;
 /// What may lie in the buffer to the socket before nothing more is taken from the outbox.
 pub const MQTT_WRITE_BYTES: usize = 64 * 1024;
 /// What may lie there before nothing more is read.
