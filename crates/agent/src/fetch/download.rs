@@ -1,11 +1,12 @@
 //! Downloads to a file that go on where they were cut, in this run of the program or a later one.
 //!
 //! While a download runs, the bytes are in `NAME.part`, and `NAME.part.tag` holds what tells this
-//! state of the file from others: the entity tag, and in a second line the length.
+//! state of the file from others: the entity tag, the length, and a hash of the address.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use periwinkle_core::fetch::Url;
 use periwinkle_core::fetch::range::{Continuation, ExpectedHash, Partial, RangeAnswer, RangeError};
 use periwinkle_core::fetch::retry::Failure;
 use periwinkle_core::limits;
@@ -150,7 +151,7 @@ enum Step {
 impl Transfer {
     /// Takes up what an earlier run left.
     async fn take_up(&mut self) -> Result<(), FetchError> {
-        if let Some(known) = self.part.known().await {
+        if let Some(known) = self.part.known(&self.request.url).await {
             self.known = known;
             self.hash_what_is_there().await?;
         }
@@ -241,7 +242,7 @@ impl Transfer {
     async fn start_over(&mut self, known: Partial) -> Result<File, FetchError> {
         self.known = known;
         self.hash.clone_from(&self.expected);
-        self.part.begin(&self.known).await
+        self.part.begin(&self.known, &self.request.url).await
     }
 
     async fn receive(&mut self, mut answer: Answer, file: File) -> Result<Step, FetchError> {
@@ -356,32 +357,21 @@ impl Part {
         }
     }
 
-    /// What an earlier run left, if it can be gone on with.
-    async fn known(&self) -> Option<Partial> {
-        let tag = fs::read_to_string(&self.tag).await.ok()?;
-        let mut lines = tag.lines();
-        let etag = lines.next().filter(|etag| !etag.is_empty())?.to_owned();
-        let length = lines.next().and_then(|line| line.parse().ok());
+    /// What an earlier run left of this address, if it can be gone on with.
+    async fn known(&self, url: &Url) -> Option<Partial> {
+        let note = fs::read_to_string(&self.tag).await.ok()?;
         let received = fs::metadata(&self.part).await.ok()?.len();
-        (received > 0).then_some(Partial {
-            received,
-            length,
-            etag: Some(etag),
-        })
+        Partial::from_note(&note, url, received)
     }
 
-    async fn begin(&self, known: &Partial) -> Result<File, FetchError> {
+    async fn begin(&self, known: &Partial, url: &Url) -> Result<File, FetchError> {
         // First nothing is known of what is there: the bytes and the tag never belong to two states.
         let _ = fs::remove_file(&self.tag).await;
         let file = File::create(&self.part).await;
         let file = file.map_err(|error| self.failed(error))?;
-        if let Some(etag) = &known.etag {
-            let length = known
-                .length
-                .map(|length| length.to_string())
-                .unwrap_or_default();
-            let tag = fs::write(&self.tag, format!("{etag}\n{length}\n")).await;
-            tag.map_err(|error| self.failed(error))?;
+        if let Some(note) = known.note(url) {
+            let noted = fs::write(&self.tag, note).await;
+            noted.map_err(|error| self.failed(error))?;
         }
         Ok(file)
     }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use periwinkle_core::fetch::Url;
+use periwinkle_core::fetch::range::Partial;
 use periwinkle_core::limits;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -128,6 +130,17 @@ fn content() -> Vec<u8> {
     (0..100_000_u32).flat_map(u32::to_le_bytes).collect()
 }
 
+/// What stands beside the bytes of a download that was cut.
+fn note(server: &Server, etag: &str, length: u64) -> String {
+    let known = Partial {
+        received: 1,
+        length: Some(length),
+        etag: Some(etag.to_owned()),
+    };
+    let url = Url::parse(&server.url("/")).expect("it is one");
+    known.note(&url).expect("the tag is strong")
+}
+
 fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(bytes)
@@ -180,7 +193,8 @@ async fn a_download_takes_up_what_an_earlier_run_left() {
     assert!(!path.exists());
     let left = |name: &str| std::fs::read(folder.path().join(name)).expect("it is left");
     assert_eq!(left("file.part"), content[..150_000]);
-    assert_eq!(left("file.part.tag"), b"\"v1\"\n400000\n");
+    let note = note(&server, "\"v1\"", 400_000);
+    assert_eq!(left("file.part.tag"), note.as_bytes());
     let download = fetch()
         .download(&server.url("/"), &path)
         .sha256(&sha256(&content));
@@ -189,7 +203,7 @@ async fn a_download_takes_up_what_an_earlier_run_left() {
     assert_eq!(std::fs::read(&path).expect("it is there"), content);
     // The whole lies there already, under its other name.
     std::fs::rename(&path, folder.path().join("file.part")).expect("it is ours");
-    std::fs::write(folder.path().join("file.part.tag"), "\"v1\"\n400000\n").expect("it is ours");
+    std::fs::write(folder.path().join("file.part.tag"), note).expect("it is ours");
     let done = fetch()
         .download(&server.url("/"), &path)
         .run()
@@ -200,13 +214,30 @@ async fn a_download_takes_up_what_an_earlier_run_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_another_address_left_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("file");
+    let content = content();
+    let server = file_server(content.clone(), "\"v1\"", usize::MAX).await;
+    std::fs::write(folder.path().join("file.part"), [9; 1000]).expect("it is ours");
+    let note = note(&server, "\"v1\"", 400_000);
+    std::fs::write(folder.path().join("file.part.tag"), note).expect("it is ours");
+    let download = fetch().download(&server.url("/v2"), &path);
+    let done = download.run().await.expect("it comes whole");
+    assert_eq!((done.bytes, done.resumed_from), (400_000, 0));
+    assert_eq!(std::fs::read(&path).expect("it is there"), content);
+    assert_eq!(server.seen()[0].field("range"), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_that_changed_meanwhile_is_downloaded_anew() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("file");
     std::fs::write(folder.path().join("file.part"), [9; 1000]).expect("it is ours");
-    std::fs::write(folder.path().join("file.part.tag"), "\"v1\"\n2000\n").expect("it is ours");
     let content = content();
     let server = file_server(content.clone(), "\"v2\"", usize::MAX).await;
+    let note = note(&server, "\"v1\"", 2000);
+    std::fs::write(folder.path().join("file.part.tag"), note).expect("it is ours");
     let download = fetch()
         .download(&server.url("/"), &path)
         .sha256(&sha256(&content));
