@@ -5,20 +5,21 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use periwinkle_core::fetch::Url;
 use periwinkle_core::fetch::range::{Continuation, ExpectedHash, Partial, RangeAnswer, RangeError};
-use periwinkle_core::fetch::retry::Failure;
+use periwinkle_core::fetch::retry::{Failure, is_idempotent};
 use periwinkle_core::limits;
 use periwinkle_core::retry::Backoff;
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::answer::Answer;
 use super::client::Fetch;
-use super::error::FetchError;
+use super::error::{FetchError, Phase};
 use super::progress::Progress;
 use super::request::{Parts, RequestBuilder};
 use crate::net::entropy;
@@ -92,7 +93,9 @@ impl Download {
         self
     }
 
-    /// How often in a row a connection may end without having brought anything.
+    /// How many connections may end before the download fails. Each one that goes on with the file and
+    /// brings more of it gives back those that were spent before it; one that begins the file anew
+    /// is spent for good, as with a server that cannot give the rest of a file.
     pub const fn attempts(mut self, attempts_max: u32) -> Download {
         self.attempts_max = attempts_max;
         self
@@ -107,6 +110,10 @@ impl Download {
         let mut transfer = Transfer {
             fetch: self.fetch,
             request: self.request?,
+            began: Instant::now(),
+            begun: 0,
+            is_at_beginning: false,
+            furthest: 0,
             part: Part::new(self.path),
             known: Partial::default(),
             expected: hash.clone(),
@@ -119,6 +126,7 @@ impl Download {
             transfer.take_up().await?;
         }
         let resumed_from = transfer.known.received;
+        transfer.furthest = resumed_from;
         transfer.run(self.attempts_max).await?;
         transfer.finish().await?;
         Ok(Downloaded {
@@ -133,6 +141,13 @@ impl Download {
 struct Transfer {
     fetch: Fetch,
     request: Box<Parts>,
+    began: Instant,
+    /// How often the file was begun.
+    begun: u32,
+    /// Whether the last connection did.
+    is_at_beginning: bool,
+    /// How far this state of the file had come before it.
+    furthest: u64,
     part: Part,
     known: Partial,
     /// Before a byte of the file went into it.
@@ -144,8 +159,9 @@ struct Transfer {
 /// What one connection came to.
 enum Step {
     Complete,
-    /// Cut, after so many bytes.
-    Cut(FetchError, u64),
+    Cut(FetchError),
+    /// No answer began, in so many attempts.
+    Unanswered(FetchError, u32),
 }
 
 impl Transfer {
@@ -174,31 +190,59 @@ impl Transfer {
     }
 
     async fn run(&mut self, attempts_max: u32) -> Result<(), FetchError> {
+        let attempts_max = match self.may_go_again() {
+            true => attempts_max.max(1),
+            false => 1,
+        };
         let mut backoff = backoff();
-        let mut left = attempts_max.max(1);
+        let mut left = attempts_max;
         loop {
-            let (error, bytes) = match self.step().await? {
+            let (error, spent) = match self.step(left).await? {
                 Step::Complete => return Ok(()),
-                Step::Cut(error, bytes) => (error, bytes),
+                Step::Cut(error) => (error, 1),
+                Step::Unanswered(error, attempts) => (error, attempts),
             };
-            if bytes > 0 {
-                (left, backoff) = (attempts_max.max(1), self::backoff());
+            if self.has_come_further() {
+                left = attempts_max.saturating_sub(self.begun.saturating_sub(1));
+                backoff = self::backoff();
             }
-            left -= 1;
-            if left == 0 {
+            left = left.saturating_sub(spent);
+            let random = u64::from_le_bytes(entropy::bytes().unwrap_or_default());
+            let pause = backoff.next_pause(random);
+            if left == 0 || self.left().is_some_and(|left| left <= pause) {
                 return Err(error);
             }
             tracing::debug!(%error, "a download goes on");
-            let random = u64::from_le_bytes(entropy::bytes().unwrap_or_default());
-            sleep(backoff.next_pause(random)).await;
+            sleep(pause).await;
         }
     }
 
+    /// Whether asking twice does no harm.
+    fn may_go_again(&self) -> bool {
+        self.request.repeatable || is_idempotent(self.request.method.as_str())
+    }
+
+    /// Whether the last connection went on with the file, and brought what none before it had. What
+    /// one brings of a file that it begins is no progress: the next one may begin it, too.
+    fn has_come_further(&mut self) -> bool {
+        let further = !self.is_at_beginning && self.known.received > self.furthest;
+        self.furthest = self.known.received;
+        further
+    }
+
+    /// What is left of the time for everything, if there is an end to it.
+    fn left(&self) -> Option<Duration> {
+        let total = self.request.deadlines.total?;
+        Some(total.saturating_sub(self.began.elapsed()))
+    }
+
     /// One connection.
-    async fn step(&mut self) -> Result<Step, FetchError> {
-        let answer = match self.ask().await {
+    async fn step(&mut self, left: u32) -> Result<Step, FetchError> {
+        self.is_at_beginning = false;
+        let retries = self.request.retries_max.min(left - 1);
+        let answer = match self.ask(retries).await {
             Ok(answer) => answer,
-            Err(error) if is_passing(&error) => return Ok(Step::Cut(error, 0)),
+            Err(error) if is_passing(&error) => return Ok(Step::Unanswered(error, retries + 1)),
             Err(error) => return Err(error),
         };
         let judged = self.known.judge(RangeAnswer {
@@ -221,32 +265,47 @@ impl Transfer {
                 self.part.remove().await;
                 self.known = Partial::default();
                 self.hash.clone_from(&self.expected);
-                return Ok(Step::Cut(self.unfit(source), 0));
+                return Ok(Step::Cut(self.unfit(source)));
             }
         };
         self.receive(answer, file).await
     }
 
-    async fn ask(&self) -> Result<Answer, FetchError> {
+    async fn ask(&self, retries: u32) -> Result<Answer, FetchError> {
         let once = || FetchError::Request("a download has no body that is read once".to_owned());
         let parts = self.request.again().ok_or_else(once)?;
-        let mut request = RequestBuilder::from_parts(self.fetch.clone(), Box::new(parts));
+        let mut request =
+            RequestBuilder::from_parts(self.fetch.clone(), Box::new(parts)).retries(retries);
         // Ranges count the bytes as they are.
         request = request.header("accept-encoding", "identity");
         for (name, value) in self.known.fields() {
             request = request.header(name, &value);
         }
-        request.send().await
+        if let Some(left) = self.left() {
+            request = request.deadline(left);
+        }
+        request.send().await.map_err(|error| self.in_all(error))
+    }
+
+    /// The deadline is one for everything, also where the last connection had only the rest of it.
+    fn in_all(&self, error: FetchError) -> FetchError {
+        match (error, self.request.deadlines.total) {
+            (FetchError::TooSlow { host, phase, .. }, Some(after)) if phase == Phase::Total => {
+                FetchError::TooSlow { host, phase, after }
+            }
+            (error, _) => error,
+        }
     }
 
     async fn start_over(&mut self, known: Partial) -> Result<File, FetchError> {
+        self.begun += 1;
+        self.is_at_beginning = true;
         self.known = known;
         self.hash.clone_from(&self.expected);
         self.part.begin(&self.known, &self.request.url).await
     }
 
     async fn receive(&mut self, mut answer: Answer, file: File) -> Result<Step, FetchError> {
-        let before = self.known.received;
         let mut file = BufWriter::with_capacity(limits::FETCH_PIECE_BYTES, file);
         let cut = loop {
             match answer.chunk().await {
@@ -262,7 +321,7 @@ impl Transfer {
                     file.flush()
                         .await
                         .map_err(|error| self.part.failed(error))?;
-                    return Err(error);
+                    return Err(self.in_all(error));
                 }
             }
         };
@@ -274,11 +333,8 @@ impl Transfer {
             .length
             .is_some_and(|length| self.known.received < length);
         Ok(match cut {
-            Some(error) => Step::Cut(error, self.known.received - before),
-            None if short => Step::Cut(
-                self.unfit(RangeError::OtherPart),
-                self.known.received - before,
-            ),
+            Some(error) => Step::Cut(error),
+            None if short => Step::Cut(self.unfit(RangeError::OtherPart)),
             None => Step::Complete,
         })
     }
@@ -329,7 +385,7 @@ fn is_passing(error: &FetchError) -> bool {
     ) || matches!(
         error,
         FetchError::TooSlow {
-            phase: super::Phase::Reading,
+            phase: Phase::Reading,
             ..
         }
     )

@@ -292,6 +292,103 @@ async fn a_download_that_brings_nothing_ends_at_its_bound() {
     assert_eq!(missing.seen().len(), 1);
 }
 
+/// Gives 50 bytes of 100 on each connection, from the beginning, as another state of the file each
+/// time if there is a tag at all.
+async fn halving_server(etag: impl Fn(usize) -> String + Send + Sync + 'static) -> Server {
+    Server::new(move |at, _| {
+        let etag = etag(at);
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n";
+        format!("{head}{etag}\r\n{}", "x".repeat(50))
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_begins_anew_each_time_ends_at_its_bound_and_waits_between() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    for tagged in [false, true] {
+        let server = halving_server(move |at| match tagged {
+            true => format!("etag: \"{at}\"\r\n"),
+            false => String::new(),
+        })
+        .await;
+        let begun = Instant::now();
+        let download = fetch().download(&server.url("/"), folder.path().join("file"));
+        let error = download.attempts(5).run().await.expect_err("it never ends");
+        assert!(matches!(error, FetchError::Cut { .. }), "{error:?}");
+        assert_eq!(server.seen().len(), 5);
+        // Pauses of chance below 0.25, 0.5, 1 and 2 s: all of them small is one chance in millions.
+        assert!(begun.elapsed() > Duration::from_millis(20));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_goes_on_is_not_counted_against() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("file");
+    let content = content();
+    let server = file_server(content.clone(), "\"v1\"", 20_000).await;
+    let download = fetch().download(&server.url("/"), &path).attempts(2);
+    download.run().await.expect("each connection brings more");
+    assert_eq!(server.seen().len(), 20);
+    assert_eq!(std::fs::read(&path).expect("it is there"), content);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_a_download_is_one_for_all_its_connections() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let total = Duration::from_secs(30);
+    let server = halving_server(|_| String::new()).await;
+    let begun = Instant::now();
+    let request = fetch().get(&server.url("/")).deadline(total);
+    let download = request.download(folder.path().join("file"));
+    let error = download.attempts(1_000_000).run().await;
+    assert!(matches!(error, Err(FetchError::Cut { .. })), "{error:?}");
+    assert!(begun.elapsed() <= total);
+    // A connection that brings nothing more has what is left of it.
+    let silent = Server::new(|at, _| match at {
+        0 => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nx",
+        _ => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx",
+    })
+    .await;
+    let begun = Instant::now();
+    let total = Duration::from_secs(20);
+    let request = fetch().get(&silent.url("/")).deadline(total);
+    let download = request.download(folder.path().join("file"));
+    let error = download.run().await.expect_err("nothing comes");
+    assert!(
+        matches!(error, FetchError::TooSlow { phase: Phase::Total, after, .. } if after == total),
+        "{error:?}"
+    );
+    assert_eq!(begun.elapsed(), total);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_is_not_asked_for_twice_where_that_could_do_harm() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let server = halving_server(|_| String::new()).await;
+    for (request, requests) in [
+        (fetch().post(&server.url("/")), 1),
+        (fetch().post(&server.url("/")).idempotent(), 1 + 3),
+    ] {
+        let download = request.download(folder.path().join("file")).attempts(3);
+        download.run().await.expect_err("it is cut");
+        assert_eq!(server.seen().len(), requests);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_of_a_download_are_all_the_attempts_that_are_made() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    // Every connection ends before an answer.
+    let server = Server::always("").await;
+    for (attempts, seen) in [(1, 1), (2, 3), (6, 9)] {
+        let download = fetch().download(&server.url("/"), folder.path().join("file"));
+        download.attempts(attempts).run().await.expect_err("none");
+        assert_eq!(server.seen().len(), seen);
+    }
+}
+
 #[tokio::test]
 async fn a_websocket_opens_over_tls_with_the_clients_trust() {
     let authority = Authority::new();

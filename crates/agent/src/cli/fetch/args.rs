@@ -58,9 +58,9 @@ pub(in crate::cli) struct Fetch {
     /// Follow redirects
     #[arg(long, short = 'F', help_heading = CONNECTION)]
     pub(super) follow: bool,
-    /// Try again so often where nothing can happen twice
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = CONNECTION)]
-    pub(super) retries: u32,
+    /// Try again so often where nothing can happen twice [default: 0, and 7 with --resume]
+    #[arg(long, value_name = "N", help_heading = CONNECTION)]
+    pub(super) retries: Option<u32>,
     /// Give up after this time, such as '30 s' [default: as long as something arrives]
     #[arg(long, value_name = "TIME", help_heading = CONNECTION)]
     pub(super) timeout: Option<String>,
@@ -121,6 +121,13 @@ pub(in crate::cli) struct Fetch {
     /// With so many on their way at a time
     #[arg(long, value_name = "C", requires = "bench", default_value_t = 1, help_heading = MEASURING)]
     pub(super) clients: u32,
+}
+
+impl Fetch {
+    /// How often a request is sent again.
+    pub(super) fn retries(&self) -> u32 {
+        self.retries.unwrap_or(0)
+    }
 }
 
 const REQUEST: &str = "What is sent";

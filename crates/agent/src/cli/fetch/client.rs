@@ -17,7 +17,7 @@ pub(super) fn client(config: &Config, options: &Options) -> Result<Fetch, Failur
     let mut fetch = FetchOptions::configured(config, &clock)
         .map_err(|error| failure(&error))?
         .redirects(if options.follow { follow } else { 0 })
-        .retries(options.retries)
+        .retries(options.retries())
         .credentials(credentials(options, config));
     if let Some(proxies) = proxies(options, config)? {
         fetch = fetch.proxies(proxies);

@@ -21,7 +21,11 @@ pub(super) async fn run(
     let download = prepared.request()?.download(path).progress(sender);
     let download = match options.resume {
         true => download,
-        false => download.restart().attempts(options.retries),
+        false => download.restart(),
+    };
+    let download = match (options.retries, options.resume) {
+        (None, true) => download,
+        (retries, _) => download.attempts(retries.unwrap_or(0).saturating_add(1)),
     };
     let done = watched("received", receiver, download.run()).await;
     done.map(drop).map_err(|error| failure(&error))
