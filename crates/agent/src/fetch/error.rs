@@ -270,7 +270,8 @@ impl FetchError {
     /// The status that the server answered with, where that is the error.
     pub const fn status(&self) -> Option<StatusCode> {
         match self {
-            FetchError::Status { status, .. } => Some(*status),
+            FetchError::Status { status, .. }
+            | FetchError::WebSocket(WebSocketError::Refused { status, .. }) => Some(*status),
             _ => None,
         }
     }
@@ -293,11 +294,8 @@ impl FetchError {
     /// What it means for a retry; `None` where another attempt would end the same.
     pub(super) fn failure(&self) -> Option<Failure<'static>> {
         match self {
-            FetchError::Connect(error) => match **error {
-                // A certificate does not become right by asking again.
-                DialError::Tls { failure, .. } if failure != TlsFailure::Handshake => None,
-                _ => Some(Failure::NotConnected),
-            },
+            FetchError::Connect(error) if error.is_refusal() => None,
+            FetchError::Connect(_) => Some(Failure::NotConnected),
             FetchError::Stale { unsent: true, .. } => Some(Failure::NotConnected),
             FetchError::Cut { .. } | FetchError::Stale { .. } => Some(Failure::Cut),
             FetchError::TooSlow {

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, DATE, EXPECT, Entry,
-    HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION, RANGE, RETRY_AFTER, SET_COOKIE,
-    WWW_AUTHENTICATE,
+    HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE,
+    RETRY_AFTER, SET_COOKIE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use periwinkle_core::aws::sigv4::{SignedHop, Signer, redirect};
-use periwinkle_core::fetch::auth::{Answerer, BasicUse, challenges, choose};
+use periwinkle_core::fetch::auth::Asked;
 use periwinkle_core::fetch::decode::{self, codings};
 use periwinkle_core::fetch::redirect::{Follow, Hop, NextHop, is_about_body, is_credential};
 use periwinkle_core::fetch::retry::{Failure, Repeatable, Retries};
-use periwinkle_core::fetch::{Host, Scheme, Url, parse_date};
+use periwinkle_core::fetch::{Url, parse_date};
 use periwinkle_core::limits;
 use periwinkle_core::time::{Mono, UnixMillis};
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -25,12 +25,14 @@ use super::answer::Answer;
 use super::client::{Fetch, Lane};
 use super::decode::Decoders;
 use super::error::{FetchError, Phase};
+use super::logins;
 use super::payload::Payload;
 use super::receiving::{Receiving, Watch};
 use super::request::{Deadlines, Parts, field_value};
 use super::sending::{Abandon, SendBody, Upload};
 use super::signing::{self, Unsigned};
 use crate::net::entropy;
+use crate::net::outbound::Sent;
 use crate::net::pool::{Choice, Lease, SendError, Within};
 
 /// One exchange under way.
@@ -40,8 +42,9 @@ pub(super) struct Exchange {
     began: Instant,
     hops: u32,
     retries: Retries,
-    /// Whether a password was given as the server asked.
-    has_answered: bool,
+    /// Whether the server has asked for a password, and the proxy before it.
+    asked: Asked,
+    proxy_asked: Asked,
     /// Whether our clock was corrected for the signature.
     is_corrected: bool,
     /// Whether the next attempt is made on a new connection, because a kept one had ended.
@@ -57,7 +60,8 @@ impl Exchange {
             began: Instant::now(),
             hops: 0,
             retries: Retries::new(parts.retries_max),
-            has_answered: false,
+            asked: Asked::First,
+            proxy_asked: Asked::First,
             is_corrected: false,
             needs_new_connection: false,
             sent: UnixMillis(0),
@@ -222,22 +226,24 @@ impl Exchange {
             value.set_sensitive(true);
             headers.insert(COOKIE, value);
         }
-        if let Some(login) = &parts.login
-            && !headers.contains_key(AUTHORIZATION)
-            && let Some(answerer) = shared.logins().find(&parts.url.origin(), login)
+        if !headers.contains_key(AUTHORIZATION)
+            && let Some(value) = logins::authorization(shared, parts)?
         {
-            let random = random_text()?;
-            let target = parts.url.target();
-            let field = answerer.authorization(parts.method.as_str(), &target, &random);
-            let mut value = field_value(&field)?;
-            value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let login = lane.client.connector().forwarding_login(&parts.url);
-        if let Some(field) = login.map_err(|error| FetchError::Connect(Arc::new(error)))? {
-            let mut value = field_value(&field)?;
-            value.set_sensitive(true);
-            headers.insert(PROXY_AUTHORIZATION, value);
+        if let Some(forwarder) = lane.client.connector().forwarder(&parts.url)
+            && !headers.contains_key(PROXY_AUTHORIZATION)
+        {
+            let sent = match parts.payload.is_repeatable() {
+                true => Sent::AsAsked,
+                false => Sent::Once,
+            };
+            let field = forwarder.authorization(parts.method.as_str(), sent);
+            if let Some(field) = field.map_err(|error| FetchError::Connect(Arc::new(error)))? {
+                let mut value = field_value(&field)?;
+                value.set_sensitive(true);
+                headers.insert(PROXY_AUTHORIZATION, value);
+            }
         }
         Ok(())
     }
@@ -247,13 +253,16 @@ impl Exchange {
         self.take_cookies(&answer);
         let status = answer.status();
         if status.is_success() {
-            if self.parts.login.is_some() {
-                self.take_login_info(&answer);
-            }
+            self.take_login_info(&answer)?;
             self.fetch.shared.budget().give_back();
             return Ok(Some(answer));
         }
-        if status == StatusCode::UNAUTHORIZED && self.answer_challenge(&answer)? {
+        let is_answered = match status {
+            StatusCode::UNAUTHORIZED => self.answer_server(&answer)?,
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => self.answer_proxy(&answer)?,
+            _ => false,
+        };
+        if is_answered {
             answer.drain().await;
             return Ok(None);
         }
@@ -290,66 +299,55 @@ impl Exchange {
         }
     }
 
-    fn take_login_info(&self, answer: &Answer) {
-        let Some((login, field)) = self
+    fn take_login_info(&self, answer: &Answer) -> Result<(), FetchError> {
+        if let Some((login, field)) = self
             .parts
             .login
             .as_ref()
             .zip(answer.header("authentication-info"))
-        else {
-            return;
-        };
-        let mut logins = self.fetch.shared.logins();
-        let known = logins.find(&answer.url.origin(), login);
-        if let Some(Answerer::Digest(digest)) = known {
-            digest.handle_info(field);
+        {
+            let origin = answer.url.origin();
+            self.fetch
+                .shared
+                .logins()
+                .handle_info(&origin, login, field);
         }
+        let lane = self.fetch.lane(self.parts.accepts_any_certificate)?;
+        if let Some(forwarder) = lane.client.connector().forwarder(&answer.url)
+            && let Some(field) = answer.header("proxy-authentication-info")
+        {
+            forwarder.handle_info(field);
+        }
+        Ok(())
     }
 
-    /// Whether the request can be sent again with the answer to a challenge.
-    fn answer_challenge(&mut self, answer: &Answer) -> Result<bool, FetchError> {
+    /// Whether the request can be sent again with the answer to the server's challenge.
+    fn answer_server(&mut self, answer: &Answer) -> Result<bool, FetchError> {
         let parts = &self.parts;
-        let Some(login) = &parts.login else {
-            return Ok(false);
-        };
-        let given = parts.headers.contains_key(AUTHORIZATION);
-        if given || !parts.payload.is_repeatable() {
+        if parts.headers.contains_key(AUTHORIZATION) || !parts.payload.is_repeatable() {
             return Ok(false);
         }
-        let fields = answer.headers.get_all(WWW_AUTHENTICATE);
-        let found = challenges(fields.iter().filter_map(|field| field.to_str().ok()));
-        let origin = answer.url.origin();
-        let mut logins = self.fetch.shared.logins();
-        if let Some(Answerer::Digest(digest)) = logins.find(&origin, login) {
-            let mut digests = found.iter().filter(|one| one.scheme == "digest");
-            if !self.has_answered && digests.any(|challenge| digest.handle_challenge(challenge)) {
-                self.has_answered = true;
-                return Ok(true);
-            }
-        }
-        if self.has_answered {
-            logins.forget(&origin, login);
-            return Ok(false);
-        }
-        let basic = match !parts.basic_is_refused && may_be_plain(&answer.url) {
-            true => BasicUse::Allowed,
-            false => BasicUse::Refused,
-        };
-        let Some(answerer) = choose(&found, login, basic) else {
-            if found.iter().any(|challenge| challenge.scheme == "basic")
-                && basic == BasicUse::Refused
-                && !parts.basic_is_refused
-            {
-                return Err(FetchError::PlainPassword {
-                    host: answer.url.authority().to_owned(),
-                });
-            }
+        let asked = std::mem::replace(&mut self.asked, Asked::Again);
+        logins::answer_challenges(&self.fetch.shared, parts, &answer.headers, asked)
+    }
+
+    /// The same for the challenge of a proxy that takes the request itself.
+    fn answer_proxy(&mut self, answer: &Answer) -> Result<bool, FetchError> {
+        let parts = &self.parts;
+        let lane = self.fetch.lane(parts.accepts_any_certificate)?;
+        let Some(forwarder) = lane.client.connector().forwarder(&answer.url) else {
             return Ok(false);
         };
-        logins.keep(origin, login.clone(), answerer);
-        drop(logins);
-        self.has_answered = true;
-        Ok(true)
+        if parts.headers.contains_key(PROXY_AUTHORIZATION) {
+            return Ok(false);
+        }
+        let fields = answer.headers.get_all(PROXY_AUTHENTICATE);
+        let fields = fields.iter().filter_map(|field| field.to_str().ok());
+        let asked = std::mem::replace(&mut self.proxy_asked, Asked::Again);
+        let worth = forwarder.handle_challenges(fields, asked);
+        let worth = worth.map_err(|error| FetchError::Connect(Arc::new(error)))?;
+        // What can be sent only once has failed; the next request knows what is asked for.
+        Ok(worth && parts.payload.is_repeatable())
     }
 
     /// Whether the request can be sent again with a better time in its signature.
@@ -421,7 +419,8 @@ impl Exchange {
         }
         parts.method = method;
         parts.url = Arc::new(next.url);
-        self.has_answered = false;
+        self.asked = Asked::First;
+        self.proxy_asked = Asked::First;
         Ok(())
     }
 
@@ -583,16 +582,6 @@ fn wants_a_length(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// Over TLS, and where nobody else can listen.
-fn may_be_plain(url: &Url) -> bool {
-    let here = match url.host() {
-        Host::Name(name) => name == "localhost",
-        Host::V4(address) => address.is_loopback(),
-        Host::V6(address) => address.is_loopback(),
-    };
-    here || url.scheme() == Scheme::Https
-}
-
 fn remove(headers: &mut HeaderMap, which: impl Fn(&str) -> bool) {
     let names: Vec<HeaderName> = headers
         .keys()
@@ -602,9 +591,4 @@ fn remove(headers: &mut HeaderMap, which: impl Fn(&str) -> bool) {
     for name in names {
         headers.remove(name);
     }
-}
-
-fn random_text() -> Result<String, FetchError> {
-    let random: [u8; 16] = entropy::bytes().map_err(FetchError::Entropy)?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -56,6 +56,8 @@ mod tests_aws;
 #[cfg(test)]
 mod tests_kept;
 #[cfg(test)]
+mod tests_logins;
+#[cfg(test)]
 mod tests_long;
 
 pub use answer::{Answer, BodyStream};

@@ -448,60 +448,6 @@ async fn a_connection_that_is_cut_is_tried_again_only_where_that_is_safe() {
 }
 
 #[tokio::test]
-async fn basic_is_answered_on_this_machine_and_sent_unasked_when_told() {
-    let server = Server::new(|_, seen| match seen.field("authorization") {
-        Some("Basic bmE6cGE=") => answer("200 OK", "in"),
-        _ => answer("401 x\r\nwww-authenticate: Basic realm=\"r\"", "out"),
-    })
-    .await;
-    let fetch = fetch();
-    let request = fetch.get(&server.url("/")).login("na", "pa");
-    assert!(request.send().await.expect("it answers").is_success());
-    let request = fetch.get(&server.url("/")).login("na", "pa");
-    assert!(request.send().await.expect("it answers").is_success());
-    assert_eq!(server.seen().len(), 3, "the second time nobody had to ask");
-    let request = fetch.get(&server.url("/")).login("na", "wrong");
-    let refused = request.send().await.expect("it answers");
-    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(server.seen().len(), 5, "a wrong password is given once");
-    let request = fetch.get(&server.url("/")).basic("na", "pa");
-    assert!(request.send().await.expect("it answers").is_success());
-    assert_eq!(server.seen().len(), 6);
-}
-
-#[tokio::test]
-async fn a_nonce_of_digest_is_used_again_with_a_rising_count() {
-    let server = Server::new(|_, seen| match seen.field("authorization") {
-        Some(field) if field.starts_with("Digest ") => answer("200 OK", "in"),
-        _ => answer(
-            "401 x\r\nwww-authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256",
-            "",
-        ),
-    })
-    .await;
-    let fetch = fetch();
-    for _ in 0..2 {
-        let request = fetch.post(&server.url("/x")).text("body").login("na", "pa");
-        assert!(request.send().await.expect("it answers").is_success());
-    }
-    let seen = server.seen();
-    assert_eq!(seen.len(), 3);
-    let field = |at: usize| {
-        seen[at]
-            .field("authorization")
-            .expect("it is given")
-            .to_owned()
-    };
-    assert!(
-        field(1).contains("nc=00000001") && field(1).contains("uri=\"/x\""),
-        "{}",
-        field(1)
-    );
-    assert!(field(2).contains("nc=00000002"), "{}", field(2));
-    assert_eq!(seen[1].body, b"body");
-}
-
-#[tokio::test]
 async fn cookies_are_kept_when_asked() {
     let server = Server::always(answer("200 OK\r\nset-cookie: a=1; Path=/", "")).await;
     let keeping = options()

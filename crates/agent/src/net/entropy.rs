@@ -13,3 +13,10 @@ pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
     fill(&mut bytes)?;
     Ok(bytes)
 }
+
+/// A text that was never used before, for protocols that want one.
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
+pub fn text() -> io::Result<String> {
+    let random: [u8; 16] = bytes()?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -15,6 +15,8 @@ pub mod listen;
 pub mod outbound;
 #[cfg(feature = "fetch")]
 pub mod pool;
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
+pub mod proxy_logins;
 #[cfg(all(test, feature = "fetch"))]
 pub(crate) mod test_authority;
 pub mod tls;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Uri;
 use http::uri::InvalidUri;
+use periwinkle_core::fetch::auth::Asked;
 use periwinkle_core::fetch::proxy::{Proxy, ProxyKind, ProxyRules};
 use periwinkle_core::fetch::{Scheme, Url};
 use periwinkle_core::limits;
@@ -20,7 +21,8 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::client_tls::ClientTls;
 use super::dial::{Cause, DialError, Patience, Target, Via, dial};
 use super::link::Link;
-use super::tunnel;
+use super::proxy_logins::{self, ProxyLogins};
+use super::tunnel::ProxyFailure;
 
 /// How a connection that was kept from an earlier request ended, where no byte of the answer to
 /// this one had come: most likely the server had closed it before the request arrived.
@@ -90,7 +92,67 @@ pub struct Connector {
 struct Shared {
     tls: Arc<ClientTls>,
     proxies: ProxyRules,
+    logins: ProxyLogins,
     patience: Patience,
+}
+
+/// A proxy that takes requests as they are, with the whole address in their first line.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarder<'a> {
+    proxy: &'a Proxy,
+    logins: &'a ProxyLogins,
+    url: &'a Url,
+}
+
+/// Whether a request can be sent again when the proxy asks who we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// As often as is asked.
+    AsAsked,
+    /// Once: whatever may be asked has to be answered before.
+    Once,
+}
+
+impl Forwarder<'_> {
+    /// The value of `Proxy-Authorization` for a request.
+    ///
+    /// # Errors
+    /// When name and password cannot be sent.
+    pub fn authorization(&self, method: &str, sent: Sent) -> Result<Option<String>, DialError> {
+        let target = self.url.to_string();
+        let known = self.logins.authorization(self.proxy, (method, &target));
+        let field = match (known, sent) {
+            (Ok(None), Sent::Once) => proxy_logins::unasked(self.proxy),
+            (known, _) => known,
+        };
+        field.map_err(|failure| self.failed(failure))
+    }
+
+    /// Whether a request that the proxy refused with these fields is worth sending again.
+    ///
+    /// # Errors
+    /// When name and password cannot be sent.
+    pub fn handle_challenges<'a>(
+        &self,
+        fields: impl IntoIterator<Item = &'a str>,
+        asked: Asked,
+    ) -> Result<bool, DialError> {
+        let worth = self.logins.handle_challenges(self.proxy, fields, asked);
+        worth.map_err(|failure| self.failed(failure))
+    }
+
+    /// `Proxy-Authentication-Info` came with an answer.
+    pub fn handle_info(&self, field: &str) {
+        self.logins.handle_info(self.proxy, field);
+    }
+
+    fn failed(&self, failure: ProxyFailure) -> DialError {
+        DialError::Proxy {
+            proxy: format!("{}:{}", self.proxy.host, self.proxy.port),
+            address: self.url.authority().to_owned(),
+            failure,
+        }
+    }
 }
 
 impl Connector {
@@ -100,26 +162,20 @@ impl Connector {
             shared: Arc::new(Shared {
                 tls,
                 proxies,
+                logins: ProxyLogins::default(),
                 patience,
             }),
         }
     }
 
-    /// The value of `Proxy-Authorization` for a request that goes to a proxy as it is.
-    ///
-    /// # Errors
-    /// When the credentials cannot be sent.
-    pub fn forwarding_login(&self, url: &Url) -> Result<Option<String>, DialError> {
-        match self.shared.proxies.proxy_for(url) {
-            Some(proxy) if forwards(proxy, url) => {
-                tunnel::authorization(proxy).map_err(|failure| DialError::Proxy {
-                    proxy: format!("{}:{}", proxy.host, proxy.port),
-                    address: url.authority().to_owned(),
-                    failure,
-                })
-            }
-            _ => Ok(None),
-        }
+    /// The proxy that takes requests for this address itself.
+    pub fn forwarder<'a>(&'a self, url: &'a Url) -> Option<Forwarder<'a>> {
+        let proxy = self.shared.proxies.proxy_for(url)?;
+        forwards(proxy, url).then_some(Forwarder {
+            proxy,
+            logins: &self.shared.logins,
+            url,
+        })
     }
 
     /// A connection to the server of an address, through the proxy by `CONNECT` if there is one.
@@ -155,10 +211,9 @@ impl Connector {
     /// # Errors
     /// When it cannot be sent.
     pub fn target(&self, url: &Url) -> Result<Uri, InvalidUri> {
-        let proxy = self.shared.proxies.proxy_for(url);
-        let text = match proxy.is_some_and(|proxy| forwards(proxy, url)) {
-            true => url.to_string(),
-            false => url.target(),
+        let text = match self.forwarder(url) {
+            Some(_) => url.to_string(),
+            None => url.target(),
         };
         Uri::from_maybe_shared(Bytes::from(text))
     }
@@ -195,6 +250,7 @@ impl Connector {
             Some(proxy) => target.via(Via {
                 proxy: proxy.clone(),
                 tls: tls(),
+                logins: self.shared.logins.clone(),
             }),
             None => target,
         }
