@@ -202,6 +202,7 @@ impl Fetch {
                 hops_max: options.redirects_max,
                 ..RedirectPolicy::default()
             },
+            fields_for_all: Vec::new(),
             retries_max: options.retries_max,
             repeatable: false,
             login: None,

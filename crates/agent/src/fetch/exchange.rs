@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use periwinkle_core::aws::sigv4::{SignedHop, Signer, redirect};
 use periwinkle_core::fetch::auth::Asked;
 use periwinkle_core::fetch::decode::{self, codings};
-use periwinkle_core::fetch::redirect::{Follow, Hop, NextHop, is_about_body, is_credential};
+use periwinkle_core::fetch::redirect::{Follow, Hop, NextHop, is_about_body, is_harmless};
 use periwinkle_core::fetch::retry::{Failure, Repeatable, Retries};
 use periwinkle_core::fetch::{Url, parse_date};
 use periwinkle_core::limits;
@@ -402,11 +402,16 @@ impl Exchange {
     }
 
     fn go_to(&mut self, next: NextHop) -> Result<(), FetchError> {
-        self.resign(&next)?;
+        let is_signed_again = self.resign(&next)?;
         let parts = &mut *self.parts;
         self.hops += 1;
-        if !next.credentials {
-            remove(&mut parts.headers, is_credential);
+        if !next.same_origin {
+            let named = &parts.fields_for_all;
+            remove(&mut parts.headers, |name| {
+                // They are of AWS's own, which the other host belongs to, too.
+                let of_service = is_signed_again && is_of_aws(name);
+                !is_harmless(name) && !of_service && named.iter().all(|named| named != name)
+            });
             // A stranger's question is not answered.
             parts.login = None;
         }
@@ -424,11 +429,11 @@ impl Exchange {
         Ok(())
     }
 
-    /// Whether and how the next hop is signed.
-    fn resign(&mut self, next: &NextHop) -> Result<(), FetchError> {
+    /// Whether the next hop is signed, and how.
+    fn resign(&mut self, next: &NextHop) -> Result<bool, FetchError> {
         let parts = &mut *self.parts;
         let Some(signing) = &mut parts.signing else {
-            return Ok(());
+            return Ok(false);
         };
         let region = signing::region(signing, &parts.url, &self.fetch.shared)?;
         let signer = Signer::new(region, signing.service.as_str());
@@ -439,10 +444,15 @@ impl Exchange {
             }
         })?;
         match hop {
-            SignedHop::Resign { region } => signing.region = Some(region),
-            SignedHop::Presigned => parts.signing = None,
+            SignedHop::Resign { region } => {
+                signing.region = Some(region);
+                Ok(true)
+            }
+            SignedHop::Presigned => {
+                parts.signing = None;
+                Ok(false)
+            }
         }
-        Ok(())
     }
 
     /// Whether the request is sent again at once, when a kept connection had ended before it.
@@ -580,6 +590,11 @@ fn decoders(headers: &HeaderMap, host: &str) -> Result<Option<Box<Decoders>>, Fe
 /// RFC 9110, section 8.6: methods that mean something with a body say that there is none.
 fn wants_a_length(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+/// A field of AWS's own that says what is wanted.
+fn is_of_aws(name: &str) -> bool {
+    name.starts_with("x-amz-") && name != "x-amz-security-token"
 }
 
 fn remove(headers: &mut HeaderMap, which: impl Fn(&str) -> bool) {

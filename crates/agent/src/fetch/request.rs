@@ -41,6 +41,8 @@ pub(super) struct Parts {
     pub(super) payload: Payload,
     pub(super) deadlines: Deadlines,
     pub(super) redirects: RedirectPolicy,
+    /// Fields that redirects carry to any host.
+    pub(super) fields_for_all: Vec<HeaderName>,
     pub(super) retries_max: u32,
     pub(super) repeatable: bool,
     pub(super) login: Option<Login>,
@@ -63,6 +65,7 @@ impl Parts {
             headers: self.headers.clone(),
             payload: self.payload.again()?,
             redirects: self.redirects,
+            fields_for_all: self.fields_for_all.clone(),
             deadlines: self.deadlines,
             login: self.login.clone(),
             signing: self.signing.clone(),
@@ -336,6 +339,17 @@ impl RequestBuilder {
     /// How many redirects are followed; zero gives the redirect itself as the answer.
     pub fn redirects(self, hops_max: u32) -> RequestBuilder {
         self.with(|parts| parts.redirects.hops_max = hops_max)
+    }
+
+    /// Lets a redirect carry the field of this name to another scheme, host or port. Without, only
+    /// fields go there that cannot show who asks ([`is_harmless`]), whatever their names promise.
+    ///
+    /// [`is_harmless`]: periwinkle_core::fetch::redirect::is_harmless
+    pub fn follow_with(self, name: &str) -> RequestBuilder {
+        self.try_with(|parts| {
+            parts.fields_for_all.push(field_name(name)?);
+            Ok(())
+        })
     }
 
     /// Follows redirects from `https` to `http` too.

@@ -329,14 +329,17 @@ async fn credentials_do_not_follow_to_another_host() {
     let request = fetch
         .get(&server.url("/"))
         .bearer("t")
-        .header("x-api-key", "k")
-        .header("x-mine", "m");
+        .header("private-token", "k")
+        .header("x-mine", "m")
+        .header("accept", "text/css")
+        .follow_with("X-Mine");
     request.send().await.expect("it is followed");
     let seen = &other.seen()[0];
-    for name in ["authorization", "x-api-key", "cookie"] {
+    for name in ["authorization", "private-token", "cookie"] {
         assert_eq!(seen.field(name), None, "{name}");
     }
-    assert_eq!(seen.field("x-mine"), Some("m"));
+    assert_eq!(seen.field("x-mine"), Some("m"), "it was named");
+    assert_eq!(seen.field("accept"), Some("text/css"));
     let request = fetch.get(&server.url("/")).redirects(0);
     assert_eq!(
         request.send().await.expect("it answers").status(),

@@ -58,6 +58,9 @@ pub(in crate::cli) struct Fetch {
     /// Follow redirects
     #[arg(long, short = 'F', help_heading = CONNECTION)]
     pub(super) follow: bool,
+    /// Let redirects carry the header field of this name to other hosts too; repeatable
+    #[arg(long, value_name = "NAME", requires = "follow", help_heading = CONNECTION)]
+    pub(super) follow_with: Vec<String>,
     /// Try again so often where nothing can happen twice [default: 0, and 7 with --resume]
     #[arg(long, value_name = "N", help_heading = CONNECTION)]
     pub(super) retries: Option<u32>,

@@ -25,6 +25,7 @@ pub(super) struct Prepared {
     login: Option<Login>,
     service: Option<String>,
     accepts_any_certificate: bool,
+    fields_for_all: Vec<String>,
 }
 
 struct Login {
@@ -54,6 +55,7 @@ impl Prepared {
             login: login(options)?,
             service: options.sigv4.clone(),
             accepts_any_certificate: options.danger_accept_any_certificate,
+            fields_for_all: options.follow_with.clone(),
             plan,
         })
     }
@@ -68,6 +70,9 @@ impl Prepared {
             if let Some(value) = value {
                 request = request.header(name, value);
             }
+        }
+        for name in &self.fields_for_all {
+            request = request.follow_with(name);
         }
         request = self.with_body(request)?;
         if let Some(timeout) = self.timeout {
