@@ -353,8 +353,15 @@ pub const FETCH_FIRST_BYTE_MAX: Duration = Duration::from_secs(60);
 pub const FETCH_BETWEEN_BYTES_MAX: Duration = Duration::from_secs(30);
 /// How long a body waits for the server to ask for it, once it was asked whether it will.
 pub const FETCH_CONTINUE_WAIT_MAX: Duration = Duration::from_secs(1);
-/// How long a connection may wait to write, whoever still waits for it.
-pub const FETCH_WRITE_STALL_MAX: Duration = Duration::from_secs(120);
+/// How long a connection may wait to write, whoever still waits for it: a slow line needs minutes to
+/// make room in what the system holds for it.
+pub const FETCH_WRITE_STALL_MAX: Duration = Duration::from_secs(600);
+/// The shortest body in memory whose way out is watched; a shorter one leaves at once.
+pub const FETCH_WATCHED_BYTES_MIN: usize = 16 * 1024;
+/// How often it is looked at how much of a body has left.
+pub const FETCH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// What is read of the system's table of connections to find one: 10,000 of them and more.
+pub const SOCKET_TABLE_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// The longest piece of a body that is read from a file and sent at once.
 pub const FETCH_PIECE_BYTES: usize = 256 * 1024;
 /// The longest piece of an answer that is read from a connection at once.

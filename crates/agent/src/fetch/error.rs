@@ -19,8 +19,8 @@ use thiserror::Error;
 
 use crate::net::client_tls::{ClientTlsError, TlsFailure};
 use crate::net::dial::DialError;
-use crate::net::outbound::Stale;
 use crate::net::pool::SendError;
+use crate::net::standing::Stale;
 use crate::net::websocket::WebSocketError;
 
 /// Why an exchange failed: in which phase, with whom, and what to do.

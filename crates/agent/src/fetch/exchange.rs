@@ -1,6 +1,5 @@
 //! One exchange: attempts, redirects, passwords and signatures, until there is an answer.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use http::header::{
@@ -25,15 +24,16 @@ use super::answer::Answer;
 use super::client::{Fetch, Lane};
 use super::decode::Decoders;
 use super::error::{FetchError, Phase};
+use super::leaving::long_head;
 use super::logins;
 use super::payload::Payload;
 use super::receiving::{Receiving, Watch};
-use super::request::{Deadlines, Parts, field_value};
-use super::sending::{Abandon, SendBody, Upload};
+use super::request::{Parts, field_value};
+use super::sending::{SendBody, Upload};
 use super::signing::{self, Unsigned};
 use crate::net::entropy;
 use crate::net::outbound::Sent;
-use crate::net::pool::{Choice, Lease, SendError, Within};
+use crate::net::pool::{Choice, Lease, Within};
 
 /// One exchange under way.
 pub(super) struct Exchange {
@@ -118,6 +118,7 @@ impl Exchange {
                 let within = Within {
                     connect: deadlines.connect,
                     end: Some(Instant::now() + after),
+                    way: None,
                 };
                 let head = lane.client.send(&url, choice, request, within).await;
                 let host = url.authority();
@@ -127,6 +128,7 @@ impl Exchange {
                 let within = Within {
                     connect: deadlines.connect,
                     end: None,
+                    way: Some(&upload.way),
                 };
                 let head = Box::pin(lane.client.send(&url, choice, request, within));
                 long_head(deadlines, head, upload, url.authority()).await?
@@ -502,72 +504,6 @@ fn repeatable(parts: &Parts) -> Repeatable<'_> {
         declared_safe: parts.repeatable,
         body: parts.payload.is_repeatable(),
     }
-}
-
-/// An answer that has begun, and the connection that brings it.
-type Head = Result<(Response<Incoming>, Lease<SendBody>), SendError>;
-
-/// Waits for the head of the answer while the body is on its way.
-async fn long_head(
-    deadlines: Deadlines,
-    mut head: Pin<Box<impl Future<Output = Head>>>,
-    upload: &Arc<Upload>,
-    host: &str,
-) -> Result<(Response<Incoming>, Lease<SendBody>), FetchError> {
-    // Whatever ends the wait ends the upload.
-    let abandon = Abandon::new(upload.clone());
-    if upload.is_gated() {
-        match timeout(limits::FETCH_CONTINUE_WAIT_MAX, &mut head).await {
-            Ok(head) => return answered(head, abandon, host, (upload, deadlines)),
-            // Old servers do not know the question.
-            Err(_) => upload.open(),
-        }
-    }
-    loop {
-        let (bytes, done) = (upload.bytes(), upload.is_done());
-        let step = match done {
-            true => deadlines.first_byte,
-            false => deadlines.rate.map_or(deadlines.between_bytes, |rate| {
-                rate.over.min(deadlines.between_bytes)
-            }),
-        };
-        match timeout(step, &mut head).await {
-            Ok(head) => return answered(head, abandon, host, (upload, deadlines)),
-            Err(_) if done => return Err(FetchError::too_slow(host, Phase::Waiting, step)),
-            Err(_) => {}
-        }
-        let went = upload.bytes() - bytes;
-        if went == 0 && !upload.is_done() && deadlines.rate.is_none() {
-            return Err(FetchError::too_slow(host, Phase::Sending, step));
-        }
-        if let Some(rate) = deadlines.rate
-            && went < rate.bytes_over()
-            && !upload.is_done()
-        {
-            return Err(FetchError::RateTooLow {
-                host: host.to_owned(),
-                phase: Phase::Sending,
-                bytes_per_second_min: rate.bytes_per_second,
-            });
-        }
-    }
-}
-
-fn answered(
-    head: Head,
-    abandon: Abandon,
-    host: &str,
-    (upload, deadlines): (&Upload, Deadlines),
-) -> Result<(Response<Incoming>, Lease<SendBody>), FetchError> {
-    let phase = match upload.is_done() {
-        true => Phase::Waiting,
-        false => Phase::Sending,
-    };
-    let head =
-        head.map_err(|error| FetchError::of_send(host, phase, deadlines.first_byte, error))?;
-    // The upload may go on: now the answer watches it.
-    abandon.keep();
-    Ok(head)
 }
 
 fn decoders(headers: &HeaderMap, host: &str) -> Result<Option<Box<Decoders>>, FetchError> {

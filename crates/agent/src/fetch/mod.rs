@@ -23,6 +23,7 @@
 //! | `request` | [`RequestBuilder`] |
 //! | `payload`, `multipart`, `sending` | bodies of requests, forms with files, and their way through hyper |
 //! | `exchange` | attempts, redirects, passwords, signatures, until there is an answer |
+//! | `leaving` | the wait for an answer while a body is on its way |
 //! | `signing`, `logins` | SigV4 on any body; what servers want of those who log in |
 //! | `answer`, `receiving`, `decode` | [`Answer`], its body with deadlines, encodings undone |
 //! | `events`, `download`, `socket` | streams of events, files, WebSockets, across connections |
@@ -38,6 +39,7 @@ mod download;
 mod error;
 mod events;
 mod exchange;
+mod leaving;
 mod logins;
 mod multipart;
 mod payload;
@@ -59,6 +61,8 @@ mod tests_kept;
 mod tests_logins;
 #[cfg(test)]
 mod tests_long;
+#[cfg(test)]
+mod tests_slow;
 
 pub use answer::{Answer, BodyStream};
 pub use aws::{Aws, AwsError, Pages, QueryPages};

@@ -13,6 +13,7 @@ use periwinkle_core::limits;
 use super::error::BodyError;
 use super::payload::{ByteStream, OpenBody};
 use super::progress::Progress;
+use crate::net::standing::Way;
 use tokio::sync::watch;
 
 /// A body on its way.
@@ -37,6 +38,10 @@ enum Content {
 pub(super) struct Upload {
     bytes: AtomicU64,
     done: AtomicBool,
+    /// Whether the answer has begun.
+    answered: AtomicBool,
+    /// The connection that it takes.
+    pub(super) way: Way,
     gate: Mutex<Gate>,
     length: Option<u64>,
     progress: Option<Arc<watch::Sender<Progress>>>,
@@ -68,7 +73,7 @@ impl SendBody {
         let (content, long) = match body {
             OpenBody::Empty => (Content::Nothing, false),
             OpenBody::Memory(bytes) => {
-                let long = bytes.len() > limits::FETCH_PIECE_BYTES;
+                let long = bytes.len() >= limits::FETCH_WATCHED_BYTES_MIN;
                 (Content::Memory(bytes), long)
             }
             OpenBody::Stream(opened) => {
@@ -196,14 +201,25 @@ impl Upload {
         upload
     }
 
-    /// The bytes that were taken.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
     /// Whether nothing more will be taken.
     pub(super) fn is_done(&self) -> bool {
         self.done.load(Ordering::Relaxed)
+    }
+
+    /// The answer has begun: what was taken counts as gone.
+    pub(super) fn handle_answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+        self.tell(self.bytes.load(Ordering::Relaxed));
+    }
+
+    /// Tells that so many bytes of the request have left.
+    pub(super) fn tell(&self, bytes: u64) {
+        if let Some(progress) = &self.progress {
+            // The head of the request is none of the body.
+            let bytes = bytes.min(self.bytes.load(Ordering::Relaxed));
+            let length = self.length;
+            progress.send_replace(Progress { bytes, length });
+        }
     }
 
     pub(super) fn is_gated(&self) -> bool {
@@ -254,9 +270,9 @@ impl Upload {
             Some(piece) => {
                 let piece = piece.len() as u64;
                 let bytes = self.bytes.fetch_add(piece, Ordering::Relaxed) + piece;
-                if let Some(progress) = &self.progress {
-                    let length = self.length;
-                    progress.send_replace(Progress { bytes, length });
+                // Before, it is told what has left.
+                if self.answered.load(Ordering::Relaxed) {
+                    self.tell(bytes);
                 }
             }
             None => self.done.store(true, Ordering::Relaxed),

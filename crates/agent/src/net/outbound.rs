@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,64 +21,8 @@ use super::client_tls::ClientTls;
 use super::dial::{Cause, DialError, Patience, Target, Via, dial};
 use super::link::Link;
 use super::proxy_logins::{self, ProxyLogins};
+use super::standing::Standing;
 use super::tunnel::ProxyFailure;
-
-/// How a connection that was kept from an earlier request ended, where no byte of the answer to
-/// this one had come: most likely the server had closed it before the request arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stale {
-    /// Nothing of the request went out.
-    Unsent,
-    /// Something of it did: the server may have acted on it.
-    Sent,
-}
-
-/// What became of a request on its connection; shared with whoever judges how that ended.
-#[derive(Debug)]
-pub struct Standing(AtomicU8);
-
-impl Standing {
-    /// Nothing was written or came since the request began.
-    const QUIET: u8 = 0;
-    /// Bytes were written.
-    const ASKED: u8 = 1;
-    /// Bytes were to be written, and none could be.
-    const UNASKED: u8 = 2;
-    /// Bytes came.
-    const ANSWERED: u8 = 3;
-
-    const fn new() -> Standing {
-        Standing(AtomicU8::new(Standing::QUIET))
-    }
-
-    /// A request begins.
-    pub fn begin(&self) {
-        self.0.store(Standing::QUIET, Ordering::Relaxed);
-    }
-
-    /// What it means that the connection ended; `None` when an answer had begun.
-    pub fn stale(&self) -> Option<Stale> {
-        match self.0.load(Ordering::Relaxed) {
-            Standing::ANSWERED => None,
-            Standing::ASKED => Some(Stale::Sent),
-            _ => Some(Stale::Unsent),
-        }
-    }
-
-    fn note_read(&self) {
-        self.0.store(Standing::ANSWERED, Ordering::Relaxed);
-    }
-
-    fn note_write(&self, went: bool) {
-        if self.0.load(Ordering::Relaxed) == Standing::QUIET {
-            let state = match went {
-                true => Standing::ASKED,
-                false => Standing::UNASKED,
-            };
-            self.0.store(state, Ordering::Relaxed);
-        }
-    }
-}
 
 /// Connects to the host of an address, with TLS when the scheme asks for it, and through a proxy
 /// when the rules say so. Clones are cheap.
@@ -282,8 +225,8 @@ pub struct HttpLink {
 impl HttpLink {
     fn new(link: Link) -> HttpLink {
         HttpLink {
+            standing: Arc::new(Standing::new(link.ends())),
             link,
-            standing: Arc::new(Standing::new()),
             is_written_off: false,
             stall: None,
             waits: false,
@@ -307,7 +250,7 @@ impl HttpLink {
                 }
                 Poll::Ready(Err(_)) => {
                     self.is_written_off = true;
-                    self.standing.note_write(false);
+                    self.standing.note_failed_write();
                     // Whoever drives the connection reads before it writes: once more, then.
                     context.waker().wake_by_ref();
                 }
@@ -318,8 +261,10 @@ impl HttpLink {
     }
 
     fn note_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(1..)) = result {
-            self.standing.note_write(true);
+        match result {
+            Poll::Ready(Ok(bytes)) => self.standing.note_write(bytes),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.standing.note_wait(true),
         }
         result
     }
@@ -380,7 +325,11 @@ impl AsyncWrite for HttpLink {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.write(context, AsyncWrite::poll_flush)
+        let result = self.write(context, AsyncWrite::poll_flush);
+        // Whoever writes flushes behind the last of what it has.
+        self.standing
+            .note_wait(!matches!(result, Poll::Ready(Ok(()))));
+        result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,0 +1,266 @@
+//! The wait for the head of an answer, while the body of the request is on its way.
+//!
+//! What was taken from a body has not left yet: the writer and the system hold up to megabytes, for
+//! which a slow line takes minutes. So it is looked at regularly how much the other end has
+//! acknowledged. That decides whether the body moves and how fast, and the time that the server
+//! has for its answer begins when nothing of it is left here.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use hyper::body::Incoming;
+use periwinkle_core::limits;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::error::{FetchError, Phase};
+use super::request::Deadlines;
+use super::sending::{Abandon, SendBody, Upload};
+use crate::net::pool::{Lease, SendError};
+
+/// An answer that has begun, and the connection that brings it.
+type Head = (Response<Incoming>, Lease<SendBody>);
+
+/// Waits for the head of the answer while the body is on its way.
+pub(super) async fn long_head(
+    deadlines: Deadlines,
+    mut head: Pin<Box<impl Future<Output = Result<Head, SendError>>>>,
+    upload: &Arc<Upload>,
+    host: &str,
+) -> Result<Head, FetchError> {
+    // Whatever ends the wait ends the upload.
+    let abandon = Abandon::new(upload.clone());
+    if upload.is_gated() {
+        match timeout(limits::FETCH_CONTINUE_WAIT_MAX, &mut head).await {
+            Ok(head) => return answered(head, abandon, host, (upload, deadlines)),
+            // Old servers do not know the question.
+            Err(_) => upload.open(),
+        }
+    }
+    let mut pace = Pace::new(deadlines, Instant::now());
+    loop {
+        let look = pace.next_look(Instant::now());
+        if let Ok(head) = timeout_at(look, &mut head).await {
+            return answered(head, abandon, host, (upload, deadlines));
+        }
+        let seen = match pace.is_out {
+            true => Seen::Out,
+            false => look_at(upload).await,
+        };
+        if let Some(late) = pace.look(seen, Instant::now()) {
+            return Err(late.error(host));
+        }
+    }
+}
+
+fn answered(
+    head: Result<Head, SendError>,
+    abandon: Abandon,
+    host: &str,
+    (upload, deadlines): (&Upload, Deadlines),
+) -> Result<Head, FetchError> {
+    let phase = match upload.is_done() {
+        true => Phase::Waiting,
+        false => Phase::Sending,
+    };
+    let head =
+        head.map_err(|error| FetchError::of_send(host, phase, deadlines.first_byte, error))?;
+    upload.handle_answer();
+    // The upload may go on: now the answer watches it.
+    abandon.keep();
+    Ok(head)
+}
+
+/// What is seen of a body on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// There is no connection yet; its deadlines are others.
+    Nothing,
+    /// So many bytes of the request have left.
+    Left(u64),
+    /// All have.
+    Out,
+}
+
+async fn look_at(upload: &Upload) -> Seen {
+    // What is taken after this question is not what the connection is asked about.
+    let is_done = upload.is_done();
+    let Some(departed) = upload.way.departed().await else {
+        return Seen::Nothing;
+    };
+    upload.tell(departed.bytes);
+    match is_done && departed.all {
+        true => Seen::Out,
+        false => Seen::Left(departed.bytes),
+    }
+}
+
+/// How a body moves, look by look.
+#[derive(Debug)]
+struct Pace {
+    deadlines: Deadlines,
+    left: u64,
+    /// When the last byte was seen to leave.
+    moved: Instant,
+    /// The measurement of the rate: since when, and what had left by then.
+    window: (Instant, u64),
+    is_out: bool,
+}
+
+/// What took too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Late {
+    /// The answer.
+    Answer(Duration),
+    /// The body: nothing left.
+    Stuck(Duration),
+    /// The body: less left than this each second.
+    Slow(u64),
+}
+
+impl Late {
+    fn error(self, host: &str) -> FetchError {
+        match self {
+            Late::Answer(after) => FetchError::too_slow(host, Phase::Waiting, after),
+            Late::Stuck(after) => FetchError::too_slow(host, Phase::Sending, after),
+            Late::Slow(bytes_per_second_min) => FetchError::RateTooLow {
+                host: host.to_owned(),
+                phase: Phase::Sending,
+                bytes_per_second_min,
+            },
+        }
+    }
+}
+
+impl Pace {
+    const fn new(deadlines: Deadlines, now: Instant) -> Pace {
+        Pace {
+            deadlines,
+            left: 0,
+            moved: now,
+            window: (now, 0),
+            is_out: false,
+        }
+    }
+
+    fn next_look(&self, now: Instant) -> Instant {
+        let deadlines = &self.deadlines;
+        if self.is_out {
+            return self.moved + deadlines.first_byte;
+        }
+        let mut next = now + limits::FETCH_LOOK_INTERVAL;
+        if let Some(rate) = deadlines.rate {
+            next = next.min(self.window.0 + rate.over);
+        }
+        next.min(self.moved + deadlines.between_bytes)
+    }
+
+    fn look(&mut self, seen: Seen, now: Instant) -> Option<Late> {
+        match seen {
+            Seen::Nothing => {
+                (self.moved, self.window) = (now, (now, 0));
+                return None;
+            }
+            Seen::Left(bytes) if bytes > self.left => (self.left, self.moved) = (bytes, now),
+            Seen::Left(_) => {}
+            Seen::Out if self.is_out => {
+                let first_byte = self.deadlines.first_byte;
+                let is_late = now >= self.moved + first_byte;
+                return is_late.then_some(Late::Answer(first_byte));
+            }
+            Seen::Out => {
+                (self.is_out, self.moved) = (true, now);
+                return None;
+            }
+        }
+        let between = self.deadlines.between_bytes;
+        if now >= self.moved + between {
+            return Some(Late::Stuck(between));
+        }
+        self.rate_missed(now)
+    }
+
+    fn rate_missed(&mut self, now: Instant) -> Option<Late> {
+        let rate = self.deadlines.rate?;
+        let (since, before) = self.window;
+        if now < since + rate.over {
+            return None;
+        }
+        self.window = (now, self.left);
+        let is_slow = self.left - before < rate.bytes_over();
+        is_slow.then_some(Late::Slow(rate.bytes_per_second))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::MinimumRate;
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// Lets a body leave at this rate, looked at when it wants to be; what ended it, and when.
+    fn run(deadlines: Deadlines, bytes_per_second: u64, whole: u64) -> (Option<Late>, Duration) {
+        let start = Instant::now();
+        let (mut pace, mut now) = (Pace::new(deadlines, start), start);
+        while now < start + secs(3600) {
+            now = pace.next_look(now);
+            let left = (now - start).as_secs() * bytes_per_second;
+            let seen = match left >= whole {
+                true => Seen::Out,
+                false => Seen::Left(left),
+            };
+            if let Some(late) = pace.look(seen, now) {
+                return (Some(late), now - start);
+            }
+        }
+        (None, now - start)
+    }
+
+    fn rated() -> Deadlines {
+        Deadlines {
+            between_bytes: secs(10),
+            first_byte: secs(60),
+            rate: Some(MinimumRate {
+                bytes_per_second: 100,
+                over: secs(60),
+            }),
+            ..Deadlines::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_is_measured_over_its_own_time_and_not_over_another() {
+        // 60,000 bytes at 100 a second: after them, the server has its time.
+        let (late, at) = run(rated(), 100, 60_000);
+        assert_eq!((late, at), (Some(Late::Answer(secs(60))), secs(660)));
+        let (late, at) = run(rated(), 99, 60_000);
+        assert_eq!((late, at), (Some(Late::Slow(100)), secs(60)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stands_still_is_given_up_and_one_that_moves_is_not() {
+        let deadlines = Deadlines {
+            rate: None,
+            ..rated()
+        };
+        assert_eq!(
+            run(deadlines, 0, 1),
+            (Some(Late::Stuck(secs(10))), secs(10))
+        );
+        assert_eq!(run(deadlines, 1, u64::MAX).0, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_late_before_there_is_a_connection() {
+        let start = Instant::now();
+        let mut pace = Pace::new(rated(), start);
+        assert_eq!(pace.look(Seen::Nothing, start + secs(100)), None);
+        assert_eq!(pace.look(Seen::Left(0), start + secs(109)), None);
+        let late = pace.look(Seen::Left(0), start + secs(110));
+        assert_eq!(late, Some(Late::Stuck(secs(10))));
+    }
+}
