@@ -636,6 +636,8 @@ pub const EVENT_LINE_BYTES_MAX: usize = 64 * 1024;
 pub const EVENT_DATA_BYTES_MAX: usize = 256 * 1024;
 /// How long to wait before an event stream is opened again, unless the server says.
 pub const EVENT_RETRY: Duration = Duration::from_secs(3);
+/// The shortest such wait that a server may ask for.
+pub const EVENT_RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest such wait that a server may ask for.
 pub const EVENT_RETRY_MAX: Duration = Duration::from_secs(300);
 
