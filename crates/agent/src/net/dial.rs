@@ -158,7 +158,10 @@ impl DialError {
             DialError::Tls { failure, .. } => !matches!(failure, TlsFailure::Handshake),
             DialError::Proxy { failure, .. } => matches!(
                 failure,
-                ProxyFailure::Login | ProxyFailure::Credentials(_) | ProxyFailure::Language(_)
+                ProxyFailure::Login
+                    | ProxyFailure::Credentials(_)
+                    | ProxyFailure::Language(_)
+                    | ProxyFailure::Unusable(_)
             ),
             DialError::Resolve { .. } | DialError::Connect { .. } => false,
         }

@@ -113,7 +113,7 @@ impl Connector {
 
     /// The proxy that takes requests for this address itself.
     pub fn forwarder<'a>(&'a self, url: &'a Url) -> Option<Forwarder<'a>> {
-        let proxy = self.shared.proxies.proxy_for(url)?;
+        let proxy = self.shared.proxies.proxy_for(url).ok()??;
         forwards(proxy, url).then_some(Forwarder {
             proxy,
             logins: &self.shared.logins,
@@ -126,8 +126,17 @@ impl Connector {
     /// # Errors
     /// Which phase failed, and why.
     pub async fn link(&self, url: &Url, within: Option<Duration>) -> Result<Link, DialError> {
-        let proxy = self.shared.proxies.proxy_for(url);
+        let proxy = self.proxy(url)?;
         self.dial(url, &self.end(url, proxy), within).await
+    }
+
+    fn proxy(&self, url: &Url) -> Result<Option<&Proxy>, DialError> {
+        let proxy = self.shared.proxies.proxy_for(url);
+        proxy.map_err(|unusable| DialError::Proxy {
+            proxy: unusable.variable.to_owned(),
+            address: url.authority().to_owned(),
+            failure: ProxyFailure::Unusable(unusable.source.clone()),
+        })
     }
 
     /// All phases together end within the time that is given, whatever each may take.
@@ -170,7 +179,7 @@ impl Connector {
         url: &Url,
         within: Option<Duration>,
     ) -> Result<HttpLink, DialError> {
-        let proxy = self.shared.proxies.proxy_for(url);
+        let proxy = self.proxy(url)?;
         let forwarder = proxy.filter(|proxy| forwards(proxy, url));
         let target = match forwarder {
             Some(proxy) => Target {

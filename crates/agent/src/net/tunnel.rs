@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use periwinkle_core::fetch::Host;
 use periwinkle_core::fetch::auth::Asked;
-use periwinkle_core::fetch::proxy::{Proxy, ProxyKind};
+use periwinkle_core::fetch::proxy::{Proxy, ProxyError, ProxyKind};
 use periwinkle_core::limits;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,6 +36,9 @@ pub enum ProxyFailure {
     /// The name or the password cannot be sent in its language.
     #[error("{0}")]
     Credentials(&'static str),
+    /// What should name it does not.
+    #[error("{0}")]
+    Unusable(ProxyError),
     /// The server's name has no address, and is looked up here.
     #[error("{0}")]
     Resolve(Box<DialError>),
