@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 use crate::cli::args::PasswordFrom;
 
 /// `fetch`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(
     after_help = EXAMPLES,
     override_usage = "periwinkle fetch [OPTIONS] [METHOD] URL [ITEM]...\n       \

@@ -1,6 +1,7 @@
 //! The request of a plan, which can be made as often as it is to be sent.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
@@ -180,7 +181,19 @@ fn check_files(body: &Body) -> Result<(), Failure> {
         _ => Vec::new(),
     };
     for path in paths {
-        File::open(path).map_err(|error| Failure::input(format!("{path}: {error}")))?;
+        check_file(path).map_err(|error| Failure::input(format!("{path}: {error}")))?;
+    }
+    Ok(())
+}
+
+/// A pipe is not opened before it is read: that would wait for its other end, and use it up.
+fn check_file(path: &str) -> io::Result<()> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if kind.is_file() {
+        File::open(path)?;
     }
     Ok(())
 }
@@ -200,7 +213,7 @@ fn form(parts: &[Part]) -> Form {
 }
 
 fn standard_input() -> Result<Payload, Failure> {
-    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let input = io::stdin().as_fd().try_clone_to_owned();
     let input = input.map_err(|error| Failure::input(format!("standard input: {error}")))?;
     let file = tokio::fs::File::from_std(File::from(input));
     Ok(Payload::reader(file, None))
