@@ -340,6 +340,9 @@ pub const PROXY_ANSWER_BYTES_MAX: usize = 8 * 1024;
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// What may wait to be written to a WebSocket.
 pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The silence after which the other end of a WebSocket is asked for a sign of life, unless
+/// configured otherwise; it has as long to give one.
+pub const WEBSOCKET_PING_INTERVAL: Duration = Duration::from_secs(30);
 
 // HTTP client.
 

@@ -213,6 +213,7 @@ impl Fetch {
             asks_first: false,
             answer_bytes_max: limits::FETCH_ANSWER_BYTES_MAX as u64,
             message_bytes_max: None,
+            ping_interval: Some(limits::WEBSOCKET_PING_INTERVAL),
             progress: None,
         }
     }

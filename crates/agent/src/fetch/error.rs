@@ -92,7 +92,7 @@ pub enum FetchError {
         reason: String,
     },
     /// A deadline passed.
-    #[error("{host} was too slow {phase}: nothing within {after:?}")]
+    #[error("{host} was too slow {phase}: {} within {after:?}", missing(*.phase))]
     TooSlow {
         /// The host of the address.
         host: String,
@@ -412,6 +412,15 @@ fn causes(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What did not come within a deadline.
+const fn missing(phase: Phase) -> &'static str {
+    match phase {
+        // Something may have.
+        Phase::Total => "not done",
+        Phase::Sending | Phase::Waiting | Phase::Reading => "nothing",
+    }
 }
 
 fn excerpt(body: &str) -> String {

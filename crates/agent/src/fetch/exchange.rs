@@ -221,7 +221,8 @@ impl Exchange {
         if parts.asks_first && !parts.payload.is_empty() {
             headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
         }
-        if let Some(mut jar) = shared.cookies()
+        if !headers.contains_key(COOKIE)
+            && let Some(mut jar) = shared.cookies()
             && let Some(field) = jar.cookies_for(&parts.url, self.wall())
         {
             let mut value = field_value(&field)?;

@@ -53,6 +53,8 @@ pub(super) struct Parts {
     pub(super) asks_first: bool,
     pub(super) answer_bytes_max: u64,
     pub(super) message_bytes_max: Option<usize>,
+    /// Of a WebSocket.
+    pub(super) ping_interval: Option<Duration>,
     pub(super) progress: Option<Arc<watch::Sender<Progress>>>,
 }
 
@@ -392,6 +394,13 @@ impl RequestBuilder {
     /// The longest message that is received over a WebSocket.
     pub fn message_bytes_max(self, bytes_max: usize) -> RequestBuilder {
         self.with(|parts| parts.message_bytes_max = Some(bytes_max))
+    }
+
+    /// After which silence the other end of a WebSocket is asked whether it is still there; it has as
+    /// long to say so. `None` never asks. By default it is
+    /// [`limits::WEBSOCKET_PING_INTERVAL`].
+    pub fn ping_interval(self, interval: Option<Duration>) -> RequestBuilder {
+        self.with(|parts| parts.ping_interval = interval)
     }
 
     /// Tells how far the body has come.

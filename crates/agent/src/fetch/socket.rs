@@ -28,7 +28,9 @@ impl RequestBuilder {
     pub async fn open(self, protocols: &[&str]) -> Result<WebSocket, FetchError> {
         let (fetch, parts) = self.into_parts();
         let mut parts = parts?;
-        if let Some(mut jar) = fetch.shared.cookies() {
+        if !parts.headers.contains_key(COOKIE)
+            && let Some(mut jar) = fetch.shared.cookies()
+        {
             let wall = fetch.shared.clock().now().wall.unwrap_or(UnixMillis(0));
             if let Some(field) = jar.cookies_for(&parts.url, wall) {
                 parts.headers.insert(COOKIE, field_value(&field)?);
@@ -67,6 +69,7 @@ async fn attempt(
         headers,
         protocols: protocols.iter().map(|name| (*name).to_owned()).collect(),
         message_bytes_max: parts.message_bytes_max,
+        ping_interval: parts.ping_interval,
     };
     let within = parts.deadlines.first_byte;
     Ok(WebSocket::open(link, &parts.url, &opening, within).await?)

@@ -346,6 +346,10 @@ async fn credentials_do_not_follow_to_another_host() {
         StatusCode::FOUND
     );
     assert_eq!(server.seen()[1].field("cookie"), Some("s=1"));
+    let request = fetch.get(&server.url("/")).redirects(0);
+    let request = request.header("cookie", "mine=2");
+    request.send().await.expect("it answers");
+    assert_eq!(server.seen()[2].field("cookie"), Some("mine=2"));
 }
 
 #[tokio::test]

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use periwinkle_core::fetch::Url;
 use periwinkle_core::fetch::range::Partial;
 use periwinkle_core::limits;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+use tokio_tungstenite::WebSocketStream;
 
 use super::test_server::{Server, answer, fetch, options};
 use super::*;
@@ -361,6 +362,11 @@ async fn the_deadline_of_a_download_is_one_for_all_its_connections() {
         "{error:?}"
     );
     assert_eq!(begun.elapsed(), total);
+    let text = error.to_string();
+    assert!(
+        text.ends_with("too slow in all: not done within 20s"),
+        "{text}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -417,6 +423,77 @@ async fn a_websocket_opens_over_tls_with_the_clients_trust() {
     socket.send_text("hello").await.expect("it is open");
     let expected = Some(Message::Text("hello".to_owned()));
     assert_eq!(socket.next().await.expect("it answers"), expected);
+}
+
+/// A server of WebSockets that does with the one what it is told.
+async fn socket_server<F>(
+    serve: impl FnOnce(WebSocketStream<TcpStream>) -> F + Send + 'static,
+) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has ports");
+    let url = format!("ws://{}/", listener.local_addr().expect("it is bound"));
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("we connect");
+        let socket = tokio_tungstenite::accept_async(stream).await;
+        serve(socket.expect("it is an opening")).await;
+    });
+    url
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_whose_other_end_is_gone_ends_and_one_that_is_only_silent_does_not() {
+    use futures_util::{SinkExt, StreamExt};
+    let interval = limits::WEBSOCKET_PING_INTERVAL;
+    let gone = socket_server(|socket| async {
+        std::future::pending::<()>().await;
+        drop(socket);
+    })
+    .await;
+    let socket = fetch().websocket(&gone).open(&[]).await;
+    let mut socket = socket.expect("it opens");
+    let begun = Instant::now();
+    let error = socket.next().await.expect_err("it is gone");
+    assert!(
+        matches!(error, WebSocketError::Silent(after) if after == interval),
+        "{error:?}"
+    );
+    assert_eq!(begun.elapsed(), interval * 2);
+
+    let silent = || async {
+        socket_server(|mut socket| async move {
+            let word = tokio::time::sleep(limits::WEBSOCKET_PING_INTERVAL * 10);
+            let mut word = std::pin::pin!(word);
+            let mut pings = 0;
+            loop {
+                tokio::select! {
+                    frame = socket.next() => match frame {
+                        // The answer goes out with this look.
+                        Some(Ok(frame)) if frame.is_ping() => pings += 1,
+                        _ => return,
+                    },
+                    () = &mut word => {
+                        let text = pings.to_string();
+                        socket.send(text.into()).await.expect("it is open");
+                        return;
+                    }
+                }
+            }
+        })
+        .await
+    };
+    for (interval, pings) in [(Some(interval), 9..=10), (None, 0..=0)] {
+        let request = fetch().websocket(&silent().await).ping_interval(interval);
+        let mut socket = request.open(&[]).await.expect("it opens");
+        let Ok(Some(Message::Text(told))) = socket.next().await else {
+            panic!("no word");
+        };
+        let told: u32 = told.parse().expect("it is a number");
+        assert!(pings.contains(&told), "{told} pings");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,9 @@ pub(super) fn failure(error: &FetchError) -> Failure {
             WebSocketError::Refused { status, .. } if !status.is_success() => {
                 Failure::answered(*status, words)
             }
-            WebSocketError::TooSlow { .. } | WebSocketError::Cut(_) => Failure::unreachable(words),
+            WebSocketError::TooSlow { .. } | WebSocketError::Cut(_) | WebSocketError::Silent(_) => {
+                Failure::unreachable(words)
+            }
             WebSocketError::Field(_) => Failure::usage(words),
             _ => Failure::refused(words),
         },
