@@ -5,6 +5,7 @@
 mod aws;
 mod bodies;
 mod events;
+mod guide;
 mod hostile;
 mod logins;
 mod measuring;

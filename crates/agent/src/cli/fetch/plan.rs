@@ -430,4 +430,30 @@ mod tests {
         let failure = plan(&["h", &words[1]]).expect_err("it is no text");
         assert!(failure.to_string().contains("no text"), "{failure}");
     }
+
+    #[test]
+    fn the_commands_of_the_guide_can_be_typed() {
+        let guide = include_str!("../../../../../docs/guide/fetch.md");
+        let commands = guide
+            .lines()
+            .filter_map(|line| line.strip_prefix("    periwinkle fetch "));
+        let mut count = 0;
+        for command in commands {
+            // Words as a shell sees them; what is behind < is the shell's alone.
+            let command = command.split(" < ").next().unwrap();
+            let mut words = vec![String::new()];
+            for (at, piece) in command.split('\'').enumerate() {
+                let mut pieces = piece.split(|c| at % 2 == 0 && c == ' ');
+                words.last_mut().unwrap().push_str(pieces.next().unwrap());
+                words.extend(pieces.map(str::to_owned));
+            }
+            let line = std::iter::once("fetch").chain(words.iter().map(String::as_str));
+            let line = Line::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
+            if !line.fetch.aws {
+                Plan::new(&line.fetch).unwrap_or_else(|failure| panic!("{command}: {failure}"));
+            }
+            count += 1;
+        }
+        assert_eq!(count, 11);
+    }
 }

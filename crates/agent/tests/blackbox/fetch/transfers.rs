@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use super::{CLIENT_ERROR, DONE, Place, REFUSED, SERVER_ERROR, fetch};
+use super::{CLIENT_ERROR, DONE, Place, REFUSED, SERVER_ERROR, UNREACHABLE, fetch};
 use crate::nginx::Nginx;
 use crate::stand_in::{StandIn, Step, answer, head};
 
@@ -201,6 +201,61 @@ fn a_file_that_has_changed_is_fetched_anew() {
     assert_eq!(requests.len(), 3);
     assert_eq!(requests[1].fields["if-range"], "\"0\"");
     assert_eq!(requests[2].fields["if-range"], "\"1\"");
+}
+
+#[test]
+fn a_download_that_is_cut_again_and_again_without_a_tag_ends() {
+    let server = StandIn::start(|_, _| {
+        let head = head("200 OK", &[("content-length", "100")]);
+        vec![Step::Send([&head[..], &[b'x'; 50]].concat()), Step::Reset]
+    });
+    let url = server.url("/");
+    let words = [url.as_str(), "--output", "file"];
+    let mut seen = 0;
+    for (more, requests) in [
+        (&[][..], 1),
+        (&["--retries", "1"], 2),
+        (&["--resume", "--retries", "2"], 3),
+        (&["--resume", "--retries", "0"], 1),
+    ] {
+        let place = Place::new();
+        place
+            .fetch(&[&words[..], more].concat())
+            .expect(UNREACHABLE);
+        assert_eq!(server.requests().len() - seen, requests, "{more:?}");
+        assert!(!place.path().join("file").exists());
+        seen += requests;
+    }
+    let timed = ["--resume", "--retries", "1000", "--timeout", "1 s"];
+    let ran = Place::new().fetch(&[&words[..], &timed].concat());
+    let ran = ran.expect(UNREACHABLE);
+    assert!(ran.took < Duration::from_secs(5), "{:?}", ran.took);
+}
+
+#[test]
+fn what_another_address_left_is_not_mixed_in() {
+    let server = StandIn::start(|_, request| {
+        let tag = ("etag", "\"same\"");
+        let (letter, cut) = match request.target.as_str() {
+            "/v1" => (b'1', true),
+            _ => (b'2', false),
+        };
+        let whole = answer("200 OK", &[tag], &[letter; 100]);
+        match cut {
+            true => vec![Step::Send(whole[..whole.len() - 50].to_vec()), Step::Reset],
+            false => vec![Step::Send(whole)],
+        }
+    });
+    let place = Place::new();
+    let words = ["--output", "file", "--resume", "--retries", "0"];
+    let fetch = |path: &str| place.fetch(&[&[server.url(path).as_str()][..], &words].concat());
+    fetch("/v1").expect(UNREACHABLE);
+    assert_eq!(
+        fs::read(place.path().join("file.part")).unwrap(),
+        [b'1'; 50]
+    );
+    fetch("/v2").expect(DONE);
+    assert_eq!(fs::read(place.path().join("file")).unwrap(), [b'2'; 100]);
 }
 
 #[test]
