@@ -369,7 +369,7 @@ pub const FETCH_DRAIN_MAX: Duration = Duration::from_secs(1);
 pub const FETCH_EXCERPT_BYTES: usize = 500;
 /// How long an event stream may be silent before it is opened again; servers send comments.
 pub const FETCH_EVENT_SILENCE_MAX: Duration = Duration::from_secs(300);
-/// Connections in a row that bring nothing of a file, before its download fails.
+/// Connections in a row that come no further with a file, before its download fails.
 pub const FETCH_DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
 /// Retries of a call of AWS that was throttled.
 pub const AWS_RETRIES_MAX: u32 = 5;

@@ -91,7 +91,7 @@ impl Download {
         self
     }
 
-    /// How often in a row a connection may end without having brought anything.
+    /// How many connections in a row may end without having come further than any before.
     pub const fn attempts(mut self, attempts_max: u32) -> Download {
         self.attempts_max = attempts_max;
         self
@@ -143,8 +143,7 @@ struct Transfer {
 /// What one connection came to.
 enum Step {
     Complete,
-    /// Cut, after so many bytes.
-    Cut(FetchError, u64),
+    Cut(FetchError),
 }
 
 impl Transfer {
@@ -175,12 +174,14 @@ impl Transfer {
     async fn run(&mut self, attempts_max: u32) -> Result<(), FetchError> {
         let mut backoff = backoff();
         let mut left = attempts_max.max(1);
+        let mut furthest = self.known.received;
         loop {
-            let (error, bytes) = match self.step().await? {
-                Step::Complete => return Ok(()),
-                Step::Cut(error, bytes) => (error, bytes),
+            let Step::Cut(error) = self.step().await? else {
+                return Ok(());
             };
-            if bytes > 0 {
+            // A server without ranges, which begins anew each time, may never come to the end.
+            if self.known.received > furthest {
+                furthest = self.known.received;
                 (left, backoff) = (attempts_max.max(1), self::backoff());
             }
             left -= 1;
@@ -197,7 +198,7 @@ impl Transfer {
     async fn step(&mut self) -> Result<Step, FetchError> {
         let answer = match self.ask().await {
             Ok(answer) => answer,
-            Err(error) if is_passing(&error) => return Ok(Step::Cut(error, 0)),
+            Err(error) if is_passing(&error) => return Ok(Step::Cut(error)),
             Err(error) => return Err(error),
         };
         let judged = self.known.judge(RangeAnswer {
@@ -220,7 +221,7 @@ impl Transfer {
                 self.part.remove().await;
                 self.known = Partial::default();
                 self.hash.clone_from(&self.expected);
-                return Ok(Step::Cut(self.unfit(source), 0));
+                return Ok(Step::Cut(self.unfit(source)));
             }
         };
         self.receive(answer, file).await
@@ -245,7 +246,6 @@ impl Transfer {
     }
 
     async fn receive(&mut self, mut answer: Answer, file: File) -> Result<Step, FetchError> {
-        let before = self.known.received;
         let mut file = BufWriter::with_capacity(limits::FETCH_PIECE_BYTES, file);
         let cut = loop {
             match answer.chunk().await {
@@ -273,11 +273,8 @@ impl Transfer {
             .length
             .is_some_and(|length| self.known.received < length);
         Ok(match cut {
-            Some(error) => Step::Cut(error, self.known.received - before),
-            None if short => Step::Cut(
-                self.unfit(RangeError::OtherPart),
-                self.known.received - before,
-            ),
+            Some(error) => Step::Cut(error),
+            None if short => Step::Cut(self.unfit(RangeError::OtherPart)),
             None => Step::Complete,
         })
     }

@@ -29,7 +29,7 @@ use super::logins;
 use super::payload::Payload;
 use super::receiving::{Receiving, Watch};
 use super::request::{Deadlines, Parts, field_value};
-use super::sending::{Abandon, SendBody, Upload};
+use super::sending::{SendBody, Upload};
 use super::signing::{self, Unsigned};
 use crate::net::entropy;
 use crate::net::outbound::Sent;
@@ -497,18 +497,17 @@ fn repeatable(parts: &Parts) -> Repeatable<'_> {
 /// An answer that has begun, and the connection that brings it.
 type Head = Result<(Response<Incoming>, Lease<SendBody>), SendError>;
 
-/// Waits for the head of the answer while the body is on its way.
+/// Waits for the head of the answer while the body is on its way. Whatever ends the wait drops
+/// `head`, and with it the connection and the body.
 async fn long_head(
     deadlines: Deadlines,
     mut head: Pin<Box<impl Future<Output = Head>>>,
     upload: &Arc<Upload>,
     host: &str,
 ) -> Result<(Response<Incoming>, Lease<SendBody>), FetchError> {
-    // Whatever ends the wait ends the upload.
-    let abandon = Abandon::new(upload.clone());
     if upload.is_gated() {
         match timeout(limits::FETCH_CONTINUE_WAIT_MAX, &mut head).await {
-            Ok(head) => return answered(head, abandon, host, (upload, deadlines)),
+            Ok(head) => return answered(head, host, (upload, deadlines)),
             // Old servers do not know the question.
             Err(_) => upload.open(),
         }
@@ -521,10 +520,14 @@ async fn long_head(
                 rate.over.min(deadlines.between_bytes)
             }),
         };
-        match timeout(step, &mut head).await {
-            Ok(head) => return answered(head, abandon, host, (upload, deadlines)),
-            Err(_) if done => return Err(FetchError::too_slow(host, Phase::Waiting, step)),
-            Err(_) => {}
+        tokio::select! {
+            head = &mut head => return answered(head, host, (upload, deadlines)),
+            // Now the answer has its time.
+            () = upload.ended(), if !done => continue,
+            () = sleep(step) => {}
+        }
+        if done {
+            return Err(FetchError::too_slow(host, Phase::Waiting, step));
         }
         let went = upload.bytes() - bytes;
         if went == 0 && !upload.is_done() && deadlines.rate.is_none() {
@@ -545,7 +548,6 @@ async fn long_head(
 
 fn answered(
     head: Head,
-    abandon: Abandon,
     host: &str,
     (upload, deadlines): (&Upload, Deadlines),
 ) -> Result<(Response<Incoming>, Lease<SendBody>), FetchError> {
@@ -553,11 +555,7 @@ fn answered(
         true => Phase::Waiting,
         false => Phase::Sending,
     };
-    let head =
-        head.map_err(|error| FetchError::of_send(host, phase, deadlines.first_byte, error))?;
-    // The upload may go on: now the answer watches it.
-    abandon.keep();
-    Ok(head)
+    head.map_err(|error| FetchError::of_send(host, phase, deadlines.first_byte, error))
 }
 
 fn decoders(headers: &HeaderMap, host: &str) -> Result<Option<Box<Decoders>>, FetchError> {

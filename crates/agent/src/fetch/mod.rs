@@ -54,11 +54,15 @@ mod tests;
 #[cfg(test)]
 mod tests_aws;
 #[cfg(test)]
+mod tests_deadlines;
+#[cfg(test)]
 mod tests_kept;
 #[cfg(test)]
 mod tests_logins;
 #[cfg(test)]
 mod tests_long;
+#[cfg(test)]
+mod tests_uploads;
 
 pub use answer::{Answer, BodyStream};
 pub use aws::{Aws, AwsError, Pages, QueryPages};
