@@ -733,6 +733,9 @@ pub const SCHEDULE_LOOK_AHEAD_DAYS: i64 = 366;
 pub const MQTT_CONNECT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Messages that wait for a reader, unless it asks for another number.
 pub const MQTT_READER_MESSAGES: usize = 1000;
+/// How long nothing is read from the broker for the sake of a reader whose buffer is full, before it
+/// loses messages.
+pub const MQTT_READER_PATIENCE: Duration = Duration::from_millis(50);
 /// Turns of the connection task before others have theirs.
 pub const MQTT_TURNS_MAX: usize = 16;
 /// Bytes of messages that one commit to flash takes, unless one message is longer.
@@ -747,6 +750,10 @@ pub const MQTT_SCHEDULE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 pub const MQTT_RETAINED_REST: Duration = Duration::from_secs(5);
 /// Rules between messages and the database.
 pub const MQTT_ROUTES_MAX: usize = 256;
+/// Pauses before a message is tried again that could not become an item, for want of room.
+pub const MQTT_ROUTE_PAUSE_MIN: Duration = Duration::from_millis(500);
+/// The same, at most.
+pub const MQTT_ROUTE_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Changes that rules take before they look what has become of the messages of others.
 pub const MQTT_ROUTE_CHANGES_PER_TURN: usize = 64;
 /// How often it is written how far the rules have come.

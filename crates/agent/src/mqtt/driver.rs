@@ -126,6 +126,9 @@ impl Driver {
         let state = &mut *state;
         let now = self.clock.now();
         state.wake_up(now.mono);
+        // Before reading: where it may go on, the socket has to be asked before this task sleeps.
+        state.readers.handle_timeout(now.mono);
+        state.session.hold(state.readers.hold_reading());
         let mut went_on = self.dial(context, state, now);
         went_on |= self.read(context, state, now.mono);
         went_on |= self.hear_of_flash(context, state, now.mono);
@@ -214,7 +217,6 @@ impl Driver {
     /// What the session wants done and known.
     fn take_outputs(&mut self, state: &mut State, now: Now) {
         let mut written = None;
-        state.session.hold(state.readers.hold_reading());
         while !self.keeper.is_full() {
             let Some(output) = state.session.poll_output() else {
                 break;
@@ -243,6 +245,7 @@ impl Driver {
                 }
                 Output::Connected(connected) => {
                     state.readers.begin_connection(now.mono);
+                    state.questions.begin_connection();
                     self.note_up(&connected, now);
                 }
                 Output::Subscribed(id, answer) => {
@@ -450,9 +453,10 @@ impl Driver {
         state.sleep(context.waker());
         let session = state.session.poll_timeout().map(|(due, _)| due);
         let questions = state.questions.requests.poll_timeout();
+        let readers = state.readers.poll_timeout();
         let policy = self.policy.poll_timeout();
         let storage = self.keeper.retry_at();
-        let Some(due) = [session, questions, policy, storage]
+        let Some(due) = [session, questions, readers, policy, storage]
             .into_iter()
             .flatten()
             .min()

@@ -550,6 +550,7 @@ impl Outbox {
     /// A write failed: it will be tried again with those that come later.
     pub(crate) fn unspill(&mut self, slot: Slot) {
         self.slab.at_mut(slot).flash = Flash::None;
+        self.counts.spilled -= 1;
         self.unspilled = self.age.first();
     }
 

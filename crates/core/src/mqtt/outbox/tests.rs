@@ -205,6 +205,11 @@ fn only_late_messages_are_spilled_and_only_once() {
     assert!(outbox.next_spill(at(2)).is_none());
     assert_eq!(outbox.spill_at(second), Some(at(4)));
     assert_eq!(outbox.counts().spilled, 2);
+    let slot = outbox.next_spill(at(3)).expect("the third");
+    outbox.unspill(slot);
+    assert_eq!(outbox.counts().spilled, 2, "its write failed");
+    assert_eq!(outbox.next_spill(at(3)), Some(slot));
+    assert_eq!(outbox.counts().spilled, 3);
 }
 
 #[test]
