@@ -380,6 +380,7 @@ pub const FETCH_EXCERPT_BYTES: usize = 500;
 /// How long an event stream may be silent before it is opened again; servers send comments.
 pub const FETCH_EVENT_SILENCE_MAX: Duration = Duration::from_secs(300);
 /// Connections that bring no more of a file, or begin it anew, before its download fails.
+/// Connections in a row that come no further with a file, before its download fails.
 pub const FETCH_DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
 /// Retries of a call of AWS that was throttled.
 pub const AWS_RETRIES_MAX: u32 = 5;
@@ -762,6 +763,10 @@ pub const MQTT_SCHEDULE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 pub const MQTT_RETAINED_REST: Duration = Duration::from_secs(5);
 /// Rules between messages and the database.
 pub const MQTT_ROUTES_MAX: usize = 256;
+/// Pauses before a message is tried again that could not become an item, for want of room.
+pub const MQTT_ROUTE_PAUSE_MIN: Duration = Duration::from_millis(500);
+/// The same, at most.
+pub const MQTT_ROUTE_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Changes that rules take before they look what has become of the messages of others.
 pub const MQTT_ROUTE_CHANGES_PER_TURN: usize = 64;
 /// How often it is written how far the rules have come.

@@ -12,28 +12,27 @@ use std::time::Duration;
 use http::Response;
 use hyper::body::Incoming;
 use periwinkle_core::limits;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::{FetchError, Phase};
 use super::request::Deadlines;
-use super::sending::{Abandon, SendBody, Upload};
+use super::sending::{SendBody, Upload};
 use crate::net::pool::{Lease, SendError};
 
 /// An answer that has begun, and the connection that brings it.
 type Head = (Response<Incoming>, Lease<SendBody>);
 
-/// Waits for the head of the answer while the body is on its way.
+/// Waits for the head of the answer while the body is on its way. Whatever ends the wait drops
+/// `head`, and with it the connection and the body.
 pub(super) async fn long_head(
     deadlines: Deadlines,
     mut head: Pin<Box<impl Future<Output = Result<Head, SendError>>>>,
     upload: &Arc<Upload>,
     host: &str,
 ) -> Result<Head, FetchError> {
-    // Whatever ends the wait ends the upload.
-    let abandon = Abandon::new(upload.clone());
     if upload.is_gated() {
         match timeout(limits::FETCH_CONTINUE_WAIT_MAX, &mut head).await {
-            Ok(head) => return answered(head, abandon, host, (upload, deadlines)),
+            Ok(head) => return answered(head, host, (upload, deadlines)),
             // Old servers do not know the question.
             Err(_) => upload.open(),
         }
@@ -41,13 +40,13 @@ pub(super) async fn long_head(
     let mut pace = Pace::new(deadlines, Instant::now());
     loop {
         let look = pace.next_look(Instant::now());
-        if let Ok(head) = timeout_at(look, &mut head).await {
-            return answered(head, abandon, host, (upload, deadlines));
+        tokio::select! {
+            head = &mut head => return answered(head, host, (upload, deadlines)),
+            // That may have been the last of it.
+            () = upload.ended() => {}
+            () = sleep_until(look) => {}
         }
-        let seen = match pace.is_out {
-            true => Seen::Out,
-            false => look_at(upload).await,
-        };
+        let seen = look_at(upload).await;
         if let Some(late) = pace.look(seen, Instant::now()) {
             return Err(late.error(host));
         }
@@ -56,7 +55,6 @@ pub(super) async fn long_head(
 
 fn answered(
     head: Result<Head, SendError>,
-    abandon: Abandon,
     host: &str,
     (upload, deadlines): (&Upload, Deadlines),
 ) -> Result<Head, FetchError> {
@@ -67,8 +65,6 @@ fn answered(
     let head =
         head.map_err(|error| FetchError::of_send(host, phase, deadlines.first_byte, error))?;
     upload.handle_answer();
-    // The upload may go on: now the answer watches it.
-    abandon.keep();
     Ok(head)
 }
 
@@ -79,8 +75,8 @@ enum Seen {
     Nothing,
     /// So many bytes of the request have left.
     Left(u64),
-    /// All have.
-    Out,
+    /// All have, so many.
+    Out(u64),
 }
 
 async fn look_at(upload: &Upload) -> Seen {
@@ -91,7 +87,7 @@ async fn look_at(upload: &Upload) -> Seen {
     };
     upload.tell(departed.bytes);
     match is_done && departed.all {
-        true => Seen::Out,
+        true => Seen::Out(departed.bytes),
         false => Seen::Left(departed.bytes),
     }
 }
@@ -145,40 +141,49 @@ impl Pace {
     }
 
     fn next_look(&self, now: Instant) -> Instant {
-        let deadlines = &self.deadlines;
+        let end = self.moved + self.deadline().0;
         if self.is_out {
-            return self.moved + deadlines.first_byte;
+            return end;
         }
-        let mut next = now + limits::FETCH_LOOK_INTERVAL;
-        if let Some(rate) = deadlines.rate {
-            next = next.min(self.window.0 + rate.over);
+        let next = end.min(now + limits::FETCH_LOOK_INTERVAL);
+        match self.deadlines.rate {
+            Some(rate) => next.min(self.window.0 + rate.over),
+            None => next,
         }
-        next.min(self.moved + deadlines.between_bytes)
     }
 
     fn look(&mut self, seen: Seen, now: Instant) -> Option<Late> {
-        match seen {
+        let (bytes, is_out) = match seen {
             Seen::Nothing => {
                 (self.moved, self.window) = (now, (now, 0));
                 return None;
             }
-            Seen::Left(bytes) if bytes > self.left => (self.left, self.moved) = (bytes, now),
-            Seen::Left(_) => {}
-            Seen::Out if self.is_out => {
-                let first_byte = self.deadlines.first_byte;
-                let is_late = now >= self.moved + first_byte;
-                return is_late.then_some(Late::Answer(first_byte));
+            Seen::Left(bytes) => (bytes, false),
+            Seen::Out(bytes) => (bytes, true),
+        };
+        if bytes > self.left || is_out != self.is_out {
+            (self.left, self.moved, self.is_out) = (bytes.max(self.left), now, is_out);
+        }
+        let (within, late) = self.deadline();
+        match now >= self.moved + within {
+            true => Some(late),
+            false if is_out => None,
+            false => self.rate_missed(now),
+        }
+    }
+
+    /// How long nothing may happen, and what it means when that has passed.
+    const fn deadline(&self) -> (Duration, Late) {
+        match self.is_out {
+            true => {
+                let within = self.deadlines.first_byte;
+                (within, Late::Answer(within))
             }
-            Seen::Out => {
-                (self.is_out, self.moved) = (true, now);
-                return None;
+            false => {
+                let within = self.deadlines.between_bytes;
+                (within, Late::Stuck(within))
             }
         }
-        let between = self.deadlines.between_bytes;
-        if now >= self.moved + between {
-            return Some(Late::Stuck(between));
-        }
-        self.rate_missed(now)
     }
 
     fn rate_missed(&mut self, now: Instant) -> Option<Late> {
@@ -210,7 +215,7 @@ mod tests {
             now = pace.next_look(now);
             let left = (now - start).as_secs() * bytes_per_second;
             let seen = match left >= whole {
-                true => Seen::Out,
+                true => Seen::Out(whole),
                 false => Seen::Left(left),
             };
             if let Some(late) = pace.look(seen, now) {
@@ -252,6 +257,17 @@ mod tests {
             (Some(Late::Stuck(secs(10))), secs(10))
         );
         assert_eq!(run(deadlines, 1, u64::MAX).0, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_leaves_behind_the_seeming_end_begins_the_wait_anew() {
+        let start = Instant::now();
+        let mut pace = Pace::new(rated(), start);
+        assert_eq!(pace.look(Seen::Out(100), start), None);
+        assert_eq!(pace.next_look(start), start + secs(60));
+        assert_eq!(pace.look(Seen::Out(200), start + secs(60)), None);
+        let late = pace.look(Seen::Out(200), start + secs(120));
+        assert_eq!(late, Some(Late::Answer(secs(60))));
     }
 
     #[tokio::test(start_paused = true)]

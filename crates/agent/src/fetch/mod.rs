@@ -56,6 +56,8 @@ mod tests;
 #[cfg(test)]
 mod tests_aws;
 #[cfg(test)]
+mod tests_deadlines;
+#[cfg(test)]
 mod tests_kept;
 #[cfg(test)]
 mod tests_logins;
@@ -63,6 +65,8 @@ mod tests_logins;
 mod tests_long;
 #[cfg(test)]
 mod tests_slow;
+#[cfg(test)]
+mod tests_uploads;
 
 pub use answer::{Answer, BodyStream};
 pub use aws::{Aws, AwsError, Pages, QueryPages};

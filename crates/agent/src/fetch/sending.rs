@@ -14,7 +14,7 @@ use super::error::BodyError;
 use super::payload::{ByteStream, OpenBody};
 use super::progress::Progress;
 use crate::net::standing::Way;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// A body on its way.
 pub(crate) struct SendBody {
@@ -38,6 +38,7 @@ enum Content {
 pub(super) struct Upload {
     bytes: AtomicU64,
     done: AtomicBool,
+    ended: Notify,
     /// Whether the answer has begun.
     answered: AtomicBool,
     /// The connection that it takes.
@@ -179,7 +180,7 @@ impl Body for SendBody {
 impl Drop for SendBody {
     fn drop(&mut self) {
         if let Some(upload) = &self.upload {
-            upload.done.store(true, Ordering::Relaxed);
+            upload.end();
         }
     }
 }
@@ -199,6 +200,16 @@ impl Upload {
             upload.lock().state = GateState::Closed;
         }
         upload
+    }
+
+    fn end(&self) {
+        self.done.store(true, Ordering::Relaxed);
+        self.ended.notify_one();
+    }
+
+    /// Waits until nothing more will be taken; one at a time may wait.
+    pub(super) async fn ended(&self) {
+        self.ended.notified().await;
     }
 
     /// Whether nothing more will be taken.
@@ -275,7 +286,7 @@ impl Upload {
                     self.tell(bytes);
                 }
             }
-            None => self.done.store(true, Ordering::Relaxed),
+            None => self.end(),
         }
     }
 
@@ -284,30 +295,23 @@ impl Upload {
     }
 }
 
-/// Ends an upload that is still going on when nobody waits for its answer any more.
+/// Ends an upload that is still going on when nobody reads its answer any more.
 #[derive(Debug)]
-pub(super) struct Abandon(Option<Arc<Upload>>);
+pub(super) struct Abandon(Arc<Upload>);
 
 impl Abandon {
     pub(super) const fn new(upload: Arc<Upload>) -> Abandon {
-        Abandon(Some(upload))
+        Abandon(upload)
     }
 
     /// Whether there is nothing left to be sent.
     pub(super) fn is_over(&self) -> bool {
-        self.0.as_ref().is_none_or(|upload| upload.is_done())
-    }
-
-    /// Somebody else watches it now.
-    pub(super) fn keep(mut self) {
-        self.0 = None;
+        self.0.is_done()
     }
 }
 
 impl Drop for Abandon {
     fn drop(&mut self) {
-        if let Some(upload) = &self.0 {
-            upload.abandon();
-        }
+        self.0.abandon();
     }
 }

@@ -169,13 +169,14 @@ async fn a_download_goes_on_where_it_was_cut() {
         length: Some(400_000),
     };
     assert_eq!(*progress.borrow(), expected);
-    let ranges: Vec<_> = server
-        .seen()
+    let seen = server.seen();
+    let asked = seen
         .iter()
-        .map(|seen| seen.field("range").map(str::to_owned))
-        .collect();
-    let range = |from: usize| Some(format!("bytes={from}-"));
-    assert_eq!(ranges, [None, range(150_000), range(300_000)]);
+        .map(|seen| (seen.field("range"), seen.field("if-range")));
+    let asked: Vec<_> = asked.collect();
+    let part = |range| (Some(range), Some("\"v1\""));
+    let parts = [part("bytes=150000-"), part("bytes=300000-")];
+    assert_eq!(asked, [&[(None, None)], &parts[..]].concat());
     let left: Vec<_> = std::fs::read_dir(folder.path())
         .expect("it is ours")
         .collect();
@@ -392,6 +393,36 @@ async fn attempts_of_a_download_are_all_the_attempts_that_are_made() {
         let download = fetch().download(&server.url("/"), folder.path().join("file"));
         download.attempts(attempts).run().await.expect_err("none");
         assert_eq!(server.seen().len(), seen);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_begins_anew_and_breaks_off_each_time_is_given_up() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let whole = answer("200 OK\r\nconnection: close", content());
+    let server = Server::always(&whole[..150_000]).await;
+    let download = fetch().download(&server.url("/"), folder.path().join("file"));
+    let error = download.run().await.expect_err("it never comes whole");
+    assert!(matches!(error, FetchError::Cut { .. }), "{error:?}");
+    let asked = server.seen().len() as u32;
+    assert_eq!(asked, limits::FETCH_DOWNLOAD_ATTEMPTS_MAX);
+}
+
+#[tokio::test]
+async fn a_download_that_cannot_be_written_is_an_error_and_does_not_take_its_name() {
+    for bytes in [10, 1_000_000] {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("file");
+        let part = folder.path().join("file.part");
+        std::os::unix::fs::symlink("/dev/full", &part).expect("it is ours");
+        let server = Server::always(answer("200 OK", vec![7; bytes])).await;
+        let error = fetch().download(&server.url("/"), &path).run().await;
+        let error = error.expect_err("nothing has room there");
+        let is_full = matches!(&error, FetchError::Save { source, path }
+            if source.kind() == std::io::ErrorKind::StorageFull && *path == part);
+        assert!(is_full, "{bytes} {error:?}");
+        assert!(!path.exists());
+        assert_eq!(server.seen().len(), 1, "another try would end the same");
     }
 }
 

@@ -245,6 +245,7 @@ impl Driver {
                 }
                 Output::Connected(connected) => {
                     state.readers.begin_connection(now.mono);
+                    state.questions.begin_connection();
                     self.note_up(&connected, now);
                 }
                 Output::Subscribed(id, answer) => {

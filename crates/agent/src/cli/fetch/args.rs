@@ -35,7 +35,8 @@ pub(in crate::cli) struct Fetch {
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, conflicts_with = "resume", help_heading = REQUEST)]
     pub(super) range: Option<String>,
 
-    /// Write the body of the answer to this file; - is standard output
+    /// Write the body of an answer of success to this file, which appears when it is whole; - is
+    /// standard output
     #[arg(long, short = 'o', value_name = "FILE", help_heading = ANSWER)]
     pub(super) output: Option<PathBuf>,
     /// Go on where an earlier download to the same file has ended, and when the connection breaks
