@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use periwinkle_core::limits;
 use tokio::task::spawn_blocking;
@@ -14,11 +15,12 @@ pub(super) async fn bytes(here: SocketAddr, there: SocketAddr) -> Option<u64> {
         SocketAddr::V4(_) => "/proc/net/tcp",
         SocketAddr::V6(_) => "/proc/net/tcp6",
     };
-    let table = spawn_blocking(move || read(path)).await.ok()?.ok()?;
+    let table = spawn_blocking(move || read(Path::new(path))).await;
+    let table = table.ok()?.ok()?;
     find(&table, here, there)
 }
 
-fn read(path: &str) -> io::Result<String> {
+fn read(path: &Path) -> io::Result<String> {
     let mut table = String::new();
     let file = File::open(path)?;
     file.take(limits::SOCKET_TABLE_BYTES_MAX)
@@ -89,6 +91,19 @@ mod tests {
             while queued().await > 0 {
                 tokio::task::yield_now().await;
             }
+        }
+    }
+
+    #[test]
+    fn the_table_is_read_to_its_bound_and_not_beyond() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("tcp");
+        let file = File::create(&path).expect("it is ours");
+        let max = limits::SOCKET_TABLE_BYTES_MAX;
+        for (length, expected) in [(max, max), (max + 1, max)] {
+            file.set_len(length).expect("it is ours");
+            let table = read(&path).expect("it is there");
+            assert_eq!(table.len() as u64, expected);
         }
     }
 
