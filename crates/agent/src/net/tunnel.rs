@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use periwinkle_core::fetch::Host;
 use periwinkle_core::fetch::auth::Asked;
-use periwinkle_core::fetch::proxy::{Proxy, ProxyError, ProxyKind};
+#[cfg(feature = "fetch")]
+use periwinkle_core::fetch::proxy::ProxyError;
+use periwinkle_core::fetch::proxy::{Proxy, ProxyKind};
 use periwinkle_core::limits;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,6 +39,7 @@ pub enum ProxyFailure {
     #[error("{0}")]
     Credentials(&'static str),
     /// What should name it does not.
+    #[cfg(feature = "fetch")]
     #[error("{0}")]
     Unusable(ProxyError),
     /// The server's name has no address, and is looked up here.

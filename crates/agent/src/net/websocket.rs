@@ -27,6 +27,7 @@ pub struct Opening {
     /// The longest message that is received; none means [`limits::WEBSOCKET_MESSAGE_BYTES_MAX`].
     pub message_bytes_max: Option<usize>,
     /// After which silence the other end is asked whether it is still there; none never asks.
+    #[cfg(feature = "fetch")]
     pub ping_interval: Option<Duration>,
 }
 

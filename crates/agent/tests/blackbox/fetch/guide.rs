@@ -1,5 +1,11 @@
 //! The code of the guide, which compiles as it stands there.
-#![allow(dead_code, unused_variables, reason = "it is there to be compiled")]
+#![allow(
+    dead_code,
+    unused_variables,
+    unused_mut,
+    clippy::print_stdout,
+    reason = "it is there to be compiled"
+)]
 
 use std::time::Duration;
 
