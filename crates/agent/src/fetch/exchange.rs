@@ -81,8 +81,13 @@ impl Exchange {
     async fn steps(mut self) -> Result<Answer, FetchError> {
         loop {
             match self.attempt().await {
+                Ok(answer) if answer.is_success() => {
+                    self.take_success(&answer)?;
+                    return Ok(answer);
+                }
+                // In a box, what happens seldom is no part of each request.
                 Ok(answer) => {
-                    if let Some(answer) = self.judge(answer).await? {
+                    if let Some(answer) = Box::pin(self.judge(answer)).await? {
                         return Ok(answer);
                     }
                 }
@@ -180,7 +185,7 @@ impl Exchange {
                     method: &parts.method,
                     url: &parts.url,
                 };
-                unsigned.sign(&mut headers, &mut parts.payload).await?
+                Box::pin(unsigned.sign(&mut headers, &mut parts.payload)).await?
             }
         };
         self.add_fields(&mut headers, lane)?;
@@ -251,15 +256,18 @@ impl Exchange {
         Ok(())
     }
 
-    /// The answer when it is the result; none when the request is to be sent again.
+    /// What an answer of success tells for later requests.
+    fn take_success(&self, answer: &Answer) -> Result<(), FetchError> {
+        self.take_cookies(answer);
+        self.take_login_info(answer)?;
+        self.fetch.shared.budget().give_back();
+        Ok(())
+    }
+
+    /// Another answer when it is the result; none when the request is to be sent again.
     async fn judge(&mut self, mut answer: Answer) -> Result<Option<Answer>, FetchError> {
         self.take_cookies(&answer);
         let status = answer.status();
-        if status.is_success() {
-            self.take_login_info(&answer)?;
-            self.fetch.shared.budget().give_back();
-            return Ok(Some(answer));
-        }
         let is_answered = match status {
             StatusCode::UNAUTHORIZED => self.answer_server(&answer)?,
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => self.answer_proxy(&answer)?,

@@ -191,7 +191,8 @@ where
                 Err((error, _)) => return Err(error),
             }
         }
-        let connecting = self.connect(url, connect);
+        // Seldom and large: in a box, it is no part of each request that needs no connection.
+        let connecting = Box::pin(self.connect(url, connect));
         let mut connection = match end {
             None => connecting.await?,
             Some(end) => {
