@@ -207,8 +207,7 @@ impl Transfer {
                 backoff = self::backoff();
             }
             left = left.saturating_sub(spent);
-            let random = u64::from_le_bytes(entropy::bytes().unwrap_or_default());
-            let pause = backoff.next_pause(random);
+            let pause = backoff.next_pause(entropy::chance());
             if left == 0 || self.left().is_some_and(|left| left <= pause) {
                 return Err(error);
             }

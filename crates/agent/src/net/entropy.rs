@@ -20,3 +20,9 @@ pub fn text() -> io::Result<String> {
     let random: [u8; 16] = bytes()?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+/// Chance for pauses, evenly distributed over all of `u64`; without entropy it is 0, the shortest
+/// pause.
+pub fn chance() -> u64 {
+    u64::from_le_bytes(bytes().unwrap_or_default())
+}

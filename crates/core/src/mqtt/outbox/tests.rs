@@ -79,6 +79,25 @@ fn higher_classes_go_first() {
 }
 
 #[test]
+fn a_class_goes_before_lower_ones_whether_live_or_backlog() {
+    let mut outbox = Outbox::new(Budget::default());
+    for class in [Class::Low, Class::Low, Class::High, Class::High] {
+        push(&mut outbox, "old", class).unwrap();
+    }
+    outbox.connect();
+    for index in 0..8 {
+        let class = match index % 2 {
+            0 => Class::Low,
+            _ => Class::High,
+        };
+        push(&mut outbox, &format!("new/{index}"), class).unwrap();
+    }
+    // High: 3 and 4 of old, 6, 8, 10 and 12 live, with the backlog's share; then low, alike.
+    let expected = [3, 6, 8, 10, 4, 12, 1, 5, 7, 9, 2, 11];
+    assert_eq!(drain(&mut outbox), expected);
+}
+
+#[test]
 fn what_begins_again_goes_before_all_others_in_its_order() {
     let mut outbox = Outbox::new(Budget::default());
     outbox.connect();
@@ -180,6 +199,31 @@ fn what_waits_for_too_long_is_found_and_what_is_on_its_way_is_not() {
     let old = outbox.too_old(at(169));
     let old: Vec<u64> = old.iter().map(|slot| outbox.id(*slot).sequence()).collect();
     assert_eq!(old, [2]);
+}
+
+#[test]
+fn what_was_found_on_flash_is_as_old_as_it_was_there() {
+    let mut outbox = Outbox::new(Budget {
+        age_max: Some(Duration::from_secs(160)),
+        ..Budget::default()
+    });
+    for (sequence, age) in [(1, 0), (2, 150), (3, 151)] {
+        let stored = StoredEntry {
+            sequence,
+            publication: Publication::new("t", b"", ONE),
+            stage: Stage::Queued,
+            packet_id: None,
+            age: Duration::from_secs(age),
+        };
+        outbox.restore(&stored, at(0));
+    }
+    // Nothing new has to come before they are looked at.
+    assert_eq!(outbox.deadline(), Some(at(10)));
+    let old = outbox.too_old(at(10));
+    let old: Vec<u64> = old.iter().map(|slot| outbox.id(*slot).sequence()).collect();
+    assert_eq!(old, [2, 3]);
+    let young = outbox.iter().next().unwrap().1;
+    assert_eq!(young.age(at(10)), Duration::from_secs(10));
 }
 
 #[test]
