@@ -368,6 +368,8 @@ const SMALL: [&str; 8] = [
 
 /// Words of an error as a sentence of their own.
 pub(crate) fn sentence(words: &str) -> String {
+    // Those of a service may be one already.
+    let words = words.trim_end_matches('.');
     let mut letters = words.chars();
     match letters.next() {
         // A name in front keeps its letters.
@@ -381,6 +383,15 @@ pub(crate) fn sentence(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_become_one_sentence_with_one_full_stop() {
+        assert_eq!(sentence("there is none"), "There is none.");
+        assert_eq!(
+            sentence("NoSuchBucket: it does not exist."),
+            "NoSuchBucket: it does not exist."
+        );
+    }
 
     #[test]
     fn the_built_in_schema_says_which_way_each_model_travels() {

@@ -340,6 +340,9 @@ pub const PROXY_ANSWER_BYTES_MAX: usize = 8 * 1024;
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// What may wait to be written to a WebSocket.
 pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The silence after which the other end of a WebSocket is asked for a sign of life, unless
+/// configured otherwise; it has as long to give one.
+pub const WEBSOCKET_PING_INTERVAL: Duration = Duration::from_secs(30);
 
 // HTTP client.
 
@@ -353,8 +356,15 @@ pub const FETCH_FIRST_BYTE_MAX: Duration = Duration::from_secs(60);
 pub const FETCH_BETWEEN_BYTES_MAX: Duration = Duration::from_secs(30);
 /// How long a body waits for the server to ask for it, once it was asked whether it will.
 pub const FETCH_CONTINUE_WAIT_MAX: Duration = Duration::from_secs(1);
-/// How long a connection may wait to write, whoever still waits for it.
-pub const FETCH_WRITE_STALL_MAX: Duration = Duration::from_secs(120);
+/// How long a connection may wait to write, whoever still waits for it: a slow line needs minutes to
+/// make room in what the system holds for it.
+pub const FETCH_WRITE_STALL_MAX: Duration = Duration::from_secs(600);
+/// The shortest body in memory whose way out is watched; a shorter one leaves at once.
+pub const FETCH_WATCHED_BYTES_MIN: usize = 16 * 1024;
+/// How often it is looked at how much of a body has left.
+pub const FETCH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// What is read of the system's table of connections to find one: 10,000 of them and more.
+pub const SOCKET_TABLE_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// The longest piece of a body that is read from a file and sent at once.
 pub const FETCH_PIECE_BYTES: usize = 256 * 1024;
 /// The longest piece of an answer that is read from a connection at once.
@@ -369,7 +379,8 @@ pub const FETCH_DRAIN_MAX: Duration = Duration::from_secs(1);
 pub const FETCH_EXCERPT_BYTES: usize = 500;
 /// How long an event stream may be silent before it is opened again; servers send comments.
 pub const FETCH_EVENT_SILENCE_MAX: Duration = Duration::from_secs(300);
-/// Connections in a row that bring nothing of a file, before its download fails.
+/// Connections that bring no more of a file, or begin it anew, before its download fails.
+/// Connections in a row that come no further with a file, before its download fails.
 pub const FETCH_DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
 /// Retries of a call of AWS that was throttled.
 pub const AWS_RETRIES_MAX: u32 = 5;
@@ -631,6 +642,8 @@ pub const EVENT_LINE_BYTES_MAX: usize = 64 * 1024;
 pub const EVENT_DATA_BYTES_MAX: usize = 256 * 1024;
 /// How long to wait before an event stream is opened again, unless the server says.
 pub const EVENT_RETRY: Duration = Duration::from_secs(3);
+/// The shortest such wait that a server may ask for.
+pub const EVENT_RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest such wait that a server may ask for.
 pub const EVENT_RETRY_MAX: Duration = Duration::from_secs(300);
 

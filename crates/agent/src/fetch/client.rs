@@ -9,18 +9,18 @@ use http::header::{HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use periwinkle_core::aws::Credentials;
 use periwinkle_core::aws::sigv4::{ClockOffset, Signers};
-use periwinkle_core::fetch::Url;
+use periwinkle_core::fetch::auth::Logins;
 use periwinkle_core::fetch::cookie::{CookieJar, Domains};
 use periwinkle_core::fetch::proxy::ProxyRules;
 use periwinkle_core::fetch::redirect::RedirectPolicy;
 use periwinkle_core::fetch::retry::retry_budget;
+use periwinkle_core::fetch::{Origin, Url};
 use periwinkle_core::limits;
 use periwinkle_core::retry::RetryBudget;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::FetchError;
-use super::logins::Logins;
 use super::payload::Payload;
 use super::request::{Deadlines, Parts, RequestBuilder};
 use super::sending::SendBody;
@@ -63,7 +63,7 @@ pub(super) struct Shared {
     /// Made when a request first asks for it.
     anybody: OnceLock<Lane>,
     cookies: Option<Mutex<CookieJar>>,
-    logins: Mutex<Logins>,
+    logins: Mutex<Logins<Origin>>,
     budget: Mutex<RetryBudget>,
     signers: Mutex<Signers>,
     offset: Mutex<ClockOffset>,
@@ -202,6 +202,7 @@ impl Fetch {
                 hops_max: options.redirects_max,
                 ..RedirectPolicy::default()
             },
+            fields_for_all: Vec::new(),
             retries_max: options.retries_max,
             repeatable: false,
             login: None,
@@ -212,6 +213,7 @@ impl Fetch {
             asks_first: false,
             answer_bytes_max: limits::FETCH_ANSWER_BYTES_MAX as u64,
             message_bytes_max: None,
+            ping_interval: Some(limits::WEBSOCKET_PING_INTERVAL),
             progress: None,
         }
     }
@@ -257,7 +259,7 @@ impl Shared {
         Some(jar.lock().expect("no holder of the cookies panics"))
     }
 
-    pub(super) fn logins(&self) -> MutexGuard<'_, Logins> {
+    pub(super) fn logins(&self) -> MutexGuard<'_, Logins<Origin>> {
         self.logins.lock().expect("no holder of the logins panics")
     }
 

@@ -98,7 +98,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let login = folder.path().join("login");
         fs::write(&login, "na:pa\n").expect("it is ours");
-        let proxy = Server::always(answer("200 OK", "by proxy")).await;
+        let proxy = Server::new(|_, seen| match seen.field("proxy-authorization") {
+            Some(_) => answer("200 OK", "by proxy"),
+            None => answer("407 x\r\nproxy-authenticate: Basic realm=\"r\"", ""),
+        })
+        .await;
         let text = format!(
             "[fetch]\nproxy = 'http://127.0.0.1:{}'\nproxy_login_file = '{}'\nno_proxy = ['direct.invalid']\nretries_max = 0",
             proxy.port,
@@ -110,7 +114,7 @@ mod tests {
         let fetch = options.build().expect("no authorities");
         let page = fetch.get_text("http://far.invalid/a?b").await;
         assert_eq!(page.expect("the proxy answers"), "by proxy");
-        let seen = &proxy.seen()[0];
+        let seen = &proxy.seen()[1];
         assert_eq!(seen.line, "GET http://far.invalid/a?b");
         assert_eq!(seen.field("proxy-authorization"), Some("Basic bmE6cGE="));
         assert_eq!(seen.field("host"), Some("far.invalid"));

@@ -1,23 +1,25 @@
 //! Downloads to a file that go on where they were cut, in this run of the program or a later one.
 //!
 //! While a download runs, the bytes are in `NAME.part`, and `NAME.part.tag` holds what tells this
-//! state of the file from others: the entity tag, and in a second line the length.
+//! state of the file from others: the entity tag, the length, and a hash of the address.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use periwinkle_core::fetch::Url;
 use periwinkle_core::fetch::range::{Continuation, ExpectedHash, Partial, RangeAnswer, RangeError};
-use periwinkle_core::fetch::retry::Failure;
+use periwinkle_core::fetch::retry::{Failure, is_idempotent};
 use periwinkle_core::limits;
 use periwinkle_core::retry::Backoff;
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::answer::Answer;
 use super::client::Fetch;
-use super::error::FetchError;
+use super::error::{FetchError, Phase};
 use super::progress::Progress;
 use super::request::{Parts, RequestBuilder};
 use crate::net::entropy;
@@ -91,7 +93,9 @@ impl Download {
         self
     }
 
-    /// How often in a row a connection may end without having brought anything.
+    /// How many connections may end before the download fails. Each one that goes on with the file and
+    /// brings more of it gives back those that were spent before it; one that begins the file anew
+    /// is spent for good, as with a server that cannot give the rest of a file.
     pub const fn attempts(mut self, attempts_max: u32) -> Download {
         self.attempts_max = attempts_max;
         self
@@ -106,6 +110,10 @@ impl Download {
         let mut transfer = Transfer {
             fetch: self.fetch,
             request: self.request?,
+            began: Instant::now(),
+            begun: 0,
+            is_at_beginning: false,
+            furthest: 0,
             part: Part::new(self.path),
             known: Partial::default(),
             expected: hash.clone(),
@@ -118,6 +126,7 @@ impl Download {
             transfer.take_up().await?;
         }
         let resumed_from = transfer.known.received;
+        transfer.furthest = resumed_from;
         transfer.run(self.attempts_max).await?;
         transfer.finish().await?;
         Ok(Downloaded {
@@ -132,6 +141,13 @@ impl Download {
 struct Transfer {
     fetch: Fetch,
     request: Box<Parts>,
+    began: Instant,
+    /// How often the file was begun.
+    begun: u32,
+    /// Whether the last connection did.
+    is_at_beginning: bool,
+    /// How far this state of the file had come before it.
+    furthest: u64,
     part: Part,
     known: Partial,
     /// Before a byte of the file went into it.
@@ -143,14 +159,15 @@ struct Transfer {
 /// What one connection came to.
 enum Step {
     Complete,
-    /// Cut, after so many bytes.
-    Cut(FetchError, u64),
+    Cut(FetchError),
+    /// No answer began, in so many attempts.
+    Unanswered(FetchError, u32),
 }
 
 impl Transfer {
     /// Takes up what an earlier run left.
     async fn take_up(&mut self) -> Result<(), FetchError> {
-        if let Some(known) = self.part.known().await {
+        if let Some(known) = self.part.known(&self.request.url).await {
             self.known = known;
             self.hash_what_is_there().await?;
         }
@@ -173,30 +190,58 @@ impl Transfer {
     }
 
     async fn run(&mut self, attempts_max: u32) -> Result<(), FetchError> {
+        let attempts_max = match self.may_go_again() {
+            true => attempts_max.max(1),
+            false => 1,
+        };
         let mut backoff = backoff();
-        let mut left = attempts_max.max(1);
+        let mut left = attempts_max;
         loop {
-            let (error, bytes) = match self.step().await? {
+            let (error, spent) = match self.step(left).await? {
                 Step::Complete => return Ok(()),
-                Step::Cut(error, bytes) => (error, bytes),
+                Step::Cut(error) => (error, 1),
+                Step::Unanswered(error, attempts) => (error, attempts),
             };
-            if bytes > 0 {
-                (left, backoff) = (attempts_max.max(1), self::backoff());
+            if self.has_come_further() {
+                left = attempts_max.saturating_sub(self.begun.saturating_sub(1));
+                backoff = self::backoff();
             }
-            left -= 1;
-            if left == 0 {
+            left = left.saturating_sub(spent);
+            let pause = backoff.next_pause(entropy::chance());
+            if left == 0 || self.left().is_some_and(|left| left <= pause) {
                 return Err(error);
             }
             tracing::debug!(%error, "a download goes on");
-            sleep(backoff.next_pause(entropy::chance())).await;
+            sleep(pause).await;
         }
     }
 
+    /// Whether asking twice does no harm.
+    fn may_go_again(&self) -> bool {
+        self.request.repeatable || is_idempotent(self.request.method.as_str())
+    }
+
+    /// Whether the last connection went on with the file, and brought what none before it had. What
+    /// one brings of a file that it begins is no progress: the next one may begin it, too.
+    fn has_come_further(&mut self) -> bool {
+        let further = !self.is_at_beginning && self.known.received > self.furthest;
+        self.furthest = self.known.received;
+        further
+    }
+
+    /// What is left of the time for everything, if there is an end to it.
+    fn left(&self) -> Option<Duration> {
+        let total = self.request.deadlines.total?;
+        Some(total.saturating_sub(self.began.elapsed()))
+    }
+
     /// One connection.
-    async fn step(&mut self) -> Result<Step, FetchError> {
-        let answer = match self.ask().await {
+    async fn step(&mut self, left: u32) -> Result<Step, FetchError> {
+        self.is_at_beginning = false;
+        let retries = self.request.retries_max.min(left - 1);
+        let answer = match self.ask(retries).await {
             Ok(answer) => answer,
-            Err(error) if is_passing(&error) => return Ok(Step::Cut(error, 0)),
+            Err(error) if is_passing(&error) => return Ok(Step::Unanswered(error, retries + 1)),
             Err(error) => return Err(error),
         };
         let judged = self.known.judge(RangeAnswer {
@@ -219,32 +264,47 @@ impl Transfer {
                 self.part.remove().await;
                 self.known = Partial::default();
                 self.hash.clone_from(&self.expected);
-                return Ok(Step::Cut(self.unfit(source), 0));
+                return Ok(Step::Cut(self.unfit(source)));
             }
         };
         self.receive(answer, file).await
     }
 
-    async fn ask(&self) -> Result<Answer, FetchError> {
+    async fn ask(&self, retries: u32) -> Result<Answer, FetchError> {
         let once = || FetchError::Request("a download has no body that is read once".to_owned());
         let parts = self.request.again().ok_or_else(once)?;
-        let mut request = RequestBuilder::from_parts(self.fetch.clone(), Box::new(parts));
+        let mut request =
+            RequestBuilder::from_parts(self.fetch.clone(), Box::new(parts)).retries(retries);
         // Ranges count the bytes as they are.
         request = request.header("accept-encoding", "identity");
         for (name, value) in self.known.fields() {
             request = request.header(name, &value);
         }
-        request.send().await
+        if let Some(left) = self.left() {
+            request = request.deadline(left);
+        }
+        request.send().await.map_err(|error| self.in_all(error))
+    }
+
+    /// The deadline is one for everything, also where the last connection had only the rest of it.
+    fn in_all(&self, error: FetchError) -> FetchError {
+        match (error, self.request.deadlines.total) {
+            (FetchError::TooSlow { host, phase, .. }, Some(after)) if phase == Phase::Total => {
+                FetchError::TooSlow { host, phase, after }
+            }
+            (error, _) => error,
+        }
     }
 
     async fn start_over(&mut self, known: Partial) -> Result<File, FetchError> {
+        self.begun += 1;
+        self.is_at_beginning = true;
         self.known = known;
         self.hash.clone_from(&self.expected);
-        self.part.begin(&self.known).await
+        self.part.begin(&self.known, &self.request.url).await
     }
 
     async fn receive(&mut self, mut answer: Answer, file: File) -> Result<Step, FetchError> {
-        let before = self.known.received;
         let mut file = BufWriter::with_capacity(limits::FETCH_PIECE_BYTES, file);
         let cut = loop {
             match answer.chunk().await {
@@ -260,7 +320,7 @@ impl Transfer {
                     file.flush()
                         .await
                         .map_err(|error| self.part.failed(error))?;
-                    return Err(error);
+                    return Err(self.in_all(error));
                 }
             }
         };
@@ -272,11 +332,8 @@ impl Transfer {
             .length
             .is_some_and(|length| self.known.received < length);
         Ok(match cut {
-            Some(error) => Step::Cut(error, self.known.received - before),
-            None if short => Step::Cut(
-                self.unfit(RangeError::OtherPart),
-                self.known.received - before,
-            ),
+            Some(error) => Step::Cut(error),
+            None if short => Step::Cut(self.unfit(RangeError::OtherPart)),
             None => Step::Complete,
         })
     }
@@ -327,7 +384,7 @@ fn is_passing(error: &FetchError) -> bool {
     ) || matches!(
         error,
         FetchError::TooSlow {
-            phase: super::Phase::Reading,
+            phase: Phase::Reading,
             ..
         }
     )
@@ -355,32 +412,21 @@ impl Part {
         }
     }
 
-    /// What an earlier run left, if it can be gone on with.
-    async fn known(&self) -> Option<Partial> {
-        let tag = fs::read_to_string(&self.tag).await.ok()?;
-        let mut lines = tag.lines();
-        let etag = lines.next().filter(|etag| !etag.is_empty())?.to_owned();
-        let length = lines.next().and_then(|line| line.parse().ok());
+    /// What an earlier run left of this address, if it can be gone on with.
+    async fn known(&self, url: &Url) -> Option<Partial> {
+        let note = fs::read_to_string(&self.tag).await.ok()?;
         let received = fs::metadata(&self.part).await.ok()?.len();
-        (received > 0).then_some(Partial {
-            received,
-            length,
-            etag: Some(etag),
-        })
+        Partial::from_note(&note, url, received)
     }
 
-    async fn begin(&self, known: &Partial) -> Result<File, FetchError> {
+    async fn begin(&self, known: &Partial, url: &Url) -> Result<File, FetchError> {
         // First nothing is known of what is there: the bytes and the tag never belong to two states.
         let _ = fs::remove_file(&self.tag).await;
         let file = File::create(&self.part).await;
         let file = file.map_err(|error| self.failed(error))?;
-        if let Some(etag) = &known.etag {
-            let length = known
-                .length
-                .map(|length| length.to_string())
-                .unwrap_or_default();
-            let tag = fs::write(&self.tag, format!("{etag}\n{length}\n")).await;
-            tag.map_err(|error| self.failed(error))?;
+        if let Some(note) = known.note(url) {
+            let noted = fs::write(&self.tag, note).await;
+            noted.map_err(|error| self.failed(error))?;
         }
         Ok(file)
     }

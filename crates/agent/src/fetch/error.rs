@@ -19,8 +19,8 @@ use thiserror::Error;
 
 use crate::net::client_tls::{ClientTlsError, TlsFailure};
 use crate::net::dial::DialError;
-use crate::net::outbound::Stale;
 use crate::net::pool::SendError;
+use crate::net::standing::Stale;
 use crate::net::websocket::WebSocketError;
 
 /// Why an exchange failed: in which phase, with whom, and what to do.
@@ -92,7 +92,7 @@ pub enum FetchError {
         reason: String,
     },
     /// A deadline passed.
-    #[error("{host} was too slow {phase}: nothing within {after:?}")]
+    #[error("{host} was too slow {phase}: {} within {after:?}", missing(*.phase))]
     TooSlow {
         /// The host of the address.
         host: String,
@@ -270,7 +270,8 @@ impl FetchError {
     /// The status that the server answered with, where that is the error.
     pub const fn status(&self) -> Option<StatusCode> {
         match self {
-            FetchError::Status { status, .. } => Some(*status),
+            FetchError::Status { status, .. }
+            | FetchError::WebSocket(WebSocketError::Refused { status, .. }) => Some(*status),
             _ => None,
         }
     }
@@ -293,11 +294,8 @@ impl FetchError {
     /// What it means for a retry; `None` where another attempt would end the same.
     pub(super) fn failure(&self) -> Option<Failure<'static>> {
         match self {
-            FetchError::Connect(error) => match **error {
-                // A certificate does not become right by asking again.
-                DialError::Tls { failure, .. } if failure != TlsFailure::Handshake => None,
-                _ => Some(Failure::NotConnected),
-            },
+            FetchError::Connect(error) if error.is_refusal() => None,
+            FetchError::Connect(_) => Some(Failure::NotConnected),
             FetchError::Stale { unsent: true, .. } => Some(Failure::NotConnected),
             FetchError::Cut { .. } | FetchError::Stale { .. } => Some(Failure::Cut),
             FetchError::TooSlow {
@@ -414,6 +412,15 @@ fn causes(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What did not come within a deadline.
+const fn missing(phase: Phase) -> &'static str {
+    match phase {
+        // Something may have.
+        Phase::Total => "not done",
+        Phase::Sending | Phase::Waiting | Phase::Reading => "nothing",
+    }
 }
 
 fn excerpt(body: &str) -> String {

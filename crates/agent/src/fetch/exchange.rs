@@ -1,22 +1,21 @@
 //! One exchange: attempts, redirects, passwords and signatures, until there is an answer.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, DATE, EXPECT, Entry,
-    HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION, RANGE, RETRY_AFTER, SET_COOKIE,
-    WWW_AUTHENTICATE,
+    HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE,
+    RETRY_AFTER, SET_COOKIE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use periwinkle_core::aws::sigv4::{SignedHop, Signer, redirect};
-use periwinkle_core::fetch::auth::{Answerer, BasicUse, challenges, choose};
+use periwinkle_core::fetch::auth::Asked;
 use periwinkle_core::fetch::decode::{self, codings};
-use periwinkle_core::fetch::redirect::{Follow, Hop, NextHop, is_about_body, is_credential};
+use periwinkle_core::fetch::redirect::{Follow, Hop, NextHop, is_about_body, is_harmless};
 use periwinkle_core::fetch::retry::{Failure, Repeatable, Retries};
-use periwinkle_core::fetch::{Host, Scheme, Url, parse_date};
+use periwinkle_core::fetch::{Url, parse_date};
 use periwinkle_core::limits;
 use periwinkle_core::time::{Mono, UnixMillis};
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -25,13 +24,16 @@ use super::answer::Answer;
 use super::client::{Fetch, Lane};
 use super::decode::Decoders;
 use super::error::{FetchError, Phase};
+use super::leaving::long_head;
+use super::logins;
 use super::payload::Payload;
 use super::receiving::{Receiving, Watch};
-use super::request::{Deadlines, Parts, field_value};
-use super::sending::{Abandon, SendBody, Upload};
+use super::request::{Parts, field_value};
+use super::sending::{SendBody, Upload};
 use super::signing::{self, Unsigned};
 use crate::net::entropy;
-use crate::net::pool::{Choice, Lease, SendError, Within};
+use crate::net::outbound::Sent;
+use crate::net::pool::{Choice, Lease, Within};
 
 /// One exchange under way.
 pub(super) struct Exchange {
@@ -40,8 +42,9 @@ pub(super) struct Exchange {
     began: Instant,
     hops: u32,
     retries: Retries,
-    /// Whether a password was given as the server asked.
-    has_answered: bool,
+    /// Whether the server has asked for a password, and the proxy before it.
+    asked: Asked,
+    proxy_asked: Asked,
     /// Whether our clock was corrected for the signature.
     is_corrected: bool,
     /// Whether the next attempt is made on a new connection, because a kept one had ended.
@@ -57,7 +60,8 @@ impl Exchange {
             began: Instant::now(),
             hops: 0,
             retries: Retries::new(parts.retries_max),
-            has_answered: false,
+            asked: Asked::First,
+            proxy_asked: Asked::First,
             is_corrected: false,
             needs_new_connection: false,
             sent: UnixMillis(0),
@@ -77,8 +81,13 @@ impl Exchange {
     async fn steps(mut self) -> Result<Answer, FetchError> {
         loop {
             match self.attempt().await {
+                Ok(answer) if answer.is_success() => {
+                    self.take_success(&answer)?;
+                    return Ok(answer);
+                }
+                // In a box, what happens seldom is no part of each request.
                 Ok(answer) => {
-                    if let Some(answer) = self.judge(answer).await? {
+                    if let Some(answer) = Box::pin(self.judge(answer)).await? {
                         return Ok(answer);
                     }
                 }
@@ -114,6 +123,7 @@ impl Exchange {
                 let within = Within {
                     connect: deadlines.connect,
                     end: Some(Instant::now() + after),
+                    way: None,
                 };
                 let head = lane.client.send(&url, choice, request, within).await;
                 let host = url.authority();
@@ -123,6 +133,7 @@ impl Exchange {
                 let within = Within {
                     connect: deadlines.connect,
                     end: None,
+                    way: Some(&upload.way),
                 };
                 let head = Box::pin(lane.client.send(&url, choice, request, within));
                 long_head(deadlines, head, upload, url.authority()).await?
@@ -174,7 +185,7 @@ impl Exchange {
                     method: &parts.method,
                     url: &parts.url,
                 };
-                unsigned.sign(&mut headers, &mut parts.payload).await?
+                Box::pin(unsigned.sign(&mut headers, &mut parts.payload)).await?
             }
         };
         self.add_fields(&mut headers, lane)?;
@@ -215,45 +226,54 @@ impl Exchange {
         if parts.asks_first && !parts.payload.is_empty() {
             headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
         }
-        if let Some(mut jar) = shared.cookies()
+        if !headers.contains_key(COOKIE)
+            && let Some(mut jar) = shared.cookies()
             && let Some(field) = jar.cookies_for(&parts.url, self.wall())
         {
             let mut value = field_value(&field)?;
             value.set_sensitive(true);
             headers.insert(COOKIE, value);
         }
-        if let Some(login) = &parts.login
-            && !headers.contains_key(AUTHORIZATION)
-            && let Some(answerer) = shared.logins().find(&parts.url.origin(), login)
+        if !headers.contains_key(AUTHORIZATION)
+            && let Some(value) = logins::authorization(shared, parts)?
         {
-            let random = random_text()?;
-            let target = parts.url.target();
-            let field = answerer.authorization(parts.method.as_str(), &target, &random);
-            let mut value = field_value(&field)?;
-            value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let login = lane.client.connector().forwarding_login(&parts.url);
-        if let Some(field) = login.map_err(|error| FetchError::Connect(Arc::new(error)))? {
-            let mut value = field_value(&field)?;
-            value.set_sensitive(true);
-            headers.insert(PROXY_AUTHORIZATION, value);
+        if let Some(forwarder) = lane.client.connector().forwarder(&parts.url)
+            && !headers.contains_key(PROXY_AUTHORIZATION)
+        {
+            let sent = match parts.payload.is_repeatable() {
+                true => Sent::AsAsked,
+                false => Sent::Once,
+            };
+            let field = forwarder.authorization(parts.method.as_str(), sent);
+            if let Some(field) = field.map_err(|error| FetchError::Connect(Arc::new(error)))? {
+                let mut value = field_value(&field)?;
+                value.set_sensitive(true);
+                headers.insert(PROXY_AUTHORIZATION, value);
+            }
         }
         Ok(())
     }
 
-    /// The answer when it is the result; none when the request is to be sent again.
+    /// What an answer of success tells for later requests.
+    fn take_success(&self, answer: &Answer) -> Result<(), FetchError> {
+        self.take_cookies(answer);
+        self.take_login_info(answer)?;
+        self.fetch.shared.budget().give_back();
+        Ok(())
+    }
+
+    /// Another answer when it is the result; none when the request is to be sent again.
     async fn judge(&mut self, mut answer: Answer) -> Result<Option<Answer>, FetchError> {
         self.take_cookies(&answer);
         let status = answer.status();
-        if status.is_success() {
-            if self.parts.login.is_some() {
-                self.take_login_info(&answer);
-            }
-            self.fetch.shared.budget().give_back();
-            return Ok(Some(answer));
-        }
-        if status == StatusCode::UNAUTHORIZED && self.answer_challenge(&answer)? {
+        let is_answered = match status {
+            StatusCode::UNAUTHORIZED => self.answer_server(&answer)?,
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => self.answer_proxy(&answer)?,
+            _ => false,
+        };
+        if is_answered {
             answer.drain().await;
             return Ok(None);
         }
@@ -290,66 +310,55 @@ impl Exchange {
         }
     }
 
-    fn take_login_info(&self, answer: &Answer) {
-        let Some((login, field)) = self
+    fn take_login_info(&self, answer: &Answer) -> Result<(), FetchError> {
+        if let Some((login, field)) = self
             .parts
             .login
             .as_ref()
             .zip(answer.header("authentication-info"))
-        else {
-            return;
-        };
-        let mut logins = self.fetch.shared.logins();
-        let known = logins.find(&answer.url.origin(), login);
-        if let Some(Answerer::Digest(digest)) = known {
-            digest.handle_info(field);
+        {
+            let origin = answer.url.origin();
+            self.fetch
+                .shared
+                .logins()
+                .handle_info(&origin, login, field);
         }
+        let lane = self.fetch.lane(self.parts.accepts_any_certificate)?;
+        if let Some(forwarder) = lane.client.connector().forwarder(&answer.url)
+            && let Some(field) = answer.header("proxy-authentication-info")
+        {
+            forwarder.handle_info(field);
+        }
+        Ok(())
     }
 
-    /// Whether the request can be sent again with the answer to a challenge.
-    fn answer_challenge(&mut self, answer: &Answer) -> Result<bool, FetchError> {
+    /// Whether the request can be sent again with the answer to the server's challenge.
+    fn answer_server(&mut self, answer: &Answer) -> Result<bool, FetchError> {
         let parts = &self.parts;
-        let Some(login) = &parts.login else {
-            return Ok(false);
-        };
-        let given = parts.headers.contains_key(AUTHORIZATION);
-        if given || !parts.payload.is_repeatable() {
+        if parts.headers.contains_key(AUTHORIZATION) || !parts.payload.is_repeatable() {
             return Ok(false);
         }
-        let fields = answer.headers.get_all(WWW_AUTHENTICATE);
-        let found = challenges(fields.iter().filter_map(|field| field.to_str().ok()));
-        let origin = answer.url.origin();
-        let mut logins = self.fetch.shared.logins();
-        if let Some(Answerer::Digest(digest)) = logins.find(&origin, login) {
-            let mut digests = found.iter().filter(|one| one.scheme == "digest");
-            if !self.has_answered && digests.any(|challenge| digest.handle_challenge(challenge)) {
-                self.has_answered = true;
-                return Ok(true);
-            }
-        }
-        if self.has_answered {
-            logins.forget(&origin, login);
-            return Ok(false);
-        }
-        let basic = match !parts.basic_is_refused && may_be_plain(&answer.url) {
-            true => BasicUse::Allowed,
-            false => BasicUse::Refused,
-        };
-        let Some(answerer) = choose(&found, login, basic) else {
-            if found.iter().any(|challenge| challenge.scheme == "basic")
-                && basic == BasicUse::Refused
-                && !parts.basic_is_refused
-            {
-                return Err(FetchError::PlainPassword {
-                    host: answer.url.authority().to_owned(),
-                });
-            }
+        let asked = std::mem::replace(&mut self.asked, Asked::Again);
+        logins::answer_challenges(&self.fetch.shared, parts, &answer.headers, asked)
+    }
+
+    /// The same for the challenge of a proxy that takes the request itself.
+    fn answer_proxy(&mut self, answer: &Answer) -> Result<bool, FetchError> {
+        let parts = &self.parts;
+        let lane = self.fetch.lane(parts.accepts_any_certificate)?;
+        let Some(forwarder) = lane.client.connector().forwarder(&answer.url) else {
             return Ok(false);
         };
-        logins.keep(origin, login.clone(), answerer);
-        drop(logins);
-        self.has_answered = true;
-        Ok(true)
+        if parts.headers.contains_key(PROXY_AUTHORIZATION) {
+            return Ok(false);
+        }
+        let fields = answer.headers.get_all(PROXY_AUTHENTICATE);
+        let fields = fields.iter().filter_map(|field| field.to_str().ok());
+        let asked = std::mem::replace(&mut self.proxy_asked, Asked::Again);
+        let worth = forwarder.handle_challenges(fields, asked);
+        let worth = worth.map_err(|error| FetchError::Connect(Arc::new(error)))?;
+        // What can be sent only once has failed; the next request knows what is asked for.
+        Ok(worth && parts.payload.is_repeatable())
     }
 
     /// Whether the request can be sent again with a better time in its signature.
@@ -404,11 +413,16 @@ impl Exchange {
     }
 
     fn go_to(&mut self, next: NextHop) -> Result<(), FetchError> {
-        self.resign(&next)?;
+        let is_signed_again = self.resign(&next)?;
         let parts = &mut *self.parts;
         self.hops += 1;
-        if !next.credentials {
-            remove(&mut parts.headers, is_credential);
+        if !next.same_origin {
+            let named = &parts.fields_for_all;
+            remove(&mut parts.headers, |name| {
+                // They are of AWS's own, which the other host belongs to, too.
+                let of_service = is_signed_again && is_of_aws(name);
+                !is_harmless(name) && !of_service && named.iter().all(|named| named != name)
+            });
             // A stranger's question is not answered.
             parts.login = None;
         }
@@ -421,15 +435,16 @@ impl Exchange {
         }
         parts.method = method;
         parts.url = Arc::new(next.url);
-        self.has_answered = false;
+        self.asked = Asked::First;
+        self.proxy_asked = Asked::First;
         Ok(())
     }
 
-    /// Whether and how the next hop is signed.
-    fn resign(&mut self, next: &NextHop) -> Result<(), FetchError> {
+    /// Whether the next hop is signed, and how.
+    fn resign(&mut self, next: &NextHop) -> Result<bool, FetchError> {
         let parts = &mut *self.parts;
         let Some(signing) = &mut parts.signing else {
-            return Ok(());
+            return Ok(false);
         };
         let region = signing::region(signing, &parts.url, &self.fetch.shared)?;
         let signer = Signer::new(region, signing.service.as_str());
@@ -440,10 +455,15 @@ impl Exchange {
             }
         })?;
         match hop {
-            SignedHop::Resign { region } => signing.region = Some(region),
-            SignedHop::Presigned => parts.signing = None,
+            SignedHop::Resign { region } => {
+                signing.region = Some(region);
+                Ok(true)
+            }
+            SignedHop::Presigned => {
+                parts.signing = None;
+                Ok(false)
+            }
         }
-        Ok(())
     }
 
     /// Whether the request is sent again at once, when a kept connection had ended before it.
@@ -495,72 +515,6 @@ fn repeatable(parts: &Parts) -> Repeatable<'_> {
     }
 }
 
-/// An answer that has begun, and the connection that brings it.
-type Head = Result<(Response<Incoming>, Lease<SendBody>), SendError>;
-
-/// Waits for the head of the answer while the body is on its way.
-async fn long_head(
-    deadlines: Deadlines,
-    mut head: Pin<Box<impl Future<Output = Head>>>,
-    upload: &Arc<Upload>,
-    host: &str,
-) -> Result<(Response<Incoming>, Lease<SendBody>), FetchError> {
-    // Whatever ends the wait ends the upload.
-    let abandon = Abandon::new(upload.clone());
-    if upload.is_gated() {
-        match timeout(limits::FETCH_CONTINUE_WAIT_MAX, &mut head).await {
-            Ok(head) => return answered(head, abandon, host, (upload, deadlines)),
-            // Old servers do not know the question.
-            Err(_) => upload.open(),
-        }
-    }
-    loop {
-        let (bytes, done) = (upload.bytes(), upload.is_done());
-        let step = match done {
-            true => deadlines.first_byte,
-            false => deadlines.rate.map_or(deadlines.between_bytes, |rate| {
-                rate.over.min(deadlines.between_bytes)
-            }),
-        };
-        match timeout(step, &mut head).await {
-            Ok(head) => return answered(head, abandon, host, (upload, deadlines)),
-            Err(_) if done => return Err(FetchError::too_slow(host, Phase::Waiting, step)),
-            Err(_) => {}
-        }
-        let went = upload.bytes() - bytes;
-        if went == 0 && !upload.is_done() && deadlines.rate.is_none() {
-            return Err(FetchError::too_slow(host, Phase::Sending, step));
-        }
-        if let Some(rate) = deadlines.rate
-            && went < rate.bytes_over()
-            && !upload.is_done()
-        {
-            return Err(FetchError::RateTooLow {
-                host: host.to_owned(),
-                phase: Phase::Sending,
-                bytes_per_second_min: rate.bytes_per_second,
-            });
-        }
-    }
-}
-
-fn answered(
-    head: Head,
-    abandon: Abandon,
-    host: &str,
-    (upload, deadlines): (&Upload, Deadlines),
-) -> Result<(Response<Incoming>, Lease<SendBody>), FetchError> {
-    let phase = match upload.is_done() {
-        true => Phase::Waiting,
-        false => Phase::Sending,
-    };
-    let head =
-        head.map_err(|error| FetchError::of_send(host, phase, deadlines.first_byte, error))?;
-    // The upload may go on: now the answer watches it.
-    abandon.keep();
-    Ok(head)
-}
-
 fn decoders(headers: &HeaderMap, host: &str) -> Result<Option<Box<Decoders>>, FetchError> {
     if !headers.contains_key(CONTENT_ENCODING) {
         return Ok(None);
@@ -583,14 +537,9 @@ fn wants_a_length(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// Over TLS, and where nobody else can listen.
-fn may_be_plain(url: &Url) -> bool {
-    let here = match url.host() {
-        Host::Name(name) => name == "localhost",
-        Host::V4(address) => address.is_loopback(),
-        Host::V6(address) => address.is_loopback(),
-    };
-    here || url.scheme() == Scheme::Https
+/// A field of AWS's own that says what is wanted.
+fn is_of_aws(name: &str) -> bool {
+    name.starts_with("x-amz-") && name != "x-amz-security-token"
 }
 
 fn remove(headers: &mut HeaderMap, which: impl Fn(&str) -> bool) {
@@ -602,9 +551,4 @@ fn remove(headers: &mut HeaderMap, which: impl Fn(&str) -> bool) {
     for name in names {
         headers.remove(name);
     }
-}
-
-fn random_text() -> Result<String, FetchError> {
-    let random: [u8; 16] = entropy::bytes().map_err(FetchError::Entropy)?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }

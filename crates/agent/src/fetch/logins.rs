@@ -1,62 +1,74 @@
-//! What servers want of those who log in, so that it need not be asked for again.
+//! The questions for a password that servers ask: of requests, and of WebSockets that open.
 
-use periwinkle_core::fetch::Origin;
-use periwinkle_core::fetch::auth::{Answerer, Login};
-use periwinkle_core::limits;
+use http::HeaderMap;
+use http::header::{HeaderValue, WWW_AUTHENTICATE};
+use periwinkle_core::fetch::auth::{Asked, BasicUse, Reply, challenges};
+use periwinkle_core::fetch::{Host, Scheme, Url};
 
-/// The answers to the challenges of servers; who was not asked for the longest time gives way.
-#[derive(Debug, Default)]
-pub(super) struct Logins {
-    /// The one used last stands at the end.
-    known: Vec<(Origin, Login, Answerer)>,
+use super::client::Shared;
+use super::error::FetchError;
+use super::request::{Parts, field_value};
+use crate::net::entropy;
+
+/// The value of `Authorization`, when the server is known to ask for one.
+pub(super) fn authorization(
+    shared: &Shared,
+    parts: &Parts,
+) -> Result<Option<HeaderValue>, FetchError> {
+    let Some(login) = &parts.login else {
+        return Ok(None);
+    };
+    let random = entropy::text().map_err(FetchError::Entropy)?;
+    let target = parts.url.target();
+    let request = (parts.method.as_str(), target.as_str());
+    let origin = parts.url.origin();
+    let field = shared
+        .logins()
+        .authorization(&origin, login, request, &random);
+    let Some(field) = field else {
+        return Ok(None);
+    };
+    let mut value = field_value(&field)?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }
 
-impl Logins {
-    /// What answers this server for this login.
-    pub(super) fn find(&mut self, origin: &Origin, login: &Login) -> Option<&mut Answerer> {
-        let found = self
-            .known
-            .iter()
-            .position(|(known, whose, _)| known == origin && whose == login)?;
-        let entry = self.known.remove(found);
-        self.known.push(entry);
-        self.known.last_mut().map(|(_, _, answerer)| answerer)
-    }
-
-    pub(super) fn keep(&mut self, origin: Origin, login: Login, answerer: Answerer) {
-        self.forget(&origin, &login);
-        if self.known.len() >= limits::FETCH_LOGINS_MAX {
-            self.known.remove(0);
-        }
-        self.known.push((origin, login, answerer));
-    }
-
-    pub(super) fn forget(&mut self, origin: &Origin, login: &Login) {
-        self.known
-            .retain(|(known, whose, _)| known != origin || whose != login);
+/// Whether a request that the server refused with these fields can be sent again with the answer
+/// to its challenge.
+pub(super) fn answer_challenges(
+    shared: &Shared,
+    parts: &Parts,
+    headers: &HeaderMap,
+    asked: Asked,
+) -> Result<bool, FetchError> {
+    let Some(login) = &parts.login else {
+        return Ok(false);
+    };
+    let fields = headers.get_all(WWW_AUTHENTICATE);
+    let found = challenges(fields.iter().filter_map(|field| field.to_str().ok()));
+    let basic = match !parts.basic_is_refused && may_be_plain(&parts.url) {
+        true => BasicUse::Allowed,
+        false => BasicUse::Refused,
+    };
+    let origin = parts.url.origin();
+    let reply = shared
+        .logins()
+        .handle_challenges(&origin, login, &found, asked, basic);
+    match reply {
+        Reply::Again => Ok(true),
+        Reply::PlainPassword if !parts.basic_is_refused => Err(FetchError::PlainPassword {
+            host: parts.url.authority().to_owned(),
+        }),
+        Reply::PlainPassword | Reply::Refused => Ok(false),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use periwinkle_core::fetch::Url;
-
-    #[test]
-    fn logins_are_kept_to_their_bound_and_the_one_unused_goes() {
-        let origin = |at: usize| {
-            let url = Url::parse(&format!("http://host-{at}/"));
-            url.expect("it is one").origin()
-        };
-        let login = Login::new("a", "b");
-        let mut logins = Logins::default();
-        for at in 0..limits::FETCH_LOGINS_MAX {
-            logins.keep(origin(at), login.clone(), Answerer::Basic("x".into()));
-        }
-        assert!(logins.find(&origin(0), &login).is_some());
-        logins.keep(origin(9999), login.clone(), Answerer::Basic("x".into()));
-        assert!(logins.find(&origin(0), &login).is_some());
-        assert!(logins.find(&origin(1), &login).is_none());
-        assert!(logins.find(&origin(2), &Login::new("a", "c")).is_none());
-    }
+/// Over TLS, and where nobody else can listen.
+fn may_be_plain(url: &Url) -> bool {
+    let here = match url.host() {
+        Host::Name(name) => name == "localhost",
+        Host::V4(address) => address.is_loopback(),
+        Host::V6(address) => address.is_loopback(),
+    };
+    here || url.scheme() == Scheme::Https
 }

@@ -23,6 +23,7 @@
 //! | `request` | [`RequestBuilder`] |
 //! | `payload`, `multipart`, `sending` | bodies of requests, forms with files, and their way through hyper |
 //! | `exchange` | attempts, redirects, passwords, signatures, until there is an answer |
+//! | `leaving` | the wait for an answer while a body is on its way |
 //! | `signing`, `logins` | SigV4 on any body; what servers want of those who log in |
 //! | `answer`, `receiving`, `decode` | [`Answer`], its body with deadlines, encodings undone |
 //! | `events`, `download`, `socket` | streams of events, files, WebSockets, across connections |
@@ -38,6 +39,7 @@ mod download;
 mod error;
 mod events;
 mod exchange;
+mod leaving;
 mod logins;
 mod multipart;
 mod payload;
@@ -54,9 +56,17 @@ mod tests;
 #[cfg(test)]
 mod tests_aws;
 #[cfg(test)]
+mod tests_deadlines;
+#[cfg(test)]
 mod tests_kept;
 #[cfg(test)]
+mod tests_logins;
+#[cfg(test)]
 mod tests_long;
+#[cfg(test)]
+mod tests_slow;
+#[cfg(test)]
+mod tests_uploads;
 
 pub use answer::{Answer, BodyStream};
 pub use aws::{Aws, AwsError, Pages, QueryPages};

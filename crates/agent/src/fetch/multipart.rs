@@ -12,7 +12,7 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
 use super::error::FetchError;
-use super::payload::{ByteStream, Payload, open_file};
+use super::payload::{ByteStream, Payload, file_length, open_file};
 use crate::net::entropy;
 
 /// A form with fields and files.
@@ -103,14 +103,15 @@ enum Piece {
 }
 
 async fn open(pieces: Vec<Piece>) -> io::Result<(ByteStream, Option<u64>)> {
-    let mut length = 0;
+    let mut length = Some(0);
     for piece in &pieces {
-        length += match piece {
-            Piece::Bytes(bytes) => bytes.len() as u64,
-            Piece::File(path) => open_file(path).await?.1,
+        let more = match piece {
+            Piece::Bytes(bytes) => Some(bytes.len() as u64),
+            Piece::File(path) => file_length(path).await?,
         };
+        length = length.zip(more).map(|(sum, more)| sum + more);
     }
-    Ok((Box::pin(stream(pieces.into())), Some(length)))
+    Ok((Box::pin(stream(pieces.into())), length))
 }
 
 /// One file is open at a time.
@@ -129,7 +130,7 @@ fn stream(pieces: VecDeque<Piece>) -> impl Stream<Item = io::Result<Bytes>> + Se
                 match pieces.pop_front() {
                     None => return Ok(None),
                     Some(Piece::Bytes(bytes)) => return Ok(Some((bytes, (pieces, file)))),
-                    Some(Piece::File(path)) => file = Some(open_file(&path).await?.0),
+                    Some(Piece::File(path)) => file = Some(open_file(&path).await?),
                 }
             }
         },

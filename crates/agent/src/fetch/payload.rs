@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -60,18 +60,17 @@ impl Payload {
         Payload::stream(read_pieces(reader), length)
     }
 
-    /// A file, opened when it is sent, and again when it has to be sent again.
+    /// A file, opened when it is sent, and again when it has to be sent again. What does not know
+    /// its length, such as a pipe, goes in chunks.
     pub fn file(path: impl Into<PathBuf>) -> Payload {
         let path = path.into();
         Payload(Source::Again(Arc::new(move || {
             let path = path.clone();
             Box::pin(async move {
-                let (file, length) = open_file(&path).await?;
+                let length = file_length(&path).await?;
+                let file = open_file(&path).await?;
                 let stream: ByteStream = Box::pin(read_ahead(file.into_std().await));
-                Ok(Opened {
-                    stream,
-                    length: Some(length),
-                })
+                Ok(Opened { stream, length })
             })
         })))
     }
@@ -152,12 +151,28 @@ impl std::fmt::Debug for Payload {
     }
 }
 
-pub(super) async fn open_file(path: &std::path::Path) -> io::Result<(tokio::fs::File, u64)> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let file = tokio::fs::File::open(path).await.map_err(named)?;
-    let length = file.metadata().await.map_err(named)?.len();
-    Ok((file, length))
+pub(super) async fn open_file(path: &Path) -> io::Result<tokio::fs::File> {
+    let file = tokio::fs::File::open(path).await;
+    file.map_err(|error| named(path, &error))
+}
+
+/// The length of a file; `None` for one that is not known before it was read: a pipe, a device, or
+/// one that the kernel makes up as it is read and calls empty.
+pub(super) async fn file_length(path: &Path) -> io::Result<Option<u64>> {
+    let told = tokio::fs::metadata(path).await;
+    let told = told.map_err(|error| named(path, &error))?;
+    match (told.is_file(), told.len()) {
+        (false, _) => Ok(None),
+        (true, 0) => {
+            let read = open_file(path).await?.read(&mut [0]).await?;
+            Ok((read == 0).then_some(0))
+        }
+        (true, length) => Ok(Some(length)),
+    }
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// What a reader gives, in pieces.

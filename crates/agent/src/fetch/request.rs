@@ -41,6 +41,8 @@ pub(super) struct Parts {
     pub(super) payload: Payload,
     pub(super) deadlines: Deadlines,
     pub(super) redirects: RedirectPolicy,
+    /// Fields that redirects carry to any host.
+    pub(super) fields_for_all: Vec<HeaderName>,
     pub(super) retries_max: u32,
     pub(super) repeatable: bool,
     pub(super) login: Option<Login>,
@@ -51,6 +53,8 @@ pub(super) struct Parts {
     pub(super) asks_first: bool,
     pub(super) answer_bytes_max: u64,
     pub(super) message_bytes_max: Option<usize>,
+    /// Of a WebSocket.
+    pub(super) ping_interval: Option<Duration>,
     pub(super) progress: Option<Arc<watch::Sender<Progress>>>,
 }
 
@@ -63,6 +67,7 @@ impl Parts {
             headers: self.headers.clone(),
             payload: self.payload.again()?,
             redirects: self.redirects,
+            fields_for_all: self.fields_for_all.clone(),
             deadlines: self.deadlines,
             login: self.login.clone(),
             signing: self.signing.clone(),
@@ -338,6 +343,17 @@ impl RequestBuilder {
         self.with(|parts| parts.redirects.hops_max = hops_max)
     }
 
+    /// Lets a redirect carry the field of this name to another scheme, host or port. Without, only
+    /// fields go there that cannot show who asks ([`is_harmless`]), whatever their names promise.
+    ///
+    /// [`is_harmless`]: periwinkle_core::fetch::redirect::is_harmless
+    pub fn follow_with(self, name: &str) -> RequestBuilder {
+        self.try_with(|parts| {
+            parts.fields_for_all.push(field_name(name)?);
+            Ok(())
+        })
+    }
+
     /// Follows redirects from `https` to `http` too.
     pub fn follow_out_of_tls(self) -> RequestBuilder {
         self.with(|parts| parts.redirects.downgrade = Downgrade::Follow)
@@ -378,6 +394,13 @@ impl RequestBuilder {
     /// The longest message that is received over a WebSocket.
     pub fn message_bytes_max(self, bytes_max: usize) -> RequestBuilder {
         self.with(|parts| parts.message_bytes_max = Some(bytes_max))
+    }
+
+    /// After which silence the other end of a WebSocket is asked whether it is still there; it has as
+    /// long to say so. `None` never asks. By default it is
+    /// [`limits::WEBSOCKET_PING_INTERVAL`].
+    pub fn ping_interval(self, interval: Option<Duration>) -> RequestBuilder {
+        self.with(|parts| parts.ping_interval = interval)
     }
 
     /// Tells how far the body has come.

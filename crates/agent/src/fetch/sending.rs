@@ -13,7 +13,8 @@ use periwinkle_core::limits;
 use super::error::BodyError;
 use super::payload::{ByteStream, OpenBody};
 use super::progress::Progress;
-use tokio::sync::watch;
+use crate::net::standing::Way;
+use tokio::sync::{Notify, watch};
 
 /// A body on its way.
 pub(crate) struct SendBody {
@@ -37,6 +38,11 @@ enum Content {
 pub(super) struct Upload {
     bytes: AtomicU64,
     done: AtomicBool,
+    ended: Notify,
+    /// Whether the answer has begun.
+    answered: AtomicBool,
+    /// The connection that it takes.
+    pub(super) way: Way,
     gate: Mutex<Gate>,
     length: Option<u64>,
     progress: Option<Arc<watch::Sender<Progress>>>,
@@ -68,7 +74,7 @@ impl SendBody {
         let (content, long) = match body {
             OpenBody::Empty => (Content::Nothing, false),
             OpenBody::Memory(bytes) => {
-                let long = bytes.len() > limits::FETCH_PIECE_BYTES;
+                let long = bytes.len() >= limits::FETCH_WATCHED_BYTES_MIN;
                 (Content::Memory(bytes), long)
             }
             OpenBody::Stream(opened) => {
@@ -174,7 +180,7 @@ impl Body for SendBody {
 impl Drop for SendBody {
     fn drop(&mut self) {
         if let Some(upload) = &self.upload {
-            upload.done.store(true, Ordering::Relaxed);
+            upload.end();
         }
     }
 }
@@ -196,14 +202,35 @@ impl Upload {
         upload
     }
 
-    /// The bytes that were taken.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    fn end(&self) {
+        self.done.store(true, Ordering::Relaxed);
+        self.ended.notify_one();
+    }
+
+    /// Waits until nothing more will be taken; one at a time may wait.
+    pub(super) async fn ended(&self) {
+        self.ended.notified().await;
     }
 
     /// Whether nothing more will be taken.
     pub(super) fn is_done(&self) -> bool {
         self.done.load(Ordering::Relaxed)
+    }
+
+    /// The answer has begun: what was taken counts as gone.
+    pub(super) fn handle_answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+        self.tell(self.bytes.load(Ordering::Relaxed));
+    }
+
+    /// Tells that so many bytes of the request have left.
+    pub(super) fn tell(&self, bytes: u64) {
+        if let Some(progress) = &self.progress {
+            // The head of the request is none of the body.
+            let bytes = bytes.min(self.bytes.load(Ordering::Relaxed));
+            let length = self.length;
+            progress.send_replace(Progress { bytes, length });
+        }
     }
 
     pub(super) fn is_gated(&self) -> bool {
@@ -254,12 +281,12 @@ impl Upload {
             Some(piece) => {
                 let piece = piece.len() as u64;
                 let bytes = self.bytes.fetch_add(piece, Ordering::Relaxed) + piece;
-                if let Some(progress) = &self.progress {
-                    let length = self.length;
-                    progress.send_replace(Progress { bytes, length });
+                // Before, it is told what has left.
+                if self.answered.load(Ordering::Relaxed) {
+                    self.tell(bytes);
                 }
             }
-            None => self.done.store(true, Ordering::Relaxed),
+            None => self.end(),
         }
     }
 
@@ -268,30 +295,23 @@ impl Upload {
     }
 }
 
-/// Ends an upload that is still going on when nobody waits for its answer any more.
+/// Ends an upload that is still going on when nobody reads its answer any more.
 #[derive(Debug)]
-pub(super) struct Abandon(Option<Arc<Upload>>);
+pub(super) struct Abandon(Arc<Upload>);
 
 impl Abandon {
     pub(super) const fn new(upload: Arc<Upload>) -> Abandon {
-        Abandon(Some(upload))
+        Abandon(upload)
     }
 
     /// Whether there is nothing left to be sent.
     pub(super) fn is_over(&self) -> bool {
-        self.0.as_ref().is_none_or(|upload| upload.is_done())
-    }
-
-    /// Somebody else watches it now.
-    pub(super) fn keep(mut self) {
-        self.0 = None;
+        self.0.is_done()
     }
 }
 
 impl Drop for Abandon {
     fn drop(&mut self) {
-        if let Some(upload) = &self.0 {
-            upload.abandon();
-        }
+        self.0.abandon();
     }
 }

@@ -5,8 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::StatusCode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use super::test_server::{Server, answer, fetch, options};
 use super::*;
@@ -329,20 +327,27 @@ async fn credentials_do_not_follow_to_another_host() {
     let request = fetch
         .get(&server.url("/"))
         .bearer("t")
-        .header("x-api-key", "k")
-        .header("x-mine", "m");
+        .header("private-token", "k")
+        .header("x-mine", "m")
+        .header("accept", "text/css")
+        .follow_with("X-Mine");
     request.send().await.expect("it is followed");
     let seen = &other.seen()[0];
-    for name in ["authorization", "x-api-key", "cookie"] {
+    for name in ["authorization", "private-token", "cookie"] {
         assert_eq!(seen.field(name), None, "{name}");
     }
-    assert_eq!(seen.field("x-mine"), Some("m"));
+    assert_eq!(seen.field("x-mine"), Some("m"), "it was named");
+    assert_eq!(seen.field("accept"), Some("text/css"));
     let request = fetch.get(&server.url("/")).redirects(0);
     assert_eq!(
         request.send().await.expect("it answers").status(),
         StatusCode::FOUND
     );
     assert_eq!(server.seen()[1].field("cookie"), Some("s=1"));
+    let request = fetch.get(&server.url("/")).redirects(0);
+    let request = request.header("cookie", "mine=2");
+    request.send().await.expect("it answers");
+    assert_eq!(server.seen()[2].field("cookie"), Some("mine=2"));
 }
 
 #[tokio::test]
@@ -423,6 +428,22 @@ async fn retries_have_a_bound_and_a_body_read_once_is_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn retries_are_as_many_as_was_said() {
+    let busy = Server::always(answer("503 x", "busy")).await;
+    let cutting = Server::always(Vec::new()).await;
+    for retries in [0, 1, 4] {
+        let configured = options().retries(retries).build().expect("no files");
+        for server in [&busy, &cutting] {
+            let before = server.seen().len();
+            let _ = fetch().get(&server.url("/")).retries(retries).send().await;
+            let _ = configured.get(&server.url("/")).send().await;
+            let asked = server.seen().len() - before;
+            assert_eq!(asked, 2 * (1 + retries as usize), "{retries}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_is_cut_is_tried_again_only_where_that_is_safe() {
     let server = Server::new(|at, _| match at {
         0 => Vec::new(),
@@ -448,60 +469,6 @@ async fn a_connection_that_is_cut_is_tried_again_only_where_that_is_safe() {
 }
 
 #[tokio::test]
-async fn basic_is_answered_on_this_machine_and_sent_unasked_when_told() {
-    let server = Server::new(|_, seen| match seen.field("authorization") {
-        Some("Basic bmE6cGE=") => answer("200 OK", "in"),
-        _ => answer("401 x\r\nwww-authenticate: Basic realm=\"r\"", "out"),
-    })
-    .await;
-    let fetch = fetch();
-    let request = fetch.get(&server.url("/")).login("na", "pa");
-    assert!(request.send().await.expect("it answers").is_success());
-    let request = fetch.get(&server.url("/")).login("na", "pa");
-    assert!(request.send().await.expect("it answers").is_success());
-    assert_eq!(server.seen().len(), 3, "the second time nobody had to ask");
-    let request = fetch.get(&server.url("/")).login("na", "wrong");
-    let refused = request.send().await.expect("it answers");
-    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(server.seen().len(), 5, "a wrong password is given once");
-    let request = fetch.get(&server.url("/")).basic("na", "pa");
-    assert!(request.send().await.expect("it answers").is_success());
-    assert_eq!(server.seen().len(), 6);
-}
-
-#[tokio::test]
-async fn a_nonce_of_digest_is_used_again_with_a_rising_count() {
-    let server = Server::new(|_, seen| match seen.field("authorization") {
-        Some(field) if field.starts_with("Digest ") => answer("200 OK", "in"),
-        _ => answer(
-            "401 x\r\nwww-authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256",
-            "",
-        ),
-    })
-    .await;
-    let fetch = fetch();
-    for _ in 0..2 {
-        let request = fetch.post(&server.url("/x")).text("body").login("na", "pa");
-        assert!(request.send().await.expect("it answers").is_success());
-    }
-    let seen = server.seen();
-    assert_eq!(seen.len(), 3);
-    let field = |at: usize| {
-        seen[at]
-            .field("authorization")
-            .expect("it is given")
-            .to_owned()
-    };
-    assert!(
-        field(1).contains("nc=00000001") && field(1).contains("uri=\"/x\""),
-        "{}",
-        field(1)
-    );
-    assert!(field(2).contains("nc=00000002"), "{}", field(2));
-    assert_eq!(seen[1].body, b"body");
-}
-
-#[tokio::test]
 async fn cookies_are_kept_when_asked() {
     let server = Server::always(answer("200 OK\r\nset-cookie: a=1; Path=/", "")).await;
     let keeping = options()
@@ -520,227 +487,6 @@ async fn cookies_are_kept_when_asked() {
     assert_eq!(cookies, [None, Some("a=1".to_owned()), None, None]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn each_phase_has_its_deadline() {
-    let deadlines = Deadlines {
-        connect: None,
-        first_byte: Duration::from_secs(3),
-        between_bytes: Duration::from_secs(2),
-        total: None,
-        rate: None,
-    };
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("loopback has ports");
-    let silent = format!("http://{}/", listener.local_addr().expect("it is bound"));
-    let request = fetch().get(&silent).deadlines(deadlines).retries(0);
-    let error = request.send().await.expect_err("it is silent");
-    assert!(
-        matches!(error, FetchError::TooSlow { phase: Phase::Waiting, after, .. } if after == deadlines.first_byte),
-        "{error:?}"
-    );
-    let server = Server::always("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello").await;
-    let request = fetch().get(&server.url("/")).deadlines(deadlines);
-    let error = request
-        .send()
-        .await
-        .expect("it begins")
-        .text()
-        .await
-        .expect_err("it stops");
-    assert!(
-        matches!(error, FetchError::TooSlow { phase: Phase::Reading, after, .. } if after == deadlines.between_bytes),
-        "{error:?}"
-    );
-    let request = fetch()
-        .get(&server.url("/"))
-        .deadline(Duration::from_secs(1));
-    let error = request
-        .send()
-        .await
-        .expect("it begins")
-        .text()
-        .await
-        .expect_err("it stops");
-    assert!(
-        matches!(
-            error,
-            FetchError::TooSlow {
-                phase: Phase::Total,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
-}
-
-/// A server that gives a byte a second.
-async fn dripping() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("loopback has ports");
-    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.expect("we connect");
-        let _ = stream.read(&mut [0; 4096]).await;
-        let _ = stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
-            .await;
-        while stream.write_all(b"x").await.is_ok() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    });
-    url
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_drip_ends_at_the_minimum_rate_and_in_any_case() {
-    let rate = MinimumRate {
-        bytes_per_second: 10,
-        over: Duration::from_secs(5),
-    };
-    let request = fetch().get(&dripping().await).minimum_rate(rate);
-    let error = request
-        .send()
-        .await
-        .expect("it begins")
-        .text()
-        .await
-        .expect_err("it drips");
-    assert!(matches!(error, FetchError::RateTooLow { .. }), "{error:?}");
-    let request = fetch().get(&dripping().await);
-    let error = request
-        .send()
-        .await
-        .expect("it begins")
-        .text()
-        .await
-        .expect_err("it drips");
-    let total = periwinkle_core::limits::FETCH_TOTAL_MAX;
-    assert!(
-        matches!(error, FetchError::TooSlow { phase: Phase::Total, after, .. } if after == total),
-        "{error:?}"
-    );
-}
-
-#[tokio::test]
-async fn an_answer_that_comes_before_the_body_is_sent_is_delivered() {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("loopback has ports");
-    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.read(&mut [0; 4096]).await;
-            // Closing with unread bytes resets the connection.
-            let _ = stream
-                .write_all(&answer("413 Too Large", "too large"))
-                .await;
-        }
-    });
-    for _ in 0..20 {
-        let request = fetch().put(&url).body(vec![0; 20_000_000]).retries(0);
-        let answer = request.send().await.expect("the answer is delivered");
-        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(answer.text().await.expect("so is its body"), "too large");
-    }
-}
-
-#[tokio::test]
-async fn a_server_is_asked_first_whether_it_wants_the_body() {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("loopback has ports");
-    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
-    let served = tokio::spawn(async move {
-        let mut heads = Vec::new();
-        for wants in [true, false] {
-            let (mut stream, _) = listener.accept().await.expect("we connect");
-            let mut bytes = vec![0; 4096];
-            let read = stream.read(&mut bytes).await.expect("it asks");
-            heads.push(String::from_utf8_lossy(&bytes[..read]).into_owned());
-            if wants {
-                stream
-                    .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-                    .await
-                    .expect("it listens");
-                stream.read_exact(&mut bytes[..4]).await.expect("it sends");
-                assert_eq!(&bytes[..4], b"body");
-                stream
-                    .write_all(&answer("200 OK", ""))
-                    .await
-                    .expect("it listens");
-            } else {
-                stream
-                    .write_all(&answer("403 no", ""))
-                    .await
-                    .expect("it listens");
-                let rest = stream.read(&mut bytes).await.expect("it closes");
-                assert_eq!(rest, 0, "nothing of the body came");
-            }
-        }
-        heads
-    });
-    let ask = || fetch().post(&url).bytes("body").ask_first().send();
-    assert!(ask().await.expect("it is wanted").is_success());
-    assert_eq!(
-        ask().await.expect("it answers").status(),
-        StatusCode::FORBIDDEN
-    );
-    let heads = served.await.expect("the server saw what it should");
-    assert!(
-        heads[0].contains("expect: 100-continue\r\n") && heads[0].ends_with("\r\n\r\n"),
-        "{}",
-        heads[0]
-    );
-}
-
-#[tokio::test]
-async fn a_form_with_files_has_its_length_and_can_be_sent_again() {
-    let folder = tempfile::tempdir().expect("a folder for the test");
-    let path = folder.path().join("a.txt");
-    std::fs::write(&path, "content").expect("it is ours");
-    let server = Server::new(|at, _| match at {
-        0 => answer("307 x\r\nlocation: /again", ""),
-        _ => answer("200 OK", ""),
-    })
-    .await;
-    let form = Form::new().text("name", "value").file("file", &path);
-    let request = fetch().post(&server.url("/")).multipart(form);
-    assert!(request.send().await.expect("it answers").is_success());
-    let seen = server.seen();
-    assert_eq!(seen[0].body, seen[1].body);
-    let text = String::from_utf8(seen[0].body.clone()).expect("it is text");
-    assert!(
-        text.contains("filename=\"a.txt\"") && text.contains("\r\n\r\ncontent\r\n"),
-        "{text}"
-    );
-    let missing = Form::new().file("file", folder.path().join("none"));
-    let error = fetch()
-        .post(&server.url("/"))
-        .multipart(missing)
-        .send()
-        .await;
-    let text = error.expect_err("there is no such file").to_string();
-    assert!(text.contains("none: No such file"), "{text}");
-}
-
-#[tokio::test]
-async fn an_upload_tells_how_far_it_has_come() {
-    let server = Server::always(answer("200 OK", "")).await;
-    let (sender, progress) = tokio::sync::watch::channel(Progress::default());
-    let request = fetch()
-        .put(&server.url("/"))
-        .body(vec![0; 1_000_000])
-        .progress(sender);
-    request.send().await.expect("it answers");
-    let expected = Progress {
-        bytes: 1_000_000,
-        length: Some(1_000_000),
-    };
-    assert_eq!(*progress.borrow(), expected);
-}
-
 #[tokio::test]
 async fn an_answer_is_saved_to_a_file() {
     let folder = tempfile::tempdir().expect("a folder for the test");
@@ -753,6 +499,20 @@ async fn an_answer_is_saved_to_a_file() {
         .expect("it answers");
     assert_eq!(answer.save(&path).await.expect("it is ours"), 5);
     assert_eq!(std::fs::read(&path).expect("it is there"), b"hello");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_whole_is_an_error() {
+    // Short enough to be written at the end, and long enough to be written before.
+    for bytes in [10, 1_000_000] {
+        let server = Server::always(answer("200 OK", vec![7; bytes])).await;
+        let answer = fetch().get(&server.url("/")).send().await;
+        let saved = answer.expect("it answers").save("/dev/full").await;
+        let error = saved.expect_err("nothing has room there");
+        let is_full = matches!(&error, FetchError::Save { source, .. }
+            if source.kind() == std::io::ErrorKind::StorageFull);
+        assert!(is_full, "{bytes} {error:?}");
+    }
 }
 
 #[tokio::test]
@@ -842,28 +602,6 @@ async fn a_retry_after_is_kept_to_up_to_its_bound() {
         assert_eq!(answer.is_success(), asked == 2);
         assert_eq!(server.seen().len(), asked, "{seconds}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_total_deadline_holds_while_bytes_keep_coming() {
-    let server = Server::always(answer("200 OK", vec![7; 200_000])).await;
-    let request = fetch()
-        .get(&server.url("/"))
-        .deadline(Duration::from_secs(5));
-    let mut answer = request.send().await.expect("it begins");
-    assert!(answer.chunk().await.expect("it comes").is_some());
-    tokio::time::advance(Duration::from_secs(6)).await;
-    let error = answer.chunk().await.expect_err("it is over");
-    assert!(
-        matches!(
-            error,
-            FetchError::TooSlow {
-                phase: Phase::Total,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
 }
 
 #[tokio::test]

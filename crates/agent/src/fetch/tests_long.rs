@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use periwinkle_core::fetch::Url;
+use periwinkle_core::fetch::range::Partial;
 use periwinkle_core::limits;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+use tokio_tungstenite::WebSocketStream;
 
 use super::test_server::{Server, answer, fetch, options};
 use super::*;
@@ -128,6 +131,17 @@ fn content() -> Vec<u8> {
     (0..100_000_u32).flat_map(u32::to_le_bytes).collect()
 }
 
+/// What stands beside the bytes of a download that was cut.
+fn note(server: &Server, etag: &str, length: u64) -> String {
+    let known = Partial {
+        received: 1,
+        length: Some(length),
+        etag: Some(etag.to_owned()),
+    };
+    let url = Url::parse(&server.url("/")).expect("it is one");
+    known.note(&url).expect("the tag is strong")
+}
+
 fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(bytes)
@@ -155,13 +169,14 @@ async fn a_download_goes_on_where_it_was_cut() {
         length: Some(400_000),
     };
     assert_eq!(*progress.borrow(), expected);
-    let ranges: Vec<_> = server
-        .seen()
+    let seen = server.seen();
+    let asked = seen
         .iter()
-        .map(|seen| seen.field("range").map(str::to_owned))
-        .collect();
-    let range = |from: usize| Some(format!("bytes={from}-"));
-    assert_eq!(ranges, [None, range(150_000), range(300_000)]);
+        .map(|seen| (seen.field("range"), seen.field("if-range")));
+    let asked: Vec<_> = asked.collect();
+    let part = |range| (Some(range), Some("\"v1\""));
+    let parts = [part("bytes=150000-"), part("bytes=300000-")];
+    assert_eq!(asked, [&[(None, None)], &parts[..]].concat());
     let left: Vec<_> = std::fs::read_dir(folder.path())
         .expect("it is ours")
         .collect();
@@ -180,7 +195,8 @@ async fn a_download_takes_up_what_an_earlier_run_left() {
     assert!(!path.exists());
     let left = |name: &str| std::fs::read(folder.path().join(name)).expect("it is left");
     assert_eq!(left("file.part"), content[..150_000]);
-    assert_eq!(left("file.part.tag"), b"\"v1\"\n400000\n");
+    let note = note(&server, "\"v1\"", 400_000);
+    assert_eq!(left("file.part.tag"), note.as_bytes());
     let download = fetch()
         .download(&server.url("/"), &path)
         .sha256(&sha256(&content));
@@ -189,7 +205,7 @@ async fn a_download_takes_up_what_an_earlier_run_left() {
     assert_eq!(std::fs::read(&path).expect("it is there"), content);
     // The whole lies there already, under its other name.
     std::fs::rename(&path, folder.path().join("file.part")).expect("it is ours");
-    std::fs::write(folder.path().join("file.part.tag"), "\"v1\"\n400000\n").expect("it is ours");
+    std::fs::write(folder.path().join("file.part.tag"), note).expect("it is ours");
     let done = fetch()
         .download(&server.url("/"), &path)
         .run()
@@ -200,13 +216,30 @@ async fn a_download_takes_up_what_an_earlier_run_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_another_address_left_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("file");
+    let content = content();
+    let server = file_server(content.clone(), "\"v1\"", usize::MAX).await;
+    std::fs::write(folder.path().join("file.part"), [9; 1000]).expect("it is ours");
+    let note = note(&server, "\"v1\"", 400_000);
+    std::fs::write(folder.path().join("file.part.tag"), note).expect("it is ours");
+    let download = fetch().download(&server.url("/v2"), &path);
+    let done = download.run().await.expect("it comes whole");
+    assert_eq!((done.bytes, done.resumed_from), (400_000, 0));
+    assert_eq!(std::fs::read(&path).expect("it is there"), content);
+    assert_eq!(server.seen()[0].field("range"), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_that_changed_meanwhile_is_downloaded_anew() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("file");
     std::fs::write(folder.path().join("file.part"), [9; 1000]).expect("it is ours");
-    std::fs::write(folder.path().join("file.part.tag"), "\"v1\"\n2000\n").expect("it is ours");
     let content = content();
     let server = file_server(content.clone(), "\"v2\"", usize::MAX).await;
+    let note = note(&server, "\"v1\"", 2000);
+    std::fs::write(folder.path().join("file.part.tag"), note).expect("it is ours");
     let download = fetch()
         .download(&server.url("/"), &path)
         .sha256(&sha256(&content));
@@ -261,6 +294,138 @@ async fn a_download_that_brings_nothing_ends_at_its_bound() {
     assert_eq!(missing.seen().len(), 1);
 }
 
+/// Gives 50 bytes of 100 on each connection, from the beginning, as another state of the file each
+/// time if there is a tag at all.
+async fn halving_server(etag: impl Fn(usize) -> String + Send + Sync + 'static) -> Server {
+    Server::new(move |at, _| {
+        let etag = etag(at);
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n";
+        format!("{head}{etag}\r\n{}", "x".repeat(50))
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_begins_anew_each_time_ends_at_its_bound_and_waits_between() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    for tagged in [false, true] {
+        let server = halving_server(move |at| match tagged {
+            true => format!("etag: \"{at}\"\r\n"),
+            false => String::new(),
+        })
+        .await;
+        let begun = Instant::now();
+        let download = fetch().download(&server.url("/"), folder.path().join("file"));
+        let error = download.attempts(5).run().await.expect_err("it never ends");
+        assert!(matches!(error, FetchError::Cut { .. }), "{error:?}");
+        assert_eq!(server.seen().len(), 5);
+        // Pauses of chance below 0.25, 0.5, 1 and 2 s: all of them small is one chance in millions.
+        assert!(begun.elapsed() > Duration::from_millis(20));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_goes_on_is_not_counted_against() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("file");
+    let content = content();
+    let server = file_server(content.clone(), "\"v1\"", 20_000).await;
+    let download = fetch().download(&server.url("/"), &path).attempts(2);
+    download.run().await.expect("each connection brings more");
+    assert_eq!(server.seen().len(), 20);
+    assert_eq!(std::fs::read(&path).expect("it is there"), content);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_a_download_is_one_for_all_its_connections() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let total = Duration::from_secs(30);
+    let server = halving_server(|_| String::new()).await;
+    let begun = Instant::now();
+    let request = fetch().get(&server.url("/")).deadline(total);
+    let download = request.download(folder.path().join("file"));
+    let error = download.attempts(1_000_000).run().await;
+    assert!(matches!(error, Err(FetchError::Cut { .. })), "{error:?}");
+    assert!(begun.elapsed() <= total);
+    // A connection that brings nothing more has what is left of it.
+    let silent = Server::new(|at, _| match at {
+        0 => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nx",
+        _ => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx",
+    })
+    .await;
+    let begun = Instant::now();
+    let total = Duration::from_secs(20);
+    let request = fetch().get(&silent.url("/")).deadline(total);
+    let download = request.download(folder.path().join("file"));
+    let error = download.run().await.expect_err("nothing comes");
+    assert!(
+        matches!(error, FetchError::TooSlow { phase: Phase::Total, after, .. } if after == total),
+        "{error:?}"
+    );
+    assert_eq!(begun.elapsed(), total);
+    let text = error.to_string();
+    assert!(
+        text.ends_with("too slow in all: not done within 20s"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_is_not_asked_for_twice_where_that_could_do_harm() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let server = halving_server(|_| String::new()).await;
+    for (request, requests) in [
+        (fetch().post(&server.url("/")), 1),
+        (fetch().post(&server.url("/")).idempotent(), 1 + 3),
+    ] {
+        let download = request.download(folder.path().join("file")).attempts(3);
+        download.run().await.expect_err("it is cut");
+        assert_eq!(server.seen().len(), requests);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_of_a_download_are_all_the_attempts_that_are_made() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    // Every connection ends before an answer.
+    let server = Server::always("").await;
+    for (attempts, seen) in [(1, 1), (2, 3), (6, 9)] {
+        let download = fetch().download(&server.url("/"), folder.path().join("file"));
+        download.attempts(attempts).run().await.expect_err("none");
+        assert_eq!(server.seen().len(), seen);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_begins_anew_and_breaks_off_each_time_is_given_up() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let whole = answer("200 OK\r\nconnection: close", content());
+    let server = Server::always(&whole[..150_000]).await;
+    let download = fetch().download(&server.url("/"), folder.path().join("file"));
+    let error = download.run().await.expect_err("it never comes whole");
+    assert!(matches!(error, FetchError::Cut { .. }), "{error:?}");
+    let asked = server.seen().len() as u32;
+    assert_eq!(asked, limits::FETCH_DOWNLOAD_ATTEMPTS_MAX);
+}
+
+#[tokio::test]
+async fn a_download_that_cannot_be_written_is_an_error_and_does_not_take_its_name() {
+    for bytes in [10, 1_000_000] {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("file");
+        let part = folder.path().join("file.part");
+        std::os::unix::fs::symlink("/dev/full", &part).expect("it is ours");
+        let server = Server::always(answer("200 OK", vec![7; bytes])).await;
+        let error = fetch().download(&server.url("/"), &path).run().await;
+        let error = error.expect_err("nothing has room there");
+        let is_full = matches!(&error, FetchError::Save { source, path }
+            if source.kind() == std::io::ErrorKind::StorageFull && *path == part);
+        assert!(is_full, "{bytes} {error:?}");
+        assert!(!path.exists());
+        assert_eq!(server.seen().len(), 1, "another try would end the same");
+    }
+}
+
 #[tokio::test]
 async fn a_websocket_opens_over_tls_with_the_clients_trust() {
     let authority = Authority::new();
@@ -289,6 +454,77 @@ async fn a_websocket_opens_over_tls_with_the_clients_trust() {
     socket.send_text("hello").await.expect("it is open");
     let expected = Some(Message::Text("hello".to_owned()));
     assert_eq!(socket.next().await.expect("it answers"), expected);
+}
+
+/// A server of WebSockets that does with the one what it is told.
+async fn socket_server<F>(
+    serve: impl FnOnce(WebSocketStream<TcpStream>) -> F + Send + 'static,
+) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has ports");
+    let url = format!("ws://{}/", listener.local_addr().expect("it is bound"));
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("we connect");
+        let socket = tokio_tungstenite::accept_async(stream).await;
+        serve(socket.expect("it is an opening")).await;
+    });
+    url
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_whose_other_end_is_gone_ends_and_one_that_is_only_silent_does_not() {
+    use futures_util::{SinkExt, StreamExt};
+    let interval = limits::WEBSOCKET_PING_INTERVAL;
+    let gone = socket_server(|socket| async {
+        std::future::pending::<()>().await;
+        drop(socket);
+    })
+    .await;
+    let socket = fetch().websocket(&gone).open(&[]).await;
+    let mut socket = socket.expect("it opens");
+    let begun = Instant::now();
+    let error = socket.next().await.expect_err("it is gone");
+    assert!(
+        matches!(error, WebSocketError::Silent(after) if after == interval),
+        "{error:?}"
+    );
+    assert_eq!(begun.elapsed(), interval * 2);
+
+    let silent = || async {
+        socket_server(|mut socket| async move {
+            let word = tokio::time::sleep(limits::WEBSOCKET_PING_INTERVAL * 10);
+            let mut word = std::pin::pin!(word);
+            let mut pings = 0;
+            loop {
+                tokio::select! {
+                    frame = socket.next() => match frame {
+                        // The answer goes out with this look.
+                        Some(Ok(frame)) if frame.is_ping() => pings += 1,
+                        _ => return,
+                    },
+                    () = &mut word => {
+                        let text = pings.to_string();
+                        socket.send(text.into()).await.expect("it is open");
+                        return;
+                    }
+                }
+            }
+        })
+        .await
+    };
+    for (interval, pings) in [(Some(interval), 9..=10), (None, 0..=0)] {
+        let request = fetch().websocket(&silent().await).ping_interval(interval);
+        let mut socket = request.open(&[]).await.expect("it opens");
+        let Ok(Some(Message::Text(told))) = socket.next().await else {
+            panic!("no word");
+        };
+        let told: u32 = told.parse().expect("it is a number");
+        assert!(pings.contains(&told), "{told} pings");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,6 +24,7 @@ use crate::net::client_tls::{ClientCertificate, ClientTls, ClientTlsError, Trust
 use crate::net::clock::Clock;
 use crate::net::dial::{Patience, Target, Via, dial};
 use crate::net::link::Link;
+use crate::net::proxy_logins::ProxyLogins;
 use crate::net::websocket::{Opening, WebSocket};
 
 /// A connection that packets travel on.
@@ -61,7 +62,8 @@ impl Dialer {
         let proxy = options.proxy.clone().map(|proxy| {
             let tls = ClientTls::builder(clock).build();
             let tls = Arc::new(tls.map_err(|error| told(&error))?);
-            Ok::<Via, MqttError>(Via { proxy, tls })
+            let logins = ProxyLogins::default();
+            Ok::<Via, MqttError>(Via { proxy, tls, logins })
         });
         Ok(Dialer {
             address: options.address.clone(),

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use periwinkle_core::fetch::Host;
-use periwinkle_core::fetch::proxy::Proxy;
+use periwinkle_core::fetch::auth::Asked;
+use periwinkle_core::fetch::proxy::{Proxy, ProxyKind};
 use periwinkle_core::limits;
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -23,7 +24,8 @@ use tokio_rustls::TlsConnector;
 
 use super::client_tls::{ClientTls, TlsFailure};
 use super::link::Link;
-use super::tunnel::{self, ProxyFailure};
+use super::proxy_logins::ProxyLogins;
+use super::tunnel::{self, Opened, ProxyFailure};
 
 /// Whom to connect to, and how.
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub struct Via {
     pub proxy: Proxy,
     /// How TLS is spoken to a proxy of the kind `https`.
     pub tls: Arc<ClientTls>,
+    /// What it was found to ask for.
+    pub logins: ProxyLogins,
 }
 
 /// How long each phase may take.
@@ -145,6 +149,25 @@ impl Target {
     }
 }
 
+#[cfg(feature = "fetch")]
+impl DialError {
+    /// Whether another attempt would end the same: no certificate and no password becomes right by
+    /// asking again.
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            DialError::Tls { failure, .. } => !matches!(failure, TlsFailure::Handshake),
+            DialError::Proxy { failure, .. } => matches!(
+                failure,
+                ProxyFailure::Login
+                    | ProxyFailure::Credentials(_)
+                    | ProxyFailure::Language(_)
+                    | ProxyFailure::Unusable(_)
+            ),
+            DialError::Resolve { .. } | DialError::Connect { .. } => false,
+        }
+    }
+}
+
 impl Default for Patience {
     fn default() -> Patience {
         Patience {
@@ -193,21 +216,37 @@ pub async fn dial(target: &Target, patience: &Patience) -> Result<Link, DialErro
     }
 }
 
-/// Connects to a proxy and has it connect to the target.
+/// Connects to a proxy and has it connect to the target. One that asks who we are is told so on a
+/// new connection, since many end the one that they asked on.
 async fn through(via: &Via, target: &Target, patience: &Patience) -> Result<Link, DialError> {
+    let mut asked = Asked::First;
+    loop {
+        match attempt(via, target, patience, asked).await? {
+            (link, Opened::Through) => return Ok(link),
+            (_, Opened::Asked) => asked = Asked::Again,
+        }
+    }
+}
+
+async fn attempt(
+    via: &Via,
+    target: &Target,
+    patience: &Patience,
+    asked: Asked,
+) -> Result<(Link, Opened), DialError> {
     let proxy = &via.proxy;
     let mut link = connect(&proxy.host, proxy.port, patience).await?;
-    if proxy.kind == periwinkle_core::fetch::proxy::ProxyKind::Https {
+    if proxy.kind == ProxyKind::Https {
         link = secure(link, &via.tls, &proxy.host, patience).await?;
     }
     let opening = async {
         let destination =
             tunnel::Destination::for_proxy(proxy, &target.host, target.port, patience);
-        tunnel::open(&mut link, proxy, &destination.await?).await
+        tunnel::open(&mut link, via, &destination.await?, asked).await
     };
     let opened = timeout(patience.proxy, opening).await;
     let failure = match opened {
-        Ok(Ok(())) => return Ok(link),
+        Ok(Ok(opened)) => return Ok((link, opened)),
         Ok(Err(failure)) => failure,
         Err(_) => ProxyFailure::TooSlow(patience.proxy),
     };

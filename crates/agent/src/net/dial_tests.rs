@@ -1,3 +1,5 @@
+use std::sync::Mutex;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -209,17 +211,15 @@ async fn proxy(
 fn through_proxy(address: &str, target: Target) -> Target {
     let proxy = Proxy::parse(address).expect("it is one");
     let tls = Arc::new(ClientTls::builder(&clock()).build().expect("no files"));
-    target.via(Via { proxy, tls })
+    let logins = ProxyLogins::default();
+    target.via(Via { proxy, tls, logins })
 }
 
 #[tokio::test]
 async fn an_http_proxy_is_asked_to_connect_and_tls_lies_within() {
     let authority = Authority::new();
     let port = serve_tls(authority.server(&authority.issue("localhost"))).await;
-    let asked = format!(
-        "CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n\
-         Proxy-Authorization: Basic bmE6cGE=\r\n\r\n"
-    );
+    let asked = format!("CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n");
     let answer = b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n".to_vec();
     let (at, heard) = proxy(vec![(asked.len(), answer)], port).await;
     let target = Target::new(localhost(), port).tls(trusting(&authority));
@@ -229,6 +229,109 @@ async fn an_http_proxy_is_asked_to_connect_and_tls_lies_within() {
     assert_echoes(link).await;
     let heard = heard.await.expect("it ended");
     assert_eq!(String::from_utf8_lossy(&heard), asked);
+}
+
+/// A proxy that leads to `port` whoever says who he is; to others it says what it asks for, and
+/// hangs up. Gives the heads that it heard.
+async fn asking_proxy(asks: &'static str, port: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let (listener, own_port) = listen().await;
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let heard = heads.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.expect("the client speaks"));
+            }
+            let head = String::from_utf8(head).expect("it is text");
+            let knows = head.contains("Proxy-Authorization: ");
+            heard.lock().expect("nobody panics with it").push(head);
+            let answer = match knows {
+                true => "HTTP/1.1 200 x\r\n\r\n".to_owned(),
+                false => format!("HTTP/1.1 407 x\r\n{asks}content-length: 3\r\n\r\nwho"),
+            };
+            stream
+                .write_all(answer.as_bytes())
+                .await
+                .expect("the client listens");
+            if knows {
+                let server = TcpStream::connect(("127.0.0.1", port)).await;
+                let mut server = server.expect("it listens");
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+            }
+        }
+    });
+    (own_port, heads)
+}
+
+#[tokio::test]
+async fn a_proxy_that_asks_is_told_who_we_are_and_from_then_on_unasked() {
+    const BASIC: &str = "Proxy-Authenticate: Basic realm=\"r\"\r\n";
+    const BOTH: &str = "Proxy-Authenticate: Basic realm=\"r\"\r\nproxy-authenticate:Digest \
+                        realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256\r\n";
+    let told: [(_, [&[&str]; 2]); 2] = [
+        (BASIC, [&["Basic bmE6cGE=\r\n"], &["Basic bmE6cGE=\r\n"]]),
+        (
+            BOTH,
+            [&["Digest ", "nc=00000001"], &["Digest ", "nc=00000002"]],
+        ),
+    ];
+    for (asks, expected) in told {
+        let (listener, port) = listen().await;
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                echo(stream).await;
+            }
+        });
+        let (at, heads) = asking_proxy(asks, port).await;
+        let target = Target::new(localhost(), port);
+        let target = through_proxy(&format!("http://na:pa@127.0.0.1:{at}"), target);
+        for _ in 0..2 {
+            assert_echoes(dialed(&target).await.expect("the proxy leads there")).await;
+        }
+        let heads = heads.lock().expect("nobody panics with it");
+        assert_eq!(heads.len(), 3, "{heads:?}");
+        assert!(!heads[0].contains("Proxy-Authorization"), "{}", heads[0]);
+        for (head, parts) in heads[1..].iter().zip(expected) {
+            for part in parts {
+                assert!(head.contains(part), "no {part} in {head}");
+            }
+        }
+        if asks == BOTH {
+            let uri = format!("uri=\"localhost:{port}\"");
+            assert!(heads[1].contains(&uri), "{}", heads[1]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_for_a_proxy_is_given_once() {
+    let (listener, at) = listen().await;
+    let served = tokio::spawn(async move {
+        let mut count = 0;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let asks = "proxy-authenticate: Basic realm=\"r\"";
+            let answer = format!("HTTP/1.1 407 x\r\n{asks}\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes()).await;
+            count += 1;
+            if count == 2 {
+                return listener;
+            }
+        }
+        listener
+    });
+    let target = through_proxy(
+        &format!("http://na:wrong@127.0.0.1:{at}"),
+        Target::new(localhost(), 9),
+    );
+    let text = dialed(&target).await.expect_err("it refuses").to_string();
+    assert!(
+        text.contains("it wants another name and password"),
+        "{text}"
+    );
+    let listener = served.await.expect("both came");
+    let third = timeout(Duration::ZERO, listener.accept()).await;
+    assert!(third.is_err(), "it came a third time");
 }
 
 #[tokio::test]

@@ -14,6 +14,13 @@ pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// A text that was never used before, for protocols that want one.
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
+pub fn text() -> io::Result<String> {
+    let random: [u8; 16] = bytes()?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// Chance for pauses, evenly distributed over all of `u64`; without entropy it is 0, the shortest
 /// pause.
 pub fn chance() -> u64 {

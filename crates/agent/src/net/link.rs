@@ -25,10 +25,22 @@ impl Link {
     #[cfg(feature = "fetch")]
     /// The address at the other end: the proxy's, when there is one.
     pub fn peer(&self) -> Option<SocketAddr> {
+        self.tcp().peer_addr().ok()
+    }
+
+    #[cfg(feature = "fetch")]
+    /// The addresses at this end and at the other.
+    pub(super) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let stream = self.tcp();
+        stream.local_addr().ok().zip(stream.peer_addr().ok())
+    }
+
+    #[cfg(feature = "fetch")]
+    fn tcp(&self) -> &TcpStream {
         match &self.0 {
-            Stream::Tcp(stream) => stream.peer_addr().ok(),
-            Stream::Tls(stream) => stream.get_ref().0.peer_addr().ok(),
-            Stream::TlsWithinTls(stream) => stream.get_ref().0.peer(),
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+            Stream::TlsWithinTls(stream) => stream.get_ref().0.tcp(),
         }
     }
 

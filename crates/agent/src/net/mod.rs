@@ -15,6 +15,12 @@ pub mod listen;
 pub mod outbound;
 #[cfg(feature = "fetch")]
 pub mod pool;
+#[cfg(any(feature = "fetch", feature = "mqtt"))]
+pub mod proxy_logins;
+#[cfg(feature = "fetch")]
+mod send_queue;
+#[cfg(feature = "fetch")]
+pub mod standing;
 #[cfg(all(test, feature = "fetch"))]
 pub(crate) mod test_authority;
 pub mod tls;

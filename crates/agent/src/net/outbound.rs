@@ -4,13 +4,13 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
 use http::uri::InvalidUri;
+use periwinkle_core::fetch::auth::Asked;
 use periwinkle_core::fetch::proxy::{Proxy, ProxyKind, ProxyRules};
 use periwinkle_core::fetch::{Scheme, Url};
 use periwinkle_core::limits;
@@ -20,64 +20,9 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::client_tls::ClientTls;
 use super::dial::{Cause, DialError, Patience, Target, Via, dial};
 use super::link::Link;
-use super::tunnel;
-
-/// How a connection that was kept from an earlier request ended, where no byte of the answer to
-/// this one had come: most likely the server had closed it before the request arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stale {
-    /// Nothing of the request went out.
-    Unsent,
-    /// Something of it did: the server may have acted on it.
-    Sent,
-}
-
-/// What became of a request on its connection; shared with whoever judges how that ended.
-#[derive(Debug)]
-pub struct Standing(AtomicU8);
-
-impl Standing {
-    /// Nothing was written or came since the request began.
-    const QUIET: u8 = 0;
-    /// Bytes were written.
-    const ASKED: u8 = 1;
-    /// Bytes were to be written, and none could be.
-    const UNASKED: u8 = 2;
-    /// Bytes came.
-    const ANSWERED: u8 = 3;
-
-    const fn new() -> Standing {
-        Standing(AtomicU8::new(Standing::QUIET))
-    }
-
-    /// A request begins.
-    pub fn begin(&self) {
-        self.0.store(Standing::QUIET, Ordering::Relaxed);
-    }
-
-    /// What it means that the connection ended; `None` when an answer had begun.
-    pub fn stale(&self) -> Option<Stale> {
-        match self.0.load(Ordering::Relaxed) {
-            Standing::ANSWERED => None,
-            Standing::ASKED => Some(Stale::Sent),
-            _ => Some(Stale::Unsent),
-        }
-    }
-
-    fn note_read(&self) {
-        self.0.store(Standing::ANSWERED, Ordering::Relaxed);
-    }
-
-    fn note_write(&self, went: bool) {
-        if self.0.load(Ordering::Relaxed) == Standing::QUIET {
-            let state = match went {
-                true => Standing::ASKED,
-                false => Standing::UNASKED,
-            };
-            self.0.store(state, Ordering::Relaxed);
-        }
-    }
-}
+use super::proxy_logins::{self, ProxyLogins};
+use super::standing::Standing;
+use super::tunnel::ProxyFailure;
 
 /// Connects to the host of an address, with TLS when the scheme asks for it, and through a proxy
 /// when the rules say so. Clones are cheap.
@@ -90,7 +35,67 @@ pub struct Connector {
 struct Shared {
     tls: Arc<ClientTls>,
     proxies: ProxyRules,
+    logins: ProxyLogins,
     patience: Patience,
+}
+
+/// A proxy that takes requests as they are, with the whole address in their first line.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarder<'a> {
+    proxy: &'a Proxy,
+    logins: &'a ProxyLogins,
+    url: &'a Url,
+}
+
+/// Whether a request can be sent again when the proxy asks who we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// As often as is asked.
+    AsAsked,
+    /// Once: whatever may be asked has to be answered before.
+    Once,
+}
+
+impl Forwarder<'_> {
+    /// The value of `Proxy-Authorization` for a request.
+    ///
+    /// # Errors
+    /// When name and password cannot be sent.
+    pub fn authorization(&self, method: &str, sent: Sent) -> Result<Option<String>, DialError> {
+        let target = self.url.to_string();
+        let known = self.logins.authorization(self.proxy, (method, &target));
+        let field = match (known, sent) {
+            (Ok(None), Sent::Once) => proxy_logins::unasked(self.proxy),
+            (known, _) => known,
+        };
+        field.map_err(|failure| self.failed(failure))
+    }
+
+    /// Whether a request that the proxy refused with these fields is worth sending again.
+    ///
+    /// # Errors
+    /// When name and password cannot be sent.
+    pub fn handle_challenges<'a>(
+        &self,
+        fields: impl IntoIterator<Item = &'a str>,
+        asked: Asked,
+    ) -> Result<bool, DialError> {
+        let worth = self.logins.handle_challenges(self.proxy, fields, asked);
+        worth.map_err(|failure| self.failed(failure))
+    }
+
+    /// `Proxy-Authentication-Info` came with an answer.
+    pub fn handle_info(&self, field: &str) {
+        self.logins.handle_info(self.proxy, field);
+    }
+
+    fn failed(&self, failure: ProxyFailure) -> DialError {
+        DialError::Proxy {
+            proxy: format!("{}:{}", self.proxy.host, self.proxy.port),
+            address: self.url.authority().to_owned(),
+            failure,
+        }
+    }
 }
 
 impl Connector {
@@ -100,26 +105,20 @@ impl Connector {
             shared: Arc::new(Shared {
                 tls,
                 proxies,
+                logins: ProxyLogins::default(),
                 patience,
             }),
         }
     }
 
-    /// The value of `Proxy-Authorization` for a request that goes to a proxy as it is.
-    ///
-    /// # Errors
-    /// When the credentials cannot be sent.
-    pub fn forwarding_login(&self, url: &Url) -> Result<Option<String>, DialError> {
-        match self.shared.proxies.proxy_for(url) {
-            Some(proxy) if forwards(proxy, url) => {
-                tunnel::authorization(proxy).map_err(|failure| DialError::Proxy {
-                    proxy: format!("{}:{}", proxy.host, proxy.port),
-                    address: url.authority().to_owned(),
-                    failure,
-                })
-            }
-            _ => Ok(None),
-        }
+    /// The proxy that takes requests for this address itself.
+    pub fn forwarder<'a>(&'a self, url: &'a Url) -> Option<Forwarder<'a>> {
+        let proxy = self.shared.proxies.proxy_for(url).ok()??;
+        forwards(proxy, url).then_some(Forwarder {
+            proxy,
+            logins: &self.shared.logins,
+            url,
+        })
     }
 
     /// A connection to the server of an address, through the proxy by `CONNECT` if there is one.
@@ -127,8 +126,17 @@ impl Connector {
     /// # Errors
     /// Which phase failed, and why.
     pub async fn link(&self, url: &Url, within: Option<Duration>) -> Result<Link, DialError> {
-        let proxy = self.shared.proxies.proxy_for(url);
+        let proxy = self.proxy(url)?;
         self.dial(url, &self.end(url, proxy), within).await
+    }
+
+    fn proxy(&self, url: &Url) -> Result<Option<&Proxy>, DialError> {
+        let proxy = self.shared.proxies.proxy_for(url);
+        proxy.map_err(|unusable| DialError::Proxy {
+            proxy: unusable.variable.to_owned(),
+            address: url.authority().to_owned(),
+            failure: ProxyFailure::Unusable(unusable.source.clone()),
+        })
     }
 
     /// All phases together end within the time that is given, whatever each may take.
@@ -155,10 +163,9 @@ impl Connector {
     /// # Errors
     /// When it cannot be sent.
     pub fn target(&self, url: &Url) -> Result<Uri, InvalidUri> {
-        let proxy = self.shared.proxies.proxy_for(url);
-        let text = match proxy.is_some_and(|proxy| forwards(proxy, url)) {
-            true => url.to_string(),
-            false => url.target(),
+        let text = match self.forwarder(url) {
+            Some(_) => url.to_string(),
+            None => url.target(),
         };
         Uri::from_maybe_shared(Bytes::from(text))
     }
@@ -172,7 +179,7 @@ impl Connector {
         url: &Url,
         within: Option<Duration>,
     ) -> Result<HttpLink, DialError> {
-        let proxy = self.shared.proxies.proxy_for(url);
+        let proxy = self.proxy(url)?;
         let forwarder = proxy.filter(|proxy| forwards(proxy, url));
         let target = match forwarder {
             Some(proxy) => Target {
@@ -195,6 +202,7 @@ impl Connector {
             Some(proxy) => target.via(Via {
                 proxy: proxy.clone(),
                 tls: tls(),
+                logins: self.shared.logins.clone(),
             }),
             None => target,
         }
@@ -226,8 +234,8 @@ pub struct HttpLink {
 impl HttpLink {
     fn new(link: Link) -> HttpLink {
         HttpLink {
+            standing: Arc::new(Standing::new(link.ends())),
             link,
-            standing: Arc::new(Standing::new()),
             is_written_off: false,
             stall: None,
             waits: false,
@@ -251,7 +259,7 @@ impl HttpLink {
                 }
                 Poll::Ready(Err(_)) => {
                     self.is_written_off = true;
-                    self.standing.note_write(false);
+                    self.standing.note_failed_write();
                     // Whoever drives the connection reads before it writes: once more, then.
                     context.waker().wake_by_ref();
                 }
@@ -262,8 +270,10 @@ impl HttpLink {
     }
 
     fn note_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(1..)) = result {
-            self.standing.note_write(true);
+        match result {
+            Poll::Ready(Ok(bytes)) => self.standing.note_write(bytes),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.standing.note_wait(true),
         }
         result
     }
@@ -324,7 +334,11 @@ impl AsyncWrite for HttpLink {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.write(context, AsyncWrite::poll_flush)
+        let result = self.write(context, AsyncWrite::poll_flush);
+        // Whoever writes flushes behind the last of what it has.
+        self.standing
+            .note_wait(!matches!(result, Poll::Ready(Ok(()))));
+        result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

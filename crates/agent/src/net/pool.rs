@@ -21,7 +21,8 @@ use periwinkle_core::limits;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use super::dial::DialError;
-use super::outbound::{Connector, Stale, Standing};
+use super::outbound::Connector;
+use super::standing::{Stale, Standing, Way};
 
 /// Sends requests, and keeps connections.
 #[derive(Debug)]
@@ -41,11 +42,13 @@ pub enum Choice {
 
 /// How long a request waits.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Within {
+pub struct Within<'a> {
     /// For a new connection, where it takes one.
     pub connect: Option<Duration>,
     /// For the head of the answer, the connection included.
     pub end: Option<Instant>,
+    /// Where to tell which connection it took.
+    pub way: Option<&'a Way>,
 }
 
 /// A connection in use. Dropping it closes it, once the answer has ended.
@@ -102,6 +105,7 @@ impl<B: Body + 'static> Connection<B> {
         &mut self,
         request: Request<B>,
         end: Option<Instant>,
+        way: Option<&Way>,
     ) -> Result<Response<Incoming>, (SendError, Option<Request<B>>)> {
         if let Some(end) = end {
             self.timer.set(end);
@@ -121,6 +125,9 @@ impl<B: Body + 'static> Connection<B> {
             None => return Err((SendError::TooSlow, Some(request))),
         }
         self.standing.begin();
+        if let Some(way) = way {
+            way.take(&self.standing);
+        }
         let mut answer = pin!(sender.try_send_request(request));
         let answer = poll_fn(|context| match answer.as_mut().poll(context) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
@@ -169,12 +176,12 @@ where
         url: &Url,
         choice: Choice,
         mut request: Request<B>,
-        Within { connect, end }: Within,
+        Within { connect, end, way }: Within<'_>,
     ) -> Result<(Response<Incoming>, Lease<B>), SendError> {
         while choice == Choice::Kept
             && let Some(mut connection) = self.kept.take(url)
         {
-            match connection.answer(request, end).await {
+            match connection.answer(request, end, way).await {
                 Ok(response) => return Ok((response, self.lease(connection))),
                 Err((SendError::Ended(..), Some(unsent))) => request = unsent,
                 Err((SendError::Ended(error, _), None)) => {
@@ -184,7 +191,8 @@ where
                 Err((error, _)) => return Err(error),
             }
         }
-        let connecting = self.connect(url, connect);
+        // Seldom and large: in a box, it is no part of each request that needs no connection.
+        let connecting = Box::pin(self.connect(url, connect));
         let mut connection = match end {
             None => connecting.await?,
             Some(end) => {
@@ -192,7 +200,7 @@ where
                 connected.map_err(|_| SendError::TooSlow)??
             }
         };
-        match connection.answer(request, end).await {
+        match connection.answer(request, end, way).await {
             Ok(response) => Ok((response, self.lease(connection))),
             Err((error, _)) => Err(error),
         }

@@ -5,13 +5,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use periwinkle_core::fetch::Host;
-use periwinkle_core::fetch::auth::Login;
+use periwinkle_core::fetch::auth::Asked;
+#[cfg(feature = "fetch")]
+use periwinkle_core::fetch::proxy::ProxyError;
 use periwinkle_core::fetch::proxy::{Proxy, ProxyKind};
 use periwinkle_core::limits;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::dial::{DialError, Patience, resolve};
+use super::dial::{DialError, Patience, Via, resolve};
 use super::link::Link;
 
 /// Why a proxy does not lead to a server.
@@ -36,6 +38,10 @@ pub enum ProxyFailure {
     /// The name or the password cannot be sent in its language.
     #[error("{0}")]
     Credentials(&'static str),
+    /// What should name it does not.
+    #[cfg(feature = "fetch")]
+    #[error("{0}")]
+    Unusable(ProxyError),
     /// The server's name has no address, and is looked up here.
     #[error("{0}")]
     Resolve(Box<DialError>),
@@ -80,48 +86,62 @@ impl Destination {
     }
 }
 
-/// Has the proxy at the other end of `link` connect to the destination; what follows on the link
-/// is between us and that.
+/// What became of a link to a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// What follows is between us and the destination.
+    Through,
+    /// The proxy asked who we are, and another link can be opened with the answer.
+    Asked,
+}
+
+/// Has the proxy at the other end of `link` connect to the destination.
 pub(super) async fn open(
     link: &mut Link,
-    proxy: &Proxy,
+    via: &Via,
     destination: &Destination,
-) -> Result<(), ProxyFailure> {
-    match proxy.kind {
-        ProxyKind::Http | ProxyKind::Https => open_connect(link, proxy, destination).await,
-        ProxyKind::Socks5 | ProxyKind::Socks5h => open_socks(link, proxy, destination).await,
+    asked: Asked,
+) -> Result<Opened, ProxyFailure> {
+    match via.proxy.kind {
+        ProxyKind::Http | ProxyKind::Https => open_connect(link, via, destination, asked).await,
+        ProxyKind::Socks5 | ProxyKind::Socks5h => {
+            open_socks(link, &via.proxy, destination).await?;
+            Ok(Opened::Through)
+        }
     }
 }
 
 async fn open_connect(
     link: &mut Link,
-    proxy: &Proxy,
+    Via { proxy, logins, .. }: &Via,
     destination: &Destination,
-) -> Result<(), ProxyFailure> {
+    asked: Asked,
+) -> Result<Opened, ProxyFailure> {
     let authority = destination.authority();
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
-    if let Some(field) = authorization(proxy)? {
+    if let Some(field) = logins.authorization(proxy, ("CONNECT", &authority))? {
         request.push_str(&format!("Proxy-Authorization: {field}\r\n"));
     }
     request.push_str("\r\n");
-    link.write_all(request.as_bytes()).await?;
-    link.flush().await?;
-    match status_of(&read_head(link).await?) {
-        Some(200..=299) => Ok(()),
-        Some(407) => Err(ProxyFailure::Login),
+    send(link, request.as_bytes()).await?;
+    let head = read_head(link).await?;
+    match status_of(&head) {
+        Some(200..=299) => {
+            if let Some(info) = fields(&head, "proxy-authentication-info").next() {
+                logins.handle_info(proxy, info);
+            }
+            Ok(Opened::Through)
+        }
+        Some(407) => {
+            let asks = fields(&head, "proxy-authenticate");
+            match logins.handle_challenges(proxy, asks, asked)? {
+                true => Ok(Opened::Asked),
+                false => Err(ProxyFailure::Login),
+            }
+        }
         Some(status) => Err(ProxyFailure::Status(status)),
         None => Err(ProxyFailure::Language("HTTP")),
     }
-}
-
-/// The value of `Proxy-Authorization`, when there are credentials.
-pub(super) fn authorization(proxy: &Proxy) -> Result<Option<String>, ProxyFailure> {
-    let Some((name, password)) = &proxy.credentials else {
-        return Ok(None);
-    };
-    let field = Login::new(name, password.clone()).basic();
-    let colon = ProxyFailure::Credentials("a name for a proxy holds no colon");
-    field.map(Some).ok_or(colon)
 }
 
 /// Reads up to the empty line and not a byte beyond: those are the server's.
@@ -142,6 +162,15 @@ fn status_of(head: &[u8]) -> Option<u16> {
     let line = str::from_utf8(line).ok()?;
     let rest = line.strip_prefix("HTTP/1.")?.get(1..)?.strip_prefix(' ')?;
     rest.get(..3)?.parse().ok()
+}
+
+/// The values of the fields of this name, which is in small letters.
+fn fields<'a>(head: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = head.split(|byte| *byte == b'\n').skip(1);
+    let lines = lines.filter_map(|line| str::from_utf8(line).ok()?.split_once(':'));
+    lines
+        .filter(move |(given, _)| given.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
 }
 
 const SOCKS_VERSION: u8 = 5;

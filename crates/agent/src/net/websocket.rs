@@ -26,12 +26,18 @@ pub struct Opening {
     pub protocols: Vec<String>,
     /// The longest message that is received; none means [`limits::WEBSOCKET_MESSAGE_BYTES_MAX`].
     pub message_bytes_max: Option<usize>,
+    /// After which silence the other end is asked whether it is still there; none never asks.
+    #[cfg(feature = "fetch")]
+    pub ping_interval: Option<Duration>,
 }
 
-/// An open WebSocket. Pings are answered while messages are awaited.
+/// An open WebSocket. Pings are answered, and sent where that was asked for, while messages are
+/// awaited.
 #[derive(Debug)]
 pub struct WebSocket {
     pub(super) stream: WebSocketStream<Link>,
+    #[cfg(feature = "fetch")]
+    pub(super) life: super::websocket_messages::Life,
     protocol: Option<String>,
 }
 
@@ -76,6 +82,10 @@ pub enum WebSocketError {
     #[cfg(feature = "fetch")]
     #[error("the other end broke the rules of WebSocket: {0}")]
     Protocol(ProtocolError),
+    /// The other end is silent, also when it was asked for a sign of life.
+    #[cfg(feature = "fetch")]
+    #[error("the other end of the WebSocket is gone: it did not answer a ping within {0:?}")]
+    Silent(Duration),
     /// The connection ended without a goodbye.
     #[cfg(feature = "fetch")]
     #[error("the WebSocket was cut: {0}")]
@@ -119,6 +129,8 @@ impl WebSocket {
         let protocol = protocol.and_then(|field| field.to_str().ok());
         Ok(WebSocket {
             stream,
+            #[cfg(feature = "fetch")]
+            life: super::websocket_messages::Life::new(opening.ping_interval),
             protocol: protocol.map(str::to_owned),
         })
     }

@@ -1,9 +1,14 @@
 //! Messages over a [`WebSocket`], for those who run no protocol of their own over it.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::websocket::{WebSocket, WebSocketError};
 
@@ -13,7 +18,31 @@ pub enum Message {
     /// Text.
     Text(String),
     /// Bytes.
-    Binary(bytes::Bytes),
+    Binary(Bytes),
+}
+
+/// Whether the other end is still there: a peer that vanished closes nothing.
+#[derive(Debug)]
+pub(super) struct Life {
+    /// The silence after which it is asked, and what it then has to answer.
+    interval: Option<Duration>,
+    /// When it was heard last, or asked after that.
+    since: Instant,
+    is_asked: bool,
+}
+
+impl Life {
+    pub(super) fn new(interval: Option<Duration>) -> Life {
+        Life {
+            interval,
+            since: Instant::now(),
+            is_asked: false,
+        }
+    }
+
+    fn note(&mut self, is_asked: bool) {
+        (self.since, self.is_asked) = (Instant::now(), is_asked);
+    }
 }
 
 impl WebSocket {
@@ -29,10 +58,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// When the connection has ended.
-    pub async fn send_binary(
-        &mut self,
-        bytes: impl Into<bytes::Bytes>,
-    ) -> Result<(), WebSocketError> {
+    pub async fn send_binary(&mut self, bytes: impl Into<Bytes>) -> Result<(), WebSocketError> {
         self.send(Frame::binary(bytes.into())).await
     }
 
@@ -43,10 +69,10 @@ impl WebSocket {
     /// The next message; `None` when the other end said goodbye. May be dropped while it waits.
     ///
     /// # Errors
-    /// When the connection was cut, or the rules or a bound were broken.
+    /// When the connection was cut or the other end is silent, or the rules or a bound were broken.
     pub async fn next(&mut self) -> Result<Option<Message>, WebSocketError> {
         loop {
-            match self.stream.next().await {
+            match self.frame().await? {
                 Some(Ok(Frame::Text(text))) => {
                     return Ok(Some(Message::Text(text.as_str().to_owned())));
                 }
@@ -55,6 +81,30 @@ impl WebSocket {
                 Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) | Frame::Close(_))) => {}
                 None | Some(Err(Error::ConnectionClosed)) => return Ok(None),
                 Some(Err(error)) => return Err(broken(error)),
+            }
+        }
+    }
+
+    /// The next frame, or the end; asks for a sign of life where none comes.
+    async fn frame(&mut self) -> Result<Option<Result<Frame, Error>>, WebSocketError> {
+        loop {
+            let Some(interval) = self.life.interval else {
+                return Ok(self.stream.next().await);
+            };
+            // What has come already is given first, however late it is asked for.
+            let end = self.life.since + interval;
+            if let Ok(frame) = timeout_at(end, self.stream.next()).await {
+                self.life.note(false);
+                return Ok(frame);
+            }
+            if self.life.is_asked {
+                return Err(WebSocketError::Silent(interval));
+            }
+            self.life.note(true);
+            let asking = self.stream.send(Frame::Ping(Bytes::new()));
+            // It may not read any more; then it does not answer either.
+            if let Ok(sent) = timeout(interval, asking).await {
+                sent.map_err(broken)?;
             }
         }
     }

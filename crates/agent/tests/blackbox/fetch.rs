@@ -5,6 +5,7 @@
 mod aws;
 mod bodies;
 mod events;
+mod guide;
 mod hostile;
 mod logins;
 mod measuring;
@@ -25,6 +26,8 @@ use tempfile::TempDir;
 
 /// Success, and the answers that are none.
 pub(crate) const DONE: i32 = 0;
+/// Something of ours went wrong.
+pub(crate) const INTERNAL: i32 = 1;
 /// A file or the configuration cannot be used.
 pub(crate) const INPUT: i32 = 2;
 /// What came cannot be used.

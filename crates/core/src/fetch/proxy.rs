@@ -143,52 +143,86 @@ fn decoded(text: &str) -> String {
 /// Which proxy stands before which server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxyRules {
-    http: Option<Proxy>,
-    https: Option<Proxy>,
+    http: Way,
+    https: Way,
     bypass: Bypass,
+}
+
+/// How the servers of one scheme are reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Way {
+    #[default]
+    Direct,
+    Through(Proxy),
+    /// Not at all: what was set names no proxy, and going without one was not asked for.
+    Unusable(UnusableProxy),
+}
+
+/// A variable that should name a proxy, and does not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{source}")]
+pub struct UnusableProxy {
+    /// Its name.
+    pub variable: &'static str,
+    /// What is wrong with it.
+    pub source: ProxyError,
 }
 
 impl ProxyRules {
     /// The same proxy for both schemes.
     pub fn all(proxy: Proxy, bypass: Bypass) -> ProxyRules {
         ProxyRules {
-            http: Some(proxy.clone()),
-            https: Some(proxy),
+            http: Way::Through(proxy.clone()),
+            https: Way::Through(proxy),
             bypass,
         }
     }
 
-    /// The rules of variables such as those of the environment, given by `lookup`.
+    /// The rules of variables such as those of the environment, given by `lookup`, and the entries
+    /// of `no_proxy` that were ignored because they cover nothing.
     ///
     /// `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, each also in capitals, but for
-    /// `HTTP_PROXY`: a web server sets that to whatever a client's field `Proxy` says.
-    ///
-    /// # Errors
-    /// Which of them is wrong, and how.
+    /// `HTTP_PROXY`: a web server sets that to whatever a client's field `Proxy` says. They are
+    /// everybody's, so what is wrong with one of them is an error for the servers of its scheme
+    /// only.
     pub fn from_variables(
         lookup: impl Fn(&str) -> Option<String>,
-    ) -> Result<ProxyRules, ProxyError> {
+    ) -> (ProxyRules, Vec<ProxyError>) {
         let set = |name: &str| lookup(name).filter(|text| !text.trim().is_empty());
-        let proxy = |names: &[&str]| {
-            let text = names.iter().find_map(|name| set(name));
-            text.map(|text| Proxy::parse(&text)).transpose()
+        let way = |names: &[&'static str]| {
+            let found = names.iter().find_map(|name| Some((*name, set(name)?)));
+            match found.map(|(name, text)| (name, Proxy::parse(&text))) {
+                None => Way::Direct,
+                Some((_, Ok(proxy))) => Way::Through(proxy),
+                Some((variable, Err(source))) => Way::Unusable(UnusableProxy { variable, source }),
+            }
         };
         let bypass = set("no_proxy").or_else(|| set("NO_PROXY"));
-        Ok(ProxyRules {
-            http: proxy(&["http_proxy", "all_proxy", "ALL_PROXY"])?,
-            https: proxy(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?,
-            bypass: Bypass::parse(&bypass.unwrap_or_default())?,
-        })
+        let (bypass, ignored) = Bypass::read(&bypass.unwrap_or_default());
+        let rules = ProxyRules {
+            http: way(&["http_proxy", "all_proxy", "ALL_PROXY"]),
+            https: way(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+            bypass,
+        };
+        (rules, ignored)
     }
 
     /// The proxy before this server.
-    pub fn proxy_for(&self, url: &Url) -> Option<&Proxy> {
+    ///
+    /// # Errors
+    /// When what was set for it names none.
+    pub fn proxy_for(&self, url: &Url) -> Result<Option<&Proxy>, &UnusableProxy> {
         if is_this_machine(url.host()) || self.bypass.covers(url) {
-            return None;
+            return Ok(None);
         }
-        match url.scheme() {
-            Scheme::Http => self.http.as_ref(),
-            Scheme::Https => self.https.as_ref(),
+        let way = match url.scheme() {
+            Scheme::Http => &self.http,
+            Scheme::Https => &self.https,
+        };
+        match way {
+            Way::Direct => Ok(None),
+            Way::Through(proxy) => Ok(Some(proxy)),
+            Way::Unusable(error) => Err(error),
         }
     }
 }
@@ -220,17 +254,26 @@ impl Bypass {
     /// Reads a list with commas or spaces between.
     ///
     /// # Errors
-    /// The entry that is wrong.
+    /// The first entry that is wrong.
     pub fn parse(text: &str) -> Result<Bypass, ProxyError> {
-        let entries = text
-            .split([',', ' '])
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty());
-        let entries = entries
-            .map(|entry| parse_entry(entry).ok_or_else(|| ProxyError::Bypass(entry.to_owned())));
-        Ok(Bypass {
-            entries: entries.collect::<Result<_, _>>()?,
-        })
+        let (bypass, wrong) = Bypass::read(text);
+        match wrong.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(bypass),
+        }
+    }
+
+    /// The entries that mean something, and the others.
+    fn read(text: &str) -> (Bypass, Vec<ProxyError>) {
+        let (mut bypass, mut wrong) = (Bypass::default(), Vec::new());
+        let entries = text.split([',', ' ']).map(str::trim);
+        for entry in entries.filter(|entry| !entry.is_empty()) {
+            match parse_entry(entry) {
+                Some(entry) => bypass.entries.push(entry),
+                None => wrong.push(ProxyError::Bypass(entry.to_owned())),
+            }
+        }
+        (bypass, wrong)
     }
 
     fn covers(&self, url: &Url) -> bool {
@@ -384,7 +427,11 @@ mod tests {
         for (list, url, expected) in cases {
             let rules = ProxyRules::all(Proxy::parse("p").unwrap(), Bypass::parse(list).unwrap());
             let url = Url::parse(url).unwrap();
-            assert_eq!(rules.proxy_for(&url).is_none(), expected, "{list:?} {url}");
+            assert_eq!(
+                rules.proxy_for(&url) == Ok(None),
+                expected,
+                "{list:?} {url}"
+            );
         }
         for list in ["10.0.0.0/33", "a..b", "h:x", "fd00::/129", "a/b"] {
             assert_eq!(Bypass::parse(list), Err(ProxyError::Bypass(list.into())));
@@ -400,12 +447,16 @@ mod tests {
             "http://[::1]/",
             "http://a.localhost/",
         ] {
-            assert_eq!(rules.proxy_for(&Url::parse(url).unwrap()), None, "{url}");
+            assert_eq!(
+                rules.proxy_for(&Url::parse(url).unwrap()),
+                Ok(None),
+                "{url}"
+            );
         }
         assert!(
             rules
                 .proxy_for(&Url::parse("http://localhost.example/").unwrap())
-                .is_some()
+                .is_ok_and(|proxy| proxy.is_some())
         );
     }
 
@@ -416,11 +467,11 @@ mod tests {
                 let mut found = set.iter().filter(|(given, _)| *given == name);
                 found.next().map(|(_, value)| (*value).to_owned())
             };
-            ProxyRules::from_variables(lookup).unwrap()
+            ProxyRules::from_variables(lookup)
         };
-        let host = |rules: &ProxyRules, url: &str| {
-            let proxy = rules.proxy_for(&Url::parse(url).unwrap());
-            proxy.map(|proxy| proxy.host.to_string())
+        let host = |rules: &(ProxyRules, Vec<ProxyError>), url: &str| {
+            let proxy = rules.0.proxy_for(&Url::parse(url).unwrap());
+            proxy.unwrap().map(|proxy| proxy.host.to_string())
         };
         let some = rules(&[("http_proxy", "a"), ("HTTPS_PROXY", "b"), ("NO_PROXY", "x")]);
         assert_eq!(host(&some, "http://h/").as_deref(), Some("a"));
@@ -431,5 +482,33 @@ mod tests {
         assert_eq!(host(&all, "https://h/").as_deref(), Some("c"));
         let by_a_client = rules(&[("HTTP_PROXY", "evil")]);
         assert_eq!(host(&by_a_client, "http://h/"), None);
+        let odd = rules(&[("all_proxy", "c"), ("no_proxy", "10.1.2.,x,192.168.*")]);
+        assert_eq!(host(&odd, "http://10.1.2.3/").as_deref(), Some("c"));
+        assert_eq!(host(&odd, "http://x/"), None);
+        let ignored = ["10.1.2.", "192.168.*"].map(|one| ProxyError::Bypass(one.into()));
+        assert_eq!(odd.1, ignored);
+    }
+
+    #[test]
+    fn a_variable_that_names_no_proxy_matters_to_its_own_scheme_only() {
+        let lookup = |name: &str| match name {
+            "https_proxy" => Some("ftp://x".to_owned()),
+            "no_proxy" => Some("direct".to_owned()),
+            _ => None,
+        };
+        let (rules, ignored) = ProxyRules::from_variables(lookup);
+        assert_eq!(ignored, []);
+        let proxy = |url: &str| {
+            let url = Url::parse(url).unwrap();
+            rules.proxy_for(&url).map_err(Clone::clone).map(|_| ())
+        };
+        for url in ["http://h/", "https://localhost/", "https://direct/"] {
+            assert_eq!(proxy(url), Ok(()), "{url}");
+        }
+        let unusable = UnusableProxy {
+            variable: "https_proxy",
+            source: ProxyError::Kind("ftp".into()),
+        };
+        assert_eq!(proxy("https://h/"), Err(unusable));
     }
 }

@@ -2,6 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::url::Url;
 use crate::hex;
 
 /// What is known of a download that was begun.
@@ -108,6 +109,33 @@ impl Partial {
         ]
     }
 
+    /// What is written down beside the bytes, for a later run: the entity tag, the length where it
+    /// is known, and which address they came from, one line each. `None` where nothing can be gone
+    /// on with.
+    pub fn note(&self, url: &Url) -> Option<String> {
+        let etag = self.etag.as_ref()?;
+        let length = self.length.map(|length| length.to_string());
+        let length = length.unwrap_or_default();
+        Some(format!("{etag}\n{length}\n{}\n", resource(url)))
+    }
+
+    /// Reads a [`note`](Partial::note) about `received` bytes; `None` where it speaks of another
+    /// address, or cannot promise that the rest fits.
+    pub fn from_note(note: &str, url: &Url, received: u64) -> Option<Partial> {
+        let mut lines = note.lines();
+        let etag = lines.next().and_then(strong)?;
+        let length = match lines.next()? {
+            "" => None,
+            digits => Some(number(digits)?),
+        };
+        let same = lines.next()? == resource(url) && lines.next().is_none();
+        (same && received > 0).then_some(Partial {
+            received,
+            length,
+            etag: Some(etag),
+        })
+    }
+
     /// Decides on an answer to a request with [`Partial::fields`].
     ///
     /// # Errors
@@ -155,6 +183,22 @@ impl Partial {
         }
         Ok(Continuation::Append)
     }
+}
+
+/// Which address it is, as a hash: an address may hold what nobody else is to read. A signature
+/// of AWS in it does not count, because a new one is made for each run.
+fn resource(url: &Url) -> String {
+    let mut hasher = Sha256::new();
+    for piece in [url.scheme().name(), "://", url.authority(), url.path()] {
+        hasher.update(piece);
+    }
+    let parameters = url.query().unwrap_or_default().split('&');
+    for parameter in parameters.filter(|one| !one.starts_with("X-Amz-")) {
+        hasher.update("?");
+        hasher.update(parameter);
+    }
+    let hash: [u8; 32] = hasher.finalize().into();
+    hex::encode(&hash)
 }
 
 /// A tag that promises equal bytes, with its quotes (RFC 9110, section 8.8.3).
@@ -222,6 +266,57 @@ mod tests {
             received: 100,
             length: Some(1000),
             etag: Some("\"e\"".into()),
+        }
+    }
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_note_is_good_for_its_own_address_only() {
+        let v1 = url("https://h/v1.bin?a=b");
+        let note = partial().note(&v1).unwrap();
+        assert_eq!(Partial::from_note(&note, &v1, 100), Some(partial()));
+        for other in [
+            "https://h/v2.bin?a=b",
+            "https://h/v1.bin",
+            "https://h/v1.bin?a=b&c",
+            "http://h/v1.bin?a=b",
+            "https://g/v1.bin?a=b",
+            "https://h:8443/v1.bin?a=b",
+        ] {
+            assert_eq!(Partial::from_note(&note, &url(other), 100), None, "{other}");
+        }
+        assert_eq!(Partial::from_note(&note, &v1, 0), None);
+        let signed = url("https://h/v1.bin?a=b&X-Amz-Date=1&X-Amz-Signature=2");
+        assert_eq!(Partial::from_note(&note, &signed, 100), Some(partial()));
+        let unknown = Partial {
+            length: None,
+            ..partial()
+        };
+        let note = unknown.note(&v1).unwrap();
+        assert_eq!(Partial::from_note(&note, &v1, 100), Some(unknown));
+    }
+
+    #[test]
+    fn a_note_that_promises_nothing_is_not_gone_on_with() {
+        let v1 = url("https://h/v1.bin");
+        let none = Partial {
+            etag: None,
+            ..partial()
+        };
+        assert_eq!(none.note(&v1), None);
+        let good = partial().note(&v1).unwrap();
+        for note in [
+            good.replace("\"e\"", "W/\"e\""),
+            good.replace("\"e\"", ""),
+            good.replace("1000", "+1000"),
+            format!("{good}more\n"),
+            "\"e\"\n1000\n".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(Partial::from_note(&note, &v1, 100), None, "{note:?}");
         }
     }
 

@@ -17,7 +17,7 @@ pub struct RedirectPolicy {
 pub enum Downgrade {
     /// It is refused.
     Refuse,
-    /// It is followed, without credentials as to any stranger.
+    /// It is followed, with nothing but harmless fields as to any stranger.
     Follow,
 }
 
@@ -53,8 +53,9 @@ pub struct NextHop {
     /// Whether the body goes along. Without it, what describes it stays behind too
     /// ([`is_about_body`]).
     pub body: bool,
-    /// Whether the fields of [`is_credential`] go along: only to the same scheme, host and port.
-    pub credentials: bool,
+    /// Whether it is the same scheme, host and port. To others only fields go along that are
+    /// [harmless](is_harmless).
+    pub same_origin: bool,
 }
 
 /// Why a redirect is not followed.
@@ -115,7 +116,7 @@ impl RedirectPolicy {
             return Err(RedirectError::Body(status));
         }
         Ok(Follow::To(NextHop {
-            credentials: url.origin() == hop.url.origin(),
+            same_origin: url.origin() == hop.url.origin(),
             url,
             method: method.to_owned(),
             body,
@@ -133,19 +134,25 @@ fn next_method(method: &str, status: u16) -> &str {
     }
 }
 
-/// Whether a field shows who asks, and so must not reach a stranger. Names in small letters.
-pub fn is_credential(name: &str) -> bool {
-    matches!(
-        name,
-        "authorization"
-            | "cookie"
-            | "proxy-authorization"
-            | "x-amz-security-token"
-            | "x-api-key"
-            | "x-auth-token"
-            | "x-csrf-token"
-            | "x-xsrf-token"
-    )
+/// Whether a field may reach another host than the one that it was meant for: those that say which
+/// answer is wanted, or what the body is. Any other may show who asks, whatever its name, and so
+/// does not. Names in small letters.
+pub fn is_harmless(name: &str) -> bool {
+    let families = ["accept-", "if-"];
+    families.iter().any(|family| name.starts_with(family))
+        || is_about_body(name)
+        || matches!(
+            name,
+            "accept"
+                | "cache-control"
+                | "date"
+                | "idempotency-key"
+                | "last-event-id"
+                | "pragma"
+                | "prefer"
+                | "range"
+                | "user-agent"
+        )
 }
 
 /// Whether a field describes a body. Names in small letters.
@@ -237,8 +244,8 @@ mod tests {
     }
 
     #[test]
-    fn credentials_go_to_the_same_origin_only() {
-        let kept = |from: &str, to: &str| next("GET", 302, from, to).credentials;
+    fn what_may_show_who_asks_goes_to_the_same_origin_only() {
+        let kept = |from: &str, to: &str| next("GET", 302, from, to).same_origin;
         assert!(kept("https://h/a", "/b"));
         assert!(kept("https://h/a", "https://H:443/b"));
         assert!(!kept("https://h/a", "https://h:8443/b"));
@@ -246,7 +253,26 @@ mod tests {
         assert!(!kept("https://sub.h/a", "https://h/b"));
         assert!(!kept("http://h/a", "https://h/b"));
         assert!(!kept("https://h/a", "//evil.example/"));
-        assert!(is_credential("authorization") && !is_credential("accept"));
+        for harmless in [
+            "accept",
+            "accept-language",
+            "content-type",
+            "range",
+            "if-range",
+        ] {
+            assert!(is_harmless(harmless), "{harmless}");
+        }
+        for telling in [
+            "authorization",
+            "cookie",
+            "x-token",
+            "api-key",
+            "referer",
+            "x-a",
+            "host",
+        ] {
+            assert!(!is_harmless(telling), "{telling}");
+        }
         assert!(is_about_body("content-length") && !is_about_body("accept"));
     }
 
@@ -271,7 +297,7 @@ mod tests {
         let Ok(Follow::To(next)) = policy.follow(hop, 302, Some("http://h/b")) else {
             panic!("not followed");
         };
-        assert!(!next.credentials);
+        assert!(!next.same_origin);
     }
 
     #[test]

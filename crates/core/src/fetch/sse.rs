@@ -149,10 +149,13 @@ impl EventReader {
                 self.data.push_str(value);
                 self.has_data = true;
             }
-            "id" if !value.contains('\0') => value.clone_into(&mut self.id),
+            // One with a control character could not be told to the server again.
+            "id" if !value.chars().any(|c| c.is_control() && c != '\t') => {
+                value.clone_into(&mut self.id);
+            }
             "retry" => {
                 if let Some(retry) = milliseconds(value) {
-                    self.retry = retry.min(limits::EVENT_RETRY_MAX);
+                    self.retry = retry.clamp(limits::EVENT_RETRY_MIN, limits::EVENT_RETRY_MAX);
                 }
             }
             _ => {}
@@ -230,6 +233,9 @@ mod tests {
                 &[message("a", "1"), message("b", "1"), message("c", "")],
             ),
             ("id: 1\0\ndata: a\n\n", &[message("a", "")]),
+            ("id: a\u{1}b\ndata: a\n\n", &[message("a", "")]),
+            ("id: 1\nid: 2\u{7f}\ndata: a\n\n", &[message("a", "1")]),
+            ("id: a\tb\u{e9}\ndata: a\n\n", &[message("a", "a\tb\u{e9}")]),
             (
                 "event: go\ndata: a\n\ndata: b\n\n",
                 &[("go".into(), "a".into(), "".into()), message("b", "")],
@@ -247,9 +253,9 @@ mod tests {
 
     #[test]
     fn a_stream_goes_on_where_it_was_cut() {
-        let (_, mut reader) = read(b"retry: 50\nid: 7\ndata: a\n\nid: 8\ndata: lost");
+        let (_, mut reader) = read(b"retry: 150\nid: 7\ndata: a\n\nid: 8\ndata: lost");
         assert_eq!(reader.last_event_id(), "7");
-        assert_eq!(reader.retry(), Duration::from_millis(50));
+        assert_eq!(reader.retry(), Duration::from_millis(150));
         reader.handle_end();
         reader
             .handle_bytes("\u{feff}data: b\n\n".as_bytes())
@@ -264,7 +270,10 @@ mod tests {
     #[test]
     fn a_pause_is_a_number_within_a_bound() {
         let retry = |text: &str| read(format!("retry: {text}\n").as_bytes()).1.retry();
-        assert_eq!(retry("10"), Duration::from_millis(10));
+        assert_eq!(retry("101"), Duration::from_millis(101));
+        assert_eq!(retry("100"), limits::EVENT_RETRY_MIN);
+        assert_eq!(retry("99"), limits::EVENT_RETRY_MIN);
+        assert_eq!(retry("0"), limits::EVENT_RETRY_MIN);
         assert_eq!(retry("1s"), limits::EVENT_RETRY);
         assert_eq!(retry("-1"), limits::EVENT_RETRY);
         assert_eq!(retry("300001"), limits::EVENT_RETRY_MAX);

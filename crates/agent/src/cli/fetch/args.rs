@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 use crate::cli::args::PasswordFrom;
 
 /// `fetch`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(
     after_help = EXAMPLES,
     override_usage = "periwinkle fetch [OPTIONS] [METHOD] URL [ITEM]...\n       \
@@ -35,7 +35,8 @@ pub(in crate::cli) struct Fetch {
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, conflicts_with = "resume", help_heading = REQUEST)]
     pub(super) range: Option<String>,
 
-    /// Write the body of the answer to this file; - is standard output
+    /// Write the body of an answer of success to this file, which appears when it is whole; - is
+    /// standard output
     #[arg(long, short = 'o', value_name = "FILE", help_heading = ANSWER)]
     pub(super) output: Option<PathBuf>,
     /// Go on where an earlier download to the same file has ended, and when the connection breaks
@@ -58,9 +59,12 @@ pub(in crate::cli) struct Fetch {
     /// Follow redirects
     #[arg(long, short = 'F', help_heading = CONNECTION)]
     pub(super) follow: bool,
-    /// Try again so often where nothing can happen twice
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = CONNECTION)]
-    pub(super) retries: u32,
+    /// Let redirects carry the header field of this name to other hosts too; repeatable
+    #[arg(long, value_name = "NAME", requires = "follow", help_heading = CONNECTION)]
+    pub(super) follow_with: Vec<String>,
+    /// Try again so often where nothing can happen twice [default: 0, and 7 with --resume]
+    #[arg(long, value_name = "N", help_heading = CONNECTION)]
+    pub(super) retries: Option<u32>,
     /// Give up after this time, such as '30 s' [default: as long as something arrives]
     #[arg(long, value_name = "TIME", help_heading = CONNECTION)]
     pub(super) timeout: Option<String>,
@@ -121,6 +125,13 @@ pub(in crate::cli) struct Fetch {
     /// With so many on their way at a time
     #[arg(long, value_name = "C", requires = "bench", default_value_t = 1, help_heading = MEASURING)]
     pub(super) clients: u32,
+}
+
+impl Fetch {
+    /// How often a request is sent again.
+    pub(super) fn retries(&self) -> u32 {
+        self.retries.unwrap_or(0)
+    }
 }
 
 const REQUEST: &str = "What is sent";

@@ -17,7 +17,7 @@ use crate::fetch::{AwsError, Fetch};
 /// Calls the operation and prints its result as JSON.
 pub(super) async fn run(options: &Options, config: &Config, fetch: &Fetch) -> Result<(), Failure> {
     let (service, operation, parameters) = call(&options.words)?;
-    let mut aws = fetch.aws().retries(options.retries);
+    let mut aws = fetch.aws().retries(options.retries());
     let configured = config.sync.endpoint.as_ref().map(ToString::to_string);
     // The configured address is that of the table.
     let configured = configured.filter(|_| service == "dynamodb");

@@ -6,6 +6,7 @@ use periwinkle_core::fetch::proxy::{Bypass, Proxy, ProxyRules};
 use super::args::Fetch as Options;
 use super::words::failure;
 use crate::cli::failure::Failure;
+use crate::cli::output::{self, plain};
 use crate::cloud::credentials::CredentialSource;
 use crate::fetch::{ClientCertificate, CredentialsSource, Fetch, FetchOptions, Trust};
 use crate::net::clock::Clock;
@@ -17,7 +18,7 @@ pub(super) fn client(config: &Config, options: &Options) -> Result<Fetch, Failur
     let mut fetch = FetchOptions::configured(config, &clock)
         .map_err(|error| failure(&error))?
         .redirects(if options.follow { follow } else { 0 })
-        .retries(options.retries)
+        .retries(options.retries())
         .credentials(credentials(options, config));
     if let Some(proxies) = proxies(options, config)? {
         fetch = fetch.proxies(proxies);
@@ -46,9 +47,16 @@ fn proxies(options: &Options, config: &Config) -> Result<Option<ProxyRules>, Fai
             Ok(Some(ProxyRules::all(proxy, Bypass::default())))
         }
         None if config.fetch.proxy.is_some() => Ok(None),
-        None => ProxyRules::from_variables(|name| std::env::var(name).ok())
-            .map(Some)
-            .map_err(|error| Failure::input(format!("the environment's proxy: {error}"))),
+        None => {
+            let (rules, ignored) = ProxyRules::from_variables(|name| std::env::var(name).ok());
+            for error in ignored {
+                output::complain(&format!(
+                    "no_proxy: {}; it is ignored",
+                    plain(&error.to_string())
+                ));
+            }
+            Ok(Some(rules))
+        }
     }
 }
 

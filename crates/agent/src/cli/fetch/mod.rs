@@ -19,6 +19,9 @@ pub(in crate::cli) use args::Fetch;
 use plan::Plan;
 use request::Prepared;
 
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
 use super::control;
 use super::failure::Failure;
 use super::inputs::Inputs;
@@ -34,7 +37,7 @@ pub(in crate::cli) fn run(inputs: &Inputs, options: &Fetch) -> Result<(), Failur
         match options.aws {
             true => aws::run(options, &config, &fetch).await,
             false => {
-                Prepared::new(fetch, options, Plan::new(options)?)?
+                Prepared::new(fetch, options, plan(options).await?)?
                     .run(options)
                     .await
             }
@@ -43,6 +46,22 @@ pub(in crate::cli) fn run(inputs: &Inputs, options: &Fetch) -> Result<(), Failur
     // Standard input may be waited for in a thread that nobody can stop.
     runtime.shutdown_background();
     result
+}
+
+/// The plan; the files that give values may be pipes that nobody writes to.
+async fn plan(options: &Fetch) -> Result<Plan, Failure> {
+    let within = request::timeout(options)?;
+    let read = options.clone();
+    let reading = spawn_blocking(move || Plan::new(&read));
+    let read = match within {
+        None => reading.await,
+        Some(within) => timeout(within, reading).await.map_err(|_| {
+            Failure::input(format!(
+                "the files of the items were not read within {within:?}"
+            ))
+        })?,
+    };
+    read.expect("reading does not panic")
 }
 
 impl Prepared {

@@ -1,6 +1,7 @@
 //! From the words of the command line to one request.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -173,15 +174,21 @@ fn read_values(items: Vec<Item>) -> Result<Vec<Item>, Failure> {
     items.into_iter().map(read).collect()
 }
 
+/// The text in a file, which may be a pipe or a device: what is read is bounded, not what it says
+/// of its length.
 fn text_of(path: &str) -> Result<String, Failure> {
     let failed = |why: &dyn std::fmt::Display| Failure::input(format!("{path}: {why}"));
-    let length = fs::metadata(path).map_err(|error| failed(&error))?.len();
-    if length > FETCH_ITEM_BYTES_MAX {
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    let mut text = Vec::new();
+    file.take(FETCH_ITEM_BYTES_MAX + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| failed(&error))?;
+    if text.len() as u64 > FETCH_ITEM_BYTES_MAX {
         return Err(failed(&format!(
             "a value may have {FETCH_ITEM_BYTES_MAX} bytes; send the file itself as @{path}"
         )));
     }
-    fs::read_to_string(path).map_err(|error| failed(&error))
+    String::from_utf8(text).map_err(|_| failed(&"it holds no text (UTF-8)"))
 }
 
 fn body(items: &[Item], options: &Fetch) -> Result<Body, Failure> {
@@ -273,6 +280,8 @@ fn content_type(path: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use clap::Parser;
 
     use super::*;
@@ -396,7 +405,7 @@ mod tests {
             plan(&["h", &words[0], &words[1]]).unwrap().body,
             Body::Json(r#"{"a":[1,2],"b":"[1,2]"}"#.to_owned())
         );
-        let file = fs::File::create(path).unwrap();
+        let file = File::create(path).unwrap();
         file.set_len(FETCH_ITEM_BYTES_MAX).unwrap();
         assert!(plan(&["h", &words[1]]).is_ok());
         file.set_len(FETCH_ITEM_BYTES_MAX + 1).unwrap();
@@ -405,5 +414,46 @@ mod tests {
             failure.to_string().contains("send the file itself"),
             "{failure}"
         );
+        let failure = plan(&["h", "a=@/dev/zero"]).expect_err("it has no end");
+        assert!(
+            failure.to_string().contains("send the file itself"),
+            "{failure}"
+        );
+        // Its length is told as zero.
+        let version = fs::read_to_string("/proc/version").unwrap();
+        let typed = format!("a={version}");
+        assert_eq!(
+            plan(&["h", "a=@/proc/version"]).unwrap().body,
+            plan(&["h", &typed]).unwrap().body
+        );
+        fs::write(path, b"\xff").unwrap();
+        let failure = plan(&["h", &words[1]]).expect_err("it is no text");
+        assert!(failure.to_string().contains("no text"), "{failure}");
+    }
+
+    #[test]
+    fn the_commands_of_the_guide_can_be_typed() {
+        let guide = include_str!("../../../../../docs/guide/fetch.md");
+        let commands = guide
+            .lines()
+            .filter_map(|line| line.strip_prefix("    periwinkle fetch "));
+        let mut count = 0;
+        for command in commands {
+            // Words as a shell sees them; what is behind < is the shell's alone.
+            let command = command.split(" < ").next().unwrap();
+            let mut words = vec![String::new()];
+            for (at, piece) in command.split('\'').enumerate() {
+                let mut pieces = piece.split(|c| at % 2 == 0 && c == ' ');
+                words.last_mut().unwrap().push_str(pieces.next().unwrap());
+                words.extend(pieces.map(str::to_owned));
+            }
+            let line = std::iter::once("fetch").chain(words.iter().map(String::as_str));
+            let line = Line::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
+            if !line.fetch.aws {
+                Plan::new(&line.fetch).unwrap_or_else(|failure| panic!("{command}: {failure}"));
+            }
+            count += 1;
+        }
+        assert_eq!(count, 11);
     }
 }

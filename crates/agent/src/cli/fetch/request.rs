@@ -1,6 +1,7 @@
 //! The request of a plan, which can be made as often as it is to be sent.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(super) struct Prepared {
     login: Option<Login>,
     service: Option<String>,
     accepts_any_certificate: bool,
+    fields_for_all: Vec<String>,
 }
 
 struct Login {
@@ -54,6 +56,7 @@ impl Prepared {
             login: login(options)?,
             service: options.sigv4.clone(),
             accepts_any_certificate: options.danger_accept_any_certificate,
+            fields_for_all: options.follow_with.clone(),
             plan,
         })
     }
@@ -68,6 +71,9 @@ impl Prepared {
             if let Some(value) = value {
                 request = request.header(name, value);
             }
+        }
+        for name in &self.fields_for_all {
+            request = request.follow_with(name);
         }
         request = self.with_body(request)?;
         if let Some(timeout) = self.timeout {
@@ -175,7 +181,19 @@ fn check_files(body: &Body) -> Result<(), Failure> {
         _ => Vec::new(),
     };
     for path in paths {
-        File::open(path).map_err(|error| Failure::input(format!("{path}: {error}")))?;
+        check_file(path).map_err(|error| Failure::input(format!("{path}: {error}")))?;
+    }
+    Ok(())
+}
+
+/// A pipe is not opened before it is read: that would wait for its other end, and use it up.
+fn check_file(path: &str) -> io::Result<()> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if kind.is_file() {
+        File::open(path)?;
     }
     Ok(())
 }
@@ -195,7 +213,7 @@ fn form(parts: &[Part]) -> Form {
 }
 
 fn standard_input() -> Result<Payload, Failure> {
-    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let input = io::stdin().as_fd().try_clone_to_owned();
     let input = input.map_err(|error| Failure::input(format!("standard input: {error}")))?;
     let file = tokio::fs::File::from_std(File::from(input));
     Ok(Payload::reader(file, None))

@@ -24,8 +24,13 @@ pub(super) fn failure(error: &FetchError) -> Failure {
         | FetchError::RateTooLow { .. } => Failure::unreachable(words),
         FetchError::Status { status, .. } => Failure::answered(*status, words),
         FetchError::WebSocket(error) => match error {
-            WebSocketError::Refused { status, .. } => Failure::answered(*status, words),
-            WebSocketError::TooSlow { .. } | WebSocketError::Cut(_) => Failure::unreachable(words),
+            // Success of another kind than was asked for is of no use.
+            WebSocketError::Refused { status, .. } if !status.is_success() => {
+                Failure::answered(*status, words)
+            }
+            WebSocketError::TooSlow { .. } | WebSocketError::Cut(_) | WebSocketError::Silent(_) => {
+                Failure::unreachable(words)
+            }
             WebSocketError::Field(_) => Failure::usage(words),
             _ => Failure::refused(words),
         },

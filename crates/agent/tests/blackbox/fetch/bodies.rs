@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::io::Write;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
-use super::{CLIENT_ERROR, DONE, INPUT, Place, REFUSED, SERVER_ERROR, USAGE, fetch};
+use super::{CLIENT_ERROR, DONE, INPUT, Place, REFUSED, SERVER_ERROR, UNREACHABLE, USAGE, fetch};
 use crate::nginx::Nginx;
 use crate::stand_in::{Request, StandIn, Step, answer, head};
 
@@ -45,6 +47,42 @@ fn items_become_a_form() {
         request.fields["content-type"],
         "application/x-www-form-urlencoded"
     );
+}
+
+#[test]
+fn what_does_not_know_its_length_goes_in_chunks() {
+    let version = fs::read("/proc/version").unwrap();
+    let request = sent(&Place::new(), &["put", "@/proc/version"]);
+    assert_eq!(request.fields["transfer-encoding"], "chunked");
+    assert_eq!(request.body, version);
+    let request = sent(&Place::new(), &["post", "--form", "a@/proc/version"]);
+    assert_eq!(request.fields["transfer-encoding"], "chunked");
+    let inside = |part: &[u8]| request.body.windows(part.len()).any(|one| one == part);
+    assert!(inside(&version), "{:?}", request.body);
+    // An empty file does know it.
+    let place = Place::new();
+    fs::write(place.path().join("empty"), "").unwrap();
+    let request = sent(&place, &["put", "@empty"]);
+    assert_eq!(request.fields["content-length"], "0");
+}
+
+#[test]
+fn a_pipe_that_nobody_writes_to_is_waited_for_no_longer_than_was_said() {
+    let server = StandIn::answering(answer("200 OK", &[], b""));
+    let place = Place::new();
+    let pipe = place.path().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    for (item, code) in [
+        ("a=@pipe", INPUT),
+        ("a:=@pipe", INPUT),
+        ("@pipe", UNREACHABLE),
+        ("a@pipe", UNREACHABLE),
+    ] {
+        let ran = place.fetch(&["POST", &server.url("/"), item, "--timeout", "300 ms"]);
+        let ran = ran.expect(code).tells("within 300ms");
+        assert!(ran.took < Duration::from_secs(10), "{item}: {:?}", ran.took);
+    }
+    fetch(&["POST", &server.url("/"), "@/tmp"]).expect(INPUT);
 }
 
 #[test]

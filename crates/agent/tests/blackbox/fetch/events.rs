@@ -102,6 +102,8 @@ fn echo() -> SocketAddr {
                     }
                 }
                 let _ = socket.close(None).await;
+                // What the client still says is heard: unread, it would reset the connection.
+                while let Some(Ok(_)) = socket.next().await {}
             }
         });
     });

@@ -197,11 +197,10 @@ fn interim_answers_without_end_end_by_the_deadline() {
         let hints = head("103 Early Hints", &[]);
         vec![Step::Repeat(hints.repeat(100))]
     });
-    let ran = fetch(&[&server.url("/"), "--timeout", "1 s"]);
-    assert!(
-        ran.code == UNREACHABLE || ran.code == REFUSED,
-        "{}",
-        ran.err
-    );
+    // Each of them is short and whole: no bound but the deadline is ever met.
+    let ran = fetch(&[&server.url("/"), "--timeout", "1 s"])
+        .expect(UNREACHABLE)
+        .tells("1s");
+    assert!(ran.took >= Duration::from_secs(1), "{:?}", ran.took);
     assert!(ran.took < Duration::from_secs(20), "{:?}", ran.took);
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{CLIENT_ERROR, DONE, Place, REFUSED, USAGE, fetch};
 use crate::nginx::Nginx;
-use crate::stand_in::{Request, StandIn, Step, answer};
+use crate::stand_in::{Request, StandIn, Step, answer, head};
 
 #[test]
 fn basic_is_sent_over_a_line_that_nobody_reads_or_when_it_is_asked_for() {
@@ -48,8 +48,30 @@ fn basic_is_sent_over_tls_when_the_server_asks() {
     fetch(&[&url, "--ca", &ca, "--user", "olga:periwinkle", "--digest"]).expect(CLIENT_ERROR);
 }
 
+/// Who asks for a password.
+#[derive(Clone, Copy)]
+enum Post {
+    Server,
+    Proxy,
+}
+
+impl Post {
+    /// The status, and the fields of the question and of the answer to it.
+    fn words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Post::Server => ("401 Unauthorized", "www-authenticate", "authorization"),
+            Post::Proxy => (
+                "407 Proxy Authentication Required",
+                "proxy-authenticate",
+                "proxy-authorization",
+            ),
+        }
+    }
+}
+
 /// What a server of Digest keeps: its nonces, and the counts that each has seen.
 struct Guard {
+    post: Post,
     algorithm: &'static str,
     nonces: BTreeSet<String>,
     counts: BTreeSet<(String, String)>,
@@ -59,8 +81,9 @@ struct Guard {
 }
 
 impl Guard {
-    fn new(algorithm: &'static str, uses: usize) -> Guard {
+    fn new(post: Post, algorithm: &'static str, uses: usize) -> Guard {
         Guard {
+            post,
             algorithm,
             nonces: BTreeSet::new(),
             counts: BTreeSet::new(),
@@ -78,11 +101,8 @@ impl Guard {
         );
         self.nonces = BTreeSet::from_iter(self.nonces.clone().into_iter().chain([nonce]));
         self.used = 0;
-        answer(
-            "401 Unauthorized",
-            &[("www-authenticate", field.as_str())],
-            b"who?",
-        )
+        let (status, question, _) = self.post.words();
+        answer(status, &[(question, field.as_str())], b"who?")
     }
 
     fn hash(&self, text: &str) -> String {
@@ -94,7 +114,8 @@ impl Guard {
     }
 
     fn handle(&mut self, request: &Request) -> Vec<u8> {
-        let Some(field) = request.fields.get("authorization") else {
+        let (.., word) = self.post.words();
+        let Some(field) = request.fields.get(word) else {
             return self.challenge("");
         };
         let given = parameters(field.strip_prefix("Digest ").expect("it is Digest"));
@@ -121,8 +142,9 @@ impl Guard {
         self.used += 1;
         let is_new = self.counts.insert((of("nonce"), of("nc")));
         assert!(is_new, "a count was used twice: {field}");
-        match request.target.as_str() {
-            "/moved" => answer("302 Found", &[("location", "/page")], b""),
+        match (request.method.as_str(), request.target.as_str()) {
+            ("CONNECT", _) => head("200 Connection established", &[]),
+            (_, "/moved") => answer("302 Found", &[("location", "/page")], b""),
             _ => answer("200 OK", &[], b"for Olga"),
         }
     }
@@ -137,7 +159,7 @@ fn parameters(text: &str) -> BTreeMap<String, String> {
 }
 
 fn guarded(algorithm: &'static str, uses: usize) -> StandIn {
-    let guard = Mutex::new(Guard::new(algorithm, uses));
+    let guard = Mutex::new(Guard::new(Post::Server, algorithm, uses));
     StandIn::start(move |_, request| {
         let bytes = guard.lock().unwrap().handle(request);
         vec![Step::ReadBody, Step::Send(bytes)]
@@ -209,4 +231,56 @@ fn a_password_can_be_given_without_showing_it_in_the_list_of_processes() {
     place.fetch(&words).expect(USAGE).tells("--password-stdin");
     let words = [&server.url("/"), "--user", "olga", "--password-stdin"];
     place.fetch_with_input(&words, b"periwinkle\n").expect(DONE);
+}
+
+/// A proxy, and behind it servers that ask, too.
+fn guarded_proxy(algorithm: &'static str) -> StandIn {
+    let proxy = Mutex::new(Guard::new(Post::Proxy, algorithm, 10));
+    let server = Mutex::new(Guard::new(Post::Server, "SHA-256", 10));
+    StandIn::start(move |_, request| {
+        let is_tunnelled = request.fields.contains_key("upgrade");
+        let guard = if is_tunnelled { &server } else { &proxy };
+        let bytes = guard.lock().unwrap().handle(request);
+        vec![Step::ReadBody, Step::Send(bytes)]
+    })
+}
+
+fn lines(server: &StandIn) -> Vec<String> {
+    let requests = server.requests();
+    let line = |request: &Request| format!("{} {}", request.method, request.target);
+    requests.iter().map(line).collect()
+}
+
+#[test]
+fn a_proxy_is_answered_as_it_asks() {
+    for algorithm in ["SHA-256", "MD5"] {
+        let proxy = guarded_proxy(algorithm);
+        let login = format!("http://olga:periwinkle@{}", proxy.address);
+        let ran = fetch(&["http://far.example/page?a=b", "x=1", "--proxy", &login]).expect(DONE);
+        assert_eq!(ran.text(), "for Olga");
+        assert_eq!(lines(&proxy), ["POST http://far.example/page?a=b"; 2]);
+        let wrong = format!("http://olga:wrong@{}", proxy.address);
+        let ran = fetch(&["http://far.example/", "--proxy", &wrong]).expect(CLIENT_ERROR);
+        assert_eq!(ran.text(), "who?");
+        assert_eq!(proxy.requests().len(), 4);
+    }
+}
+
+#[test]
+fn a_web_socket_is_opened_with_one_password_for_the_proxy_and_another_for_the_server() {
+    let proxy = guarded_proxy("SHA-256");
+    let login = format!("http://olga:periwinkle@{}", proxy.address);
+    let words = ["--ws", "ws://far.example/live", "--proxy", &login];
+    fetch(&words).expect(CLIENT_ERROR).tells("401");
+    let asked = ["CONNECT far.example:80"; 2];
+    assert_eq!(lines(&proxy), [&asked[..], &["GET /live"]].concat());
+    // This server knows the password, and nothing of WebSockets.
+    let words = [&words[..], &["--user", "olga:periwinkle"]].concat();
+    fetch(&words).expect(REFUSED).tells("200 OK");
+    let second = [
+        &asked[..],
+        &["GET /live", "CONNECT far.example:80", "GET /live"],
+    ]
+    .concat();
+    assert_eq!(lines(&proxy)[3..], second);
 }

@@ -84,6 +84,23 @@ fn the_environment_names_proxies_and_exceptions() {
 }
 
 #[test]
+fn what_is_odd_in_the_environment_is_ignored_or_matters_to_its_own_scheme() {
+    let nginx = Nginx::plain();
+    let proxy = Proxy::http();
+    let place = || Place::new().env("http_proxy", &proxy.url());
+    let odd = place().env("no_proxy", "10.1.2.,192.168.*,example.com");
+    let ran = odd.fetch(&[&nginx.far_url("/hello")]).expect(DONE);
+    let ran = ran.tells("\"10.1.2.\"").tells("\"192.168.*\"");
+    assert_eq!(ran.err.lines().count(), 2, "{}", ran.err);
+    assert_eq!(proxy.connections_to(FAR), 1);
+    let odd = place().env("https_proxy", "ftp://x");
+    odd.fetch(&[&nginx.far_url("/hello")]).expect(DONE);
+    assert_eq!(proxy.connections_to(FAR), 2);
+    let ran = odd.fetch(&["https://example.com/", "--retries", "3"]);
+    ran.expect(UNREACHABLE).tells("https_proxy");
+}
+
+#[test]
 fn a_proxy_that_cannot_be_understood_is_a_mistake_of_the_line() {
     fetch(&["http://localhost:1/", "--proxy", "ftp://x"]).expect(USAGE);
 }

@@ -88,10 +88,16 @@ fn credentials_never_reach_another_host() {
         &["Authorization:Bearer secret"][..],
         &["Cookie:session=secret"],
         &["X-Api-Key:secret"],
+        &["X-Token:secret", "Private-Token:secret", "Api-Key:secret"],
+        &["Referer:https://secret.example/"],
         &["--user", "olga:secret", "--basic"],
     ] {
         let url = server.url("/");
-        let words = [&[url.as_str(), "--follow", "X-Kept:yes"][..], credential].concat();
+        let words = [
+            &[url.as_str(), "--follow", "Accept:text/x-kept"][..],
+            credential,
+        ]
+        .concat();
         fetch(&words).expect(DONE);
         let own = server.requests().pop().unwrap();
         let gone = stranger.requests().pop().unwrap();
@@ -101,9 +107,21 @@ fn credentials_never_reach_another_host() {
             !gone.fields.values().any(secret),
             "{credential:?}: {gone:?}"
         );
-        assert_eq!(gone.fields["x-kept"], "yes");
+        assert_eq!(gone.fields["accept"], "text/x-kept");
     }
-    assert_eq!(stranger.requests().len(), 4);
+    assert_eq!(stranger.requests().len(), 6);
+}
+
+#[test]
+fn a_field_that_is_named_reaches_another_host_and_no_other_does() {
+    let stranger = StandIn::answering(answer("200 OK", &[], b"thanks"));
+    let server = StandIn::answering(moved("302 Found", &stranger.url("/")));
+    let url = server.url("/");
+    let words = ["X-Trace:yes", "X-Token:secret", "--follow-with", "x-trace"];
+    fetch(&[&[url.as_str(), "--follow"][..], &words].concat()).expect(DONE);
+    let gone = stranger.requests().pop().unwrap();
+    assert_eq!(gone.fields["x-trace"], "yes");
+    assert_eq!(gone.fields.get("x-token"), None);
 }
 
 #[test]

@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{CLIENT_ERROR, DONE, Place, REFUSED, SERVER_ERROR, fetch};
+use super::{
+    CLIENT_ERROR, DONE, INPUT, INTERNAL, Place, REFUSED, Ran, SERVER_ERROR, UNREACHABLE, USAGE,
+    fetch, ran,
+};
 use crate::nginx::Nginx;
 use crate::stand_in::{StandIn, Step, answer, head};
 
@@ -204,6 +208,61 @@ fn a_file_that_has_changed_is_fetched_anew() {
 }
 
 #[test]
+fn a_download_that_is_cut_again_and_again_without_a_tag_ends() {
+    let server = StandIn::start(|_, _| {
+        let head = head("200 OK", &[("content-length", "100")]);
+        vec![Step::Send([&head[..], &[b'x'; 50]].concat()), Step::Reset]
+    });
+    let url = server.url("/");
+    let words = [url.as_str(), "--output", "file"];
+    let mut seen = 0;
+    for (more, requests) in [
+        (&[][..], 1),
+        (&["--retries", "1"], 2),
+        (&["--resume", "--retries", "2"], 3),
+        (&["--resume", "--retries", "0"], 1),
+    ] {
+        let place = Place::new();
+        place
+            .fetch(&[&words[..], more].concat())
+            .expect(UNREACHABLE);
+        assert_eq!(server.requests().len() - seen, requests, "{more:?}");
+        assert!(!place.path().join("file").exists());
+        seen += requests;
+    }
+    let timed = ["--resume", "--retries", "1000", "--timeout", "1 s"];
+    let ran = Place::new().fetch(&[&words[..], &timed].concat());
+    let ran = ran.expect(UNREACHABLE);
+    assert!(ran.took < Duration::from_secs(5), "{:?}", ran.took);
+}
+
+#[test]
+fn what_another_address_left_is_not_mixed_in() {
+    let server = StandIn::start(|_, request| {
+        let tag = ("etag", "\"same\"");
+        let (letter, cut) = match request.target.as_str() {
+            "/v1" => (b'1', true),
+            _ => (b'2', false),
+        };
+        let whole = answer("200 OK", &[tag], &[letter; 100]);
+        match cut {
+            true => vec![Step::Send(whole[..whole.len() - 50].to_vec()), Step::Reset],
+            false => vec![Step::Send(whole)],
+        }
+    });
+    let place = Place::new();
+    let words = ["--output", "file", "--resume", "--retries", "0"];
+    let fetch = |path: &str| place.fetch(&[&[server.url(path).as_str()][..], &words].concat());
+    fetch("/v1").expect(UNREACHABLE);
+    assert_eq!(
+        fs::read(place.path().join("file.part")).unwrap(),
+        [b'1'; 50]
+    );
+    fetch("/v2").expect(DONE);
+    assert_eq!(fs::read(place.path().join("file")).unwrap(), [b'2'; 100]);
+}
+
+#[test]
 fn a_download_that_was_whole_is_not_fetched_again() {
     let nginx = Nginx::plain();
     nginx.file("page", b"0123456789");
@@ -214,6 +273,75 @@ fn a_download_that_was_whole_is_not_fetched_again() {
     place.fetch(&words).expect(DONE);
     assert_eq!(fs::read(place.path().join("page")).unwrap(), b"0123456789");
     assert_eq!(nginx.log().len(), 2);
+}
+
+/// Runs in a shell that lets no file grow beyond 512 bytes, as if the disk were full.
+fn fetch_without_room(place: &Place, words: &[&str]) -> Ran {
+    let fetch = place.command(words);
+    let mut command = Command::new("sh");
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
+    command.args(["-c", script]).arg(fetch.get_program());
+    command.args(fetch.get_args()).current_dir(place.path());
+    ran(&command.output().unwrap(), Instant::now())
+}
+
+#[test]
+fn a_file_that_has_no_room_is_an_error_and_goes_on_when_it_has() {
+    for bytes in [1_000, 1_000_000] {
+        let nginx = Nginx::plain();
+        nginx.file("page", &content(bytes));
+        let place = Place::new();
+        let url = nginx.url("/files/page");
+        let words = [url.as_str(), "--output", "page"];
+        let ran = fetch_without_room(&place, &words).expect(INPUT);
+        assert!(ran.err.contains("page.part"), "{}", ran.err);
+        assert!(!place.path().join("page").exists());
+        place
+            .fetch(&[&words[..], &["--resume"]].concat())
+            .expect(DONE);
+        assert!(fs::read(place.path().join("page")).unwrap() == content(bytes));
+        let lines = nginx.log();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_device_takes_what_comes_and_stays_what_it_is() {
+    let nginx = Nginx::plain();
+    nginx.file("page", &content(1_000_000));
+    let place = Place::new();
+    let url = nginx.url("/files/page");
+    for (device, code) in [("/dev/null", DONE), ("/dev/full", INPUT)] {
+        let link = place.path().join("device");
+        symlink(device, &link).unwrap();
+        place
+            .fetch(&[url.as_str(), "--output", "device"])
+            .expect(code);
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new(device));
+        fs::remove_file(&link).unwrap();
+    }
+    symlink("/dev/null", place.path().join("device")).unwrap();
+    place
+        .fetch(&[url.as_str(), "--output", "device", "--resume"])
+        .expect(USAGE);
+    place
+        .fetch(&[&nginx.url("/missing"), "--output", "device"])
+        .expect(CLIENT_ERROR);
+    place.fetch(&[url.as_str(), "--output", "."]).expect(INPUT);
+    assert_eq!(nginx.log().len(), 3);
+}
+
+#[test]
+fn standard_output_without_room_is_an_error() {
+    let nginx = Nginx::plain();
+    nginx.file("page", &content(1_000_000));
+    let place = Place::new();
+    for bytes in ["0-9", "0-"] {
+        let mut command = place.command(&[&nginx.url("/files/page"), "--range", bytes]);
+        let full = fs::File::create("/dev/full").unwrap();
+        let ran = ran(&command.stdout(full).output().unwrap(), Instant::now());
+        ran.expect(INTERNAL).tells("standard output");
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@ use periwinkle::Agent;
 use periwinkle::core::aws::Credentials;
 use periwinkle::core::aws::ServiceErrorKind;
 use periwinkle::core::aws::dynamodb::{
-    BatchGetItem, BatchWrite, BatchWriteItem, Condition, DeleteItem, DescribeTable, GetItem,
-    KeyCondition, PutItem, Query, TableStatus,
+    BatchExecuteStatement, BatchGetItem, BatchWrite, BatchWriteItem, Condition, DeleteItem,
+    DescribeTable, GetItem, KeyCondition, PutItem, Query, ReturnValues, Statement, TableStatus,
+    TransactAction, TransactWriteItems, Update, UpdateItem,
 };
 use periwinkle::core::aws::sts::AssumeRole;
 use periwinkle::core::value::{Map, Value};
@@ -129,6 +130,124 @@ async fn batches_and_pages_go_to_their_end() {
         ..BatchGetItem::default()
     };
     assert_eq!(aws.batch_get(batch).await.unwrap().len(), 20);
+}
+
+fn update(pk: &str, sk: &str, update: Update) -> UpdateItem {
+    UpdateItem {
+        table: TABLE.to_owned(),
+        key: key(pk, sk),
+        update,
+        ..UpdateItem::default()
+    }
+}
+
+fn set(name: &str, value: &str) -> Update {
+    Update {
+        set: Map::from([(name, Value::from(value))]),
+        ..Update::default()
+    }
+}
+
+#[tokio::test]
+async fn an_update_changes_what_it_names_and_gives_what_was_asked_for() {
+    let cloud = Cloud::shared();
+    cloud.device("typed-update");
+    let aws = owner(&cloud).await;
+    let pk = "typed-update";
+    aws.dynamodb(&put(pk, "a")).await.unwrap();
+    let mut change = update(pk, "a", set("room", "den"));
+    change.update.remove.insert("text".to_owned());
+    change.update.add.insert("count", Value::from(2));
+    change.returns = ReturnValues::AllNew;
+    let new = aws.dynamodb(&change).await.unwrap().expect("asked for");
+    let mut expected = key(pk, "a");
+    expected.insert("room", "den");
+    expected.insert("count", Value::from(2));
+    assert_eq!(new, expected);
+    assert_eq!(aws.dynamodb(&get(pk, "a")).await.unwrap(), Some(new));
+    change.condition = Some(Condition::equals("room", "hall"));
+    change.item_on_failure = true;
+    let error = aws.dynamodb(&change).await.expect_err("it is the den");
+    let AwsError::Service(error) = error else {
+        panic!("{error}")
+    };
+    let there = Some(expected);
+    assert_eq!(
+        error.kind,
+        ServiceErrorKind::ConditionFailed { item: there }
+    );
+}
+
+#[tokio::test]
+async fn a_transaction_is_done_whole_or_not_at_all() {
+    let cloud = Cloud::shared();
+    cloud.device("typed-transaction");
+    let aws = owner(&cloud).await;
+    let pk = "typed-transaction";
+    let mut there = put(pk, "a");
+    there.condition = Some(Condition::absent("pk"));
+    let transaction = TransactWriteItems {
+        token: None,
+        actions: vec![
+            TransactAction::Put(there),
+            TransactAction::Update(update(pk, "b", set("room", "den"))),
+        ],
+    };
+    aws.dynamodb(&transaction).await.unwrap();
+    assert_eq!(
+        aws.dynamodb(&get(pk, "a")).await.unwrap(),
+        Some(item(pk, "a"))
+    );
+    let second = TransactWriteItems {
+        token: None,
+        actions: vec![
+            TransactAction::Update(update(pk, "b", set("room", "hall"))),
+            transaction.actions[0].clone(),
+        ],
+    };
+    let error = aws.dynamodb(&second).await.expect_err("the first is there");
+    let AwsError::Service(error) = error else {
+        panic!("{error}")
+    };
+    let ServiceErrorKind::TransactionCancelled { reasons } = error.kind else {
+        panic!("{error}")
+    };
+    let failed: Vec<bool> = reasons.iter().map(|reason| reason.kind.is_some()).collect();
+    assert_eq!(failed, [false, true]);
+    let kept = aws
+        .dynamodb(&get(pk, "b"))
+        .await
+        .unwrap()
+        .expect("it is there");
+    assert_eq!(kept.get("room"), Some(&Value::from("den")));
+}
+
+#[tokio::test]
+async fn each_statement_of_a_batch_has_a_result_of_its_own() {
+    let cloud = Cloud::shared();
+    cloud.device("typed-statements");
+    let aws = owner(&cloud).await;
+    let pk = "typed-statements";
+    aws.dynamodb(&put(pk, "a")).await.unwrap();
+    let read = format!("SELECT * FROM \"{TABLE}\" WHERE pk = ? AND sk = ?");
+    let batch = BatchExecuteStatement {
+        statements: vec![
+            Statement::insert(TABLE, &item(pk, "a")).unwrap(),
+            Statement::insert(TABLE, &item(pk, "b")).unwrap(),
+        ],
+    };
+    let results = aws.dynamodb(&batch).await.unwrap();
+    let kind = results[0].as_ref().map_err(|error| &error.kind);
+    assert_eq!(kind, Err(&ServiceErrorKind::DuplicateItem));
+    assert_eq!(results[1], Ok(None));
+    let batch = BatchExecuteStatement {
+        statements: vec![
+            Statement::new(&read, vec![pk.into(), "b".into()]),
+            Statement::new(&read, vec![pk.into(), "none".into()]),
+        ],
+    };
+    let results = aws.dynamodb(&batch).await.unwrap();
+    assert_eq!(results, [Ok(Some(item(pk, "b"))), Ok(None)]);
 }
 
 #[tokio::test]

@@ -64,7 +64,8 @@ fn connect(client: &mut TcpStream) -> io::Result<TcpStream> {
     let credentials = "proxy-authorization: basic ywrhomxvdmvsywnl";
     if !head.to_ascii_lowercase().contains(credentials) {
         client.write_all(
-            b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 407 Proxy Authentication Required\r\n\
+              proxy-authenticate: Basic realm=\"the way out\"\r\ncontent-length: 0\r\n\r\n",
         )?;
         return Err(io::ErrorKind::PermissionDenied.into());
     }

@@ -1,7 +1,8 @@
 //! Names and passwords: Basic (RFC 7617) and Digest (RFC 7616), for servers and for proxies.
 //!
 //! A 401 or 407 carries challenges; [`choose`] takes the strongest that can be answered, and
-//! [`Answerer::authorization`] answers it for one request after the other.
+//! [`Answerer::authorization`] answers it for one request after the other. [`Logins`] keeps the
+//! answerers of all who have asked.
 //!
 //! ```
 //! use periwinkle_core::fetch::auth::{Answerer, BasicUse, Login, challenges, choose};
@@ -15,9 +16,11 @@
 
 mod challenge;
 mod digest;
+mod logins;
 
 pub use challenge::{Challenge, challenges};
 pub use digest::{Algorithm, Digest};
+pub use logins::{Asked, Logins, Reply};
 
 use crate::secret::Secret;
 use base64::Engine as _;
