@@ -205,15 +205,10 @@ impl World {
             Mode::Spill => QoS::from_level(self.rng.below(3) as u8).unwrap(),
             Mode::Durable => QoS::from_level(1 + self.rng.below(2) as u8).unwrap(),
         };
-        // Where there is no room, classes decide.
-        let class = match self.weather.rows_max {
-            Some(_) => Class::ALL[topic % 3],
-            None => Class::Normal,
-        };
         let payload = number.to_string();
         let name = format!("up/{topic}");
         let publication = Publication {
-            class,
+            class: Class::ALL[topic % 3],
             mode,
             tag: Some(number),
             ..Publication::new(&name, payload.as_bytes(), qos)
@@ -230,6 +225,7 @@ impl World {
             mode,
             taken: self.now,
             promised: mode == Mode::Spill,
+            excused: false,
             excused_twice: false,
             arrived: 0,
             orphan: false,
@@ -327,7 +323,7 @@ impl World {
                     (number_of(message.payload), message.token.unwrap())
                 }
                 Some(Output::Accepted(tag)) => {
-                    self.ledger.up.get_mut(&tag).unwrap().promised = true;
+                    self.ledger.promise(tag);
                     continue;
                 }
                 Some(Output::Persist(ticket, what)) => {
