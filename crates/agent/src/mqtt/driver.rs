@@ -245,6 +245,7 @@ impl Driver {
                 }
                 Output::Connected(connected) => {
                     state.readers.begin_connection(now.mono);
+                    state.questions.begin_connection();
                     self.note_up(&connected, now);
                 }
                 Output::Subscribed(id, answer) => {
@@ -379,7 +380,7 @@ impl Driver {
 
     fn note_down(&mut self, state: &mut State, end: &End, why: OfflineReason, now: Now) {
         self.giving_up = None;
-        let random = entropy::bytes().map_or(0, u64::from_le_bytes);
+        let random = entropy::chance();
         let offset_s = local_offset_s(now.wall);
         self.policy.handle_down(end, random, now, offset_s);
         state.history = self.policy.history().cloned().collect();
