@@ -688,6 +688,20 @@ pub const MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX: u16 = 20;
 pub const MQTT_RECEIVE_MESSAGES_MAX: u16 = 1000;
 /// So many more than twice that are taken unacknowledged from a broker that does not keep to it.
 pub const MQTT_RECEIVE_MORE_MESSAGES: usize = 100;
+/// How soon after a message a connection has to end to be held against it.
+pub const MQTT_SUDDEN_END_MAX: Duration = Duration::from_secs(5);
+/// Connections that end so with the same message before messages are tried one by one.
+pub const MQTT_SUDDEN_ENDS_MAX: u32 = 2;
+/// How long a connection has to stand before a message is tried on it, at least.
+pub const MQTT_TRIAL_REST: Duration = Duration::from_secs(2);
+/// And how many times as long as it may stand after the message to be held against that.
+pub const MQTT_TRIAL_REST_TIMES: u32 = 10;
+/// Connections in a row that end with one message alone before it is given up.
+pub const MQTT_TRIALS_MAX: u32 = 4;
+/// The most that takes when no message has been acknowledged since the last one was given up.
+pub const MQTT_TRIALS_LATER_MAX: u32 = 32;
+/// Messages that are tried one by one before many are sent again.
+pub const MQTT_TRIED_ALONE_MESSAGES_MAX: usize = 32;
 /// What may lie in the buffer to the socket before nothing more is taken from the outbox.
 pub const MQTT_WRITE_BYTES: usize = 64 * 1024;
 /// What may lie there before nothing more is read.

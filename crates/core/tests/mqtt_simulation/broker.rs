@@ -25,6 +25,13 @@ pub(crate) struct Broker {
     forgotten: Vec<u64>,
     /// It forgot everything, and not all of the device knows.
     has_forgotten: bool,
+    /// It closes the connection for some messages.
+    pub(crate) is_touchy: bool,
+}
+
+/// Whether a touchy broker closes the connection for this message.
+pub(crate) const fn is_poison(number: u64) -> bool {
+    number % 30 == 7
 }
 
 #[derive(Debug)]
@@ -121,6 +128,11 @@ impl Broker {
             }
         }
         ledger.excuse_twice();
+    }
+
+    /// Whether it has not closed the connection.
+    pub(crate) const fn is_connected(&self) -> bool {
+        self.link.is_some()
     }
 
     /// Bytes for the device.
@@ -282,6 +294,10 @@ impl Broker {
         let Some(id) = publish.id else {
             return ledger.note_up(number);
         };
+        if self.is_touchy && is_poison(number) {
+            self.link = None;
+            return Ok(());
+        }
         let link = self.link.as_mut().expect("there is a connection");
         link.open.push(id);
         if self.version == Version::V5 && link.open.len() > usize::from(link.receive_max) {

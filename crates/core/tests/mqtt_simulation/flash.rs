@@ -2,7 +2,7 @@
 
 use periwinkle_core::mqtt::codec::{PacketId, QoS};
 use periwinkle_core::mqtt::outbox::{
-    Entry, EntryId, Mode, Outbox, Publication, Stage, StoredEntry,
+    Class, Entry, EntryId, Mode, Outbox, Publication, Stage, StoredEntry,
 };
 use periwinkle_core::mqtt::session::{AckToken, Ending, Persist, Ticket};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,6 +15,7 @@ pub(crate) struct Stored {
     topic: String,
     pub(crate) payload: Vec<u8>,
     qos: QoS,
+    class: Class,
     mode: Mode,
     stage: Stage,
     packet_id: Option<PacketId>,
@@ -27,6 +28,7 @@ impl Stored {
             topic: entry.topic().to_owned(),
             payload: entry.payload().to_vec(),
             qos: entry.qos(),
+            class: entry.class(),
             mode: entry.mode(),
             stage: entry.stage(),
             packet_id: entry.packet_id(),
@@ -37,6 +39,7 @@ impl Stored {
         StoredEntry {
             sequence: self.sequence,
             publication: Publication {
+                class: self.class,
                 mode: self.mode,
                 tag: Some(tag),
                 ..Publication::new(&self.topic, &self.payload, self.qos)

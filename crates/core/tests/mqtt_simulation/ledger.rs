@@ -25,6 +25,8 @@ pub(crate) struct Up {
     pub(crate) taken: Mono,
     /// It must arrive.
     pub(crate) promised: bool,
+    /// The broker lost it, whatever is promised later.
+    pub(crate) excused: bool,
     /// It may arrive twice although it has QoS 2.
     pub(crate) excused_twice: bool,
     pub(crate) arrived: u64,
@@ -87,6 +89,14 @@ impl Ledger {
     pub(crate) fn excuse_up(&mut self, number: u64) {
         if let Some(up) = self.up.get_mut(&number) {
             up.promised = false;
+            up.excused = true;
+        }
+    }
+
+    /// It is on flash.
+    pub(crate) fn promise(&mut self, number: u64) {
+        if let Some(up) = self.up.get_mut(&number) {
+            up.promised = !up.excused;
         }
     }
 

@@ -75,6 +75,26 @@ fn all_misfortunes_together_break_no_promise() {
     check(weather::WILD);
 }
 
+#[test]
+fn slow_readers_lose_nothing_and_no_connection() {
+    check(weather::HELD);
+}
+
+#[test]
+fn a_queue_that_is_too_short_loses_what_it_tells_and_nothing_else() {
+    check(weather::CROWDED);
+}
+
+#[test]
+fn a_message_that_ends_connections_is_given_up_and_no_other() {
+    check(weather::POISONED);
+}
+
+#[test]
+fn a_link_that_ends_connections_at_random_costs_no_message() {
+    check(weather::FLAKY);
+}
+
 /// Without this rule some history of this kind breaks a promise.
 fn check_needed(rule: &str, weather: Weather, remove: fn(&mut Rules)) {
     let mut rules = Rules::default();

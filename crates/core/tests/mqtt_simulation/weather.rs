@@ -5,6 +5,8 @@
 pub(crate) struct Weather {
     /// Steps of activity before the quiet.
     pub(crate) steps: u64,
+    /// Steps of the quiet until everything has to have arrived.
+    pub(crate) settle_steps: u64,
     /// The connection is cut, anywhere in what is on its way.
     pub(crate) cuts: u64,
     /// The connection leads nowhere from now on, and nobody is told.
@@ -19,11 +21,22 @@ pub(crate) struct Weather {
     pub(crate) stops: u64,
     /// Received messages are kept on flash before they are acknowledged.
     pub(crate) durable_subscription: bool,
+    /// Whoever the messages are for has no room any more, or has again.
+    pub(crate) holds: u64,
+    /// Messages are acknowledged when it suits their reader.
+    pub(crate) late: bool,
+    /// How many messages may wait; the oldest of the lowest class make room.
+    pub(crate) rows_max: Option<usize>,
+    /// The broker closes the connection for some messages.
+    pub(crate) poison: bool,
+    /// Time passes in each step, and not in one of ten.
+    pub(crate) is_slow: bool,
 }
 
 /// Nothing goes wrong.
 pub(crate) const CALM: Weather = Weather {
     steps: 300,
+    settle_steps: 4000,
     cuts: 0,
     freezes: 0,
     restarts: 0,
@@ -31,6 +44,11 @@ pub(crate) const CALM: Weather = Weather {
     kills: 0,
     stops: 0,
     durable_subscription: false,
+    holds: 0,
+    late: false,
+    rows_max: None,
+    poison: false,
+    is_slow: false,
 };
 
 /// Connections break in all ways, and the broker comes back as it was.
@@ -63,4 +81,36 @@ pub(crate) const WILD: Weather = Weather {
     stops: 1,
     kills: 2,
     ..KILLED
+};
+
+/// Readers are slow, and the client stops reading for them.
+pub(crate) const HELD: Weather = Weather {
+    holds: 5,
+    late: true,
+    ..STORMY
+};
+
+/// The queue is too short.
+pub(crate) const CROWDED: Weather = Weather {
+    rows_max: Some(6),
+    ..STORMY
+};
+
+/// Some messages end each connection, and some connections end by themselves.
+pub(crate) const POISONED: Weather = Weather {
+    poison: true,
+    is_slow: true,
+    // A message is given up after minutes only.
+    settle_steps: 60_000,
+    cuts: 1,
+    ..CALM
+};
+
+/// Connections of a link that is always bad, with time in between.
+pub(crate) const FLAKY: Weather = Weather {
+    cuts: 5,
+    steps: 1500,
+    settle_steps: 60_000,
+    is_slow: true,
+    ..CALM
 };

@@ -1,12 +1,16 @@
 //! One device, one broker, a bad network between them, and a flash that can be cut off.
 
-use crate::broker::{Broker, DEVICE_RECEIVE_MAX, number_of};
+use crate::broker::{Broker, DEVICE_RECEIVE_MAX, is_poison, number_of};
 use crate::flash::Flash;
 use crate::ledger::{Broken, Down, Ledger, Up};
 use crate::weather::Weather;
 use periwinkle_core::mqtt::codec::{QoS, SubscribeOptions, Version};
-use periwinkle_core::mqtt::outbox::{Budget, Mode, Outbox, Publication};
-use periwinkle_core::mqtt::session::{Config, Ending, Kept, Output, Rules, Session};
+use periwinkle_core::mqtt::outbox::{
+    Budget, Class, DropCause, Mode, Outbox, Overflow, Publication,
+};
+use periwinkle_core::mqtt::session::{
+    AckToken, Config, Ending, Kept, Outcome, Output, PublishError, Rules, Session,
+};
 use periwinkle_core::time::Mono;
 use periwinkle_testkit::rng::Rng;
 use std::time::Duration;
@@ -33,6 +37,9 @@ pub(crate) struct World {
     wire: Option<Wire>,
     ledger: Ledger,
     last_number: u64,
+    held: bool,
+    /// Messages that their reader has not acknowledged yet.
+    unacknowledged: Vec<AckToken>,
 }
 
 /// Bytes on their way.
@@ -54,7 +61,7 @@ impl World {
             weather,
             rules,
             now: Mono::from_start(Duration::from_secs(100)),
-            session: session(version, rules, Ending::Orderly),
+            session: session(version, rules, weather, Ending::Orderly),
             flash: Flash::default(),
             unflushed_since: None,
             stopped: false,
@@ -62,8 +69,11 @@ impl World {
             wire: None,
             ledger: Ledger::default(),
             last_number: 0,
+            held: false,
+            unacknowledged: Vec::new(),
             rng,
         };
+        world.broker.is_touchy = weather.poison;
         world.subscribe();
         world
     }
@@ -84,7 +94,11 @@ impl World {
             4 => self.pass(time),
             5 => self.flush(1 + some)?,
             6 => self.broker.answer(some),
+            7 => self.acknowledge(some),
             _ => {}
+        }
+        if self.weather.is_slow {
+            self.pass(time);
         }
         self.misfortune()?;
         if self.wire.is_none() && self.rng.one_in(4) {
@@ -109,6 +123,7 @@ impl World {
             amnesias,
             kills,
             stops,
+            holds,
             ..
         } = self.weather;
         if hit(cuts) || hit(restarts) {
@@ -124,14 +139,32 @@ impl World {
             self.kill();
         } else if hit(stops) {
             self.stop()?;
+        } else if hit(holds) {
+            self.hold(!self.held);
         }
         Ok(())
+    }
+
+    fn hold(&mut self, held: bool) {
+        self.held = held;
+        self.session.hold(held, self.now);
+    }
+
+    /// The readers acknowledge some of what they have, in any order.
+    fn acknowledge(&mut self, count: usize) {
+        for _ in 0..count.min(self.unacknowledged.len()) {
+            let index = self.rng.index(self.unacknowledged.len());
+            let token = self.unacknowledged.swap_remove(index);
+            self.session.acknowledge(token, Kept::InMemory, self.now);
+        }
     }
 
     /// Good weather until everything has arrived.
     fn settle(&mut self) -> Result<(), Broken> {
         self.cut();
-        for _ in 0..4000 {
+        self.hold(false);
+        for _ in 0..self.weather.settle_steps {
+            self.acknowledge(usize::MAX);
             if self.wire.is_none() {
                 self.connect();
             }
@@ -175,19 +208,24 @@ impl World {
         let payload = number.to_string();
         let name = format!("up/{topic}");
         let publication = Publication {
+            class: Class::ALL[topic % 3],
             mode,
             tag: Some(number),
             ..Publication::new(&name, payload.as_bytes(), qos)
         };
-        self.session
-            .publish(&publication, self.now)
-            .map_err(|error| Broken(error.to_string()))?;
+        match self.session.publish(&publication, self.now) {
+            Ok(_) => {}
+            // All that wait are of a higher class.
+            Err(PublishError::Full(_)) if self.weather.rows_max.is_some() => return self.drive(),
+            Err(error) => return Err(Broken(error.to_string())),
+        }
         let up = Up {
             topic,
             qos,
             mode,
             taken: self.now,
             promised: mode == Mode::Spill,
+            excused: false,
             excused_twice: false,
             arrived: 0,
             orphan: false,
@@ -244,6 +282,10 @@ impl World {
         let count = self.rng.index(wire.up.len() + 1);
         let bytes: Vec<u8> = wire.up.drain(..count).collect();
         self.broker.receive(&bytes, &mut self.ledger)?;
+        if !self.broker.is_connected() {
+            self.cut();
+            return Ok(());
+        }
         let out = self.broker.out();
         let count = self.rng.index(out.len() + 1);
         let bytes: Vec<u8> = out.drain(..count).collect();
@@ -281,12 +323,24 @@ impl World {
                     (number_of(message.payload), message.token.unwrap())
                 }
                 Some(Output::Accepted(tag)) => {
-                    self.ledger.up.get_mut(&tag).unwrap().promised = true;
+                    self.ledger.promise(tag);
                     continue;
                 }
                 Some(Output::Persist(ticket, what)) => {
                     self.flash.write(ticket, what, self.session.outbox());
                     self.unflushed_since.get_or_insert(self.now);
+                    continue;
+                }
+                Some(Output::Done(tag, Outcome::Dropped(cause))) => {
+                    let excused = match cause {
+                        DropCause::Overflow => self.weather.rows_max.is_some(),
+                        DropCause::EndsConnections => self.weather.poison && is_poison(tag),
+                        _ => false,
+                    };
+                    if !excused {
+                        return Err(Broken(format!("{tag} was dropped: {cause}")));
+                    }
+                    self.ledger.excuse_up(tag);
                     continue;
                 }
                 Some(Output::Close(_)) => {
@@ -301,6 +355,10 @@ impl World {
             };
             let (number, token) = message;
             match self.weather.durable_subscription {
+                false if self.weather.late => {
+                    self.ledger.note_told(number)?;
+                    self.unacknowledged.push(token);
+                }
                 true => {
                     self.flash.keep(number, token);
                     self.unflushed_since.get_or_insert(self.now);
@@ -379,7 +437,7 @@ impl World {
         self.wire = None;
         self.broker.disconnect(&mut self.ledger);
         self.unflushed_since = None;
-        self.session = session(self.version, self.rules, ending);
+        self.session = session(self.version, self.rules, self.weather, ending);
         for stored in self.flash.entries.values() {
             let tag = number_of(&stored.payload);
             self.session.restore(&stored.as_entry(tag), self.now);
@@ -392,7 +450,7 @@ impl World {
     }
 }
 
-fn session(version: Version, rules: Rules, ending: Ending) -> Session {
+fn session(version: Version, rules: Rules, weather: Weather, ending: Ending) -> Session {
     let config = Config {
         receive_max: DEVICE_RECEIVE_MAX,
         spill_delay: SPILL_DELAY,
@@ -400,5 +458,10 @@ fn session(version: Version, rules: Rules, ending: Ending) -> Session {
         rules,
         ..Config::new(version, "device")
     };
-    Session::new(config, Outbox::new(Budget::default()), ending)
+    let mut budget = Budget::default();
+    if let Some(rows_max) = weather.rows_max {
+        budget.rows_max = rows_max;
+        budget.overflow = Overflow::DropOldest;
+    }
+    Session::new(config, Outbox::new(budget), ending)
 }

@@ -61,6 +61,9 @@ pub enum DropCause {
     /// The broker keeps no messages.
     #[error("the broker keeps no retained messages")]
     RetainNotSupported,
+    /// The broker closes each connection on which it is sent.
+    #[error("each connection ended when it was sent, and none without it")]
+    EndsConnections,
     /// It could not be written to flash, as its mode demands.
     #[error("it could not be written to flash")]
     Storage,
@@ -119,9 +122,10 @@ impl Counts {
             DropCause::Expired => &mut self.expired,
             DropCause::TooOld => &mut self.too_old,
             DropCause::Overflow => &mut self.overflowed[class as usize],
-            DropCause::TooLarge | DropCause::QosNotSupported | DropCause::RetainNotSupported => {
-                &mut self.unsendable
-            }
+            DropCause::TooLarge
+            | DropCause::QosNotSupported
+            | DropCause::RetainNotSupported
+            | DropCause::EndsConnections => &mut self.unsendable,
             DropCause::Storage => &mut self.storage,
         };
         *count += 1;

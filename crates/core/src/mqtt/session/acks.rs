@@ -31,6 +31,7 @@ impl Session {
             return self.complete(slot, Outcome::Rejected(ack.reason));
         }
         self.alive.note_progress(self.now);
+        self.suspicion.note_answer();
         let durable = self.config.rules.durable_release;
         let entry = self.outbox.at_mut(slot);
         match entry.stage {

@@ -41,8 +41,19 @@ impl Alive {
         self.pinged = None;
     }
 
+    pub(super) const fn note_pinged(&mut self, now: Mono) {
+        self.pinged = Some(now);
+        // The socket may take it later; it is not said twice meanwhile.
+        self.sent = now;
+    }
+
     pub(super) const fn note_progress(&mut self, now: Mono) {
         self.progress = now;
+    }
+
+    /// When a message was acknowledged, or the first one was sent.
+    pub(super) const fn progress(&self) -> Mono {
+        self.progress
     }
 
     /// Nothing was read for a while because we did not want to: what is overdue may be in what is
@@ -104,7 +115,7 @@ impl Session {
         let throttle = throttle.map(|at| (at, Wake::Throttle));
         let resubscribe = self.subscriptions.retry_at();
         let resubscribe = resubscribe.map(|at| (at, Wake::Resubscribe));
-        [alive, stall, throttle, resubscribe]
+        [alive, stall, throttle, resubscribe, self.suspicion.due()]
             .into_iter()
             .flatten()
             .min()
@@ -123,6 +134,7 @@ impl Session {
         }
         if self.link == Link::Up {
             self.look_for_life();
+            self.suspicion.handle_timeout(now);
         }
         self.expire();
         self.spill();
@@ -135,9 +147,7 @@ impl Session {
             Some((at, Wake::Ping)) if at <= self.now => return self.close(CloseReason::PingLost),
             Some((at, Wake::KeepAlive)) if at <= self.now => {
                 self.write(&Packet::Pingreq);
-                self.alive.pinged = Some(self.now);
-                // The socket may take it later; it is not said twice meanwhile.
-                self.alive.sent = self.now;
+                self.alive.note_pinged(self.now);
             }
             _ => {}
         }

@@ -66,6 +66,7 @@ impl Session {
         self.outgoing.clear();
         self.leaving.clear();
         self.link = Link::Connecting(now);
+        self.suspicion.begin_connection();
         self.challenged = false;
         self.alive.begin(now);
         self.write_connect();
@@ -138,6 +139,7 @@ impl Session {
             return;
         }
         self.unanswered |= matches!(self.link, Link::Connecting(_));
+        self.judge_end();
         self.link = Link::Down;
         self.inbox.clear();
         self.outgoing.clear();
@@ -209,7 +211,10 @@ impl Session {
             true => vec![None; MQTT_TOPIC_ALIASES_MAX.into()],
             false => Vec::new(),
         };
-        self.window = window(&self.config, &self.limits);
+        self.window = match self.suspicion.is_careful() {
+            true => 1,
+            false => window(&self.config, &self.limits),
+        };
         self.quota = self.window;
     }
 

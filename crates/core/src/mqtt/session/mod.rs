@@ -29,6 +29,7 @@ mod receive;
 mod received;
 mod send;
 mod subscribe;
+mod suspicion;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +55,7 @@ use receive::Taken;
 use received::Received;
 use std::collections::VecDeque;
 use subscribe::Subscriptions;
+use suspicion::{End, Suspicion, may_be_for_a_message};
 
 /// One client and one broker.
 #[derive(Debug)]
@@ -86,6 +88,7 @@ pub struct Session {
     received: Received,
     alive: Alive,
     throttle: Throttle,
+    suspicion: Suspicion,
     flushing: Flushing,
     outputs: VecDeque<Output<'static>>,
     progress: VecDeque<Progress>,
@@ -148,6 +151,7 @@ impl Session {
             received: Received::default(),
             alive: Alive::default(),
             throttle: Throttle::new(),
+            suspicion: Suspicion::new(),
             flushing: Flushing::default(),
             outputs: VecDeque::new(),
             progress: VecDeque::new(),
@@ -354,6 +358,11 @@ impl Session {
             CloseReason::Protocol { reason, .. } => Some(*reason),
             _ => None,
         };
+        self.suspicion.note_end(match &reason {
+            CloseReason::ByBroker { reason, .. } if may_be_for_a_message(*reason) => End::Sudden,
+            CloseReason::Asked => End::Asked,
+            _ => End::Explained,
+        });
         if let Some(farewell) = farewell
             && self.link == Link::Up
             && self.config.version == Version::V5

@@ -245,6 +245,8 @@ pub enum Wake {
     Stall,
     /// The delay between two messages is over.
     Throttle,
+    /// A message that may be what ends connections is to be tried now.
+    Trial,
     /// A refused subscription is due to be asked for again.
     Resubscribe,
     /// A message has to be written to flash.

@@ -182,6 +182,7 @@ impl Session {
             self.ids.free(id);
         }
         self.forget(entry);
+        self.note_tried();
         let outcome = Outcome::Dropped(cause);
         self.outputs
             .extend(entry.tag.map(|tag| Output::Done(tag, outcome)));

@@ -160,7 +160,10 @@ impl Session {
             Packet::Pubcomp(ack) => self.pubcomp(ack),
             Packet::Suback(suback) => self.suback(&suback),
             Packet::Unsuback(unsuback) => self.unsuback(&unsuback),
-            Packet::Pingresp => self.alive.note_pong(),
+            Packet::Pingresp => {
+                self.alive.note_pong();
+                self.suspicion.note_pong(self.now);
+            }
             Packet::Disconnect(disconnect) if self.config.version == Version::V5 => {
                 self.disconnected_by_broker(disconnect);
             }

@@ -61,6 +61,7 @@ impl Session {
             && !self.outbox.waits()
             && self.throttle.delay().is_zero()
             && !self.ids.is_doubtful()
+            && !self.suspicion.is_careful()
             && self.outgoing.len() < MQTT_WRITE_BYTES
     }
 
@@ -156,6 +157,9 @@ impl Session {
     }
 
     fn allows_entry(&self, entry: &Entry) -> Result<(), DropCause> {
+        if self.suspicion.condemns(entry) {
+            return Err(DropCause::EndsConnections);
+        }
         if entry.allowed_on == self.connection {
             return Ok(());
         }
@@ -181,6 +185,12 @@ impl Session {
         }
         if self.outbox.unmarked() > 0 && self.config.rules.durable_ids {
             self.mark_ahead();
+        }
+        if self.suspicion.is_careful() {
+            self.prepare_trial();
+        }
+        if self.suspicion.holds_sending() {
+            return;
         }
         while self.outgoing.len() < MQTT_WRITE_BYTES {
             let sent = match self.resend {
@@ -229,7 +239,9 @@ impl Session {
     /// Sends the next message of the outbox, if one may leave.
     fn send_next(&mut self) -> bool {
         let has_quota = self.quota > 0;
-        if !self.outbox.waits() || !(has_quota || self.outbox.waits_unanswered()) {
+        let unanswered_too = !self.suspicion.is_careful();
+        let waits_unanswered = unanswered_too && self.outbox.waits_unanswered();
+        if !self.outbox.waits() || !(has_quota || waits_unanswered) {
             return false;
         }
         if self.throttle.next_send(self.now).is_some() {
@@ -237,10 +249,19 @@ impl Session {
         }
         let durable_ids = self.config.rules.durable_ids;
         let ready = |entry: &Entry| {
-            (has_quota || entry.qos == QoS::AtMostOnce) && is_on_flash(entry, durable_ids)
+            let may_leave = match entry.qos {
+                QoS::AtMostOnce => unanswered_too,
+                _ => has_quota,
+            };
+            may_leave && is_on_flash(entry, durable_ids)
         };
         let Some(slot) = self.outbox.next(ready) else {
-            return false;
+            // Nothing is left to be tried: what waits need not wait for that.
+            let tries = self.suspicion.is_careful() && self.outbox.in_flight() == 0;
+            if tries {
+                self.end_trials();
+            }
+            return tries;
         };
         let entry = self.outbox.at(slot);
         if let Err(cause) = self.allows_entry(entry) {
@@ -282,8 +303,13 @@ impl Session {
                 return false;
             }
             if let Err(cause) = self.allows_entry(entry) {
+                let qos = entry.qos;
                 let entry = self.outbox.drop_in_flight(slot, cause);
                 self.resend = next;
+                if let (QoS::ExactlyOnce, Some(id)) = (qos, entry.packet_id) {
+                    // If the broker has it all the same, it holds the id.
+                    self.write(&Packet::Pubrel(Ack::new(id)));
+                }
                 self.dropped(&entry, cause);
                 return true;
             }
@@ -427,6 +453,7 @@ impl Session {
         if self.resend == Some(slot) {
             self.resend = self.outbox.next_in_flight(slot);
         }
+        let qos = self.outbox.at(slot).qos;
         let entry = self
             .outbox
             .complete(slot, matches!(outcome, Outcome::Done(_)));
@@ -437,6 +464,10 @@ impl Session {
             self.quota = self.quota.saturating_add(1).min(self.window);
         }
         self.alive.note_progress(self.now);
+        if qos != QoS::AtMostOnce {
+            self.suspicion.note_answer();
+            self.note_tried();
+        }
         self.forget(&entry);
         if let Some(tag) = entry.tag {
             self.progress.push_back(Progress::Done(tag, outcome));

@@ -5,6 +5,7 @@ mod connection;
 mod messages;
 mod storage;
 mod subscriptions;
+mod suspicion;
 
 use super::*;
 use crate::mqtt::codec::*;
