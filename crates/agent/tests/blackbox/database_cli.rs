@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::agent::{Agent, Home};
 
 mod care;
+mod traced;
 
 /// Runs `periwinkle db WORDS`.
 fn db(home: &Home, words: &[&str]) -> Output {

@@ -1,8 +1,7 @@
 //! `salvage`: what is intact of a damaged database, in a new state directory.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -56,11 +55,8 @@ fn make_directory(source: &Path, destination: &Path) -> Result<(), Failure> {
             destination.display()
         )));
     }
-    let made = DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(destination);
-    made.and_then(|()| give_to_owner_of(&File::open(source)?, &File::open(destination)?))
+    let made = engine::make_directory(destination);
+    made.and_then(|made| give_to_owner_of(&File::open(source)?, &made))
         .map_err(|error| cannot_write(destination, &error))
 }
 
