@@ -36,6 +36,7 @@ mod error;
 mod file_storage;
 mod flush;
 mod frame;
+mod front;
 mod head;
 mod index;
 mod inspect;
