@@ -135,8 +135,9 @@ pub(crate) fn open_read_only(
     let segments = found.files.into_iter().take(count);
     let segments = segments.map(|file| file.segment).collect();
     let tails = tails::count(&*storage).map_err(io_error("list", "the directory"))?;
+    let reserve = reserve::there(&*storage).map_err(io_error("read", "the reserve"))?;
     Ok(Opened {
-        log: Log::resume(storage, options, header, segments, used, None),
+        log: Log::resume(storage, options, header, segments, used, reserve),
         report: OpenReport {
             created: false,
             clean: scan.last.is_none() || scan.facts.closed,
