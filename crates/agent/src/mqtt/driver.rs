@@ -128,7 +128,7 @@ impl Driver {
         state.wake_up(now.mono);
         // Before reading: where it may go on, the socket has to be asked before this task sleeps.
         state.readers.handle_timeout(now.mono);
-        state.session.hold(state.readers.hold_reading());
+        state.session.hold(state.readers.hold_reading(), now.mono);
         let mut went_on = self.dial(context, state, now);
         went_on |= self.read(context, state, now.mono);
         went_on |= self.hear_of_flash(context, state, now.mono);
@@ -230,7 +230,7 @@ impl Driver {
                     if let (true, Some(token)) = (is_done, token) {
                         state.session.acknowledge(token, Kept::InMemory, now.mono);
                     }
-                    state.session.hold(state.readers.hold_reading());
+                    state.session.hold(state.readers.hold_reading(), now.mono);
                     state.used = true;
                 }
                 Output::Accepted(tag) => self.woken.extend(state.waiters.accepted(tag)),
@@ -245,6 +245,7 @@ impl Driver {
                 }
                 Output::Connected(connected) => {
                     state.readers.begin_connection(now.mono);
+                    state.questions.begin_connection();
                     self.note_up(&connected, now);
                 }
                 Output::Subscribed(id, answer) => {
@@ -379,7 +380,7 @@ impl Driver {
 
     fn note_down(&mut self, state: &mut State, end: &End, why: OfflineReason, now: Now) {
         self.giving_up = None;
-        let random = entropy::bytes().map_or(0, u64::from_le_bytes);
+        let random = entropy::chance();
         let offset_s = local_offset_s(now.wall);
         self.policy.handle_down(end, random, now, offset_s);
         state.history = self.policy.history().cloned().collect();
