@@ -78,7 +78,7 @@ impl Front {
         let lacks_front = self.first_file > first_needed;
         let in_doubt = lacks_front && !others_are_whole;
         Begin {
-            missing: lacks_front.then_some((first_needed, self.first_file - 1, in_doubt)),
+            missing: lacks_front.then(|| (first_needed, self.first_file - 1, in_doubt)),
             sequence: (!in_doubt).then(|| self.sequence(keys, first_needed)),
         }
     }
@@ -86,7 +86,7 @@ impl Front {
     fn sequence(&self, keys: &KeyFacts, first_needed: u32) -> u64 {
         let first = self.first_file.min(first_needed);
         let lacks_files = self.lacks_files || self.first_file > first_needed;
-        let above_given_up = self.given_up + 1;
+        let above_given_up = self.given_up.saturating_add(1);
         match (keys.get(&first), self.first_seen) {
             _ if first == 1 => 1,
             (Some(facts), _) => facts.first_sequence,
@@ -162,6 +162,14 @@ mod tests {
             (begin.missing, begin.sequence),
             (Some((5, 6, false)), Some(47))
         );
+    }
+
+    #[test]
+    fn a_file_of_number_zero_and_the_highest_sequence_are_no_trouble() {
+        let mut front = Front::new(0);
+        front.note_frame(90, &[row(u64::MAX), Move::First(5)]);
+        let begin = front.judge(&KeyFacts::new(), true);
+        assert_eq!((begin.missing, begin.sequence), (None, Some(u64::MAX)));
     }
 
     #[test]

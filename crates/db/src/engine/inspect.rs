@@ -447,8 +447,14 @@ impl Walk {
     /// The gaps in the sequences: between intact frames, and up to what is proved to have been
     /// synced.
     fn gaps(&self) -> impl Iterator<Item = (u64, u64)> {
-        let starts = self.seen.keys().copied().skip(1).chain([self.mark + 1]);
-        let gaps = self.seen.values().map(|end| end + 1).zip(starts);
+        let starts = self
+            .seen
+            .keys()
+            .copied()
+            .skip(1)
+            .chain([self.mark.saturating_add(1)]);
+        let gaps = self.seen.values().map(|end| end.saturating_add(1));
+        let gaps = gaps.zip(starts);
         gaps.filter(|(first, start)| first < start)
             .map(|(first, start)| (first, start - 1))
     }
@@ -462,7 +468,7 @@ impl Walk {
             self.found.damage.insert(0, damage);
         }
         let first_seen = self.seen.keys().next().copied();
-        let end = first_seen.unwrap_or(self.mark + 1);
+        let end = first_seen.unwrap_or(self.mark.saturating_add(1));
         let is_lost = |first: &u64| *first < end && *first <= last_that_counts;
         if let Some(first) = begin.sequence.filter(is_lost) {
             self.found.lost.insert(0, (first, end - 1));
@@ -473,7 +479,7 @@ impl Walk {
     /// which stays as long as the key file does. So a key file behind which no segment lies shows
     /// what is missing at the end.
     fn look_behind(&mut self) -> Option<Damage> {
-        let present = self.expected - 1;
+        let present = self.expected.saturating_sub(1);
         let (&sealed, facts) = self.keys.last_key_value()?;
         // One that knows less than its segment is of an earlier life of the segment.
         if sealed < present || self.last > facts.last_sequence {

@@ -207,8 +207,8 @@ fn check_lacking(disk: &SimDisk, files: &[&String], history: Option<&History>) -
 fn a_missing_segment_is_told_with_its_transactions_wherever_it_was() {
     let (disk, history, names) = with_key_files(2, false);
     let whole = verify(&*disk.storage()).unwrap();
-    for at in 0..names.len() - 1 {
-        let found = check_lacking(&disk, &[&names[at]], Some(&history));
+    for (at, name) in names.iter().enumerate().take(names.len() - 1) {
+        let found = check_lacking(&disk, &[name], Some(&history));
         let [(first, last)] = found.lost[..] else {
             panic!("{found:?}");
         };
