@@ -2,11 +2,11 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use periwinkle_core::config::DeviceId;
-use periwinkle_db::engine::give_to_owner_of;
+use periwinkle_db::engine::{give_to_owner_of, make_directory};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
@@ -29,11 +29,7 @@ impl StateDir {
             path: path.to_owned(),
             source,
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(failed)?;
+        let folder = make_directory(path).map_err(failed)?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -43,7 +39,6 @@ impl StateDir {
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path.join("lock"))
             .map_err(failed)?;
-        let folder = File::open(path).map_err(failed)?;
         give_to_owner_of(&folder, &lock).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => write_pid(&mut lock).map_err(failed)?,

@@ -43,7 +43,7 @@ pub(super) async fn export(
         }
     }
     if models.is_empty() {
-        models = shown_models(&api.db);
+        models = readable_models(&api.db);
     }
     let export = api.db.export(&models, form)?;
     let (out, mut response) = stream();
@@ -194,7 +194,8 @@ fn describe(read: &ReadRows, imported: &Imported) -> Value {
                 &error.to_string(),
             )
         });
-    let faults: Vec<Value> = read.faults.iter().cloned().chain(of_rows).collect();
+    let mut faults: Vec<Value> = read.faults.iter().cloned().chain(of_rows).collect();
+    faults.sort_by_key(|fault| (fault["line"].as_u64(), fault["column"].as_u64()));
     json!({
         "created": imported.created,
         "replaced": imported.replaced,
@@ -212,10 +213,12 @@ fn shown<'a>(db: &'a Database, name: &str) -> Result<&'a Model, Problem> {
     super::data::shown_model(db, name)
 }
 
-fn shown_models(db: &Database) -> Vec<String> {
+/// All but the agent's own and those that a newer schema has written to.
+fn readable_models(db: &Database) -> Vec<String> {
+    let is_parked = |name: &str| db.parked_models().iter().any(|parked| parked.model == name);
     let names = db.schema().models().iter().map(Model::name);
     names
-        .filter(|name| !is_internal(name))
+        .filter(|name| !is_internal(name) && !is_parked(name))
         .map(str::to_owned)
         .collect()
 }

@@ -24,11 +24,11 @@ pub(super) async fn verify(State(api): State<DataApi>) -> Result<Response, Probl
     let fields = response.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static(JSON_LINES));
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    spawn(run(verification, out));
+    spawn(run(api, verification, out));
     Ok(response)
 }
 
-async fn run(mut verification: Verification, mut out: Out) -> Result<(), Error> {
+async fn run(api: DataApi, mut verification: Verification, mut out: Out) -> Result<(), Error> {
     loop {
         let step = spawn_blocking(move || (verification.step(), verification)).await;
         let more = match step {
@@ -48,7 +48,7 @@ async fn run(mut verification: Verification, mut out: Out) -> Result<(), Error> 
             break;
         }
     }
-    let found = describe(&verification.finish());
+    let found = describe(&verification.finish_open(&api.db.snapshot()));
     out.write_text(format!("{}\n", json!({"result": found})))
         .await
 }

@@ -5,6 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use periwinkle_db::engine::sync_entry;
+
 use super::failure::Failure;
 
 /// A file that gets its name once it is whole and on the disk.
@@ -44,7 +46,8 @@ impl NewFile {
             .into_inner()
             .map_err(io::IntoInnerError::into_error)
             .and_then(|file| file.sync_all())
-            .and_then(|()| fs::rename(&self.fresh, &self.path));
+            .and_then(|()| fs::rename(&self.fresh, &self.path))
+            .and_then(|()| sync_entry(&self.path));
         done.map_err(|error| cannot_write(&self.path, &error))
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::agent::{Agent, Home};
 
 mod care;
+mod traced;
 
 /// Runs `periwinkle db WORDS`.
 fn db(home: &Home, words: &[&str]) -> Output {
@@ -317,15 +318,16 @@ fn every_bad_item_of_an_import_is_named_and_nothing_is_written() {
     fs::write(&file, text).expect("ours");
     let path = file.to_str().expect("UTF-8");
     let told = bad(&home, &["import", path], 3);
-    for part in [
+    let expected = [
+        "items: line 2, column 1: Setting has no field \"valu\"; did you mean \"value\"?",
         "items: line 4, column 37: expected a name in double quotes",
         "items: line 5, column 1: the object is neither",
-        "items: line 7, column 1: User is the agent's own and cannot be imported",
-        "items: line 2, column 1: Setting has no field \"valu\"; did you mean \"value\"?",
         "items: line 6, column 3: Metric.month cannot be the text \"november\"",
+        "items: line 7, column 1: User is the agent's own and cannot be imported",
         "items: line 8, column 1: there is a Setting with this key already (there)",
-    ] {
-        assert!(told.contains(part), "{part}\n{told}");
+    ];
+    for (line, part) in told.lines().zip(expected) {
+        assert!(line.contains(part), "{part}\n{told}");
     }
     assert_eq!(
         good(&home, &["find", "Setting", "--json"]).lines().count(),
@@ -333,6 +335,76 @@ fn every_bad_item_of_an_import_is_named_and_nothing_is_written() {
     );
     let missing = bad(&home, &["import", "nowhere"], 2);
     assert!(missing.starts_with("nowhere cannot be read"), "{missing}");
+}
+
+/// What items of different batches have to do with each other no batch can tell: the guide says so.
+#[test]
+fn what_repeats_in_a_later_batch_shows_when_it_is_written_and_the_rest_can_be_brought_in() {
+    let home = quiet();
+    let line = |n: u32| json!({"id": format!("s{n:05}"), "value": "x".repeat(1000)});
+    let mut text: String = (0..400).map(|n| format!("{}\n", line(n))).collect();
+    text.push_str(&format!("{}\n", line(0)));
+    fs::write(home.path().join("items"), text).expect("ours");
+    let words = ["import", "items", "--model", "Setting"];
+    let told = bad(&home, &words, 3);
+    assert!(
+        told.contains("line 401, column 1: there is a Setting"),
+        "{told}"
+    );
+    let before = good(&home, &["find", "Setting", "--count"]);
+    let written = before.trim().parse::<u32>().expect("a number");
+    assert!((200..400).contains(&written), "{written}");
+    assert!(
+        told.contains(&format!("{written} items before it written")),
+        "{told}"
+    );
+    good(&home, &[&words[..], &["--on-conflict", "skip"]].concat());
+    assert_eq!(good(&home, &["find", "Setting", "--count"]).trim(), "400");
+}
+
+#[test]
+fn a_model_that_is_parked_is_shown_as_such_and_the_others_are_exported() {
+    let home = Home::with("[db]\nschema = \"rooms.json5\"\n[metrics]\nenable = false\n");
+    let schema = |version: &str| {
+        let text = format!(
+            "{{ format: 'onetable:1.1.0', version: '{version}',
+               indexes: {{ primary: {{ hash: 'pk', sort: 'sk' }} }},
+               models: {{ Room: {{
+                   pk: {{ type: 'string', value: 'rooms' }},
+                   sk: {{ type: 'string', value: 'Room#${{id}}' }},
+                   id: {{ type: 'string', required: true }} }} }} }}"
+        );
+        fs::write(home.path().join("rooms.json5"), text).expect("ours");
+    };
+    schema("2.0.0");
+    good(&home, &["put", "Room", "hall"]);
+    good(&home, &["put", "Setting", "a", "value=1"]);
+    schema("1.0.0");
+    let listed = good(&home, &["models"]);
+    assert!(
+        listed.contains(
+            "Room is parked: it was written by version 2.0.0 of the schema, 1.0.0 is known"
+        ),
+        "{listed}"
+    );
+    assert!(good(&home, &["models", "Room"]).contains("Room is parked"));
+
+    let file = home.path().join("all.jsonl");
+    let path = file.to_str().expect("UTF-8");
+    for words in [&["export"][..], &["export", "--output", path]] {
+        let output = db(&home, words);
+        let (out, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(3), "{out}{err}");
+        assert!(err.starts_with("Room is not exported"), "{err}");
+        let lines = match words.len() {
+            1 => out,
+            _ => fs::read_to_string(&file).expect("it is whole"),
+        };
+        assert!(lines.contains("{\"model\":\"Setting\""), "{lines}");
+    }
+    // Whoever asks for it is refused.
+    bad(&home, &["export", "Room"], 3);
+    good(&home, &["export", "Setting"]);
 }
 
 #[test]

@@ -20,6 +20,9 @@ const COPY_BYTES: usize = 64 << 10;
 pub struct Snapshot {
     sequence: u64,
     files: Vec<SnapshotFile>,
+    /// Where the files lie, and which of them compaction is removing.
+    storage: Arc<dyn Storage>,
+    given_up: Option<u32>,
 }
 
 /// A segment of a snapshot, as its copy is to be.
@@ -70,6 +73,8 @@ impl Engine {
         Snapshot {
             sequence: self.durable,
             files,
+            storage: self.log.storage(),
+            given_up: self.given_up(),
         }
     }
 }
@@ -107,14 +112,29 @@ impl Snapshot {
         storage.sync_dir()
     }
 
-    pub(crate) fn log_files(&self) -> Vec<LogFile> {
-        let files = self.files.iter().map(|file| LogFile {
-            id: file.id,
-            file: Arc::clone(&file.file),
-            bytes: file.bytes,
-            header: file.read_header(),
+    /// The files as whoever opens the log next will find them, and which of them are not in the
+    /// directory; these are those that are open here.
+    pub(crate) fn log_files(&self) -> (Vec<LogFile>, Vec<u32>) {
+        let mut gone = Vec::new();
+        let files = self.files.iter().map(|file| {
+            let opened = self.storage.open(&file.name());
+            if matches!(&opened, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+                gone.push(file.id);
+            }
+            let opened = opened.unwrap_or_else(|_| Arc::clone(&file.file));
+            LogFile {
+                id: file.id,
+                header: read_header(&*opened, file.id),
+                file: opened,
+                bytes: file.bytes,
+            }
         });
-        files.collect()
+        (files.collect(), gone)
+    }
+
+    /// Whether this file belongs into the directory at the moment of the snapshot.
+    pub(crate) fn needs(&self, id: u32) -> bool {
+        self.given_up != Some(id) && self.files.iter().any(|file| file.id == id)
     }
 }
 
@@ -155,11 +175,11 @@ impl SnapshotFile {
     fn is_empty(&self) -> bool {
         self.bytes <= SEGMENT_HEADER_BYTES as u64
     }
+}
 
-    fn read_header(&self) -> Option<SegmentHeader> {
-        let mut head = [0; SEGMENT_HEADER_BYTES];
-        self.file.read_at(0, &mut head).ok()?;
-        let header = SegmentHeader::decode(&head).ok()?;
-        (header.segment == self.id).then_some(header)
-    }
+fn read_header(file: &dyn StorageFile, id: u32) -> Option<SegmentHeader> {
+    let mut head = [0; SEGMENT_HEADER_BYTES];
+    file.read_at(0, &mut head).ok()?;
+    let header = SegmentHeader::decode(&head).ok()?;
+    (header.segment == id).then_some(header)
 }

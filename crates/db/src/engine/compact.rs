@@ -141,6 +141,12 @@ impl Engine {
         }
     }
 
+    /// The segment that is being removed, or will be next.
+    pub(super) fn given_up(&self) -> Option<u32> {
+        let victim = self.compaction.victim.as_ref()?;
+        victim.given_up.map(|_| victim.segment.id)
+    }
+
     /// Whether compaction waits for what it moved to be on the disk.
     pub fn compaction_wants_flush(&self) -> bool {
         let victim = self.compaction.victim.as_ref();

@@ -1,8 +1,8 @@
 //! The real disk: one directory, locked for one process that writes or for several that read.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::error::StorageError;
 use super::flush::is_full;
+use super::made::make_directory;
 use super::owner::give_to_owner_of;
 use super::storage::{Storage, StorageFile};
 
@@ -21,7 +22,6 @@ const PAGE_BYTES_MAX: u64 = 64 << 10;
 
 /// Readable by the owner only: the database holds password hashes.
 const FILE_MODE: u32 = 0o600;
-const DIRECTORY_MODE: u32 = 0o700;
 
 /// A directory on a file system. It stays locked until this value is dropped.
 #[derive(Debug)]
@@ -128,23 +128,6 @@ impl FileStorage {
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
-}
-
-fn make_directory(directory: &Path) -> io::Result<File> {
-    if directory.is_dir() {
-        return File::open(directory);
-    }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(DIRECTORY_MODE)
-        .create(directory)?;
-    let made = File::open(directory)?;
-    if let Some(parent) = directory.parent().filter(|p| !p.as_os_str().is_empty()) {
-        let parent = File::open(parent)?;
-        give_to_owner_of(&parent, &made)?;
-        parent.sync_all()?;
-    }
-    Ok(made)
 }
 
 fn open_lock(directory: &Path) -> io::Result<File> {

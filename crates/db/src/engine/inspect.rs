@@ -10,6 +10,9 @@ use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, HeaderFault, LOG_VERSION, SEGMENT_HEADER_BYTES,
     SegmentHeader, frame_bytes,
 };
+use super::front::{Begin, Front};
+use super::key_file::{SegmentFacts, segment_of_key_file};
+use super::key_job::read_key_file;
 use super::log::{segment_name, segment_of};
 use super::moves::{Move, decode_moves};
 use super::segments::{io_error, is_blank};
@@ -72,6 +75,8 @@ pub fn verify(storage: &dyn Storage) -> Result<Inspection, OpenError> {
 /// Looking at a log one segment after the other, in the memory of one.
 pub struct Verification {
     files: Vec<LogFile>,
+    /// Those of an open log that are not in its directory any more.
+    gone: Vec<u32>,
     next: usize,
     walk: Walk,
 }
@@ -82,18 +87,22 @@ impl Verification {
     /// # Errors
     /// The files cannot be listed or opened, or are of a newer version.
     pub fn of_files(storage: &dyn Storage) -> Result<Verification, OpenError> {
-        Ok(Verification::new(LogFile::all(storage)?))
+        let (files, keys) = LogFile::all(storage)?;
+        Ok(Verification::new(files, Vec::new(), keys))
     }
 
-    /// Of what was durable in an open one at that moment.
+    /// Of what was durable in an open one at that moment: the files are opened anew by their names,
+    /// as the next opening will find them. End it with [`finish_open`](Verification::finish_open).
     pub fn of_snapshot(snapshot: &Snapshot) -> Verification {
-        Verification::new(snapshot.log_files())
+        let (files, gone) = snapshot.log_files();
+        Verification::new(files, gone, KeyFacts::new())
     }
 
-    fn new(files: Vec<LogFile>) -> Verification {
-        let walk = Walk::new(&files);
+    fn new(files: Vec<LogFile>, gone: Vec<u32>, keys: KeyFacts) -> Verification {
+        let walk = Walk::new(&files, keys);
         Verification {
             files,
+            gone,
             next: 0,
             walk,
         }
@@ -118,6 +127,18 @@ impl Verification {
     pub fn finish(self) -> Inspection {
         self.walk.finish()
     }
+
+    /// What was found in an open log, of which this is a snapshot taken since. A file that
+    /// compaction removed in the meantime is not missing; another one is, though what it held
+    /// can still be read and copied for as long as the log is open.
+    pub fn finish_open(mut self, now: &Snapshot) -> Inspection {
+        for id in self.gone.into_iter().filter(|id| now.needs(*id)) {
+            let what = "the file is missing; what it held can be read until the agent stops: \
+                        make a backup now";
+            self.walk.report(&segment_name(id), 0, what);
+        }
+        self.walk.finish()
+    }
 }
 
 /// A segment to be read.
@@ -130,15 +151,23 @@ pub(crate) struct LogFile {
     pub(crate) header: Option<SegmentHeader>,
 }
 
+/// What key files say of their segments, those of missing ones among them.
+pub(crate) type KeyFacts = BTreeMap<u32, SegmentFacts>;
+
 impl LogFile {
-    /// The segments in a directory, in order.
-    pub(crate) fn all(storage: &dyn Storage) -> Result<Vec<LogFile>, OpenError> {
+    /// The segments in a directory, in order, and what the key files of the same log say.
+    pub(crate) fn all(storage: &dyn Storage) -> Result<(Vec<LogFile>, KeyFacts), OpenError> {
         let names = storage.list().map_err(io_error("list", "the directory"))?;
         let mut ids: Vec<u32> = names.iter().filter_map(|name| segment_of(name)).collect();
         ids.sort_unstable();
-        ids.into_iter()
-            .map(|id| LogFile::open(storage, id))
-            .collect()
+        let files = ids.into_iter().map(|id| LogFile::open(storage, id));
+        let files = files.collect::<Result<Vec<LogFile>, OpenError>>()?;
+        let salt = salt_of(&files);
+        let with_keys = names.iter().filter_map(|name| segment_of_key_file(name));
+        let facts = with_keys.filter_map(|id| Some((id, read_key_file(storage, id)?.facts)));
+        let of_this_log =
+            |(id, facts): &(u32, SegmentFacts)| facts.segment == *id && Some(facts.salt) == salt;
+        Ok((files, facts.filter(of_this_log).collect()))
     }
 
     fn open(storage: &dyn Storage, id: u32) -> Result<LogFile, OpenError> {
@@ -165,6 +194,11 @@ impl LogFile {
     }
 }
 
+/// The salt of all segments, from whichever header is readable.
+fn salt_of(files: &[LogFile]) -> Option<u64> {
+    files.iter().find_map(|file| Some(file.header?.salt))
+}
+
 /// Takes an intact frame: the position of its file, and the frame with its place in the file.
 pub(crate) type TakeFrame<'a> =
     &'a mut dyn FnMut(usize, &PlacedFrame<'_>) -> Result<(), PayloadFault>;
@@ -177,17 +211,16 @@ pub(crate) struct PlacedFrame<'a> {
 
 /// The state of reading one segment after the other.
 pub(crate) struct Walk {
-    /// The salt of all segments, from whichever header is readable.
     salt: Option<u64>,
+    keys: KeyFacts,
     expected: u32,
     found: Inspection,
     /// Sequences of intact frames, as ranges: first to last.
     seen: BTreeMap<u64, u64>,
     /// The highest sequence that a frame proves to have been synced.
     mark: u64,
-    /// From which segment on the log is needed, as frames say.
-    first_needed: u32,
-    first_file: Option<u32>,
+    /// How the log begins.
+    front: Front,
     /// The sequence of the last intact frame in the order of the log.
     last: u64,
     end: Option<End>,
@@ -205,19 +238,19 @@ struct End {
 }
 
 impl Walk {
-    pub(crate) fn new(files: &[LogFile]) -> Walk {
-        let header = files.iter().find_map(|file| file.header);
+    pub(crate) fn new(files: &[LogFile], keys: KeyFacts) -> Walk {
+        let first_file = files.first().map_or(1, |file| file.id);
         Walk {
-            salt: header.map(|header| header.salt),
-            expected: files.first().map_or(1, |file| file.id),
-            first_file: files.first().map(|file| file.id),
+            salt: salt_of(files),
+            keys,
+            expected: first_file,
             found: Inspection {
                 segments: files.len() as u64,
                 ..Inspection::default()
             },
             seen: BTreeMap::new(),
             mark: 0,
-            first_needed: 1,
+            front: Front::new(first_file),
             last: 0,
             end: None,
         }
@@ -225,11 +258,11 @@ impl Walk {
 
     /// Reads a segment; `take` gets its intact frames in order.
     pub(crate) fn read(&mut self, at: usize, file: &LogFile, take: TakeFrame<'_>) {
-        while self.expected < file.id {
-            self.report(&segment_name(self.expected), 0, "the file is missing");
-            self.expected += 1;
+        if self.expected < file.id {
+            self.found.damage.push(missing(self.expected, file.id - 1));
+            self.front.note_missing();
         }
-        self.expected = file.id + 1;
+        self.expected = file.id.saturating_add(1);
         let name = segment_name(file.id);
         let (before, keys) = (self.found.damage.len(), self.found.damaged_keys.len());
         let sequence = self.last;
@@ -326,6 +359,7 @@ impl Walk {
                 may_be_a_tail,
             });
         }
+        self.front.note_gap(gap.len());
         let what = format!("no whole frame up to byte {}", gap.end);
         self.report(name, gap.start, &what);
         self.find_keys(name, gap.start as u64, &bytes[gap]);
@@ -356,9 +390,9 @@ impl Walk {
         take: TakeFrame<'_>,
     ) {
         let frame = &placed.frame;
-        match check_payload(frame).and_then(|first| take(file, placed).map(|()| first)) {
-            Ok(first_needed) => {
-                self.first_needed = self.first_needed.max(first_needed);
+        match check_payload(frame).and_then(|moves| take(file, placed).map(|()| moves)) {
+            Ok(moves) => {
+                self.front.note_frame(frame.sequence, &moves);
                 self.found.frames += 1;
                 self.mark = self.mark.max(frame.synced);
                 self.last = frame.sequence;
@@ -391,6 +425,7 @@ impl Walk {
 
     /// Judges what was found, once all is read.
     pub(crate) fn finish(mut self) -> Inspection {
+        let missing_behind = self.look_behind();
         let mut last_that_counts = u64::MAX;
         if let Some(end) = self.end.take() {
             // Damage above the highest mark is what a power cut leaves, as in the opening rule.
@@ -400,49 +435,82 @@ impl Walk {
                 last_that_counts = end.sequence;
             }
         }
-        let lost = self.lost().into_iter();
-        self.found.lost = lost
-            .filter(|(first, _)| *first <= last_that_counts)
-            .collect();
-        self.check_front();
+        self.found.damage.extend(missing_behind);
+        let inside = self.gaps().filter(|(first, _)| *first <= last_that_counts);
+        self.found.lost = inside.collect();
+        let is_whole = self.found.is_whole() && self.found.tail.is_none();
+        let begin = self.front.judge(&self.keys, is_whole);
+        self.report_front(&begin, last_that_counts);
         self.found
     }
 
-    /// The gaps in the sequences: between intact frames, before the first of a log that nothing was
-    /// removed from, and up to what a frame proves to have been synced.
-    fn lost(&self) -> Vec<(u64, u64)> {
-        let before = match self.first_file {
-            Some(1) => 0,
-            _ => self.seen.keys().next().map_or(0, |first| first - 1),
-        };
-        let ends = std::iter::once(before).chain(self.seen.values().copied());
-        let starts = self.seen.keys().copied().chain([self.mark + 1]);
-        let gaps = ends.zip(starts).map(|(end, start)| (end + 1, start - 1));
-        gaps.filter(|(first, last)| first <= last).collect()
+    /// The gaps in the sequences: between intact frames, and up to what is proved to have been
+    /// synced.
+    fn gaps(&self) -> impl Iterator<Item = (u64, u64)> {
+        let starts = self
+            .seen
+            .keys()
+            .copied()
+            .skip(1)
+            .chain([self.mark.saturating_add(1)]);
+        let gaps = self.seen.values().map(|end| end.saturating_add(1));
+        let gaps = gaps.zip(starts);
+        gaps.filter(|(first, start)| first < start)
+            .map(|(first, start)| (first, start - 1))
     }
 
-    /// A segment is removed only after the frame that gives it up was synced.
-    fn check_front(&mut self) {
-        let first = self.first_file.unwrap_or(1);
-        if self.found.is_whole() && first > self.first_needed {
-            self.report(&segment_name(first - 1), 0, "the file is missing");
+    fn report_front(&mut self, begin: &Begin, last_that_counts: u64) {
+        if let Some((first, last, doubt)) = begin.missing {
+            let mut damage = missing(first, last);
+            if doubt {
+                damage.what += ", unless a transaction that is lost gave it up";
+            }
+            self.found.damage.insert(0, damage);
         }
+        let first_seen = self.seen.keys().next().copied();
+        let end = first_seen.unwrap_or(self.mark.saturating_add(1));
+        let is_lost = |first: &u64| *first < end && *first <= last_that_counts;
+        if let Some(first) = begin.sequence.filter(is_lost) {
+            self.found.lost.insert(0, (first, end - 1));
+        }
+    }
+
+    /// A key file is made when its segment is sealed and synced, and then there is a next one,
+    /// which stays as long as the key file does. So a key file behind which no segment lies shows
+    /// what is missing at the end.
+    fn look_behind(&mut self) -> Option<Damage> {
+        let present = self.expected.saturating_sub(1);
+        let (&sealed, facts) = self.keys.last_key_value()?;
+        // One that knows less than its segment is of an earlier life of the segment.
+        if sealed < present || self.last > facts.last_sequence {
+            return None;
+        }
+        self.mark = self.mark.max(facts.last_sequence);
+        Some(missing(self.expected, sealed.saturating_add(1)))
     }
 }
 
-/// Whether the payload is understood; from which segment on the log is needed, as it says.
-fn check_payload(frame: &Frame<'_>) -> Result<u32, PayloadFault> {
+/// Files that are not there.
+fn missing(first: u32, last: u32) -> Damage {
+    Damage {
+        file: segment_name(first),
+        offset: 0,
+        what: match first == last {
+            true => "the file is missing".to_owned(),
+            false => format!(
+                "the files from this one to {} are missing",
+                segment_name(last)
+            ),
+        },
+    }
+}
+
+/// Whether the payload is understood; what compaction says in it.
+fn check_payload(frame: &Frame<'_>) -> Result<Vec<Move>, PayloadFault> {
     match frame.kind {
-        FrameKind::Close => Ok(0),
+        FrameKind::Close => Ok(Vec::new()),
         FrameKind::Unknown(kind) => Err(PayloadFault::UnknownTag(kind)),
-        FrameKind::Batch => decode_ops(frame.payload).map(|_| 0),
-        FrameKind::Moves => {
-            let moves = decode_moves(frame.payload)?;
-            let firsts = moves.iter().filter_map(|entry| match entry {
-                Move::First(first) => Some(*first),
-                Move::Row { .. } => None,
-            });
-            Ok(firsts.max().unwrap_or(0))
-        }
+        FrameKind::Batch => decode_ops(frame.payload).map(|_| Vec::new()),
+        FrameKind::Moves => decode_moves(frame.payload),
     }
 }

@@ -6,7 +6,8 @@ use super::directory::Directory;
 use super::error::OpenError;
 use super::flush::is_full;
 use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::key_file::segment_of_key_file;
+use super::key_file::{key_file_name, segment_of_key_file};
+use super::key_job::read_key_file;
 use super::log::{Log, Segment, reserve_sizes, segment_name};
 use super::machine::Counters;
 use super::options::Options;
@@ -66,9 +67,12 @@ pub(crate) struct Opened {
 pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options) -> Result<Opened, OpenError> {
     let found = segments::find(&*storage)?;
     let mut counters = Counters::default();
-    let mut scan = read(&*storage, &found.files, options, &mut counters)?;
+    let mut scan = read(&*storage, &found, options, &mut counters)?;
     // All is judged; from here on the disk is changed.
     let first_blank = scan.last.as_ref().map_or(1, |last| last.index + 1);
+    if let Some(last) = &scan.last {
+        remove_key_file_of_last(&*storage, &found, last)?;
+    }
     remove_blank(&*storage, &found, first_blank)?;
     let (mut log, cut) = match &scan.last {
         None => (create(Arc::clone(&storage), options, &mut counters)?, None),
@@ -117,6 +121,9 @@ pub(crate) fn open_read_only(
 ) -> Result<Opened, OpenError> {
     let found = segments::find(&*storage)?;
     let scan = Scan::read(&*storage, &found.files, options.cache_bytes)?;
+    if let Some(last) = &scan.last {
+        check_end(&*storage, &found, last)?;
+    }
     let Some(first) = found.files.first() else {
         let missing = std::io::ErrorKind::NotFound.into();
         return Err(io_error("find", "the first segment")(missing));
@@ -128,8 +135,9 @@ pub(crate) fn open_read_only(
     let segments = found.files.into_iter().take(count);
     let segments = segments.map(|file| file.segment).collect();
     let tails = tails::count(&*storage).map_err(io_error("list", "the directory"))?;
+    let reserve = reserve::there(&*storage).map_err(io_error("read", "the reserve"))?;
     Ok(Opened {
-        log: Log::resume(storage, options, header, segments, used, None),
+        log: Log::resume(storage, options, header, segments, used, reserve),
         report: OpenReport {
             created: false,
             clean: scan.last.is_none() || scan.facts.closed,
@@ -156,15 +164,17 @@ pub(crate) fn open_read_only(
 /// disk never got.
 fn read(
     storage: &dyn Storage,
-    files: &[SegmentFile],
+    found: &Segments,
     options: &Options,
     counters: &mut Counters,
 ) -> Result<Scan, OpenError> {
+    let files = &found.files;
     let scan = Scan::read(storage, files, options.cache_bytes)?;
     let Some(last) = &scan.last else {
         return Ok(scan);
     };
     let file = &files[last.index];
+    check_end(storage, found, last)?;
     let unproven = last.unproven_from(scan.facts.mark);
     let synced = file.segment.file.sync_and_forget(unproven as u64);
     synced.map_err(io_error("sync", &last.name))?;
@@ -173,6 +183,35 @@ fn read(
         return Ok(scan);
     }
     Scan::read(storage, files, options.cache_bytes)
+}
+
+/// A sealed segment has a next one for as long as it has a key file. So when the last segment has
+/// one that fits it, the next one was taken away, and with it what it held.
+fn check_end(storage: &dyn Storage, found: &Segments, last: &LastSegment) -> Result<(), OpenError> {
+    if last.damaged || last.index + 1 < found.files.len() || found.leftover.is_some() {
+        return Ok(());
+    }
+    let file = &found.files[last.index].segment;
+    let known = read_key_file(storage, file.id).map(|keys| keys.facts.fits(file, last.header));
+    match known.transpose().map_err(io_error("read", &last.name))? {
+        Some(true) => Err(segments::missing(file.id.saturating_add(1))),
+        _ => Ok(()),
+    }
+}
+
+/// The last segment that holds anything goes on, and its key file with it, before the segments
+/// behind it go: see [`check_end`].
+fn remove_key_file_of_last(
+    storage: &dyn Storage,
+    found: &Segments,
+    last: &LastSegment,
+) -> Result<(), OpenError> {
+    let name = key_file_name(found.files[last.index].segment.id);
+    match storage.remove(&name) {
+        Ok(()) => storage.sync_dir().map_err(io_error("remove", &name)),
+        // One that cannot be removed does not fit any more once the segment has gone on.
+        Err(_) => Ok(()),
+    }
 }
 
 /// Removes the segments without a frame from `first` on: whether their headers reached the disk

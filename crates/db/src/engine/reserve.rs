@@ -183,19 +183,23 @@ impl Reserve {
     }
 }
 
+/// How large the reserve is that is there.
+pub(crate) fn there(storage: &dyn Storage) -> io::Result<Option<u64>> {
+    match storage.open(RESERVE_NAME) {
+        Ok(file) => file.size().map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes the reserve if it is not there, and says how large it is.
 /// One that is smaller than wanted is made anew, but not smaller than it was.
 pub(crate) fn ensure(storage: &dyn Storage, mut sizes: Sizes) -> io::Result<u64> {
-    match storage.open(RESERVE_NAME) {
-        Ok(file) => {
-            let size = file.size()?;
-            if size >= sizes.wanted {
-                return Ok(size);
-            }
-            sizes.min = sizes.min.max(size);
+    if let Some(size) = there(storage)? {
+        if size >= sizes.wanted {
+            return Ok(size);
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+        sizes.min = sizes.min.max(size);
     }
     sizes.try_each(
         |bytes| Ok(bytes / 4),

@@ -60,12 +60,12 @@ pub fn salvage(
     new: Arc<dyn Storage>,
     options: &Options,
 ) -> Result<Salvaged, SalvageError> {
-    let files = LogFile::all(damaged)?;
+    let (files, keys) = LogFile::all(damaged)?;
     let (mut engine, report) = Engine::open(new, options)?;
     if report.sequence > 0 {
         return Err(SalvageError::NotEmpty);
     }
-    let mut walk = Walk::new(&files);
+    let mut walk = Walk::new(&files, keys);
     let mut left = Left::default();
     for (at, file) in files.iter().enumerate() {
         walk.read(at, file, &mut |file, frame| left.take(file, frame));

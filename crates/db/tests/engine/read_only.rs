@@ -121,6 +121,7 @@ fn a_store_that_reads_only_refuses_commits_and_reopens_for_reading() {
     .unwrap();
     let batch = Batch::new().put(b"key", b"value").clone();
     store.commit(&batch, Durability::Relaxed).unwrap();
+    let bytes = store.stats().bytes_total;
     store.close().unwrap();
     drop(store);
     // Without its lock file, as on a medium that nobody can write to.
@@ -128,6 +129,7 @@ fn a_store_that_reads_only_refuses_commits_and_reopens_for_reading() {
     let storage = Arc::new(FileStorage::open_read_only(&directory).unwrap());
     let (store, report) = Store::open_read_only(storage, Options::default()).unwrap();
     assert!(report.clean);
+    assert_eq!(store.stats().bytes_total, bytes, "the reserve counts, too");
     for _ in 0..2 {
         let refused = store.commit(&batch, Durability::Immediate).unwrap_err();
         assert_eq!(

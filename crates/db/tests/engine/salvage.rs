@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use periwinkle_db::engine::{
-    Batch, Engine, Inspection, Options, SalvageError, Salvaged, salvage, verify,
+    Batch, Engine, Inspection, OpenError, Options, SalvageError, Salvaged, salvage, verify,
 };
 use periwinkle_testkit::disk::SimDisk;
 use periwinkle_testkit::rng::Rng;
@@ -15,13 +15,18 @@ type History = BTreeMap<u64, Batch>;
 
 /// A closed log of single puts and deletes, compacted or not.
 fn written(seed: u64, compacting: bool) -> (SimDisk, History) {
+    written_to(seed, compacting, 15)
+}
+
+/// The same with so many keys.
+fn written_to(seed: u64, compacting: bool, keys: u64) -> (SimDisk, History) {
     let mut rng = Rng::new(seed);
     let disk = SimDisk::new(seed);
     let (mut engine, _) = Engine::open(disk.storage(), &small_options()).unwrap();
     let mut history = History::new();
-    for round in 0..60 {
+    for round in 0..4 * keys {
         let mut batch = Batch::new();
-        let key = format!("key {}", rng.below(15));
+        let key = format!("key {}", rng.below(keys));
         if rng.one_in(5) {
             batch.delete(key.as_bytes());
         } else {
@@ -111,13 +116,10 @@ fn every_flipped_bit_costs_one_frame_and_every_other_frame_is_saved() {
             tails += u64::from(found.tail.is_some());
             let (saved, rescued) = rescue(&damaged);
             let mut lost = saved.inspection.lost.clone();
-            if saved.inspection.frames < whole.frames && lost.is_empty() {
-                // At either end there is no gap.
-                lost = if rescued == without(&history, &[(1, 1)]) {
-                    vec![(1, 1)]
-                } else {
-                    vec![(last, last)]
-                };
+            if saved.inspection.tail.is_some() && saved.inspection.frames < whole.frames {
+                // Nothing tells it from a write that was never reported durable.
+                assert_eq!(lost, []);
+                lost = vec![(last, last)];
             }
             let frames: u64 = lost.iter().map(|(from, to)| to - from + 1).sum();
             assert!(frames <= 1, "{file} at {at}: {lost:?}");
@@ -148,6 +150,106 @@ fn no_value_that_never_was_comes_out_of_a_damaged_compacted_log() {
         assert!(!saved.inspection.damage.is_empty());
         for (key, value) in rescued {
             assert!(ever[&key].contains(&value), "seed {seed}");
+        }
+    }
+}
+
+/// The same disk without some of its files.
+fn lacking(disk: &SimDisk, files: &[&String]) -> SimDisk {
+    let copy = SimDisk::new(7);
+    for (name, bytes) in disk.files() {
+        if !files.contains(&&name) {
+            copy.put_file(&name, &bytes);
+        }
+    }
+    copy
+}
+
+/// A closed log with the key files of all sealed segments, and the names of its segments.
+fn with_key_files(seed: u64, compacting: bool) -> (SimDisk, History, Vec<String>) {
+    let (disk, history) = written_to(seed, compacting, 45);
+    let (mut engine, _) = Engine::open(disk.storage(), &small_options()).unwrap();
+    while let Some(file) = engine.take_key_file() {
+        engine.key_file_made(file.run());
+    }
+    engine.close();
+    flush(&mut engine);
+    let mut names: Vec<String> = disk.files().into_keys().collect();
+    names.retain(|name| name.ends_with(".log"));
+    (disk, history, names)
+}
+
+/// What is told of a disk that lacks files: by looking, saving and opening alike.
+#[track_caller]
+fn check_lacking(disk: &SimDisk, files: &[&String], history: Option<&History>) -> Inspection {
+    let damaged = lacking(disk, files);
+    let found = verify(&*damaged.storage()).unwrap();
+    assert_eq!(found.damage.len(), 1, "{found:?}");
+    assert_eq!(
+        (&found.damage[0].file, found.damage[0].offset),
+        (files[0], 0)
+    );
+    let (saved, rescued) = rescue(&damaged);
+    assert_eq!(saved.inspection, found);
+    if let Some(history) = history {
+        let mut lost = found.lost.clone();
+        lost.push((found.sequence + 1, u64::MAX));
+        assert_eq!(rescued, without(history, &lost));
+    }
+    match Engine::open(damaged.storage(), &small_options()).err() {
+        Some(OpenError::Damaged(_)) => {}
+        other => panic!("{other:?} without {files:?}"),
+    }
+    found
+}
+
+#[test]
+fn a_missing_segment_is_told_with_its_transactions_wherever_it_was() {
+    let (disk, history, names) = with_key_files(2, false);
+    let whole = verify(&*disk.storage()).unwrap();
+    for (at, name) in names.iter().enumerate().take(names.len() - 1) {
+        let found = check_lacking(&disk, &[name], Some(&history));
+        let [(first, last)] = found.lost[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!(at == 0, first == 1, "{found:?}");
+        assert_eq!(last - first + 1, whole.frames - found.frames);
+    }
+    // Of the last one only its key file would tell, and it has none.
+    let [.., before, last] = &names[..] else {
+        panic!("{names:?}");
+    };
+    let found = check_lacking(&disk, &[last], Some(&history));
+    assert_eq!(found.lost, []);
+    let found = check_lacking(&disk, &[before, last], Some(&history));
+    let of_last = verify(&*lacking(&disk, &[last]).storage()).unwrap();
+    assert_eq!(found.lost, [(found.sequence + 1, of_last.sequence)]);
+}
+
+#[test]
+fn what_compaction_took_away_is_not_told_as_lost_and_what_is_missing_behind_it_is() {
+    for seed in 0..5 {
+        let (disk, _, names) = with_key_files(seed, true);
+        assert_ne!(names[0], "00000001.log", "seed {seed}: it was compacted");
+        assert!(names.len() > 3, "seed {seed}: {names:?}");
+        let whole = verify(&*disk.storage()).unwrap();
+        assert!(whole.is_whole(), "{whole:?}");
+        for files in [&names[..1], &names[..2]] {
+            let files: Vec<&String> = files.iter().collect();
+            let found = check_lacking(&disk, &files, None);
+            let [(first, last)] = found.lost[..] else {
+                panic!("{found:?}");
+            };
+            assert_eq!(last - first + 1, whole.frames - found.frames, "seed {seed}");
+            // Without the key files the range is no shorter.
+            let keys: Vec<String> = disk.files().into_keys().collect();
+            let keys = keys.iter().filter(|name| name.ends_with(".keys"));
+            let all: Vec<&String> = files.iter().copied().chain(keys).collect();
+            let blind = verify(&*lacking(&disk, &all).storage()).unwrap();
+            let [(lower, same)] = blind.lost[..] else {
+                panic!("{blind:?}");
+            };
+            assert!(same == last && lower <= first && lower > 1, "{blind:?}");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Real processes on a real file system, under strace: killed at a chosen system call of a chosen
 //! kind, refused one, or under a limit for the size of files. What they called durable is there.
 
-use std::io::{BufRead, BufReader, Write};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,30 +105,53 @@ fn the_child_writes_and_compacts_for_a_while() {
     }
 }
 
-/// The child under strace, which does this to a system call.
-fn traced(directory: &Path, what: &str) -> Command {
+/// Runs the child under strace, which does this to a call; the last number that the child called
+/// durable, and whether the call came.
+fn traced(directory: &Path, call: &str, what: &str) -> (u64, bool) {
+    let trace = tempfile::NamedTempFile::new().unwrap();
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e"]);
-    command.arg(format!("inject={what}"));
+    command.args(["-f", "-q", "-o"]).arg(trace.path());
+    command.arg(format!("--trace={call}"));
+    command.arg(format!("--inject={call}:{what}"));
     command.arg(std::env::current_exe().unwrap());
     command.args(["--exact", CHILD, "--nocapture"]);
     command.env(DIRECTORY, directory);
-    command
+    let (durable, status, complaint) = run(command);
+    let trace = std::fs::read_to_string(trace.path()).unwrap();
+    let how = format!("{call}:{what}: {status}: {complaint}");
+    // Without these the child itself never ran.
+    let begun = trace.contains(call) && trace.contains("+++");
+    assert!(begun, "{how}\n{trace}");
+    let is_killed = trace.contains("+++ killed by SIGKILL +++");
+    let struck = is_killed || trace.contains("(INJECTED)");
+    // It ends well, or with a failed opening, or not by itself.
+    match status.code() {
+        Some(0 | 101) => assert!(!is_killed, "{how}"),
+        code => assert!(is_killed, "{code:?} {how}"),
+    }
+    assert!(struck || status.success(), "{how}");
+    (durable, struck)
 }
 
-/// Runs the child to its end, and returns the last number that it called durable.
-fn run(mut command: Command) -> u64 {
-    command.stdout(Stdio::piped()).stderr(Stdio::null());
+/// Runs the child to its end: the last number that it called durable, how it ended, and what it
+/// complained of.
+fn run(mut command: Command) -> (u64, ExitStatus, String) {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| {
-        panic!("strace: {error}; `cargo xtask setup` installs it");
+        panic!("{command:?}: {error}; `cargo xtask setup` installs strace");
+    });
+    let mut stderr = child.stderr.take().unwrap();
+    let complaint = std::thread::spawn(move || {
+        let mut text = String::new();
+        stderr.read_to_string(&mut text).map(|_| text)
     });
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let durable = lines
         .map_while(Result::ok)
         .filter_map(|line| line.split("durable ").nth(1)?.parse().ok());
     let last = durable.last().unwrap_or(0);
-    child.wait().unwrap();
-    last
+    let status = child.wait().unwrap();
+    (last, status, complaint.join().unwrap().unwrap())
 }
 
 /// What the child called durable is there; the number of the last write.
@@ -148,6 +173,7 @@ fn expect(directory: &Path, durable: u64, how: &str) -> u64 {
 #[test]
 fn a_process_killed_at_any_system_call_loses_nothing_that_was_durable() {
     let mut written = 0;
+    let mut strikes = BTreeMap::new();
     for seed in 0..seeds("PERIWINKLE_TRACED_SEEDS", 3) {
         let mut rng = Rng::new(seed);
         for call in CALLS {
@@ -155,13 +181,15 @@ fn a_process_killed_at_any_system_call_loses_nothing_that_was_durable() {
             // On from what the kill before left, at a later call each time.
             for most in [8, 40, 200] {
                 let nth = 1 + rng.below(most);
-                let how = format!("{call}:signal=KILL:when={nth}");
-                let durable = run(traced(scratch.path(), &how));
-                written = written.max(expect(scratch.path(), durable, &how));
+                let how = format!("signal=KILL:when={nth}");
+                let (durable, struck) = traced(scratch.path(), call, &how);
+                *strikes.entry(call).or_insert(0) += u64::from(struck);
+                written = written.max(expect(scratch.path(), durable, &format!("{call} {how}")));
             }
         }
     }
     assert!(written > 300, "only {written}");
+    assert!(strikes.values().all(|strikes| *strikes > 0), "{strikes:?}");
 }
 
 #[test]
@@ -178,12 +206,15 @@ fn a_real_process_whose_disk_refuses_a_call_loses_nothing_that_was_durable() {
         ("ftruncate", "EIO"),
     ] {
         let scratch = tempfile::tempdir().unwrap();
+        let mut strikes = 0;
         for most in [3, 60] {
             let nth = 1 + rng.below(most);
-            let how = format!("{call}:error={error}:when={nth}");
-            let durable = run(traced(scratch.path(), &how));
-            expect(scratch.path(), durable, &how);
+            let how = format!("error={error}:when={nth}");
+            let (durable, struck) = traced(scratch.path(), call, &how);
+            strikes += u64::from(struck);
+            expect(scratch.path(), durable, &format!("{call} {how}"));
         }
+        assert!(strikes > 0, "{call} {error}");
     }
 }
 
@@ -196,7 +227,12 @@ fn a_limit_for_the_size_of_files_is_a_full_disk_for_each_of_them() {
     let script = r#"trap "" XFSZ; ulimit -f 80; exec "$0" --exact "$1" --nocapture"#;
     command.args(["-c", script]).arg(child).arg(CHILD);
     command.env(DIRECTORY, scratch.path());
-    assert_eq!(run(command), COMMITS - 1);
+    let (durable, status, complaint) = run(command);
+    assert_eq!(
+        (durable, status.success()),
+        (COMMITS - 1, true),
+        "{complaint}"
+    );
     for entry in std::fs::read_dir(scratch.path()).unwrap() {
         let metadata = entry.unwrap().metadata().unwrap();
         assert!(metadata.len() <= 80 * 512, "{metadata:?}");
@@ -218,7 +254,13 @@ fn a_process_that_the_limit_kills_loses_nothing_that_was_durable() {
         command.args(["-c", script]).arg(&child).arg(CHILD);
         command.arg(blocks.to_string());
         command.env(DIRECTORY, scratch.path());
-        let durable = run(command);
+        let (durable, status, complaint) = run(command);
+        // 25 is SIGXFSZ; the largest files fit under the last limit.
+        let killed = status.signal() == Some(25);
+        assert!(
+            killed || (blocks == 200 && status.success()),
+            "{status}: {complaint}"
+        );
         expect(scratch.path(), durable, "killed by the limit");
     }
 }

@@ -144,7 +144,10 @@ pub(super) struct Item {
     /// The model
     pub(super) model: String,
     /// The parts of the key in order, and NAME=VALUE or NAME:=JSON
-    #[arg(value_name = "KEY|NAME=VALUE|NAME:=JSON")]
+    #[arg(
+        value_name = "KEY|NAME=VALUE|NAME:=JSON",
+        allow_negative_numbers = true
+    )]
     pub(super) words: Vec<String>,
 }
 
@@ -184,19 +187,19 @@ pub(super) struct Find {
     #[arg(long, value_name = "NAME")]
     pub(super) index: Option<String>,
     /// Only items whose first part of the key that is not given begins so
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_negative_numbers = true)]
     pub(super) prefix: Option<String>,
     /// Only items whose first part of the key that is not given is this or comes behind it
-    #[arg(long, value_name = "VALUE")]
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     pub(super) from: Option<String>,
     /// As --from, without the value itself
-    #[arg(long, value_name = "VALUE")]
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     pub(super) above: Option<String>,
     /// Only items whose first part of the key that is not given is this or comes before it
-    #[arg(long, value_name = "VALUE")]
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     pub(super) to: Option<String>,
     /// As --to, without the value itself
-    #[arg(long, value_name = "VALUE")]
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     pub(super) below: Option<String>,
     /// Only items of which this condition holds, such as 'temp > 20'
     #[arg(long, value_name = "EXPR")]
@@ -210,7 +213,12 @@ pub(super) struct Find {
     #[arg(long, conflicts_with_all = ["limit", "all", "reverse", "next", "project"])]
     pub(super) count: bool,
     /// The most items to show [default: 50]
-    #[arg(long, value_name = "COUNT", conflicts_with = "all")]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        conflicts_with = "all",
+        allow_negative_numbers = true
+    )]
     pub(super) limit: Option<u64>,
     /// Show all items, page by page
     #[arg(long)]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use periwinkle_core::config::Bytes;
-use periwinkle_db::engine::{FileStorage, verify};
+use periwinkle_db::engine::{FileStorage, sync_entry, verify};
 use serde_json::{Value, json};
 
 use super::super::args::Json;
@@ -177,7 +177,7 @@ impl Copy {
         let placed = sync_directory(&folder)
             .and_then(|()| sync_directory(&self.partial))
             .and_then(|()| fs::rename(&self.partial, &self.directory))
-            .and_then(|()| sync_directory(parent(&self.directory)));
+            .and_then(|()| sync_entry(&self.directory));
         placed.map_err(|error| cannot_write(&self.directory, &error))?;
         self.finished = true;
         Ok(about)
@@ -214,13 +214,6 @@ fn make(directory: &Path) -> io::Result<()> {
 
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
-}
-
-fn parent(path: &Path) -> &Path {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    parent.unwrap_or(Path::new("."))
 }
 
 /// Sleeps so that no more than so many bytes a second are taken; whoever sends them waits.

@@ -9,6 +9,7 @@ use super::super::progress::Progress;
 use super::super::{human, output};
 use super::args::Export;
 use super::face::{Call, Face};
+use super::words::{self, Model};
 use crate::api::path::encoded;
 
 pub(super) fn export(face: &Face, export: &Export) -> Result<(), Failure> {
@@ -16,14 +17,29 @@ pub(super) fn export(face: &Face, export: &Export) -> Result<(), Failure> {
     for model in &export.models {
         path.push_str(&format!("&model={}", encoded(model)));
     }
+    // Without names the agent leaves out what it cannot read.
+    let left_out: Vec<String> = match export.models.is_empty() {
+        true => words::models(face)?.iter().filter_map(left_out).collect(),
+        false => Vec::new(),
+    };
     match export
         .output
         .as_deref()
         .filter(|output| *output != Path::new("-"))
     {
-        Some(file) => to_file(face, &path, file),
-        None => to_stdout(face, &path),
+        Some(file) => to_file(face, &path, file)?,
+        None => to_stdout(face, &path)?,
     }
+    match left_out.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::refused(left_out.join("\n"))
+            .hint("everything else is exported; an agent with the newer schema exports the rest")),
+    }
+}
+
+fn left_out(model: &Model) -> Option<String> {
+    let parked = model.parked()?;
+    Some(format!("{} is not exported: {parked}", model.name))
 }
 
 fn to_stdout(face: &Face, path: &str) -> Result<(), Failure> {

@@ -1,7 +1,9 @@
 //! `import`: items from JSON lines or a JSON array.
 //!
-//! A file is read twice: everything in it is checked before its first item is written. What comes
-//! on standard input can be read once only; there each batch is checked as it comes.
+//! A file is read twice: each item in it is checked, together with those of its batch and with what
+//! is there, before the first item is written. What items of different batches have to do with each
+//! other shows only while they are written. What comes on standard input can be read once only;
+//! there each batch is checked as it comes.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -77,6 +79,12 @@ struct Counts {
     skipped: u64,
 }
 
+/// What is wrong with an item, and where it stands in the file.
+struct Fault {
+    place: (u64, u64),
+    words: String,
+}
+
 /// One pass over the items.
 struct Run<'a> {
     face: &'a Face,
@@ -87,6 +95,8 @@ struct Run<'a> {
     places: Vec<(u64, u64)>,
     batch_bytes_max: usize,
     counts: Counts,
+    /// What the reader found wrong since the last request.
+    unread: Vec<Fault>,
     faults: Vec<String>,
     faults_more: u64,
     progress: Progress,
@@ -109,6 +119,7 @@ impl<'a> Run<'a> {
             places: Vec::new(),
             batch_bytes_max: IMPORT_REQUEST_BYTES.min(face.body_bytes_max()),
             counts: Counts::default(),
+            unread: Vec::new(),
             faults: Vec::new(),
             faults_more: 0,
             progress: Progress::new(if checks_only { "checked" } else { "imported" }),
@@ -143,8 +154,14 @@ impl<'a> Run<'a> {
         let item = match item {
             Ok(item) => item,
             Err(error) => {
-                self.note_fault(format!("{error}"));
-                return Ok(());
+                self.unread.push(Fault {
+                    place: (error.line, error.column),
+                    words: error.fault.to_string(),
+                });
+                return match self.unread.len() < IMPORT_FAULTS_SHOWN_MAX {
+                    true => Ok(()),
+                    false => self.send(),
+                };
             }
         };
         let mut line = String::new();
@@ -158,15 +175,24 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Gives the batch to the database. After a fault nothing is written any more, but the rest
-    /// is still checked.
+    /// Gives the batch to the database, and notes all that is wrong with it in the order of the
+    /// file. After a fault nothing is written any more, but the rest is still checked.
     fn send(&mut self) -> Result<(), Failure> {
+        let mut found = std::mem::take(&mut self.unread);
+        let is_broken = !self.faults.is_empty() || !found.is_empty();
+        if !self.places.is_empty() {
+            found.extend(self.exchange(is_broken)?);
+        }
+        found.sort_by_key(|fault| fault.place);
+        for fault in found {
+            self.note_fault(fault);
+        }
+        Ok(())
+    }
+
+    fn exchange(&mut self, is_broken: bool) -> Result<Vec<Fault>, Failure> {
         let batch = std::mem::take(&mut self.batch);
         let places = std::mem::take(&mut self.places);
-        if places.is_empty() {
-            return Ok(());
-        }
-        let is_broken = !self.faults.is_empty();
         let path = match is_broken {
             true => self.path.replace("check=false", "check=true"),
             false => self.path.clone(),
@@ -179,9 +205,8 @@ impl<'a> Run<'a> {
         let answer: Value = serde_json::from_slice(&bytes)
             .map_err(|error| Failure::internal(format!("the answer is not JSON: {error}")))?;
         let faults = answer["faults"].as_array().map(Vec::as_slice);
-        for fault in faults.unwrap_or_default() {
-            self.note_fault(describe(fault, &places));
-        }
+        let found = faults.unwrap_or_default().iter();
+        let found = found.map(|fault| read_fault(fault, &places)).collect();
         if !is_broken {
             let count = |name: &str| answer[name].as_u64().unwrap_or(0);
             if faults.is_none_or(<[_]>::is_empty) {
@@ -193,12 +218,16 @@ impl<'a> Run<'a> {
         let counts = self.counts;
         let all = counts.created + counts.replaced + counts.skipped;
         self.progress.tell(|| human::counted(all, "item"));
-        Ok(())
+        Ok(found)
     }
 
-    fn note_fault(&mut self, words: String) {
+    fn note_fault(&mut self, Fault { place, words }: Fault) {
+        let (line, column) = place;
         match self.faults.len() < IMPORT_FAULTS_SHOWN_MAX {
-            true => self.faults.push(words),
+            true => self.faults.push(match line {
+                0 => words,
+                _ => format!("line {line}, column {column}: {words}"),
+            }),
             false => self.faults_more += 1,
         }
     }
@@ -236,15 +265,15 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A fault of the API, whose lines are those of the batch, with the place in the file.
-fn describe(fault: &Value, places: &[(u64, u64)]) -> String {
+/// A fault of the API, whose lines are those of the batch, with the place in the file; line 0 if
+/// the API names none.
+fn read_fault(fault: &Value, places: &[(u64, u64)]) -> Fault {
     let line = fault["line"]
         .as_u64()
         .and_then(|line| usize::try_from(line).ok());
     let place = line.and_then(|line| places.get(line.checked_sub(1)?));
-    let words = output::plain(fault["detail"].as_str().unwrap_or("it was refused"));
-    match place {
-        Some((line, column)) => format!("line {line}, column {column}: {words}"),
-        None => words,
+    Fault {
+        place: place.copied().unwrap_or_default(),
+        words: output::plain(fault["detail"].as_str().unwrap_or("it was refused")),
     }
 }

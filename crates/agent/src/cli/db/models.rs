@@ -14,7 +14,7 @@ pub(super) fn models(face: &Face, model: Option<&str>, json: Json) -> Result<(),
         let model = words::model(face, name)?;
         return match json.json {
             true => output::print(&model.described.to_json()),
-            false => output::print(&description(&model)),
+            false => output::print(&format!("{}{}", description(&model), parked(&[model]))),
         };
     }
     let models = words::models(face)?;
@@ -24,7 +24,17 @@ pub(super) fn models(face: &Face, model: Option<&str>, json: Json) -> Result<(),
     }
     let figures = face.value(Call::get("/api/v1/database"))?;
     let rows = figures.as_map().and_then(|figures| figures.get("models"));
-    output::print(&listing(&models, rows.and_then(Value::as_map)))
+    let listing = listing(&models, rows.and_then(Value::as_map));
+    output::print(&format!("{listing}{}", parked(&models)))
+}
+
+/// The models that are left alone, a line each below a table.
+fn parked(models: &[Model]) -> String {
+    let parked: Vec<String> = models.iter().filter_map(Model::parked).collect();
+    match parked.is_empty() {
+        true => String::new(),
+        false => format!("\n{}\n", parked.join("\n")),
+    }
 }
 
 fn listing(models: &[Model], rows: Option<&Map>) -> String {

@@ -1,8 +1,7 @@
 //! `salvage`: what is intact of a damaged database, in a new state directory.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,12 +17,13 @@ use crate::api::verify::describe;
 
 pub(super) fn salvage(source: &Path, destination: &Path, json: Json) -> Result<(), Failure> {
     let damaged = open_for_reading(source)?;
-    make_directory(source, destination)?;
+    let mut place = Place::make(source, destination)?;
     let folder = destination.join("db");
     let new = FileStorage::open(folder).map_err(|error| Failure::refused(error.to_string()))?;
     let saved = engine::salvage(&damaged, Arc::new(new), &engine::Options::default());
     let saved = saved.map_err(|error| explain(&error))?;
     keep_device_id(source, destination).map_err(|error| cannot_write(destination, &error))?;
+    place.is_whole = true;
     let found = describe(&saved.inspection);
     if json.json {
         return output::print(&json!({"rows": saved.rows, "found": found}).to_string());
@@ -36,8 +36,8 @@ pub(super) fn salvage(source: &Path, destination: &Path, json: Json) -> Result<(
     text.push_str(&losses(&found));
     if !saved.inspection.is_whole() {
         text.push_str(
-            "where transactions are lost, a row may have an older value, and a removed one be \
-             back\n",
+            "where transactions are lost, a row may be missing or have an older value, and a \
+             removed one be back\n",
         );
     }
     text.push_str(&format!(
@@ -47,7 +47,40 @@ pub(super) fn salvage(source: &Path, destination: &Path, json: Json) -> Result<(
     output::print(&text)
 }
 
-/// The new directory belongs to whom the damaged one belongs to.
+/// The new directory. Half of what can be saved is worse than none, and would stand in the way of
+/// the next attempt: it is removed again unless it becomes whole.
+struct Place<'a> {
+    path: &'a Path,
+    was_there: bool,
+    is_whole: bool,
+}
+
+impl<'a> Place<'a> {
+    /// It belongs to whom the damaged one belongs to.
+    fn make(source: &Path, path: &'a Path) -> Result<Place<'a>, Failure> {
+        let was_there = path.is_dir();
+        make_directory(source, path)?;
+        Ok(Place {
+            path,
+            was_there,
+            is_whole: false,
+        })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.is_whole {
+            return;
+        }
+        // It was empty, so all of this is ours; what cannot be removed is named by the next one.
+        let _ = fs::remove_dir_all(self.path.join("db"));
+        if !self.was_there {
+            let _ = fs::remove_dir_all(self.path);
+        }
+    }
+}
+
 fn make_directory(source: &Path, destination: &Path) -> Result<(), Failure> {
     let occupied = fs::read_dir(destination).is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
@@ -56,11 +89,8 @@ fn make_directory(source: &Path, destination: &Path) -> Result<(), Failure> {
             destination.display()
         )));
     }
-    let made = DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(destination);
-    made.and_then(|()| give_to_owner_of(&File::open(source)?, &File::open(destination)?))
+    let made = engine::make_directory(destination);
+    made.and_then(|made| give_to_owner_of(&File::open(source)?, &made))
         .map_err(|error| cannot_write(destination, &error))
 }
 

@@ -19,6 +19,19 @@ pub(super) struct Model {
     pub(super) described: Map,
 }
 
+impl Model {
+    /// Why it is left alone, if it is: the words for people.
+    pub(super) fn parked(&self) -> Option<String> {
+        let parked = self.described.get("parked")?.as_map()?;
+        Some(format!(
+            "{} is parked: it was written by version {} of the schema, {} is known",
+            self.name,
+            parked.text("written").unwrap_or("?"),
+            parked.text("known").unwrap_or("?")
+        ))
+    }
+}
+
 /// The words of a command, sorted.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Words {

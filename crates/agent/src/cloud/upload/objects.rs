@@ -1,5 +1,6 @@
 //! What is in the bucket: reading, listing, and addresses for others.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use periwinkle_core::aws::s3::{
 };
 use periwinkle_core::aws::sigv4::PresignedLife;
 use periwinkle_core::time::UnixMillis;
+use periwinkle_db::engine::sync_entry;
 use tokio::io::AsyncWriteExt;
 
 use super::error::UploadError;
@@ -152,7 +154,8 @@ impl Object {
         Ok(piece)
     }
 
-    /// Writes it to a new file beside `path`, which gets its name when it is whole.
+    /// Writes it to a new file beside `path`, which gets its name when it is whole. Then it is safe
+    /// from a power cut.
     ///
     /// Dropping the future leaves the part beside it.
     ///
@@ -174,6 +177,10 @@ impl Object {
         }
         file.sync_all().await.map_err(failed)?;
         tokio::fs::rename(&part, path).await.map_err(failed)?;
+        let named = path.to_owned();
+        let synced = tokio::task::spawn_blocking(move || sync_entry(&named)).await;
+        let synced = synced.map_err(io::Error::other).flatten();
+        synced.map_err(failed)?;
         Ok(bytes)
     }
 }

@@ -5,12 +5,13 @@
 //! uploading serves all. The price is the room and the wear of the flash; `upload.spool` may lead
 //! to memory where that matters more.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use periwinkle_db::engine::make_directory;
 use tokio::task::spawn_blocking;
 
 use super::error::UploadError;
@@ -36,10 +37,7 @@ impl Spool {
         let path = self.path(id);
         let (folder, made) = (self.folder.clone(), path.clone());
         let file = in_background(&path, move || {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&folder)?;
+            make_directory(&folder)?;
             OpenOptions::new()
                 .write(true)
                 .create_new(true)

@@ -337,3 +337,70 @@ fn a_full_disk_refuses_an_import_and_an_export_with_words_and_lets_items_be_remo
     );
     assert!(!inside.exists() && !home.state().join("export.partial").exists());
 }
+
+#[test]
+fn a_file_that_is_taken_from_a_running_agent_is_missed_and_a_backup_still_has_it() {
+    let home = quiet();
+    fill(&home, 9000, "x");
+    let agent = home.start();
+    let home = agent.home();
+    assert!(good(home, &["verify"]).starts_with("intact: "));
+    fs::remove_file(home.state().join("db/00000001.log")).expect("ours");
+    let output = db(home, &["verify"]);
+    let (out, _) = texts(&output);
+    assert_eq!(output.status.code(), Some(2), "{out}");
+    assert!(
+        out.contains("00000001.log is damaged at byte 0: the file is missing; what it held can be"),
+        "{out}"
+    );
+    let copy = home.path().join("copy");
+    let copy = copy.to_str().expect("UTF-8");
+    good(home, &["backup", copy]);
+    assert!(good(home, &["verify", copy]).starts_with("intact: "));
+}
+
+#[test]
+fn what_is_lost_at_the_front_is_told_by_looking_and_by_saving() {
+    let home = quiet();
+    fill(&home, 9000, "x");
+    fs::remove_file(home.state().join("db/00000001.log")).expect("ours");
+    let state = home.state();
+    let state = state.to_str().expect("UTF-8");
+    let found = db(&home, &["verify", "--json"]);
+    assert_eq!(found.status.code(), Some(2));
+    let found = parsed(&texts(&found).0);
+    assert_eq!(found["damage"][0]["file"], "00000001.log");
+    assert_eq!(found["lost"][0][0], 1, "{found}");
+    let saved = parsed(&good(&home, &["salvage", state, "saved", "--json"]));
+    assert_eq!(saved["found"]["lost"], found["lost"]);
+}
+
+#[test]
+fn salvage_onto_a_disk_that_is_too_small_leaves_nothing_in_the_way_of_the_next_attempt() {
+    let home = quiet();
+    fill(&home, 9000, "x");
+    let mount = Mount::new(home.path().join("small"), "5m");
+    let state = home.state();
+    let words = ["salvage", state.to_str().expect("UTF-8"), "small/saved"];
+    bad(&home, &words, 3);
+    assert_eq!(
+        fs::read_dir(home.path().join("small"))
+            .expect("there")
+            .count(),
+        0
+    );
+    mount.resize("40m");
+    assert!(good(&home, &words).starts_with("9,0"));
+}
+
+#[test]
+fn a_number_below_zero_is_a_key_and_no_option() {
+    let home = quiet();
+    good(&home, &["put", "Setting", "-5", "value=1"]);
+    assert!(good(&home, &["get", "Setting", "-5"]).contains("-5"));
+    let told = bad(&home, &["find", "Setting", "--limit", "-1"], 64);
+    assert!(
+        told.contains("invalid value '-1' for '--limit <COUNT>'"),
+        "{told}"
+    );
+}
