@@ -311,10 +311,12 @@ impl Directory {
         ids: &[u32],
         pending: impl Fn(Place) -> Option<&'p [u8]>,
     ) -> (Rows, Vec<Missing>) {
-        let mut rows = Rows::with_capacity(ids.len(), self.fetch(ids));
+        let keys: Vec<&[u8]> = ids.iter().map(|id| self.rows.key(*id)).collect();
+        let key_bytes = keys.iter().map(|key| key.len()).sum::<usize>();
+        let mut rows = Rows::with_capacity(ids.len(), key_bytes + self.fetch(ids));
         let mut missing = Vec::new();
-        for (at, id) in ids.iter().enumerate() {
-            let (key, row) = (self.rows.key(*id), &self.rows[*id]);
+        for (at, (id, key)) in ids.iter().zip(keys).enumerate() {
+            let row = &self.rows[*id];
             if let Some(value) = self.cache.get(row.cached) {
                 rows.push(key, value, row.sequence);
             } else if let Some(value) = pending(row.place()) {
@@ -330,12 +332,11 @@ impl Directory {
     /// Looks at what a scan needs of its rows, which lie scattered in memory. All rows take each
     /// step before any takes the next, and within a step no look waits for another one: so the
     /// processor fetches many lines at once, where row by row it would wait for each. Answers how
-    /// many bytes of keys and values will be copied.
+    /// many bytes of values will be copied.
     fn fetch(&self, ids: &[u32]) -> usize {
         let row = |id: &u32| &self.rows[*id];
         let value = |id: &u32| self.cache.peek(row(id).cached);
-        let bytes = |id: &u32| self.rows.key(*id).len() + row(id).copied_bytes();
-        let bytes = ids.iter().map(bytes).sum();
+        let bytes = ids.iter().map(|id| row(id).copied_bytes()).sum();
         let places = ids
             .iter()
             .map(|id| value(id).map_or(0, |value| value.len()));

@@ -55,6 +55,7 @@ impl<T> KeyedSlab<T> {
         self.slots.shrink();
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, key: &[u8], thing: T) -> u32 {
         let id = self.slots.insert(Slot {
             key: KeyAt::NONE,
@@ -67,6 +68,7 @@ impl<T> KeyedSlab<T> {
         id
     }
 
+    #[inline]
     pub(crate) fn key(&self, id: u32) -> &[u8] {
         self.keys.get(self.slots[id].key)
     }
@@ -85,7 +87,7 @@ impl<T> KeyedSlab<T> {
         if !self.keys.is_sparse(chunk) {
             return;
         }
-        for (id, key) in Records(&self.keys.take(chunk)) {
+        for (id, key) in self.keys.take(chunk).records() {
             self.slots[id].key = self.keys.add(id, key);
         }
     }
@@ -154,7 +156,10 @@ struct Keys {
 
 #[derive(Debug, Default)]
 struct Chunk {
-    bytes: Vec<u8>,
+    bytes: Box<[u8]>,
+    /// How far it is filled.
+    used: usize,
+    /// How much of that is of things that are gone.
     holes: usize,
 }
 
@@ -169,19 +174,17 @@ impl Keys {
     #[inline]
     fn add(&mut self, owner: u32, key: &[u8]) -> KeyAt {
         let bytes = record_bytes(key.len());
-        let has_room = self.chunks.get(self.current).is_some_and(|chunk| {
-            let used = chunk.bytes.len();
-            used > 0 && used + bytes <= CHUNK_BYTES
-        });
-        if !has_room {
+        let room = self.chunks.get(self.current).map(Chunk::room);
+        if room.is_none_or(|room| room < bytes) {
             self.begin_chunk(bytes.max(CHUNK_BYTES));
         }
-        let chunk = &mut self.chunks[self.current].bytes;
-        let start = chunk.len();
-        chunk.extend_from_slice(&owner.to_le_bytes());
-        chunk.extend_from_slice(&(key.len() as u32).to_le_bytes());
-        chunk.extend_from_slice(key);
-        chunk.resize(start + bytes, 0);
+        let chunk = &mut self.chunks[self.current];
+        let start = chunk.used;
+        chunk.used += bytes;
+        let (head, rest) = chunk.bytes[start..].split_at_mut(RECORD_HEAD_BYTES);
+        head[..WORD_BYTES].copy_from_slice(&owner.to_le_bytes());
+        head[WORD_BYTES..].copy_from_slice(&(key.len() as u32).to_le_bytes());
+        rest[..key.len()].copy_from_slice(key);
         KeyAt::new(self.current, start)
     }
 
@@ -191,7 +194,7 @@ impl Keys {
             self.chunks.push(Chunk::default());
             self.chunks.len() - 1
         });
-        self.chunks[self.current].bytes = Vec::with_capacity(bytes);
+        self.chunks[self.current].bytes = vec![0; bytes].into();
     }
 
     /// A chunk that takes no more records since this was asked last.
@@ -207,14 +210,24 @@ impl Keys {
     }
 
     fn is_sparse(&self, chunk: usize) -> bool {
-        let Chunk { bytes, holes } = &self.chunks[chunk];
-        chunk != self.current && *holes > bytes.len() / 4
+        let Chunk { used, holes, .. } = self.chunks[chunk];
+        chunk != self.current && holes > used / 4
     }
 
-    /// Gives up a chunk, and answers with its records.
-    fn take(&mut self, chunk: usize) -> Vec<u8> {
+    /// Gives up a chunk.
+    fn take(&mut self, chunk: usize) -> Chunk {
         self.free.push(chunk);
-        std::mem::take(&mut self.chunks[chunk]).bytes
+        std::mem::take(&mut self.chunks[chunk])
+    }
+}
+
+impl Chunk {
+    fn room(&self) -> usize {
+        self.bytes.len() - self.used
+    }
+
+    fn records(&self) -> Records<'_> {
+        Records(&self.bytes[..self.used])
     }
 }
 
@@ -242,6 +255,7 @@ fn record_bytes(key: usize) -> usize {
     (RECORD_HEAD_BYTES + key).next_multiple_of(WORD_BYTES)
 }
 
+#[inline]
 fn word(record: &[u8], at: usize) -> u32 {
     let bytes = record[at * WORD_BYTES..].first_chunk();
     u32::from_le_bytes(*bytes.expect("a record has two words in front"))
@@ -258,7 +272,7 @@ mod tests {
     /// Bytes that keys take, holes and what chunks have ahead included.
     fn memory(keys: &Keys) -> usize {
         let chunks = keys.chunks.iter();
-        chunks.map(|chunk| chunk.bytes.capacity()).sum()
+        chunks.map(|chunk| chunk.bytes.len()).sum()
     }
 
     #[test]

@@ -195,8 +195,7 @@ impl<S: Stream> Merge<S> {
             self.read_heads_from(0);
         }
         let new = (head(self.streams[stream].rank(), self.shared), stream);
-        let place = self.place_of(new);
-        self.order.insert(place, new);
+        let place = self.insert(new);
         let next = self.order.get(place + 1);
         self.ties += u32::from(next.is_some_and(|next| next.0 == new.0));
         if self.ties > TIES_MAX || self.shared == 0 {
@@ -205,18 +204,29 @@ impl<S: Stream> Merge<S> {
         Ok(())
     }
 
-    /// Where a stream belongs. A few steps from the end are as far as most go.
+    /// Puts a stream where it belongs, and answers where. A few steps from the end are as far as
+    /// most go.
     #[inline]
-    fn place_of(&self, new: (u64, usize)) -> usize {
-        let near = self.order.len().saturating_sub(NEAR);
+    fn insert(&mut self, new: (u64, usize)) -> usize {
         let mut place = self.order.len();
-        while place > near && self.compare(self.order[place - 1], new).is_lt() {
+        let near = place.saturating_sub(NEAR);
+        self.order.push(new);
+        while place > near && self.is_before(self.order[place - 1], new) {
+            self.order[place] = self.order[place - 1];
             place -= 1;
         }
-        match place == near {
-            true => self.order[..near].partition_point(|other| self.compare(*other, new).is_gt()),
-            false => place,
+        self.order[place] = new;
+        if place == near {
+            place = self.order[..near].partition_point(|other| !self.is_before(*other, new));
+            self.order[place..=near].rotate_right(1);
         }
+        place
+    }
+
+    /// Heads tell it, mostly.
+    #[inline]
+    fn is_before(&self, one: (u64, usize), other: (u64, usize)) -> bool {
+        one.0 < other.0 || (one.0 == other.0 && self.compare(one, other).is_lt())
     }
 
     fn compare(&self, one: (u64, usize), other: (u64, usize)) -> Ordering {
