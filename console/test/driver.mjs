@@ -98,15 +98,27 @@ export async function assertAccessible(browser, name) {
   assert.deepEqual(result.value, [], `accessibility of ${name}`);
 }
 
-/** Colours are only what they are meant to be once what fades in has faded in. */
+/**
+ * Colours are only what they are meant to be once what fades in has faded in: what moves is brought
+ * to its end. On a page that shows live measurements something may move at all times, so nobody
+ * waits for the end of all movement.
+ */
 async function stillness(page) {
   await page.evaluate(async () => {
     const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
-    const moves = () =>
-      document.getAnimations().some((one) => one.effect.getTiming().iterations !== Infinity);
+    const moved = new Set();
+    const settle = () => {
+      const moves = document
+        .getAnimations()
+        .filter((one) => one.effect.getTiming().iterations !== Infinity);
+      for (const one of moves) one.finish();
+      const fresh = moves.map((one) => one.effect.target).filter((target) => !moved.has(target));
+      for (const target of fresh) moved.add(target);
+      return fresh.length > 0;
+    };
     // What is rendered now may begin to move only after an effect has run, later still on a busy
-    // machine: some frames in a row without a movement count as still.
-    for (let still = 0; still < 12; still = moves() ? 0 : still + 1) await frame();
+    // machine: some frames in a row in which nothing moves for the first time count as still.
+    for (let still = 0; still < 12; still = settle() ? 0 : still + 1) await frame();
   });
 }
 

@@ -53,7 +53,7 @@ enum Verb {
     },
     /// Sizes of the shipped binaries against their bars
     Size,
-    /// Measure: throughput beside a raw epoll responder and nginx, start, memory
+    /// Measure: web, database and clients beside their peers; start, memory, writes to the flash
     Bench {
         #[command(subcommand)]
         what: bench::What,

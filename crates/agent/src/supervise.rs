@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use periwinkle_core::limits;
+use periwinkle_core::retry::Backoff;
 use periwinkle_core::time::Mono;
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::net::clock::Clock;
+use crate::net::entropy;
 use crate::stop::{Stop, Stopper, stop};
 
 /// Why a service ended; the supervisor shows the text and starts the service again.
@@ -299,7 +301,7 @@ enum Ended {
 
 async fn keep(mut service: Service, board: Board, mut stop: Stop, ready: oneshot::Sender<()>) {
     let mut ready = Some(ready);
-    let mut backoff = Backoff::default();
+    let mut failures = backoff();
     loop {
         let started = board.clock.mono();
         match run_once(&mut service, &board, &mut stop, &mut ready).await {
@@ -310,9 +312,9 @@ async fn keep(mut service: Service, board: Board, mut stop: Stop, ready: oneshot
             }
         }
         ready = None;
-        let pause = backoff.after(board.clock.mono().since(started));
+        let ran = board.clock.mono().since(started);
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause(&mut failures, ran, entropy::chance())) => {}
             () = stop.requested() => return board.show(ServiceState::Stopped),
         }
         board.show(ServiceState::Starting);
@@ -394,21 +396,16 @@ async fn silence(heartbeat: &Heartbeat, silence_max: Option<Duration>) {
     }
 }
 
-/// Doubles the pause after each failure; a service that ran well for a while starts over.
-#[derive(Default)]
-struct Backoff {
-    failures: u32,
+const fn backoff() -> Backoff {
+    Backoff::decorrelated(limits::SERVICE_BACKOFF_MIN, limits::SERVICE_BACKOFF_MAX)
 }
 
-impl Backoff {
-    fn after(&mut self, ran: Duration) -> Duration {
-        if ran >= limits::SERVICE_BACKOFF_MAX {
-            self.failures = 0;
-        }
-        let pause = limits::SERVICE_BACKOFF_MIN.saturating_mul(1 << self.failures.min(16));
-        self.failures += 1;
-        pause.min(limits::SERVICE_BACKOFF_MAX)
+/// The pause before the next start; a service that ran well for a while starts over.
+fn pause(failures: &mut Backoff, ran: Duration, random: u64) -> Duration {
+    if ran >= limits::SERVICE_BACKOFF_MAX {
+        failures.reset();
     }
+    failures.next_pause(random)
 }
 
 #[cfg(test)]
@@ -518,14 +515,17 @@ mod tests {
     }
 
     #[test]
-    fn the_pause_doubles_up_to_its_bound_and_starts_over_after_a_good_run() {
-        let mut backoff = Backoff::default();
-        let pauses: Vec<_> = (0..8).map(|_| backoff.after(Duration::ZERO)).collect();
-        assert_eq!(pauses[..3], [1, 2, 4].map(Duration::from_secs));
-        assert_eq!(pauses[7], limits::SERVICE_BACKOFF_MAX);
+    fn pauses_grow_up_to_their_bound_and_start_over_after_a_good_run() {
+        let mut failures = backoff();
+        let mut after = |ran, random| pause(&mut failures, ran, random);
+        let longest: Vec<_> = (0..5).map(|_| after(Duration::ZERO, u64::MAX)).collect();
+        assert_eq!(longest, [3, 9, 27, 60, 60].map(Duration::from_secs));
+        let almost = limits::SERVICE_BACKOFF_MAX - Duration::from_nanos(1);
+        assert_eq!(after(almost, u64::MAX), limits::SERVICE_BACKOFF_MAX);
         assert_eq!(
-            backoff.after(limits::SERVICE_BACKOFF_MAX),
-            limits::SERVICE_BACKOFF_MIN
+            after(limits::SERVICE_BACKOFF_MAX, u64::MAX),
+            3 * limits::SERVICE_BACKOFF_MIN
         );
+        assert_eq!(after(Duration::ZERO, 0), limits::SERVICE_BACKOFF_MIN);
     }
 }

@@ -63,7 +63,7 @@ pub const SYNC_IN_FLIGHT_MAX: u32 = 8;
 
 // Services and their supervision.
 
-/// The pause before a failed service is started again for the first time.
+/// The shortest pause before a failed service is started again; they grow, with chance in them.
 pub const SERVICE_BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// The longest such pause; also how long a service must run for its failures to be forgotten.
 pub const SERVICE_BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -672,6 +672,8 @@ pub const MQTT_IN_FLIGHT_MESSAGES_MAX: u16 = 1000;
 pub const MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX: u16 = 20;
 /// The same from the broker to us, which we tell it in version 5.
 pub const MQTT_RECEIVE_MESSAGES_MAX: u16 = 1000;
+/// So many more than twice that are taken unacknowledged from a broker that does not keep to it.
+pub const MQTT_RECEIVE_MORE_MESSAGES: usize = 100;
 /// What may lie in the buffer to the socket before nothing more is taken from the outbox.
 pub const MQTT_WRITE_BYTES: usize = 64 * 1024;
 /// What may lie there before nothing more is read.
@@ -734,6 +736,9 @@ pub const SCHEDULE_LOOK_AHEAD_DAYS: i64 = 366;
 pub const MQTT_CONNECT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Messages that wait for a reader, unless it asks for another number.
 pub const MQTT_READER_MESSAGES: usize = 1000;
+/// How long nothing is read from the broker for the sake of a reader whose buffer is full, before it
+/// loses messages.
+pub const MQTT_READER_PATIENCE: Duration = Duration::from_millis(50);
 /// Turns of the connection task before others have theirs.
 pub const MQTT_TURNS_MAX: usize = 16;
 /// Bytes of messages that one commit to flash takes, unless one message is longer.
@@ -748,10 +753,18 @@ pub const MQTT_SCHEDULE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 pub const MQTT_RETAINED_REST: Duration = Duration::from_secs(5);
 /// Rules between messages and the database.
 pub const MQTT_ROUTES_MAX: usize = 256;
+/// Pauses before a message is tried again that could not become an item, for want of room.
+pub const MQTT_ROUTE_PAUSE_MIN: Duration = Duration::from_millis(500);
+/// The same, at most.
+pub const MQTT_ROUTE_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Changes that rules take before they look what has become of the messages of others.
 pub const MQTT_ROUTE_CHANGES_PER_TURN: usize = 64;
 /// How often it is written how far the rules have come.
 pub const MQTT_ROUTE_POSITION_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a question over the REST API may wait for its answer.
+pub const MQTT_REST_QUESTION_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Lines of `periwinkle mqtt sub` that wait to be printed, beside the one that is.
+pub const MQTT_PRINT_AHEAD_LINES: usize = 64;
 /// Programs that listen to messages over the REST API at once.
 pub const MQTT_LISTENERS_MAX: usize = 32;
 /// How often such a listener is sent a sign of life.

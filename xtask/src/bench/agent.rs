@@ -57,13 +57,17 @@ impl Agent {
         Ok(agent)
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+    /// A number that the system tells of the process, from a file below `/proc/PID`.
+    pub(super) fn told(&self, file: &str, field: &str) -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))?;
+        let rest = text.lines().find_map(|line| line.strip_prefix(field));
+        let number = rest.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        number.with_context(|| format!("the system does not tell {field}"))
     }
 
     /// Asks it to end, and waits until it has.
     pub(super) fn stop(mut self) -> Result<()> {
-        let pid = self.pid().to_string();
+        let pid = self.child.id().to_string();
         output(program("kill").args(["-TERM", &pid]))?;
         let status = self.child.wait()?;
         ensure!(status.success(), "the agent ended with {status}");

@@ -1,8 +1,7 @@
 //! The database beside redb, SQLite and fjall, in turn, in one run; and its model layer.
 //!
 //! What is measured lies in `benches/db`, a workspace of its own. Each step of each engine is a
-//! process; every round visits all engines, every other one in reverse, so that a slow minute
-//! hits all alike.
+//! process; every round visits all engines.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use clap::Args;
 
 use super::build;
 use super::table::{Figures, Line, collect, line, raw, table};
+use super::turns::{Named, chosen, in_turn};
 use crate::command::{output, program};
 use crate::paths;
 
@@ -42,6 +42,12 @@ struct Contender {
     /// Whether one can say how much of what lies on the disk shall be live.
     has_density: bool,
     modes: &'static str,
+}
+
+impl Named for Contender {
+    fn name(&self) -> &'static str {
+        self.name
+    }
 }
 
 const LIFE: &[&str] = &[
@@ -269,6 +275,7 @@ const KEY_BYTES: f64 = 60.0;
 const INDEX_KEY_BYTES: f64 = 40.0;
 
 pub(super) fn run(what: &What) -> Result<()> {
+    let contenders = chosen(CONTENDERS, what.only.as_deref())?;
     let binary = build("db", &[])?;
     let run = Run {
         binary,
@@ -278,21 +285,15 @@ pub(super) fn run(what: &What) -> Result<()> {
     };
     let begun = Instant::now();
     let rounds = if what.quick { 1 } else { ROUNDS };
-    let mut contenders: Vec<&Contender> = CONTENDERS.iter().collect();
-    if let Some(only) = &what.only {
-        contenders.retain(|contender| contender.name == only);
-        ensure!(!contenders.is_empty(), "there is no engine {only}");
-    }
     let mut figures = Figures::new();
-    for _ in 0..rounds {
-        for contender in &contenders {
+    for round in 1..=rounds {
+        for contender in in_turn(&contenders, round) {
             for step in contender.rounds {
                 run.step(contender.name, step, &mut figures)?;
             }
         }
         run.step("model", "model", &mut figures)?;
         run.step("model", "model-open", &mut figures)?;
-        contenders.reverse();
     }
     for contender in contenders.iter().filter(|contender| contender.wears) {
         run.step(contender.name, "wear", &mut figures)?;
@@ -301,7 +302,6 @@ pub(super) fn run(what: &What) -> Result<()> {
         }
     }
     derive(&mut figures, run.rows);
-    contenders.sort_by_key(|one| CONTENDERS.iter().position(|other| other.name == one.name));
     report(&run, &contenders, &figures, rounds)?;
     println!("\ntook {} s", begun.elapsed().as_secs());
     fs::remove_dir_all(&run.folder).context("the databases stay behind")
@@ -383,7 +383,7 @@ impl Run {
             return Ok(());
         }
         let printed = output(&mut command).with_context(|| format!("{engine}, {step}"))?;
-        collect(engine, &printed, figures)
+        collect(engine, &printed, str::to_owned, figures)
     }
 }
 

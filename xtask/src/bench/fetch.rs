@@ -2,21 +2,21 @@
 //! The server has core 0 for itself and the client core 1.
 //!
 //! What is measured lies in `benches/fetch`, a workspace of its own. Each step of each client is a
-//! process; every round visits all clients, every other one in reverse, so that a slow minute hits
-//! all alike.
+//! process; every round visits all clients.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 
 use super::agent::pinned;
 use super::build;
 use super::server::{self, Server};
 use super::table::{Figures, Line, collect, line, raw, table};
+use super::turns::{Named, chosen, in_turn};
 use crate::command::output;
 use crate::{emulator, setup};
 
@@ -42,6 +42,12 @@ struct Contender {
     name: &'static str,
     steps: &'static [&'static str],
     what: &'static str,
+}
+
+impl Named for Contender {
+    fn name(&self) -> &'static str {
+        self.name
+    }
 }
 
 const TRANSFERS: &[&str] = &["small-1", "small-64", "download", "upload"];
@@ -100,26 +106,20 @@ const LINES: &[Line] = &[
 ];
 
 pub(super) fn run(what: &What) -> Result<()> {
+    let contenders = chosen(CONTENDERS, what.only.as_deref())?;
     setup::bench_tools()?;
     let run = Run::new(what.quick)?;
     let begun = Instant::now();
-    let mut contenders: Vec<&Contender> = CONTENDERS.iter().collect();
-    if let Some(only) = &what.only {
-        contenders.retain(|contender| contender.name == only);
-        ensure!(!contenders.is_empty(), "there is no client {only}");
-    }
     let rounds = if what.quick { 1 } else { ROUNDS };
     let mut figures = Figures::new();
-    for _ in 0..rounds {
-        for contender in &contenders {
+    for round in 1..=rounds {
+        for contender in in_turn(&contenders, round) {
             for step in contender.steps {
                 run.step(contender.name, step, &mut figures)?;
             }
         }
-        contenders.reverse();
     }
     derive(&mut figures);
-    contenders.sort_by_key(|one| CONTENDERS.iter().position(|other| other.name == one.name));
     report(what, &contenders, &figures, rounds);
     println!("\ntook {} s", begun.elapsed().as_secs());
     fs::remove_dir_all(&run.folder).context("the files stay behind")
@@ -172,7 +172,7 @@ impl Run {
         ]);
         command.arg(self.folder.join("large"));
         let printed = output(&mut command).with_context(|| format!("{client}, {step}"))?;
-        collect(client, &printed, figures)
+        collect(client, &printed, str::to_owned, figures)
     }
 }
 

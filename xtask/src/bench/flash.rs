@@ -1,10 +1,9 @@
 //! What an idle agent writes to the flash.
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::agent::Agent;
 use crate::size;
@@ -19,12 +18,12 @@ pub(super) fn run(minutes: u64) -> Result<()> {
     ensure!(minutes > 0, "a measurement takes a minute at least");
     let agent = Agent::start(&size::FULL.make()?, "flash", None)?;
     thread::sleep(SETTLING);
-    let begun = written_bytes(agent.pid())?;
+    let begun = written_bytes(&agent)?;
     let mut last = begun;
     println!("\nbytes written by an idle agent, minute by minute");
     for minute in 1..=minutes {
         thread::sleep(Duration::from_secs(60));
-        let now = written_bytes(agent.pid())?;
+        let now = written_bytes(&agent)?;
         println!("  {minute:>4} {:>9}", now - last);
         last = now;
     }
@@ -37,13 +36,6 @@ pub(super) fn run(minutes: u64) -> Result<()> {
 }
 
 /// Pages that the process made dirty, in bytes.
-fn written_bytes(pid: u32) -> Result<u64> {
-    let io = fs::read_to_string(format!("/proc/{pid}/io"))?;
-    let line = io
-        .lines()
-        .find_map(|line| line.strip_prefix("write_bytes:"));
-    line.context("no write_bytes")?
-        .trim()
-        .parse()
-        .context("write_bytes is no number")
+fn written_bytes(agent: &Agent) -> Result<u64> {
+    agent.told("io", "write_bytes:")
 }

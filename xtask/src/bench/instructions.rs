@@ -106,14 +106,17 @@ fn total(subject: &Subject, requests: u64) -> Result<u64> {
     let loaded = output(&mut load);
     end(&mut server)?;
     loaded?;
-    let text = fs::read_to_string(&log)?;
-    let collected = text
+    collected(&log)
+}
+
+/// The total in a log of callgrind.
+pub(super) fn collected(log: &Path) -> Result<u64> {
+    let text = fs::read_to_string(log)?;
+    let total = text
         .lines()
         .find_map(|line| line.split_once("Collected :"))
-        .map(|(_, n)| n.trim());
-    collected
-        .and_then(|number| number.parse().ok())
-        .with_context(|| format!("no total in {}", log.display()))
+        .and_then(|(_, number)| number.trim().parse().ok());
+    total.with_context(|| format!("no total in {}", log.display()))
 }
 
 fn start(subject: &Subject, log: &Path) -> Result<Child> {

@@ -1,10 +1,9 @@
 //! Resident memory of an idle agent.
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::agent::Agent;
 use super::{listed, median};
@@ -27,7 +26,7 @@ pub(super) fn run() -> Result<()> {
         for _ in 0..ROUNDS {
             let agent = Agent::start(&binary, "memory", None)?;
             thread::sleep(IDLE);
-            resident.push(resident_kib(agent.pid())? as f64 / 1024.0);
+            resident.push(agent.told("status", "VmRSS:")? as f64 / 1024.0);
         }
         println!(
             "  {name:9} median {:.2} MiB (bar {bar_mib:.0})  raw {}",
@@ -36,17 +35,4 @@ pub(super) fn run() -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn resident_kib(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    line.trim()
-        .trim_end_matches("kB")
-        .trim()
-        .parse()
-        .context("VmRSS is no number")
 }

@@ -11,6 +11,7 @@ mod mqtt;
 mod server;
 mod start;
 mod table;
+mod turns;
 mod web;
 
 use std::path::PathBuf;

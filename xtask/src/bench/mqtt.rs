@@ -2,22 +2,24 @@
 //! acknowledges at once, so that the client is measured, and at mosquitto.
 //!
 //! What is measured lies in `benches/mqtt`, a workspace of its own. Each step of each client is a
-//! process on one core, its counterpart is on the other; every round visits all clients, every
-//! other one in reverse, so that a slow minute hits all alike.
+//! process on one core, its counterpart is on the other; every round visits all clients.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use super::table::{Figures, Line, line, raw, table};
-use super::{agent::fresh_folder, build, median};
-use crate::command::{output, program, show, tied};
+use super::agent::{fresh_folder, pinned};
+use super::instructions::collected;
+use super::server::{Server, wait_for};
+use super::table::{Figures, Line, collect, line, raw, table};
+use super::turns::{Named, chosen, in_turn};
+use super::{build, median};
+use crate::command::{output, program, show};
 use crate::{emulator, paths, setup};
 
 #[derive(Args)]
@@ -47,6 +49,12 @@ struct Contender {
     /// It differs from the client before it in how messages are kept, so only publishing counts.
     only_publishes: bool,
     about: &'static str,
+}
+
+impl Named for Contender {
+    fn name(&self) -> &'static str {
+        self.name
+    }
 }
 
 const OURS: &str = "periwinkle";
@@ -162,18 +170,14 @@ impl Step {
 }
 
 pub(super) fn run(what: &What) -> Result<()> {
+    let contenders = chosen(CONTENDERS, what.only.as_deref())?;
     setup::bench_tools()?;
-    let mut contenders: Vec<&Contender> = CONTENDERS.iter().collect();
-    if let Some(only) = &what.only {
-        contenders.retain(|contender| contender.name == only);
-        ensure!(!contenders.is_empty(), "there is no client {only}");
-    }
     let run = Run::new(what)?;
     let begun = Instant::now();
     let rounds = if what.quick { 1 } else { what.rounds };
     let mut figures = Figures::new();
     for round in 1..=rounds {
-        for contender in &contenders {
+        for contender in in_turn(&contenders, round) {
             run.round(contender, &mut figures)?;
             let seconds = begun.elapsed().as_secs();
             println!(
@@ -181,9 +185,7 @@ pub(super) fn run(what: &What) -> Result<()> {
                 contender.name
             );
         }
-        contenders.reverse();
     }
-    contenders.sort_by_key(|one| CONTENDERS.iter().position(|other| other.name == one.name));
     for contender in &contenders {
         run.count_instructions(contender, &mut figures)?;
     }
@@ -201,11 +203,11 @@ struct Run {
     brokers: Vec<Broker>,
 }
 
-/// A broker and what belongs to it; dropping it stops them.
+/// A broker and what belongs to it.
 struct Broker {
     name: &'static str,
     port: u16,
-    children: Vec<Child>,
+    _servers: Vec<Server>,
 }
 
 impl Run {
@@ -248,20 +250,21 @@ impl Run {
         figures: &mut Figures,
     ) -> Result<()> {
         let count = step.count(broker.name, self.is_quick);
-        let mut command = on_core(CLIENT_CORE, &[]);
+        let mut command = pinned(self.program(client), Some(CLIENT_CORE));
         self.arguments(&mut command, client, broker, step, count);
         let printed = output(&mut command)
             .with_context(|| format!("{client}, {}, {}", step.title(), broker.name))?;
-        for line in printed.lines() {
-            let (name, number) = line.split_once(' ').context("a figure has no number")?;
-            let name = step.figure(broker.name, name);
-            let number = number.parse().context("a figure is no number")?;
-            figures.entry((client, name)).or_default().push(number);
-        }
-        Ok(())
+        let named = |name: &str| step.figure(broker.name, name);
+        collect(client, &printed, named, figures)
     }
 
-    /// The client's program and its words, behind what is there already.
+    fn program(&self, client: &str) -> &Path {
+        match client {
+            LIBMOSQUITTO => &self.libmosquitto,
+            _ => &self.bench,
+        }
+    }
+
     fn arguments(
         &self,
         command: &mut Command,
@@ -270,10 +273,9 @@ impl Run {
         step: &Step,
         count: u32,
     ) {
-        match client {
-            LIBMOSQUITTO => command.arg(&self.libmosquitto),
-            _ => command.arg(&self.bench).arg(client),
-        };
+        if client != LIBMOSQUITTO {
+            command.arg(client);
+        }
         command.arg(step.name);
         command.args([broker.port.to_string(), step.qos.to_string()]);
         command.args([count.to_string(), step.window.to_string()]);
@@ -302,17 +304,11 @@ impl Run {
         let mut command = program("valgrind");
         command
             .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-            .arg(format!("--log-file={}", log.display()));
+            .arg(format!("--log-file={}", log.display()))
+            .arg(self.program(client));
         self.arguments(&mut command, client, &self.brokers[0], step, count);
         output(&mut command)?;
-        let text = fs::read_to_string(&log)?;
-        let collected = text
-            .lines()
-            .find_map(|line| line.split_once("Collected :"))
-            .map(|(_, number)| number.trim());
-        collected
-            .and_then(|number| number.parse().ok())
-            .with_context(|| format!("no total in {}", log.display()))
+        Ok(collected(&log)? as f64)
     }
 }
 
@@ -336,15 +332,11 @@ fn compile(folder: &Path) -> Result<PathBuf> {
 }
 
 fn sink(bench: &Path) -> Result<Broker> {
-    let mut command = on_core(COUNTERPART_CORE, &[bench]);
-    let mut child = command.arg("sink").stdout(Stdio::piped()).spawn()?;
-    let port = first_line(&mut child)?
-        .parse()
-        .context("the sink names no port")?;
+    let (server, line) = announced(pinned(bench, Some(COUNTERPART_CORE)).arg("sink"))?;
     Ok(Broker {
         name: SINK,
-        port,
-        children: vec![child],
+        port: line.parse().context("the sink names no port")?,
+        _servers: vec![server],
     })
 }
 
@@ -357,55 +349,26 @@ fn mosquitto(bench: &Path, folder: &Path) -> Result<Broker> {
          max_queued_messages 0\nset_tcp_nodelay true\nlog_type error\n"
     );
     fs::write(&configuration, text)?;
-    let server = [Path::new("mosquitto"), Path::new("-c"), &configuration];
-    let mut broker = Broker {
+    let mut command = pinned(Path::new("mosquitto"), Some(COUNTERPART_CORE));
+    let broker = Server(command.arg("-c").arg(&configuration).spawn()?);
+    wait_for(port)?;
+    let mut command = pinned(bench, Some(COUNTERPART_CORE));
+    let (partner, line) = announced(command.arg("partner").arg(port.to_string()))?;
+    ensure!(line == "ready", "the partner is not connected");
+    Ok(Broker {
         name: MOSQUITTO,
         port,
-        children: vec![on_core(COUNTERPART_CORE, &server).spawn()?],
-    };
-    let patience = Instant::now() + Duration::from_secs(10);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        ensure!(Instant::now() < patience, "mosquitto does not listen");
-        thread::sleep(Duration::from_millis(20));
-    }
-    let mut partner = on_core(COUNTERPART_CORE, &[bench]);
-    partner.arg("partner").arg(port.to_string());
-    broker
-        .children
-        .push(partner.stdout(Stdio::piped()).spawn()?);
-    let partner = broker
-        .children
-        .last_mut()
-        .expect("it was put there just now");
-    ensure!(
-        first_line(partner)? == "ready",
-        "the partner is not connected"
-    );
-    Ok(broker)
+        _servers: vec![partner, broker],
+    })
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            // One that has ended already is just as good.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn first_line(child: &mut Child) -> Result<String> {
-    let out = child.stdout.as_mut().context("its output is a pipe")?;
+/// Starts a program that says with its first line that it serves, and where.
+fn announced(command: &mut Command) -> Result<(Server, String)> {
+    let mut server = Server(command.stdout(Stdio::piped()).spawn()?);
+    let out = server.0.stdout.as_mut().context("its output is a pipe")?;
     let mut line = String::new();
     BufReader::new(out).read_line(&mut line)?;
-    Ok(line.trim_end().to_owned())
-}
-
-/// A program that is tied to a core, and to this process.
-fn on_core(core: &str, words: &[&Path]) -> Command {
-    let mut command = tied(Path::new("taskset"));
-    command.args(["-c", core]).args(words);
-    command
+    Ok((server, line.trim_end().to_owned()))
 }
 
 fn report(contenders: &[&Contender], figures: &Figures, rounds: usize) {

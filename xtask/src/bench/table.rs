@@ -32,11 +32,17 @@ pub(super) const fn line<'a>(
     }
 }
 
-/// Takes over what a measuring program has printed.
-pub(super) fn collect(contender: &'static str, printed: &str, figures: &mut Figures) -> Result<()> {
+/// Takes over what a measuring program has printed, each figure under the name that `named` makes
+/// of its own.
+pub(super) fn collect(
+    contender: &'static str,
+    printed: &str,
+    named: impl Fn(&str) -> String,
+    figures: &mut Figures,
+) -> Result<()> {
     for line in printed.lines() {
         let (name, number) = line.split_once(' ').context("a figure has no number")?;
-        let values = figures.entry((contender, name.to_owned())).or_default();
+        let values = figures.entry((contender, named(name))).or_default();
         values.push(number.parse().context("a figure is no number")?);
     }
     Ok(())

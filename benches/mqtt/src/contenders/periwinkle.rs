@@ -12,8 +12,6 @@ use crate::{PAYLOAD, TOPIC, Task};
 
 /// Messages that wait in the queue beyond those on their way, as in the channels of the others.
 const AHEAD: usize = 1000;
-/// With one thread the reader has its turn only after the client has read what was there.
-const BUFFER: usize = 100_000;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where messages are kept.
@@ -121,7 +119,7 @@ async fn publish(keep: Keep, task: &Task, figures: &mut Figures) -> Result<()> {
 
 async fn receive(keep: Keep, task: &Task, figures: &mut Figures) -> Result<()> {
     let mqtt = open(keep, task, Version::V311).await?;
-    let mut feed = mqtt.subscribe("feed", qos(task.qos)).buffer(BUFFER).await?;
+    let mut feed = mqtt.subscribe("feed", qos(task.qos)).await?;
     let order = format!("{} {} {}", task.qos, task.count, task.window);
     let clock = Clock::start()?;
     mqtt.publish("start", order)

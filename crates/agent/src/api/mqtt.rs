@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::{Checked, Fields};
 use super::session::json_answer;
-use crate::mqtt::{Message, Mqtt, MqttError, Publish, QoS, Subscription};
+use crate::mqtt::{Class, Message, Mqtt, MqttError, Publish, QoS, Subscription};
 use crate::stop::Stop;
 use crate::web::accounts::Accounts;
 use crate::web::identity::Login;
@@ -77,10 +77,34 @@ struct Outgoing {
     #[serde(default)]
     durable: bool,
     expiry_s: Option<u64>,
+    content_type: Option<String>,
     #[serde(default)]
-    properties: std::collections::BTreeMap<String, String>,
+    class: Urgency,
+    /// User properties, name and value.
+    #[serde(default)]
+    user: Vec<(String, String)>,
     #[serde(default)]
     wait: Wait,
+}
+
+/// What goes first: [`Class`] by name.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Urgency {
+    High,
+    #[default]
+    Normal,
+    Low,
+}
+
+impl From<Urgency> for Class {
+    fn from(urgency: Urgency) -> Class {
+        match urgency {
+            Urgency::High => Class::High,
+            Urgency::Normal => Class::Normal,
+            Urgency::Low => Class::Low,
+        }
+    }
 }
 
 /// What the answer waits for.
@@ -102,7 +126,8 @@ async fn publish(
     let mut message = api
         .mqtt
         .publish(&outgoing.topic, &payload)
-        .qos(qos(outgoing.qos)?);
+        .qos(qos(outgoing.qos)?)
+        .class(outgoing.class.into());
     if outgoing.retain {
         message = message.retain();
     }
@@ -112,7 +137,10 @@ async fn publish(
     if let Some(seconds) = outgoing.expiry_s {
         message = message.expiry(Duration::from_secs(seconds));
     }
-    for (name, value) in &outgoing.properties {
+    if let Some(kind) = &outgoing.content_type {
+        message = message.content_type(kind);
+    }
+    for (name, value) in &outgoing.user {
         message = message.property(name, value);
     }
     let reason = send(message, outgoing.wait).await?;
@@ -137,8 +165,14 @@ struct Asked {
     topic: String,
     payload: Option<String>,
     payload_base64: Option<String>,
+    #[serde(default = "default_question_qos")]
+    qos: u8,
     #[serde(default = "default_wait_ms")]
     timeout_ms: u64,
+}
+
+const fn default_question_qos() -> u8 {
+    1
 }
 
 const fn default_wait_ms() -> u64 {
@@ -151,7 +185,13 @@ async fn request(
 ) -> Result<Response, Problem> {
     let payload = payload(asked.payload, asked.payload_base64)?;
     let wait = Duration::from_millis(asked.timeout_ms);
-    let answer = api.mqtt.request(&asked.topic, payload, wait).await?;
+    if wait > limits::MQTT_REST_QUESTION_WAIT_MAX {
+        let most = limits::MQTT_REST_QUESTION_WAIT_MAX.as_millis();
+        let detail = format!("timeout_ms is at most {most}.");
+        return Err(Problem::bad_request("body_invalid", detail).field("timeout_ms"));
+    }
+    let question = api.mqtt.request(&asked.topic, payload, wait);
+    let answer = question.qos(qos(asked.qos)?).await?;
     let mut shown = serde_json::Map::new();
     insert_payload(&mut shown, &answer);
     Ok(json_answer(StatusCode::OK, &Value::Object(shown)))
@@ -164,7 +204,8 @@ struct Wanted {
     qos: u8,
 }
 
-/// Messages as server-sent events: one JSON object each, until the listener leaves.
+/// Messages as server-sent events: one JSON object each, until the listener leaves. One that reads
+/// too slowly misses messages, and is told how many.
 async fn subscribe(
     State(api): State<MqttApi>,
     login: Login,
@@ -191,12 +232,19 @@ async fn listen(
     _place: OwnedSemaphorePermit,
 ) {
     let mut pulse = tokio::time::interval(limits::MQTT_LISTENER_PULSE);
+    let mut missed = 0;
     loop {
         let sent = tokio::select! {
             message = messages.recv() => match message {
                 Some(message) => {
+                    let before = std::mem::replace(&mut missed, messages.missed());
+                    let gap = missed - before;
+                    let gap = match gap {
+                        0 => String::new(),
+                        _ => format!("event: missed\ndata: {{\"messages\":{gap}}}\n\n"),
+                    };
                     let shown = show_message(&message);
-                    out.write(format!("event: message\ndata: {shown}\n\n")).await
+                    out.write(format!("{gap}event: message\ndata: {shown}\n\n")).await
                 }
                 None => return,
             },
@@ -215,6 +263,18 @@ fn show_message(message: &Message) -> Value {
     insert_payload(&mut shown, message.payload());
     shown.insert("qos".to_owned(), json!(message.qos().level()));
     shown.insert("retain".to_owned(), json!(message.retain()));
+    for (name, text) in [
+        ("content_type", message.content_type()),
+        ("response_topic", message.response_topic()),
+    ] {
+        if let Some(text) = text {
+            shown.insert(name.to_owned(), text.into());
+        }
+    }
+    let user: Vec<_> = message.user().collect();
+    if !user.is_empty() {
+        shown.insert("user".to_owned(), json!(user));
+    }
     Value::Object(shown)
 }
 

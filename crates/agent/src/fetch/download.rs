@@ -188,8 +188,7 @@ impl Transfer {
                 return Err(error);
             }
             tracing::debug!(%error, "a download goes on");
-            let random = u64::from_le_bytes(entropy::bytes().unwrap_or_default());
-            sleep(backoff.next_pause(random)).await;
+            sleep(backoff.next_pause(entropy::chance())).await;
         }
     }
 

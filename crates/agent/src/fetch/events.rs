@@ -182,10 +182,7 @@ impl EventStream {
         let grown = match error {
             // A server that ends its stream in order is asked again as it says.
             None => Duration::ZERO,
-            Some(_) => {
-                let random = u64::from_le_bytes(entropy::bytes().unwrap_or_default());
-                self.backoff.next_pause(random)
-            }
+            Some(_) => self.backoff.next_pause(entropy::chance()),
         };
         self.state = State::Between(Some(Instant::now() + self.reader.retry().max(grown)));
         Ok(())

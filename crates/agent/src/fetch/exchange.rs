@@ -468,7 +468,7 @@ impl Exchange {
             None => limits::FETCH_RETRY_AFTER_MAX * 2,
         };
         let request = repeatable(parts);
-        let random = u64::from_le_bytes(entropy::bytes().unwrap_or_default());
+        let random = entropy::chance();
         let mut budget = self.fetch.shared.budget();
         let times = (now.mono, now.mono + left);
         self.retries

@@ -204,9 +204,8 @@ impl Mqtt {
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 fn check(options: &Options) -> Result<(), MqttError> {
-    let told = |error: &dyn std::fmt::Display| MqttError::Options(error.to_string());
-    let client_id = &options.session.client_id;
-    (options.session.profile.check_client_id(client_id)).map_err(|error| told(&error))?;
+    let checked = options.session.check();
+    checked.map_err(|error| MqttError::Options(error.to_string()))?;
     periwinkle_core::mqtt::topic::check_name(&options.reply_topic())
         .map_err(|error| MqttError::Options(format!("the reply topic: {error}")))
 }

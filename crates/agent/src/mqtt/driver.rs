@@ -126,6 +126,9 @@ impl Driver {
         let state = &mut *state;
         let now = self.clock.now();
         state.wake_up(now.mono);
+        // Before reading: where it may go on, the socket has to be asked before this task sleeps.
+        state.readers.handle_timeout(now.mono);
+        state.session.hold(state.readers.hold_reading(), now.mono);
         let mut went_on = self.dial(context, state, now);
         went_on |= self.read(context, state, now.mono);
         went_on |= self.hear_of_flash(context, state, now.mono);
@@ -214,7 +217,6 @@ impl Driver {
     /// What the session wants done and known.
     fn take_outputs(&mut self, state: &mut State, now: Now) {
         let mut written = None;
-        state.session.hold(state.readers.hold_reading());
         while !self.keeper.is_full() {
             let Some(output) = state.session.poll_output() else {
                 break;
@@ -228,7 +230,7 @@ impl Driver {
                     if let (true, Some(token)) = (is_done, token) {
                         state.session.acknowledge(token, Kept::InMemory, now.mono);
                     }
-                    state.session.hold(state.readers.hold_reading());
+                    state.session.hold(state.readers.hold_reading(), now.mono);
                     state.used = true;
                 }
                 Output::Accepted(tag) => self.woken.extend(state.waiters.accepted(tag)),
@@ -243,6 +245,7 @@ impl Driver {
                 }
                 Output::Connected(connected) => {
                     state.readers.begin_connection(now.mono);
+                    state.questions.begin_connection();
                     self.note_up(&connected, now);
                 }
                 Output::Subscribed(id, answer) => {
@@ -377,7 +380,7 @@ impl Driver {
 
     fn note_down(&mut self, state: &mut State, end: &End, why: OfflineReason, now: Now) {
         self.giving_up = None;
-        let random = entropy::bytes().map_or(0, u64::from_le_bytes);
+        let random = entropy::chance();
         let offset_s = local_offset_s(now.wall);
         self.policy.handle_down(end, random, now, offset_s);
         state.history = self.policy.history().cloned().collect();
@@ -450,9 +453,10 @@ impl Driver {
         state.sleep(context.waker());
         let session = state.session.poll_timeout().map(|(due, _)| due);
         let questions = state.questions.requests.poll_timeout();
+        let readers = state.readers.poll_timeout();
         let policy = self.policy.poll_timeout();
         let storage = self.keeper.retry_at();
-        let Some(due) = [session, questions, policy, storage]
+        let Some(due) = [session, questions, readers, policy, storage]
             .into_iter()
             .flatten()
             .min()

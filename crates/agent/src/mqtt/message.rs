@@ -126,6 +126,15 @@ impl Message {
         self.properties().user(name)
     }
 
+    /// All user properties, name and value.
+    pub fn user(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.properties().iter();
+        all.filter_map(|property| match property {
+            Property::UserProperty(name, value) => Some((name, value)),
+            _ => None,
+        })
+    }
+
     /// What kind of content its sender says it is.
     pub fn content_type(&self) -> Option<&str> {
         self.properties().find(|property| match property {

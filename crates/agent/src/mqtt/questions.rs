@@ -28,6 +28,8 @@ pub(super) struct Questions {
     pub(super) requests: Requests,
     /// The subscription to the answers, once somebody asked.
     subscription: Option<SubscriptionId>,
+    /// The broker's last word on that, if it said no.
+    refused: Option<Reason>,
     waiting: BTreeMap<RequestId, Waiting>,
     by_tag: BTreeMap<u64, RequestId>,
     last_tag: u64,
@@ -45,6 +47,7 @@ impl Questions {
         Questions {
             requests,
             subscription: None,
+            refused: None,
             waiting: BTreeMap::new(),
             by_tag: BTreeMap::new(),
             last_tag: QUESTION,
@@ -72,9 +75,18 @@ impl Questions {
 
     /// The broker's answer to a subscription, which may be that to the answers.
     pub(super) fn answered(&mut self, subscription: SubscriptionId, answer: Result<QoS, Reason>) {
-        if let (true, Err(reason)) = (self.subscription == Some(subscription), answer) {
+        if self.subscription != Some(subscription) {
+            return;
+        }
+        self.refused = answer.err();
+        if let Some(reason) = self.refused {
             self.requests.handle_no_replies(reason);
         }
+    }
+
+    /// A connection stands; the broker is asked for everything again.
+    pub(super) const fn begin_connection(&mut self) {
+        self.refused = None;
     }
 
     /// Gives answers to those who wait for them.
@@ -175,6 +187,9 @@ impl Request {
             }
             let questions = &mut state.questions;
             questions.subscribe(&mut state.session, now)?;
+            if let Some(reason) = questions.refused {
+                return Err(RequestError::NoReplyTopic(reason).into());
+            }
             let question = questions.requests.ask(&self.topic, self.deadline, now)?;
             let id = question.id;
             questions.last_tag += 1;

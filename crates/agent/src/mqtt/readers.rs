@@ -1,7 +1,9 @@
 //! Who reads: a bounded buffer for each subscription, and whose acknowledgement is awaited.
 //!
-//! A reader that does not keep up loses its oldest messages, which are counted; the others do not
-//! notice. A reader that acknowledges by itself loses none that can be acknowledged: the broker
+//! A reader whose buffer is full gets a moment: nothing more is read from the broker, which may send
+//! faster than a thread that they share gives the reader its turn. One that does not keep up then
+//! loses its oldest messages, which are counted, and gets the next moment when it has caught up; so
+//! the others hardly notice. A reader that acknowledges by itself loses none that can be acknowledged: the broker
 //! sends no more of them than Receive Maximum says, and with 3.1.1, where it says nothing, nothing
 //! more is read when so many wait.
 //!
@@ -13,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Weak;
 use std::task::{Context, Poll, Waker};
 
-use periwinkle_core::limits::MQTT_RETAINED_REST;
+use periwinkle_core::limits::{MQTT_READER_PATIENCE, MQTT_RETAINED_REST};
 use periwinkle_core::mqtt::codec::{Property, QoS, Reason, RetainHandling};
 use periwinkle_core::mqtt::filters::Filters;
 use periwinkle_core::mqtt::session::{self, AckToken, Kept, SubscriptionId};
@@ -39,6 +41,8 @@ pub(super) struct Readers {
     receipts: BTreeMap<u64, u64>,
     /// Readers with acknowledgement whose buffer is full.
     full: usize,
+    /// Readers that have their moment.
+    awaited: usize,
     /// Some reader has asked for it: then the retain flag does not tell what was sent again.
     as_published: bool,
     last: u64,
@@ -89,9 +93,20 @@ struct Reader {
     /// When the broker answered or sent a retained message last.
     awaited: Mono,
     missed: u64,
+    pace: Pace,
     answer: Option<Result<QoS, Reason>>,
     gone: bool,
     waker: Option<Waker>,
+}
+
+/// Whether a reader keeps up with messages that may be dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    KeepsUp,
+    /// Its buffer is full, and it has until then.
+    Awaited(Mono),
+    /// That was not enough: it loses messages until it has caught up.
+    Slow,
 }
 
 /// A message that somebody has still to acknowledge.
@@ -140,6 +155,10 @@ impl Reader {
 
     fn has_enough(&self) -> bool {
         self.queue.len() >= self.manner.messages_max
+    }
+
+    fn has_caught_up(&self) -> bool {
+        self.queue.len() <= self.manner.messages_max / 2
     }
 
     /// Whether a message is lost because there is no room for this one: the oldest, or this one
@@ -194,6 +213,7 @@ impl Readers {
             },
             awaited: now,
             missed: 0,
+            pace: Pace::KeepsUp,
             answer: None,
             gone: false,
             waker: None,
@@ -267,6 +287,7 @@ impl Readers {
     pub(super) fn leave(&mut self, id: ReaderId) -> Option<SubscriptionId> {
         let reader = self.readers.remove(&id)?;
         self.full -= usize::from(reader.is_full());
+        self.awaited -= usize::from(matches!(reader.pace, Pace::Awaited(_)));
         if let Ok(filter) = Filter::parse(&reader.filter) {
             self.filters.remove(filter, &id);
             self.found.topic.clear();
@@ -281,9 +302,34 @@ impl Readers {
         Some(reader.subscription)
     }
 
-    /// Whether a reader that loses nothing has no room.
+    /// Whether a reader has no room and is to lose nothing, or nothing yet.
     pub(super) const fn hold_reading(&self) -> bool {
-        self.full > 0
+        self.full > 0 || self.awaited > 0
+    }
+
+    /// When the next reader has had its moment.
+    pub(super) fn poll_timeout(&self) -> Option<Mono> {
+        if self.awaited == 0 {
+            return None;
+        }
+        let until = |reader: &Reader| match reader.pace {
+            Pace::Awaited(until) => Some(until),
+            _ => None,
+        };
+        self.readers.values().filter_map(until).min()
+    }
+
+    /// Goes on without the readers that have had their moment.
+    pub(super) fn handle_timeout(&mut self, now: Mono) {
+        if self.awaited == 0 {
+            return;
+        }
+        for reader in self.readers.values_mut() {
+            if matches!(reader.pace, Pace::Awaited(until) if until <= now) {
+                reader.pace = Pace::Slow;
+                self.awaited -= 1;
+            }
+        }
     }
 
     /// How many subscriptions there are.
@@ -310,10 +356,8 @@ impl Readers {
             let all = meant.unwrap_or_else(|| found.readers.clone());
             meant = Some(self.takers_of_retained(all, now));
         }
-        let is_done = match meant {
-            Some(meant) => self.hand_out(message, &meant, woken),
-            None => self.hand_out(message, &found.readers, woken),
-        };
+        let meant = meant.as_ref().unwrap_or(&found.readers);
+        let is_done = self.hand_out(message, meant, now, woken);
         self.found = found;
         is_done
     }
@@ -343,6 +387,7 @@ impl Readers {
         &mut self,
         message: &session::Message<'_>,
         readers: &[ReaderId],
+        now: Mono,
         woken: &mut Vec<Waker>,
     ) -> bool {
         let Some((last, others)) = readers.split_last() else {
@@ -352,9 +397,9 @@ impl Readers {
         let awaits = open.zip(message.token);
         let copy = Message::copy(message);
         for id in others {
-            self.hand_to(*id, copy.clone(), awaits, woken);
+            self.hand_to(*id, copy.clone(), awaits, now, woken);
         }
-        self.hand_to(*last, copy, awaits, woken);
+        self.hand_to(*last, copy, awaits, now, woken);
         open.is_none()
     }
 
@@ -365,6 +410,7 @@ impl Readers {
         id: ReaderId,
         mut copy: Message,
         awaits: Option<(u64, AckToken)>,
+        now: Mono,
         woken: &mut Vec<Waker>,
     ) {
         let Some(reader) = self.readers.get_mut(&id) else {
@@ -395,8 +441,13 @@ impl Readers {
             return;
         }
         let was_full = reader.is_full();
+        let may_be_dropped = copy.receipt.is_none();
         reader.queue.push_back(copy);
         self.full += usize::from(!was_full && reader.is_full());
+        if may_be_dropped && reader.pace == Pace::KeepsUp && reader.has_enough() {
+            reader.pace = Pace::Awaited(now + MQTT_READER_PATIENCE);
+            self.awaited += 1;
+        }
         reader.wake(woken);
     }
 
@@ -527,9 +578,16 @@ impl Readers {
             }
             return (Poll::Pending, false);
         };
-        let goes_on = was_full && !reader.is_full();
-        self.full -= usize::from(goes_on);
-        (Poll::Ready(Some(message)), goes_on && self.full == 0)
+        let has_room = was_full && !reader.is_full();
+        self.full -= usize::from(has_room);
+        let mut goes_on = has_room;
+        if reader.pace != Pace::KeepsUp && reader.has_caught_up() {
+            let was_awaited = matches!(reader.pace, Pace::Awaited(_));
+            self.awaited -= usize::from(was_awaited);
+            reader.pace = Pace::KeepsUp;
+            goes_on |= was_awaited;
+        }
+        (Poll::Ready(Some(message)), goes_on && !self.hold_reading())
     }
 
     /// The client has stopped: streams end when their buffers are empty.
@@ -617,21 +675,40 @@ mod tests {
             self.enter(filter, RetainHandling::Send, false)
         }
 
+        fn fill(&mut self, topic: &str, count: usize) {
+            for _ in 0..count {
+                let message = message(topic, false);
+                self.readers.take(&message, self.now, &mut Vec::new());
+            }
+        }
+
+        fn read(&mut self, id: ReaderId, count: usize) {
+            let mut context = Context::from_waker(Waker::noop());
+            for _ in 0..count {
+                let (polled, _) = self.readers.poll_next(id, &mut context);
+                assert!(matches!(polled, Poll::Ready(Some(_))));
+            }
+        }
+
         /// A message comes; who gets it?
         fn comes(&mut self, topic: &str, retain: bool) -> Vec<ReaderId> {
-            let message = session::Message {
-                topic,
-                payload: b"x",
-                qos: QoS::AtMostOnce,
-                retain,
-                dup: false,
-                properties: periwinkle_core::mqtt::codec::Properties::EMPTY,
-                token: None,
-            };
+            let message = message(topic, retain);
             self.readers.take(&message, self.now, &mut Vec::new());
             let readers = self.readers.readers.iter_mut();
             let got = readers.filter_map(|(id, reader)| reader.queue.pop_front().map(|_| *id));
             got.collect()
+        }
+    }
+
+    fn message(topic: &str, retain: bool) -> session::Message<'_> {
+        session::Message {
+            topic,
+            payload: b"x",
+            qos: QoS::AtMostOnce,
+            retain,
+            dup: false,
+            properties: periwinkle_core::mqtt::codec::Properties::EMPTY,
+            token: None,
         }
     }
 
@@ -679,5 +756,36 @@ mod tests {
         world.pass(MQTT_RETAINED_REST);
         let two = world.enter("a", RetainHandling::Send, true);
         assert_eq!(world.comes("a", true), [one, two]);
+    }
+
+    #[test]
+    fn a_full_reader_gets_a_moment_and_the_next_when_it_has_caught_up() {
+        let mut world = World::new();
+        let id = world.subscribe("a");
+        world.fill("a", 9);
+        assert!(!world.readers.hold_reading());
+        world.fill("a", 1);
+        assert!(world.readers.hold_reading());
+        let due = world.readers.poll_timeout();
+        assert_eq!(due, Some(world.now + MQTT_READER_PATIENCE));
+        world.read(id, 5);
+        assert!(!world.readers.hold_reading());
+        assert_eq!(world.readers.poll_timeout(), None);
+
+        world.fill("a", 5);
+        assert!(world.readers.hold_reading());
+        world.pass(MQTT_READER_PATIENCE);
+        world.readers.handle_timeout(world.now);
+        world.fill("a", 7);
+        assert!(!world.readers.hold_reading());
+        assert_eq!(world.readers.missed_by(id), 7);
+        world.read(id, 4);
+        world.fill("a", 4);
+        assert!(!world.readers.hold_reading(), "it is still slow");
+        world.read(id, 5);
+        world.fill("a", 5);
+        assert!(world.readers.hold_reading());
+        world.readers.leave(id);
+        assert!(!world.readers.hold_reading());
     }
 }

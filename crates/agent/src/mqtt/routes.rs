@@ -1,7 +1,9 @@
 //! The rules `[[mqtt.route]]` at work: messages into models, changes of models out.
 
 use periwinkle_core::config;
+use periwinkle_core::limits::{MQTT_ROUTE_PAUSE_MAX, MQTT_ROUTE_PAUSE_MIN};
 use periwinkle_core::mqtt::route::{Found, InRoute, Route, RouteError};
+use periwinkle_core::retry::Backoff;
 use periwinkle_core::value::Map;
 use periwinkle_db::{Database, DbError};
 use thiserror::Error;
@@ -11,6 +13,7 @@ use tokio::task::JoinSet;
 use super::client::Mqtt;
 use super::message::Message;
 use super::outward::{Saved, carry_out};
+use crate::net::entropy;
 
 /// Why a message did not become an item.
 #[derive(Debug, Error)]
@@ -63,7 +66,20 @@ impl Carrying {
     }
 }
 
-/// A message is acknowledged when its item is on flash, or can never be one.
+impl Uncarried {
+    /// Whether the same message may become an item later.
+    fn passes(&self) -> bool {
+        use DbError::{Closed, Disk, Full};
+        match self {
+            Uncarried::Route(_) => false,
+            Uncarried::Database(error) => matches!(error, Full { .. } | Disk(_) | Closed),
+            Uncarried::Durability(_) => true,
+        }
+    }
+}
+
+/// A message is acknowledged when its item is on flash, or can never be one; those behind it wait,
+/// for items are written in the order of their messages.
 async fn carry_in(mqtt: Mqtt, db: Database, route: InRoute) {
     let asked = mqtt.subscribe(&route.from, route.qos).manual().no_local();
     let mut messages = match asked.begin() {
@@ -71,14 +87,29 @@ async fn carry_in(mqtt: Mqtt, db: Database, route: InRoute) {
         Err(error) => return tracing::error!(target: "mqtt", "a route does not work: {error}"),
     };
     while let Some(message) = messages.recv().await {
-        if let Err(error) = take(&db, &route, &message).await {
-            let (topic, model) = (message.topic(), &route.model);
-            tracing::warn!(target: "mqtt", topic, model, "a message became no item: {error}");
-            if matches!(error, Uncarried::Durability(_)) {
-                continue;
-            }
-        }
+        carry(&db, &route, &message).await;
         message.ack();
+    }
+}
+
+/// Makes an item of the message, as soon as there is room for it.
+async fn carry(db: &Database, route: &InRoute, message: &Message) {
+    let (topic, model) = (message.topic(), &route.model);
+    let mut pauses = Backoff::decorrelated(MQTT_ROUTE_PAUSE_MIN, MQTT_ROUTE_PAUSE_MAX);
+    let mut waits = false;
+    while let Err(error) = take(db, route, message).await {
+        if !error.passes() {
+            tracing::warn!(target: "mqtt", topic, model, "a message became no item: {error}");
+            return;
+        }
+        if !std::mem::replace(&mut waits, true) {
+            tracing::warn!(target: "mqtt", topic, model, "messages wait to become items: {error}");
+        }
+        let random = entropy::bytes().map_or(0, u64::from_le_bytes);
+        tokio::time::sleep(pauses.next_pause(random)).await;
+    }
+    if waits {
+        tracing::info!(target: "mqtt", topic, model, "messages become items again");
     }
 }
 

@@ -69,8 +69,9 @@ impl Subscribe {
         self
     }
 
-    /// Messages that wait for the reader at most. Beyond that the oldest is dropped and counted,
-    /// unless it is to be acknowledged by the reader.
+    /// Messages that wait for the reader at most. Beyond that the client waits a moment for the
+    /// reader; then the oldest is dropped and counted, unless it is to be acknowledged by the
+    /// reader.
     pub fn buffer(mut self, messages: usize) -> Self {
         self.manner.messages_max = messages.max(1);
         self

@@ -13,3 +13,9 @@ pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
     fill(&mut bytes)?;
     Ok(bytes)
 }
+
+/// Chance for pauses, evenly distributed over all of `u64`; without entropy it is 0, the shortest
+/// pause.
+pub fn chance() -> u64 {
+    u64::from_le_bytes(bytes().unwrap_or_default())
+}

@@ -28,7 +28,7 @@ impl Mount {
         Mount(path)
     }
 
-    fn resize(&self, bytes: &str) {
+    pub fn resize(&self, bytes: &str) {
         mount(&["-o", &format!("remount,size={bytes}")], &self.0);
     }
 }

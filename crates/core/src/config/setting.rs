@@ -36,6 +36,14 @@ impl Raw {
         }
     }
 
+    /// The elements of a list.
+    pub(super) fn elements(&self) -> &[Raw] {
+        match self {
+            Raw::List(elements) => elements,
+            _ => &[],
+        }
+    }
+
     /// The text of a text value, from whatever source.
     fn text(&self) -> Option<&str> {
         match self {

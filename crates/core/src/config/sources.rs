@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, ConfigErrors, Problem};
@@ -107,6 +108,8 @@ pub(super) struct Assignment {
     pub(super) path: &'static str,
     pub(super) raw: Raw,
     pub(super) origin: Origin,
+    /// Where each element of a list begins, such as one table of an array; empty for other values.
+    pub(super) elements: Vec<Origin>,
 }
 
 /// What was found in all sources, in rising strength.
@@ -124,15 +127,21 @@ impl Gathered {
     }
 
     /// Takes a value, or reports that there is no such key.
-    fn assign(&mut self, path: &str, raw: Raw, origin: Origin) {
+    fn assign(&mut self, path: &str, raw: Raw, origin: Origin, elements: Vec<Origin>) {
         match keys::find(path) {
             Some((_, key)) => self.assignments.push(Assignment {
                 path: key.path,
                 raw,
                 origin,
+                elements,
             }),
             None => self.error(origin, unknown_key(path)),
         }
+    }
+
+    /// Takes a value from where everything is text.
+    fn assign_text(&mut self, path: &str, text: &str, origin: Origin) {
+        self.assign(path, Raw::Loose(text.to_owned()), origin, Vec::new());
     }
 }
 
@@ -153,7 +162,7 @@ pub(super) fn gather(sources: &Sources<'_>) -> Gathered {
         let origin = Origin::CommandLine {
             option: given.option.clone(),
         };
-        gathered.assign(&given.key, Raw::Loose(given.value.clone()), origin);
+        gathered.assign_text(&given.key, &given.value, origin);
     }
     gathered
 }
@@ -187,32 +196,46 @@ fn gather_environment(environment: &[(String, String)], gathered: &mut Gathered)
         let origin = Origin::Environment {
             variable: name.clone(),
         };
-        gathered.assign(&path, Raw::Loose(value.clone()), origin);
+        gathered.assign_text(&path, value, origin);
     }
 }
 
 /// One file while it is read.
 struct Reader<'a> {
     file: File<'a>,
+    /// Where its lines end.
+    line_ends: Vec<usize>,
     profile: Option<String>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(file: File<'a>) -> Reader<'a> {
+        Reader {
+            file,
+            line_ends: file.text.match_indices('\n').map(|(at, _)| at).collect(),
+            profile: None,
+        }
+    }
+
     fn origin(&self, offset: usize) -> Origin {
-        let before = &self.file.text.as_bytes()[..offset.min(self.file.text.len())];
         Origin::File {
             name: self.file.name.to_owned(),
-            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            line: self.line_ends.partition_point(|end| *end < offset) + 1,
             profile: self.profile.clone(),
         }
+    }
+
+    fn elements(&self, value: &DeValue<'_>) -> Vec<Origin> {
+        let DeValue::Array(elements) = value else {
+            return Vec::new();
+        };
+        let origin = |element: &Spanned<DeValue<'_>>| self.origin(element.span().start);
+        elements.iter().map(origin).collect()
     }
 }
 
 fn gather_file(file: File<'_>, wanted: Option<(String, Origin)>, gathered: &mut Gathered) {
-    let reader = Reader {
-        file,
-        profile: None,
-    };
+    let reader = Reader::new(file);
     if file.text.len() > CONFIG_FILE_BYTES_MAX {
         return gathered.error(reader.origin(0), Problem::FileTooLarge);
     }
@@ -229,7 +252,7 @@ fn gather_file(file: File<'_>, wanted: Option<(String, Origin)>, gathered: &mut 
     }
     let table = table.get_ref();
     gather_sections(&reader, table, gathered);
-    gather_profiles(file, table, wanted, gathered);
+    gather_profiles(reader, table, wanted, gathered);
 }
 
 fn gather_sections(reader: &Reader<'_>, table: &DeTable<'_>, gathered: &mut Gathered) {
@@ -252,7 +275,8 @@ fn gather_sections(reader: &Reader<'_>, table: &DeTable<'_>, gathered: &mut Gath
         for (key, value) in keys {
             let path = format!("{name_text}.{}", key.get_ref());
             let origin = reader.origin(key.span().start);
-            gathered.assign(&path, raw(value.get_ref()), origin);
+            let elements = reader.elements(value.get_ref());
+            gathered.assign(&path, raw(value.get_ref()), origin, elements);
         }
     }
 }
@@ -260,16 +284,12 @@ fn gather_sections(reader: &Reader<'_>, table: &DeTable<'_>, gathered: &mut Gath
 /// Every profile is read, so that a mistake in one is found before the day it is used; only the
 /// values of the wanted one are kept.
 fn gather_profiles(
-    file: File<'_>,
+    mut reader: Reader<'_>,
     table: &DeTable<'_>,
     wanted: Option<(String, Origin)>,
     gathered: &mut Gathered,
 ) {
     let mut known: Vec<String> = Vec::new();
-    let mut reader = Reader {
-        file,
-        profile: None,
-    };
     let profiles = match table.get("profile") {
         None => None,
         Some(value) => match value.get_ref() {
@@ -306,7 +326,7 @@ fn gather_profiles(
     if known.contains(&profile) {
         gathered.profile = Some(profile);
     } else {
-        let file = file.name.to_owned();
+        let file = reader.file.name.to_owned();
         let problem = Problem::UnknownProfile {
             profile,
             file,
@@ -316,18 +336,35 @@ fn gather_profiles(
     }
 }
 
-/// An error for each value that its key cannot take.
+/// An error for each value that its key cannot take; in a list, for each element.
 pub(super) fn wrong_values(assignments: &[Assignment]) -> Vec<ConfigError> {
-    let wrong = |assignment: &Assignment| {
-        let (_, key) = keys::find(assignment.path)?;
-        let why = (key.check)(&assignment.raw, Path::new("")).err()?;
+    assignments.iter().flat_map(wrong_value).collect()
+}
+
+fn wrong_value(assignment: &Assignment) -> Vec<ConfigError> {
+    let Some((_, key)) = keys::find(assignment.path) else {
+        return Vec::new();
+    };
+    let check = |raw: &Raw, origin: &Origin| {
+        let why = (key.check)(raw, Path::new("")).err()?;
         let key = key.path.to_owned();
         Some(ConfigError::new(
-            assignment.origin.clone(),
+            origin.clone(),
             Problem::WrongValue { key, why },
         ))
     };
-    assignments.iter().filter_map(wrong).collect()
+    let Some(error) = check(&assignment.raw, &assignment.origin) else {
+        return Vec::new();
+    };
+    // What is wrong with an element is wrong with it alone, too; what is not, such as there being
+    // too many, is wrong with the list.
+    let alone =
+        |(element, origin): (&Raw, &Origin)| check(&Raw::List(vec![element.clone()]), origin);
+    let elements = assignment.raw.elements().iter().zip(&assignment.elements);
+    match elements.filter_map(alone).collect::<Vec<_>>() {
+        wrong if wrong.is_empty() => vec![error],
+        wrong => wrong,
+    }
 }
 
 fn raw(value: &DeValue<'_>) -> Raw {

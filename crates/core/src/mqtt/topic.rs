@@ -18,6 +18,9 @@ pub enum TopicError {
     /// It holds U+0000.
     #[error("a topic must not hold the character U+0000")]
     Nul,
+    /// It holds a character for which a broker may close the connection.
+    #[error("a topic must not hold {}: brokers close the connection for it", CodePoint(*.0))]
+    Character(char),
     /// A topic to publish to has a wildcard.
     #[error("a topic to publish to must not hold `+` or `#`")]
     Wildcard,
@@ -40,6 +43,7 @@ impl TopicError {
             TopicError::TooLong => "the topic is too long",
             TopicError::TooManyLevels => "the topic has too many levels",
             TopicError::Nul => "the topic holds the character U+0000",
+            TopicError::Character(_) => "the topic holds a control character or a non-character",
             TopicError::Wildcard => "the topic holds a wildcard",
             TopicError::Plus => "`+` does not stand alone in its level",
             TopicError::Hash => "`#` does not stand alone in the last level",
@@ -48,8 +52,39 @@ impl TopicError {
     }
 }
 
+/// The first character that the standard wants nobody to send (section 1.5.4): U+0000, the other
+/// control characters, and code points that are no characters. A broker may take a packet that
+/// holds one for malformed, and does: mosquitto closes the connection.
+pub(crate) fn unwelcome(text: &str) -> Option<char> {
+    let is_unwelcome = |letter: &char| {
+        letter.is_control()
+            || matches!(u32::from(*letter), 0xFDD0..=0xFDEF)
+            || matches!(u32::from(*letter) & 0xFFFF, 0xFFFE | 0xFFFF)
+    };
+    text.chars().find(is_unwelcome)
+}
+
+/// A character that does not show, by its number.
+pub(crate) struct CodePoint(pub(crate) char);
+
+impl std::fmt::Display for CodePoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the character U+{:04X}", u32::from(self.0))
+    }
+}
+
 /// Whether a message can be published to this topic.
 pub fn check_name(topic: &str) -> Result<(), TopicError> {
+    check_received_name(topic)?;
+    check_characters(topic)
+}
+
+fn check_characters(text: &str) -> Result<(), TopicError> {
+    unwelcome(text).map_or(Ok(()), |letter| Err(TopicError::Character(letter)))
+}
+
+/// Whether a message can have come with this topic: others may send what we had better not.
+pub(crate) fn check_received_name(topic: &str) -> Result<(), TopicError> {
     if topic.is_empty() {
         return Err(TopicError::Empty);
     }
@@ -99,6 +134,7 @@ impl<'a> Filter<'a> {
         let filter = Filter { text, levels_at };
         check_size(text, text.bytes().filter(|byte| *byte == b'/').count())?;
         filter.check_wildcards()?;
+        check_characters(text)?;
         Ok(filter)
     }
 
@@ -199,6 +235,48 @@ mod tests {
         assert_eq!(check_name("a/+"), Err(TopicError::Wildcard));
         assert_eq!(check_name("a#"), Err(TopicError::Wildcard));
         assert_eq!(check_name("a\0"), Err(TopicError::Nul));
+    }
+
+    #[test]
+    fn characters_for_which_brokers_close_the_connection_are_refused() {
+        let bad = [
+            '\u{1}',
+            '\t',
+            '\n',
+            '\u{1F}',
+            '\u{7F}',
+            '\u{80}',
+            '\u{9F}',
+            '\u{FDD0}',
+            '\u{FDEF}',
+            '\u{FFFE}',
+            '\u{FFFF}',
+            '\u{1FFFE}',
+            '\u{10FFFF}',
+        ];
+        for letter in bad {
+            let text = format!("a/{letter}");
+            let expected = TopicError::Character(letter);
+            assert_eq!(check_name(&text), Err(expected), "{letter:?}");
+            assert_eq!(Filter::parse(&text), Err(expected), "{letter:?}");
+            assert_eq!(check_received_name(&text), Ok(()), "{letter:?}");
+        }
+        for letter in [
+            ' ',
+            '~',
+            '\u{A0}',
+            '\u{FDCF}',
+            '\u{FDF0}',
+            '\u{FEFF}',
+            '\u{FFFD}',
+            '\u{10000}',
+        ] {
+            assert_eq!(check_name(&format!("a/{letter}")), Ok(()), "{letter:?}");
+        }
+        assert_eq!(
+            TopicError::Character('\n').to_string(),
+            "a topic must not hold the character U+000A: brokers close the connection for it"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use periwinkle_core::mqtt::outbox::{
 };
 use periwinkle_core::mqtt::session::{AckToken, Ending, Persist, Ticket};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// A message as it lies on flash.
 #[derive(Clone, Debug)]
@@ -42,6 +43,7 @@ impl Stored {
             },
             stage: self.stage,
             packet_id: self.packet_id,
+            age: Duration::ZERO,
         }
     }
 }

@@ -180,7 +180,7 @@ pub(super) struct Request {
     #[arg(short = 'W', long = "wait", value_name = "SECONDS", default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) wait: Duration,
     /// Where the answer comes [default: a topic of this client's own; with -V 311, `replies`]
-    #[arg(short = 'e', long, value_name = "TOPIC")]
+    #[arg(short = 'e', long, value_name = "TOPIC", conflicts_with = "agent")]
     pub(super) response_topic: Option<String>,
     #[command(flatten)]
     pub(super) json: Json,

@@ -3,17 +3,17 @@
 use axum::body::Body;
 use http::Method;
 use http_body_util::BodyExt;
-use periwinkle_core::fetch::sse::EventReader;
+use periwinkle_core::fetch::sse::{Event, EventReader};
 
 use crate::cli::control;
 use crate::cli::failure::Failure;
 use crate::cli::inputs::Inputs;
 
-/// Hears the events of a path, the data of each, until `heard` has enough.
+/// Hears the events of a path until `heard` has enough.
 pub(super) async fn listen(
     inputs: &Inputs,
     path: &str,
-    mut heard: impl FnMut(&str) -> Result<bool, Failure>,
+    mut heard: impl AsyncFnMut(&Event) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let socket = inputs.load()?.config.control_socket();
     let request = control::request(Method::GET, path, control::JSON, Body::empty())?;
@@ -26,7 +26,7 @@ pub(super) async fn listen(
         let read = events.handle_bytes(bytes);
         read.map_err(|error| Failure::internal(error.to_string()))?;
         while let Some(event) = events.poll_event() {
-            if !heard(&event.data)? {
+            if !heard(&event).await? {
                 return Ok(());
             }
         }

@@ -22,6 +22,7 @@ pub(super) async fn publish(publish: &Publish) -> Result<(), Failure> {
         false => Some(payload::read(&publish.what)?),
     };
     let mqtt = broker::connect(broker::options(&publish.broker)?).await?;
+    let losses = tokio::spawn(broker::tell_losses(mqtt.connection()));
     let mut outgoing = Outgoing {
         mqtt: &mqtt,
         publish,
@@ -31,6 +32,7 @@ pub(super) async fn publish(publish: &Publish) -> Result<(), Failure> {
     };
     let published = outgoing.all(payload).await;
     let acknowledged = outgoing.acknowledged;
+    losses.abort();
     broker::end(mqtt).await;
     published?;
     match publish.json.json {

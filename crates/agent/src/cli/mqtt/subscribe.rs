@@ -4,15 +4,18 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::SelectAll;
+use periwinkle_core::limits::MQTT_PRINT_AHEAD_LINES;
 use periwinkle_core::mqtt::filters::Filters;
 use periwinkle_core::mqtt::topic::Filter;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::args::Subscribe;
 use super::broker;
 use super::format::{Format, Shown};
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::mqtt::{Message, Mqtt, Property, RetainHandling, Subscription, Version};
+use crate::mqtt::{Message, Mqtt, RetainHandling, Subscription, Version};
 
 /// Prints messages until there were enough of them, the time is over, or nobody reads them.
 pub(super) async fn subscribe(subscribe: &Subscribe) -> Result<(), Failure> {
@@ -26,12 +29,19 @@ pub(super) async fn subscribe(subscribe: &Subscribe) -> Result<(), Failure> {
     let losses = tokio::spawn(broker::tell_losses(mqtt.connection()));
     let listening = listen(subscribe, &mut messages, &mut printer);
     let listened = within(subscribe.wait, listening).await;
+    let printed = printer.finish().await;
+    let missed: u64 = messages.iter().map(Subscription::missed).sum();
+    if missed > 0 {
+        output::complain(&format!(
+            "{missed} messages with QoS 0 came faster than they were read, and are lost"
+        ));
+    }
     losses.abort();
     broker::end(mqtt).await;
     // Not before: the broker would be asked to forget subscriptions of a session that it keeps.
     drop(messages);
     listened.unwrap_or(Ok(()))?;
-    printer.check_enough()
+    printed
 }
 
 /// What came of the work, or nothing when the time was over first.
@@ -54,10 +64,7 @@ async fn listen(
         return Ok(());
     }
     while let Some(message) = messages.next().await {
-        let goes_on = printer.take(&message)?;
-        // Only now: what was not printed comes again with the same session.
-        message.ack();
-        if !goes_on {
+        if !printer.take(message).await? {
             break;
         }
     }
@@ -76,12 +83,35 @@ fn begin(mqtt: &Mqtt, subscribe: &Subscribe) -> Result<SelectAll<Subscription>, 
     Ok(messages)
 }
 
-/// Prints messages, and counts them.
+/// Prints messages, and counts them. It prints on a thread of its own: whoever reads may take as
+/// long as it likes, and meanwhile the connection goes on.
 pub(super) struct Printer<'a> {
     subscribe: &'a Subscribe,
     format: Format,
     left_out: Filters<()>,
     printed: u64,
+    lines: mpsc::Sender<Line>,
+    printing: JoinHandle<Result<(), Failure>>,
+}
+
+/// What is printed for a message, which is acknowledged then and not before: what was not printed
+/// comes again with the same session.
+struct Line {
+    text: Vec<u8>,
+    message: Option<Message>,
+}
+
+/// Ends when there are no more lines, or nobody reads them.
+fn print_all(mut lines: mpsc::Receiver<Line>) -> Result<(), Failure> {
+    while let Some(line) = lines.blocking_recv() {
+        if !line.text.is_empty() && !output::write(&line.text)? {
+            break;
+        }
+        if let Some(message) = line.message {
+            message.ack();
+        }
+    }
+    Ok(())
 }
 
 impl Printer<'_> {
@@ -98,23 +128,20 @@ impl Printer<'_> {
             None if subscribe.verbose => Format::topic_and_payload(),
             None => Format::payload(),
         };
+        let (lines, to_print) = mpsc::channel(MQTT_PRINT_AHEAD_LINES);
         Ok(Printer {
             subscribe,
             format,
             left_out,
             printed: 0,
+            lines,
+            printing: tokio::task::spawn_blocking(|| print_all(to_print)),
         })
     }
 
-    fn take(&mut self, message: &Message) -> Result<bool, Failure> {
-        let user = message
-            .properties()
-            .iter()
-            .filter_map(|property| match property {
-                Property::UserProperty(name, value) => Some((name, value)),
-                _ => None,
-            });
-        self.print(&Shown {
+    async fn take(&mut self, message: Message) -> Result<bool, Failure> {
+        let held = message.clone();
+        let shown = Shown {
             topic: message.topic(),
             payload: message.payload(),
             qos: message.qos().level(),
@@ -122,13 +149,18 @@ impl Printer<'_> {
             dup: message.dup(),
             content_type: message.content_type(),
             response_topic: message.response_topic(),
-            user: user.collect(),
+            user: message.user().collect(),
             at: SystemTime::now(),
-        })
+        };
+        self.print(&shown, Some(held)).await
     }
 
     /// Whether more are wanted.
-    pub(super) fn print(&mut self, message: &Shown<'_>) -> Result<bool, Failure> {
+    pub(super) async fn print(
+        &mut self,
+        message: &Shown<'_>,
+        held: Option<Message>,
+    ) -> Result<bool, Failure> {
         let subscribe = self.subscribe;
         let mut is_left_out = subscribe.no_retained && message.retain;
         if subscribe.retained_only && !message.retain {
@@ -137,20 +169,28 @@ impl Printer<'_> {
         }
         self.left_out
             .matches(message.topic, |()| is_left_out = true);
-        if is_left_out {
-            return Ok(true);
+        let mut text = Vec::new();
+        if !is_left_out {
+            text = self.format.line(message);
+            if !subscribe.no_newline {
+                text.push(b'\n');
+            }
+            self.printed += 1;
         }
-        let mut line = self.format.line(message);
-        if !subscribe.no_newline {
-            line.push(b'\n');
-        }
-        self.printed += 1;
-        let is_read = output::write(&line)?;
+        let line = Line {
+            text,
+            message: held,
+        };
+        let is_read = self.lines.send(line).await.is_ok();
         Ok(is_read && subscribe.count.is_none_or(|count| self.printed < count))
     }
 
-    /// With -C and -W together, fewer messages than asked for are a failure.
-    pub(super) fn check_enough(&self) -> Result<(), Failure> {
+    /// Everything is printed, or nobody reads any more. With -C and -W together, fewer messages than
+    /// asked for are a failure.
+    pub(super) async fn finish(self) -> Result<(), Failure> {
+        drop(self.lines);
+        let printed = self.printing.await;
+        printed.map_err(|error| Failure::internal(error.to_string()))??;
         match (self.subscribe.count, self.subscribe.wait) {
             (Some(count), Some(wait)) if self.printed < count => {
                 let printed = self.printed;

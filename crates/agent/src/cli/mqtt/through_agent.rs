@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
+use periwinkle_core::fetch::sse::Event;
 use serde_json::{Value, json};
 
 use super::args::{Publish, Request, Subscribe};
@@ -45,10 +46,6 @@ pub(super) fn publish(inputs: &Inputs, publish: &Publish) -> Result<(), Failure>
 }
 
 fn hand_over(inputs: &Inputs, publish: &Publish, payload: &[u8]) -> Result<(), Failure> {
-    let mut properties = serde_json::Map::new();
-    for (name, value) in &publish.properties {
-        properties.insert(name.clone(), value.as_str().into());
-    }
     let message = json!({
         "topic": publish.topic()?,
         "payload_base64": STANDARD.encode(payload),
@@ -56,7 +53,8 @@ fn hand_over(inputs: &Inputs, publish: &Publish, payload: &[u8]) -> Result<(), F
         "retain": publish.retain,
         "durable": publish.durable,
         "expiry_s": publish.expiry,
-        "properties": properties,
+        "content_type": publish.content_type,
+        "user": publish.properties,
         "wait": if publish.durable { "accepted" } else { "queued" },
     });
     ask(inputs, "/api/v1/mqtt/publish", message).map(drop)
@@ -73,16 +71,25 @@ pub(super) async fn subscribe(inputs: &Inputs, subscribe: &Subscribe) -> Result<
         "/api/v1/mqtt/subscribe?filter={filter}&qos={}",
         subscribe.qos.level()
     );
-    let listening = events::listen(inputs, &path, |data| take(&mut printer, data));
-    within(subscribe.wait, listening).await.unwrap_or(Ok(()))?;
-    printer.check_enough()
+    let listening = events::listen(inputs, &path, async |event| take(&mut printer, event).await);
+    let listened = within(subscribe.wait, listening).await;
+    let printed = printer.finish().await;
+    listened.unwrap_or(Ok(()))?;
+    printed
 }
 
-fn take(printer: &mut Printer<'_>, data: &str) -> Result<bool, Failure> {
+async fn take(printer: &mut Printer<'_>, event: &Event) -> Result<bool, Failure> {
+    let data = &event.data;
+    if event.kind == "missed" {
+        let missed = format!("messages came faster than they were read; lost: {data}");
+        output::complain(&output::plain(&missed));
+        return Ok(true);
+    }
     let unclear = |what: &str| Failure::internal(format!("the agent tells of no {what}: {data}"));
     let message: Value = serde_json::from_str(data).map_err(|_| unclear("message"))?;
     let payload = payload_of(&message).ok_or_else(|| unclear("payload"))?;
-    printer.print(&Shown {
+    let user = message["user"].as_array().map_or(&[][..], Vec::as_slice);
+    let shown = Shown {
         topic: message["topic"].as_str().ok_or_else(|| unclear("topic"))?,
         payload: &payload,
         qos: message["qos"]
@@ -91,11 +98,16 @@ fn take(printer: &mut Printer<'_>, data: &str) -> Result<bool, Failure> {
             .unwrap_or(0),
         retain: message["retain"].as_bool().unwrap_or(false),
         dup: false,
-        content_type: None,
-        response_topic: None,
-        user: Vec::new(),
+        content_type: message["content_type"].as_str(),
+        response_topic: message["response_topic"].as_str(),
+        user: user.iter().filter_map(pair).collect(),
         at: SystemTime::now(),
-    })
+    };
+    printer.print(&shown, None).await
+}
+
+fn pair(value: &Value) -> Option<(&str, &str)> {
+    Some((value[0].as_str()?, value[1].as_str()?))
 }
 
 fn payload_of(message: &Value) -> Option<Vec<u8>> {
@@ -111,6 +123,7 @@ pub(super) fn request(inputs: &Inputs, request: &Request) -> Result<(), Failure>
     let question = json!({
         "topic": request.topic()?,
         "payload_base64": STANDARD.encode(payload),
+        "qos": request.qos.level(),
         "timeout_ms": millis(request.wait),
     });
     let answer = ask(inputs, "/api/v1/mqtt/request", question)?;

@@ -192,7 +192,7 @@ impl Driver {
             {
                 return later(&error);
             }
-            let pause = backoff.next_pause(random());
+            let pause = backoff.next_pause(entropy::chance());
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = turned_on(&mut cancelled) => return aborted(),
@@ -301,7 +301,7 @@ impl Driver {
                 Answer::Failed(failure_of(&error))
             }
         };
-        upload.handle_answer(id, answer, self.hub.clock.mono(), random());
+        upload.handle_answer(id, answer, self.hub.clock.mono(), entropy::chance());
     }
 
     /// Parts that failed were counted while they left: where nothing flies, what S3 has counts.
@@ -550,11 +550,6 @@ impl Errand {
             Err(error) => Err(error),
         }
     }
-}
-
-/// Evenly distributed; a system without entropy would not have started.
-pub(super) fn random() -> u64 {
-    u64::from_le_bytes(entropy::bytes().unwrap_or_default())
 }
 
 async fn turned_on(flag: &mut watch::Receiver<bool>) {

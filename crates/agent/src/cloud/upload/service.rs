@@ -13,10 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::clear::{clear_ended, clear_orphans};
-use super::drive::{Ended, at, drive, random};
+use super::drive::{Ended, at, drive};
 use super::hub::{Hub, Running};
 use super::look::Looks;
 use super::row::{Row, State};
+use crate::net::entropy;
 use crate::supervise::{Service, ServiceContext, ServiceError};
 
 /// The entry for the supervisor.
@@ -183,7 +184,7 @@ impl Shell {
         }
         let first = || Backoff::decorrelated(limits::UPLOAD_PAUSE_MIN, limits::UPLOAD_PAUSE_MAX);
         let backoff = self.pauses.entry(id.to_owned()).or_insert_with(first);
-        backoff.next_pause(random())
+        backoff.next_pause(entropy::chance())
     }
 
     /// One line when a trouble begins and one when something is uploaded again.

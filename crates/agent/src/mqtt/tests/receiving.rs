@@ -1,8 +1,8 @@
 //! Messages that come.
 
-use periwinkle_core::mqtt::codec::{QoS, Reason};
+use periwinkle_core::mqtt::codec::{QoS, Reason, Version};
 
-use super::{Broker, client};
+use super::{Broker, Mqtt, client, options};
 use crate::StreamExt;
 use crate::mqtt::MqttError;
 
@@ -71,6 +71,66 @@ async fn a_slow_reader_loses_the_oldest_and_is_told_how_many() {
     for number in 5..8_u8 {
         assert_eq!(slow.next().await.unwrap().payload(), [number]);
     }
+}
+
+#[tokio::test]
+async fn a_burst_is_larger_than_the_buffer_and_a_reader_that_keeps_up_loses_nothing() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        let mut reader = mqtt.subscribe("a", qos).buffer(10).await.unwrap();
+        for number in 0..2_000_u16 {
+            broker.publish("a", &number.to_be_bytes(), qos);
+        }
+        for number in 0..2_000_u16 {
+            assert_eq!(reader.next().await.unwrap().payload(), number.to_be_bytes());
+        }
+        assert_eq!(reader.missed(), 0);
+    }
+}
+
+#[tokio::test]
+async fn reading_goes_on_where_nothing_is_to_be_answered() {
+    let broker = Broker::start().await;
+    let mut options = options(&broker);
+    options.session.version = Version::V311;
+    options.session.receive_max = 1;
+    let mqtt = Mqtt::connect(options).unwrap();
+    let subscribe = mqtt.subscribe("a", QoS::AtLeastOnce).manual().buffer(1);
+    let mut reader = subscribe.await.unwrap();
+    for number in 0..1_000_u16 {
+        let payload = [&number.to_be_bytes()[..], &[0; 100]].concat();
+        broker.publish("a", &payload, QoS::AtLeastOnce);
+    }
+    let mut unanswered = Vec::new();
+    for number in 0..1_000_u16 {
+        let message = reader.next().await.unwrap();
+        assert!(message.payload().starts_with(&number.to_be_bytes()));
+        unanswered.push(message);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_reads_nothing_does_not_keep_messages_from_others() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    let mut asleep = mqtt
+        .subscribe("#", QoS::AtMostOnce)
+        .buffer(10)
+        .await
+        .unwrap();
+    let mut awake = mqtt.subscribe("a", QoS::AtMostOnce).await.unwrap();
+    for number in 0..1_000_u16 {
+        broker.publish("a", &number.to_be_bytes(), QoS::AtMostOnce);
+    }
+    for number in 0..1_000_u16 {
+        assert_eq!(awake.next().await.unwrap().payload(), number.to_be_bytes());
+    }
+    assert_eq!((awake.missed(), asleep.missed()), (0, 990));
+    assert_eq!(
+        asleep.next().await.unwrap().payload(),
+        990_u16.to_be_bytes()
+    );
 }
 
 #[tokio::test]

@@ -270,6 +270,76 @@ fn listening_can_end_with_the_acknowledgement_or_with_what_was_kept() {
 }
 
 #[test]
+fn a_reader_that_pauses_loses_neither_its_connection_nor_messages() {
+    let broker = talkative();
+    let mut sub = Sub::start(&broker, &["-t", "many", "-q", "1", "-k", "1"]);
+    let payloads = numbers(0..5000);
+    let padded = |number: &String| format!("{number} {}", "x".repeat(100));
+    publish_lines(&broker, "many", payloads.iter().map(padded));
+    // More than a pipe holds has come, and nobody reads.
+    eventually("signs of life from who waits for its reader", || {
+        let log = broker.log();
+        (log.matches("Received PINGREQ").count() >= 3).then_some(())
+    });
+    for payload in &payloads {
+        assert_eq!(sub.line(), padded(payload));
+    }
+    assert!(!broker.log().contains("exceeded timeout"));
+}
+
+fn publish_lines(broker: &Mosquitto, topic: &str, lines: impl Iterator<Item = String>) {
+    let port = broker.port.to_string();
+    let home = Home::new();
+    let mut command = home.command(&["mqtt", "pub", "-p", &port, "-t", topic, "-q", "1", "-l"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    for line in lines {
+        writeln!(input, "{line}").unwrap();
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_listener_of_the_agent_that_is_too_slow_is_told_what_it_missed() {
+    let broker = Mosquitto::plain();
+    let configuration = format!("[mqtt]\nenable = true\nurl = \"{}\"\n", broker.url());
+    let agent = Home::with(&configuration).start();
+    let words = ["mqtt", "sub", "--agent", "-t", "many", "-q", "1"];
+    let mut command = agent.home().command(&words);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut warnings = BufReader::new(child.stderr.take().unwrap()).lines();
+    eventually("the agent has subscribed", || {
+        (agent.status()["mqtt"]["subscriptions"] == 1).then_some(())
+    });
+    let long = "x".repeat(1000);
+    let all = (0..8000).map(|number| format!("{number} {long}"));
+    publish_lines(&broker, "many", all);
+    let mut read = 0_u64;
+    for line in &mut lines {
+        read += 1;
+        if line.unwrap().starts_with("7999 ") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut lost = 0;
+    for warning in &mut warnings {
+        let warning = warning.unwrap();
+        let told = warning
+            .split_once("lost: {\"messages\":")
+            .and_then(|(_, rest)| rest.strip_suffix('}'))
+            .unwrap_or_else(|| panic!("{warning}"));
+        lost += told.parse::<u64>().unwrap();
+    }
+    assert!(lost > 0, "all {read} were read");
+    assert_eq!(read + lost, 8000);
+}
+
+#[test]
 fn a_session_that_is_kept_gets_what_came_meanwhile() {
     let broker = Mosquitto::plain();
     for version in ["5", "311"] {
@@ -391,7 +461,7 @@ fn a_measurement_says_how_fast_the_broker_is() {
 
 #[test]
 fn the_running_agent_publishes_listens_asks_and_tells() {
-    let broker = Mosquitto::plain();
+    let broker = talkative();
     let configuration = format!(
         "[mqtt]\nenable = true\nurl = \"{}\"\nclient_id = \"pump-7\"\n",
         broker.url()
@@ -409,6 +479,10 @@ fn the_running_agent_publishes_listens_asks_and_tells() {
         "{\"messages\":1}\n"
     );
     assert_eq!(collector.collect(2), ["1 0 out one", "1 0 out two"]);
+    let mut sub = Sub::start(&broker, &["-t", "out", "-F", "%p %C %P"]);
+    let kind = ["--content-type", "text/plain", "-D", "k=1", "-D", "k=2"];
+    publish(&[&["-m", "three"], &kind[..]].concat());
+    assert_eq!(sub.line(), "three text/plain k:1 k:2");
     mosquitto_pub(&broker, &["-t", "kept", "-m", "old", "-r", "-q", "1"]);
     let words = [
         "mqtt", "sub", "--agent", "-t", "kept", "-q", "1", "-C", "1", "-W", "20", "-v",
@@ -421,7 +495,7 @@ fn the_running_agent_publishes_listens_asks_and_tells() {
     let status = check(&home.run(&["mqtt", "status"]), 0);
     let first = format!("{} as pump-7: connected\n", broker.url());
     assert!(status.starts_with(&first), "{status}");
-    assert!(status.contains("3 delivered"), "{status}");
+    assert!(status.contains("4 delivered"), "{status}");
     let (home, _) = agent.stop();
     check(&home.run(&["mqtt", "status"]), 4);
 }

@@ -8,6 +8,7 @@ use super::broker::Mosquitto;
 use super::{connected, next, options};
 use crate::agent::{Agent, Home};
 use crate::eventually::eventually;
+use crate::full_disk::Mount;
 
 fn agent(broker: &Mosquitto, rules: &str) -> Agent {
     let section = format!(
@@ -52,6 +53,49 @@ async fn rules_carry_messages_into_a_model_and_its_changes_out() {
     assert_eq!((state.topic(), state.text()), ("state/led", Some("on")));
     let item = owner.get("/api/v1/data/Setting/led").expect(200).json();
     assert_eq!(item["value"], "on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn messages_wait_for_room_on_the_disk_to_become_items() {
+    let broker = Mosquitto::plain();
+    let section = format!(
+        "[metrics]\nenable = false\n[mqtt]\nenable = true\nurl = '{}'\n[[mqtt.route]]\n\
+         from = 'settings/+/set'\nmodel = 'Setting'\n\
+         set = {{ id = '${{topic.1}}', value = '${{payload}}' }}\n",
+        broker.url()
+    );
+    let home = Home::with(&section);
+    let mount = Mount::new(home.state(), "10m");
+    let agent = home.start();
+    is_connected(&agent);
+    let owner = agent.owner();
+    for bytes in [200_000, 2000, 1] {
+        let value = json!({"value": "x".repeat(bytes)});
+        let put = |n| owner.json("PUT", &format!("/api/v1/data/Setting/{bytes}-{n}"), &value);
+        assert!((0..2000).any(|n| put(n).status == 507), "there is room");
+    }
+    let cloud = connected(options(&broker, "cloud")).await;
+    for led in 0..20 {
+        let topic = format!("settings/led{led}/set");
+        let set = cloud.publish(&topic, "on".repeat(500));
+        set.qos(QoS::AtLeastOnce).acked().await.unwrap();
+    }
+    eventually("the agent says that messages wait", || {
+        agent
+            .log()
+            .contains("messages wait to become items")
+            .then_some(())
+    });
+    mount.resize("64m");
+    for led in 0..20 {
+        eventually("each message becomes an item", || {
+            let path = format!("/api/v1/data/Setting/led{led}");
+            (owner.get(&path).status == 200).then_some(())
+        });
+    }
+    assert!(!agent.log().contains("became no item"), "{}", agent.log());
+    drop(agent);
+    drop(mount);
 }
 
 const SETTINGS_OUT: &str =

@@ -175,7 +175,8 @@ fn read_will<'a>(
     };
     let here = reader.clone();
     let topic = reader.string()?;
-    topic::check_name(topic).map_err(|error| here.error(Reason::TopicNameInvalid, error.what()))?;
+    topic::check_received_name(topic)
+        .map_err(|error| here.error(Reason::TopicNameInvalid, error.what()))?;
     Ok(Some(Will {
         topic,
         payload: reader.binary()?,

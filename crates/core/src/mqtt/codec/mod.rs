@@ -41,7 +41,7 @@ pub use error::{Malformed, TooLong};
 pub use inbox::{Frame, Inbox};
 pub use kind::{PacketId, PacketKind, QoS, Version};
 pub use packet::Packet;
-pub(crate) use property::checked as checked_properties;
+pub(crate) use property::{Place, checked as checked_properties};
 pub use property::{Properties, PropertiesBuf, Property};
 pub use publish::Publish;
 pub(crate) use publish::{PublishFront, PublishHead, between_bytes, encode_publish, publish_bytes};

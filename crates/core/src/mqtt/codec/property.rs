@@ -10,6 +10,7 @@ use super::wire::{Reader, put_binary, put_four_bytes, put_two_bytes, put_varint}
 use crate::limits::{
     MQTT_PROPERTIES_BYTES_MAX, MQTT_REMAINING_BYTES_MAX, MQTT_USER_PROPERTIES_MAX,
 };
+use crate::mqtt::topic;
 
 /// One property with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,24 @@ const fn places(kinds: &[PacketKind]) -> u32 {
 
 /// The will's properties are a set of their own inside CONNECT.
 const WILL: u32 = 1 << 16;
+
+/// Where properties of the caller's are sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Message,
+    Will,
+    Connect,
+}
+
+impl Place {
+    const fn bits(self) -> u32 {
+        match self {
+            Place::Message => places(&[PacketKind::Publish]),
+            Place::Will => WILL,
+            Place::Connect => places(&[PacketKind::Connect]),
+        }
+    }
+}
 
 const fn allowed(id: u32) -> Option<u32> {
     use PacketKind::*;
@@ -201,6 +220,30 @@ impl<'a> Property<'a> {
         Ok(())
     }
 
+    /// Why no broker should be sent this value.
+    fn unsendable(&self) -> Option<&'static str> {
+        let texts = match *self {
+            Property::ContentType(text)
+            | Property::ResponseTopic(text)
+            | Property::AssignedClientIdentifier(text)
+            | Property::AuthenticationMethod(text)
+            | Property::ResponseInformation(text)
+            | Property::ServerReference(text)
+            | Property::ReasonString(text) => [text, ""],
+            Property::UserProperty(name, value) => [name, value],
+            _ => return None,
+        };
+        if texts.iter().any(|text| topic::unwelcome(text).is_some()) {
+            return Some("a text holds a control character or a non-character");
+        }
+        match self {
+            Property::ResponseTopic(text) if topic::check_name(text).is_err() => {
+                Some("the response topic is no topic that can be published to")
+            }
+            _ => None,
+        }
+    }
+
     /// What the standard says about values, beyond their type.
     const fn fault(&self) -> Option<(Reason, &'static str)> {
         Some(match self {
@@ -303,6 +346,19 @@ impl<'a> Properties<'a> {
             Property::ReasonString(text) => Some(text),
             _ => None,
         })
+    }
+
+    /// Why these cannot be sent at this place, if they cannot: what a broker would close the
+    /// connection for is better found before it is taken.
+    pub(crate) fn unsendable(self, place: Place) -> Option<&'static str> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut reader = Reader::new(self.0, 0, PacketKind::Publish);
+        if let Err(malformed) = check(&mut reader, place.bits()) {
+            return Some(malformed.what);
+        }
+        self.find(|property| property.unsendable())
     }
 
     pub(crate) fn write(self, out: &mut Vec<u8>) {

@@ -105,14 +105,14 @@ fn check_topics(
             return Err(here.error(Reason::ProtocolError, "there is neither topic nor alias"));
         }
     } else {
-        topic::check_name(topic)
+        topic::check_received_name(topic)
             .map_err(|error| here.error(Reason::TopicNameInvalid, error.what()))?;
     }
     let response = properties.find(|property| match property {
         Property::ResponseTopic(topic) => Some(topic),
         _ => None,
     });
-    match response.map(topic::check_name) {
+    match response.map(topic::check_received_name) {
         Some(Err(_)) => Err(here.error(Reason::ProtocolError, "the response topic is no topic")),
         _ => Ok(()),
     }

@@ -59,12 +59,12 @@ impl<'a> Publication<'a> {
 /// What goes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Before everything else.
+    /// Before everything else, live or backlog.
     High,
     /// As most messages.
     #[default]
     Normal,
-    /// When nothing else waits.
+    /// When nothing else waits; so never, while others fill the link.
     Low,
 }
 
@@ -154,6 +154,8 @@ pub struct Entry {
     pub(crate) packet_id: Option<PacketId>,
     pub(crate) tag: Option<u64>,
     pub(super) accepted: Mono,
+    /// How old it was then: it may have been taken in an earlier life.
+    pub(super) aged: Duration,
     pub(crate) expires: Option<Mono>,
     pub(super) lane: Links,
     pub(super) age: Links,
@@ -183,6 +185,7 @@ impl Entry {
             packet_id: None,
             tag: None,
             accepted: Mono::ZERO,
+            aged: Duration::ZERO,
             expires: None,
             lane: Links::NONE,
             age: Links::NONE,
@@ -214,6 +217,7 @@ impl Entry {
         self.packet_id = None;
         self.tag = publication.tag;
         self.accepted = now;
+        self.aged = Duration::ZERO;
         self.expires = publication.expiry.map(|expiry| now + expiry);
     }
 
@@ -359,6 +363,11 @@ impl Entry {
         self.expires.map(|expires| expires.since(now))
     }
 
+    /// How long ago it was taken, as far as that is known.
+    pub fn age(&self, now: Mono) -> Duration {
+        self.aged.saturating_add(now.since(self.accepted))
+    }
+
     /// Content in memory.
     pub(super) const fn content_bytes(&self) -> usize {
         let between = self.properties_at - self.topic_end;
@@ -398,4 +407,6 @@ pub struct StoredEntry<'a> {
     pub stage: Stage,
     /// Under which name.
     pub packet_id: Option<PacketId>,
+    /// How long ago it was taken, as far as that is known.
+    pub age: Duration,
 }

@@ -15,7 +15,8 @@ pub(super) struct Lanes {
     /// How many messages of a topic are in the backlog. Two topics that share a hash only wait for
     /// each other.
     topics: BTreeMap<u64, u32>,
-    turn: u32,
+    /// Of each class: how many have left.
+    turns: [u32; Class::ALL.len()],
     /// Off only in a test that shows what it is for.
     pub(super) behind_backlog: bool,
 }
@@ -26,7 +27,7 @@ impl Lanes {
             live: [List::new(); Class::ALL.len()],
             backlog: [List::new(); Class::ALL.len()],
             topics: BTreeMap::new(),
-            turn: 0,
+            turns: [0; Class::ALL.len()],
             behind_backlog: true,
         }
     }
@@ -88,18 +89,19 @@ impl Lanes {
         self.backlog[class].remove(slab, slot);
     }
 
-    /// The first one of each lane, in the order in which the lanes have their turn now.
+    /// The first one of each lane, in the order in which the lanes have their turn now: classes
+    /// first, so that what waits is never before a higher class; within each, live or backlog.
     pub(super) fn heads(&self) -> impl Iterator<Item = Slot> {
-        let (one, two) = self.turns();
-        one.iter().chain(two).filter_map(List::first)
+        (0..Class::ALL.len())
+            .flat_map(|class| self.pair(class))
+            .filter_map(List::first)
     }
 
     /// The first of these heads that is ready. Mostly the first lane that is not empty has it, and
     /// a plain walk finds that soonest.
     pub(super) fn first_ready(&self, ready: impl Fn(Slot) -> bool) -> Option<Slot> {
-        let (one, two) = self.turns();
-        for lanes in [one, two] {
-            for lane in lanes {
+        for class in 0..Class::ALL.len() {
+            for lane in self.pair(class) {
                 if let Some(slot) = lane.first()
                     && ready(slot)
                 {
@@ -110,17 +112,18 @@ impl Lanes {
         None
     }
 
-    /// Which lanes come first this time.
-    const fn turns(&self) -> (&OfClasses, &OfClasses) {
-        match self.turn % MQTT_BACKLOG_SHARE_MESSAGES {
-            0 => (&self.backlog, &self.live),
-            _ => (&self.live, &self.backlog),
+    /// The lanes of a class, in the order of this time.
+    const fn pair(&self, class: usize) -> [&List<Lane>; 2] {
+        match self.turns[class] % MQTT_BACKLOG_SHARE_MESSAGES {
+            0 => [&self.backlog[class], &self.live[class]],
+            _ => [&self.live[class], &self.backlog[class]],
         }
     }
 
-    /// A message was taken.
-    pub(super) const fn next_turn(&mut self) {
-        self.turn = self.turn.wrapping_add(1);
+    /// A message of this class was taken.
+    pub(super) const fn next_turn(&mut self, class: Class) {
+        let turn = &mut self.turns[class as usize];
+        *turn = turn.wrapping_add(1);
     }
 
     /// The oldest one that may make room for a message of this class.

@@ -4,12 +4,13 @@
 //! The outbox is the single source of truth. A session sends from it and writes into an entry how
 //! far its exchange has come; when the connection ends, the entry is still here.
 //!
-//! *Order.* Messages of one topic and class leave in the order in which they came. Messages that
-//! wait since before the connection are the backlog, the others are live. Live ones go first, one
-//! of every [`MQTT_BACKLOG_SHARE_MESSAGES`](crate::limits::MQTT_BACKLOG_SHARE_MESSAGES) comes from
-//! the backlog, and a live message whose topic has a backlog waits behind it. Among the live, and
-//! among the backlog, higher classes go first. A message that must be on flash before it leaves
-//! holds up those behind it in its lane until it is.
+//! *Order.* Messages of one topic and class leave in the order in which they came. Higher classes
+//! go first, however much waits in the lower ones, which get what is left of the link and nothing
+//! while higher classes fill it. Within a class, messages that wait since before the connection are
+//! the backlog, the others are live. Live ones go first, one of every
+//! [`MQTT_BACKLOG_SHARE_MESSAGES`](crate::limits::MQTT_BACKLOG_SHARE_MESSAGES) comes from the
+//! backlog, and a live message whose topic has a backlog waits behind it. A message that must be on
+//! flash before it leaves holds up those behind it in its lane until it is.
 //!
 //! *Budget.* Rows, bytes and age are bounded. What does not fit is refused, or pushes out the
 //! oldest of the lowest class: either way it is counted and the one who waits for it is told.

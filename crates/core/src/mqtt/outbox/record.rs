@@ -1,11 +1,14 @@
 //! A message as it lies on flash: `docs/formats/mqtt.md`.
 
 use super::entry::{Class, Entry, Mode, Publication, Stage, StoredEntry};
-use crate::mqtt::codec::{PacketId, PropertiesBuf, QoS};
+use crate::mqtt::codec::{PacketId, Place, PropertiesBuf, QoS};
+use crate::mqtt::topic;
 use crate::time::{Now, UnixMillis};
 use std::time::Duration;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The form without the age.
+const VERSION_1: u8 = 1;
 
 /// Why a record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +17,9 @@ pub enum RecordError {
     /// It was written by a newer program.
     #[error("the message on flash has the form {0}, this program knows {VERSION}")]
     Version(u8),
+    /// A broker would close each connection for it. Older programs took such messages.
+    #[error("the message on flash cannot be sent: {0}")]
+    Unsendable(&'static str),
     /// It is not what a program of ours writes.
     #[error("the message on flash is damaged")]
     Damaged,
@@ -31,8 +37,12 @@ pub struct Record {
     mode: Mode,
     stage: Stage,
     packet_id: Option<PacketId>,
-    /// What was left of its time of use when it was written, and when that was.
-    expiry: Option<(Duration, Option<UnixMillis>)>,
+    /// What was left of its time of use when it was written.
+    left: Option<Duration>,
+    /// How old it was when it was written; of the first form that is not known.
+    age: Option<Duration>,
+    /// When it was written, by a clock that could be trusted.
+    written: Option<UnixMillis>,
 }
 
 impl Record {
@@ -49,6 +59,8 @@ impl Record {
         out.extend_from_slice(&left_ms.to_be_bytes());
         let wall = now.trusted_wall().map_or(0, |wall| wall.0);
         out.extend_from_slice(&wall.to_be_bytes());
+        let age_ms = u64::try_from(entry.age(now.mono).as_millis()).unwrap_or(u64::MAX);
+        out.extend_from_slice(&age_ms.to_be_bytes());
         for part in [entry.topic_bytes(), entry.properties_bytes()] {
             let length = u32::try_from(part.len()).expect("the protocol bounds it");
             out.extend_from_slice(&length.to_be_bytes());
@@ -63,23 +75,32 @@ impl Record {
     /// It is of a newer form, or damaged.
     pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         match bytes.first() {
-            Some(&VERSION) => read(&bytes[1..]).ok_or(RecordError::Damaged),
+            Some(&version @ (VERSION_1 | VERSION)) => {
+                let record = read(version, &bytes[1..]).ok_or(RecordError::Damaged)?;
+                record.check()
+            }
             Some(&version) => Err(RecordError::Version(version)),
             None => Err(RecordError::Damaged),
         }
     }
 
+    fn check(self) -> Result<Record, RecordError> {
+        topic::check_name(&self.topic).map_err(|error| RecordError::Unsendable(error.what()))?;
+        match self.properties.as_properties().unsendable(Place::Message) {
+            Some(what) => Err(RecordError::Unsendable(what)),
+            None => Ok(self),
+        }
+    }
+
     /// The message, for [`Session::restore`](crate::mqtt::session::Session::restore).
     ///
-    /// The time without power counts as time of use only where both clocks can be trusted.
+    /// The time since it was written counts only where both clocks can be trusted.
     pub fn as_entry(&self, sequence: u64, now: Now) -> StoredEntry<'_> {
-        let expiry = self.expiry.map(|(left, written)| {
-            let away = match (written, now.trusted_wall()) {
-                (Some(written), Some(wall)) => wall.0.saturating_sub(written.0),
-                _ => 0,
-            };
-            left.saturating_sub(Duration::from_millis(u64::try_from(away).unwrap_or(0)))
-        });
+        let since = match (self.written, now.trusted_wall()) {
+            (Some(written), Some(wall)) => wall.0.saturating_sub(written.0),
+            _ => 0,
+        };
+        let since = Duration::from_millis(u64::try_from(since).unwrap_or(0));
         StoredEntry {
             sequence,
             publication: Publication {
@@ -88,13 +109,14 @@ impl Record {
                 qos: self.qos,
                 retain: self.retain,
                 properties: self.properties.as_properties(),
-                expiry,
+                expiry: self.left.map(|left| left.saturating_sub(since)),
                 class: self.class,
                 mode: self.mode,
                 tag: None,
             },
             stage: self.stage,
             packet_id: self.packet_id,
+            age: (self.age).map_or(Duration::ZERO, |age| age.saturating_add(since)),
         }
     }
 }
@@ -110,17 +132,24 @@ fn flags(entry: &Entry) -> u8 {
     entry.qos.level() | retain << 2 | durable << 3 | stage << 4 | (entry.class as u8) << 6
 }
 
-fn read(bytes: &[u8]) -> Option<Record> {
+fn read(version: u8, bytes: &[u8]) -> Option<Record> {
     let (&flags, rest) = bytes.split_first()?;
     let (id, rest) = rest.split_first_chunk::<2>()?;
     let (left, rest) = rest.split_first_chunk::<8>()?;
     let (wall, rest) = rest.split_first_chunk::<8>()?;
+    let (age, rest) = match version {
+        VERSION_1 => (None, rest),
+        _ => {
+            let (age_ms, rest) = rest.split_first_chunk::<8>()?;
+            let age = Duration::from_millis(u64::from_be_bytes(*age_ms));
+            (Some(age), rest)
+        }
+    };
     let (topic, rest) = part(rest)?;
     let (properties, payload) = part(rest)?;
     let stage = [Stage::Queued, Stage::Sent, Stage::Released];
     let left_ms = u64::from_be_bytes(*left);
     let wall = i64::from_be_bytes(*wall);
-    let wall = (wall != 0).then_some(UnixMillis(wall));
     Some(Record {
         topic: String::from_utf8(topic.to_vec()).ok()?,
         payload: payload.to_vec(),
@@ -134,7 +163,9 @@ fn read(bytes: &[u8]) -> Option<Record> {
         },
         stage: *stage.get(usize::from(flags >> 4 & 3))?,
         packet_id: PacketId::new(u16::from_be_bytes(*id)),
-        expiry: (left_ms != u64::MAX).then(|| (Duration::from_millis(left_ms), wall)),
+        left: (left_ms != u64::MAX).then(|| Duration::from_millis(left_ms)),
+        age,
+        written: (wall != 0).then_some(UnixMillis(wall)),
     })
 }
 
@@ -222,7 +253,34 @@ mod tests {
     }
 
     #[test]
-    fn damage_and_newer_forms_are_errors() {
+    fn age_goes_on_where_the_clocks_are_trusted_and_never_begins_anew() {
+        let age = |wrote: bool, reads: bool| {
+            let record = Record::decode(&bytes(&entry(&PropertiesBuf::new()), now(10, wrote)));
+            record.unwrap().as_entry(7, now(30, reads)).age.as_secs()
+        };
+        assert_eq!(age(true, true), 30);
+        assert_eq!(age(false, true), 10);
+        assert_eq!(age(true, false), 10);
+    }
+
+    #[test]
+    fn the_first_form_is_read_and_counts_from_now() {
+        let mut first = bytes(&entry(&PropertiesBuf::new()), now(10, true));
+        first[0] = 1;
+        // The age is what the first form does not have.
+        first.drain(20..28);
+        let record = Record::decode(&first).unwrap();
+        let stored = record.as_entry(7, now(30, true));
+        assert_eq!(
+            (stored.publication.topic, stored.age),
+            ("a/b", Duration::ZERO)
+        );
+        assert_eq!(stored.publication.expiry, Some(Duration::from_secs(30)));
+        assert_eq!(stored.publication.payload, b"payload");
+    }
+
+    #[test]
+    fn damage_newer_forms_and_what_no_broker_takes_are_errors() {
         let good = bytes(&entry(&PropertiesBuf::new()), now(0, true));
         for length in 0..good.len() - b"payload".len() {
             assert_eq!(
@@ -231,8 +289,16 @@ mod tests {
                 "{length}"
             );
         }
+        let publication = Publication::new("", b"", QoS::AtLeastOnce);
+        let mut empty = Entry::free();
+        let front = PublishFront::default();
+        empty.fill(7, Version::V5, &front, &publication, Mono::ZERO);
+        assert_eq!(
+            Record::decode(&bytes(&empty, now(0, true))),
+            Err(RecordError::Unsendable("the topic is empty"))
+        );
         let mut newer = good;
-        newer[0] = 2;
-        assert_eq!(Record::decode(&newer), Err(RecordError::Version(2)));
+        newer[0] = 3;
+        assert_eq!(Record::decode(&newer), Err(RecordError::Version(3)));
     }
 }

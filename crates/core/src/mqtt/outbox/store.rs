@@ -29,6 +29,8 @@ pub struct Outbox {
     /// Queued entries whose time of use ends.
     expiring: BTreeSet<(Mono, Slot)>,
     next_sequence: u64,
+    /// The last entry that was found on flash.
+    restored_to: u64,
     rows: usize,
     bytes: usize,
     in_flight: usize,
@@ -55,6 +57,7 @@ impl Outbox {
             unspilled: None,
             expiring: BTreeSet::new(),
             next_sequence: 1,
+            restored_to: 0,
             rows: 0,
             bytes: 0,
             in_flight: 0,
@@ -137,6 +140,7 @@ impl Outbox {
     /// anything else, and are taken whatever the budget says.
     pub fn restore(&mut self, stored: &StoredEntry<'_>, now: Mono) -> EntryId {
         self.next_sequence = self.next_sequence.max(stored.sequence + 1);
+        self.restored_to = self.restored_to.max(stored.sequence);
         let slot = self.insert(stored.sequence, &stored.publication, now);
         let entry = self.slab.at_mut(slot);
         // An id was written before the message left, so it may have left.
@@ -146,6 +150,7 @@ impl Outbox {
             false => Flash::There,
         };
         entry.tag = None;
+        entry.aged = stored.age;
         let wanted = wants_mark(entry);
         if began {
             entry.stage = match stored.stage {
@@ -221,9 +226,6 @@ impl Outbox {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.counts.accepted += 1;
-        if self.age_look.is_none() && self.budget.age_max.is_some() {
-            self.age_look = self.look_interval().map(|interval| now + interval);
-        }
         self.insert(sequence, publication, now)
     }
 
@@ -254,6 +256,9 @@ impl Outbox {
         {
             let topic = publication.topic.as_bytes();
             self.front = PublishFront::new(self.version, publication.qos, topic);
+        }
+        if self.age_look.is_none() && self.budget.age_max.is_some() {
+            self.age_look = self.look_interval().map(|interval| now + interval);
         }
         let slot = self.slab.take_place();
         let entry = self.slab.at_mut(slot);
@@ -371,7 +376,7 @@ impl Outbox {
     /// It is being sent.
     pub(crate) fn depart(&mut self, slot: Slot) {
         self.dequeue(slot);
-        self.lanes.next_turn();
+        self.lanes.next_turn(self.slab.at(slot).class);
         self.enter_flight(slot);
         self.slab.at_mut(slot).stage = Stage::Sent;
     }
@@ -495,10 +500,12 @@ impl Outbox {
         let mut next = self.age.first();
         while let Some(slot) = next {
             let entry = self.slab.at(slot);
-            if entry.accepted + age_max > now {
+            let is_old = entry.age(now) >= age_max;
+            // The ages of those from flash were told by a clock that may have been wrong.
+            if !is_old && entry.sequence > self.restored_to {
                 break;
             }
-            if entry.stage == Stage::Queued {
+            if is_old && entry.stage == Stage::Queued {
                 old.push(slot);
             }
             next = entry.age.after();
@@ -550,6 +557,7 @@ impl Outbox {
     /// A write failed: it will be tried again with those that come later.
     pub(crate) fn unspill(&mut self, slot: Slot) {
         self.slab.at_mut(slot).flash = Flash::None;
+        self.counts.spilled -= 1;
         self.unspilled = self.age.first();
     }
 

@@ -79,6 +79,25 @@ fn higher_classes_go_first() {
 }
 
 #[test]
+fn a_class_goes_before_lower_ones_whether_live_or_backlog() {
+    let mut outbox = Outbox::new(Budget::default());
+    for class in [Class::Low, Class::Low, Class::High, Class::High] {
+        push(&mut outbox, "old", class).unwrap();
+    }
+    outbox.connect();
+    for index in 0..8 {
+        let class = match index % 2 {
+            0 => Class::Low,
+            _ => Class::High,
+        };
+        push(&mut outbox, &format!("new/{index}"), class).unwrap();
+    }
+    // High: 3 and 4 of old, 6, 8, 10 and 12 live, with the backlog's share; then low, alike.
+    let expected = [3, 6, 8, 10, 4, 12, 1, 5, 7, 9, 2, 11];
+    assert_eq!(drain(&mut outbox), expected);
+}
+
+#[test]
 fn what_begins_again_goes_before_all_others_in_its_order() {
     let mut outbox = Outbox::new(Budget::default());
     outbox.connect();
@@ -183,6 +202,31 @@ fn what_waits_for_too_long_is_found_and_what_is_on_its_way_is_not() {
 }
 
 #[test]
+fn what_was_found_on_flash_is_as_old_as_it_was_there() {
+    let mut outbox = Outbox::new(Budget {
+        age_max: Some(Duration::from_secs(160)),
+        ..Budget::default()
+    });
+    for (sequence, age) in [(1, 0), (2, 150), (3, 151)] {
+        let stored = StoredEntry {
+            sequence,
+            publication: Publication::new("t", b"", ONE),
+            stage: Stage::Queued,
+            packet_id: None,
+            age: Duration::from_secs(age),
+        };
+        outbox.restore(&stored, at(0));
+    }
+    // Nothing new has to come before they are looked at.
+    assert_eq!(outbox.deadline(), Some(at(10)));
+    let old = outbox.too_old(at(10));
+    let old: Vec<u64> = old.iter().map(|slot| outbox.id(*slot).sequence()).collect();
+    assert_eq!(old, [2, 3]);
+    let young = outbox.iter().next().unwrap().1;
+    assert_eq!(young.age(at(10)), Duration::from_secs(10));
+}
+
+#[test]
 fn only_late_messages_are_spilled_and_only_once() {
     let mut outbox = Outbox::new(Budget::default());
     let second = Duration::from_secs(1);
@@ -205,6 +249,11 @@ fn only_late_messages_are_spilled_and_only_once() {
     assert!(outbox.next_spill(at(2)).is_none());
     assert_eq!(outbox.spill_at(second), Some(at(4)));
     assert_eq!(outbox.counts().spilled, 2);
+    let slot = outbox.next_spill(at(3)).expect("the third");
+    outbox.unspill(slot);
+    assert_eq!(outbox.counts().spilled, 2, "its write failed");
+    assert_eq!(outbox.next_spill(at(3)), Some(slot));
+    assert_eq!(outbox.counts().spilled, 3);
 }
 
 #[test]

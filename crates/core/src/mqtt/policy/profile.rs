@@ -61,7 +61,24 @@ impl Profile {
         self.check_content(payload_bytes, qos)
     }
 
-    /// The same, of a topic that was checked before.
+    /// Whether messages to the topics that a template makes may be sent there, as far as it shows:
+    /// `${...}` stands for a part of a level (routes refuse values with slashes), and how long that
+    /// is shows later.
+    ///
+    /// # Errors
+    /// Which limit every message would break.
+    pub fn check_route(&self, template: &str, qos: QoS) -> Result<(), ProfileError> {
+        let mut fixed = String::new();
+        let mut rest = template;
+        while let Some((before, behind)) = rest.split_once("${") {
+            fixed.push_str(before);
+            rest = behind.split_once('}').map_or("", |(_, behind)| behind);
+        }
+        fixed.push_str(rest);
+        self.check_message(&fixed, 0, qos)
+    }
+
+    /// Whether a message may be sent to a topic that was checked before.
     pub(crate) fn check_content(&self, payload_bytes: usize, qos: QoS) -> Result<(), ProfileError> {
         self.check_qos(qos)?;
         match self.payload_bytes_max {
@@ -187,6 +204,30 @@ mod tests {
         let seven = Filter::parse("$share/g/1/2/3/4/5/6/7/#").unwrap();
         assert_eq!(AWS.check_filter(seven, ONE), Ok(()));
         assert!(AWS.check_filter(seven, QoS::ExactlyOnce).is_err());
+    }
+
+    #[test]
+    fn a_route_is_refused_for_what_every_message_of_it_would_break() {
+        let eight = "a/${b/c}/3/4/5/6/7/8";
+        assert_eq!(AWS.check_route(eight, ONE), Ok(()));
+        assert!(AWS.check_route(&format!("{eight}/9"), ONE).is_err());
+        assert!(AWS.check_route(eight, QoS::ExactlyOnce).is_err());
+        assert_eq!(
+            AWS.check_route("$aws/rules/${rule}/1/2/3/4/5/6/7/8", ONE),
+            Ok(())
+        );
+        assert_eq!(
+            AWS.check_route(&format!("{}${{b}}", "a".repeat(256)), ONE),
+            Ok(())
+        );
+        assert!(
+            AWS.check_route(&format!("{}${{b}}a", "a".repeat(256)), ONE)
+                .is_err()
+        );
+        assert_eq!(
+            Profile::GENERIC.check_route("${a}/2/3/4/5/6/7/8/9/10", QoS::ExactlyOnce),
+            Ok(())
+        );
     }
 
     #[test]

@@ -45,6 +45,14 @@ impl Alive {
         self.progress = now;
     }
 
+    /// Nothing was read for a while because we did not want to: what is overdue may be in what is
+    /// read next, so all waiting begins anew.
+    pub(super) fn resume(&mut self, now: Mono) {
+        self.heard = now;
+        self.progress = now;
+        self.pinged = self.pinged.map(|_| now);
+    }
+
     /// When to ask for a sign of life, or to give up waiting for one.
     ///
     /// Anything heard counts as one: an answer may be behind much else. What we say does not: a
@@ -74,10 +82,20 @@ impl Session {
         [spill, expiry, connection].into_iter().flatten().min()
     }
 
+    /// While nothing is read, silence says nothing of the broker, and answers are not missed. What
+    /// we say then, for the broker watches us, too, is what finds a dead link: TCP gives it up when
+    /// the bytes are not acknowledged.
+    fn alive_due(&self) -> Option<(Mono, Wake)> {
+        let keep_alive = self.limits.keep_alive;
+        match self.is_held() {
+            true if keep_alive.is_zero() => None,
+            true => Some((self.alive.sent + keep_alive, Wake::KeepAlive)),
+            false => self.alive.due(keep_alive, self.config.ping_wait),
+        }
+    }
+
     fn next_while_up(&self) -> Option<(Mono, Wake)> {
-        let alive = self
-            .alive
-            .due(self.limits.keep_alive, self.config.ping_wait);
+        let alive = self.alive_due();
         let stall = self.owes_answers().then(|| {
             let at = self.alive.progress + self.config.stall_wait;
             (at, Wake::Stall)
@@ -113,14 +131,13 @@ impl Session {
     }
 
     fn look_for_life(&mut self) {
-        let due = self
-            .alive
-            .due(self.limits.keep_alive, self.config.ping_wait);
-        match due {
+        match self.alive_due() {
             Some((at, Wake::Ping)) if at <= self.now => return self.close(CloseReason::PingLost),
             Some((at, Wake::KeepAlive)) if at <= self.now => {
                 self.write(&Packet::Pingreq);
                 self.alive.pinged = Some(self.now);
+                // The socket may take it later; it is not said twice meanwhile.
+                self.alive.sent = self.now;
             }
             _ => {}
         }
@@ -133,8 +150,15 @@ impl Session {
         }
     }
 
-    /// Whether the broker has something to acknowledge on this connection.
+    /// Whether the broker has something to acknowledge on this connection, and we would hear it.
     fn owes_answers(&self) -> bool {
-        self.quota < self.window || self.ids.is_releasing()
+        (self.quota < self.window || self.ids.is_releasing()) && !self.is_held()
+    }
+
+    /// What was asked of us may have ended a time in which nothing was read.
+    pub(super) fn resume_after(&mut self, was_held: bool) {
+        if was_held && !self.is_held() {
+            self.alive.resume(self.now);
+        }
     }
 }

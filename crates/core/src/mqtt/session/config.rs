@@ -1,12 +1,14 @@
 //! What a session is told when it begins.
 
+use super::error::ConfigError;
 use crate::limits::{
     MQTT_CONNACK_WAIT_MAX, MQTT_IN_FLIGHT_MESSAGES_MAX, MQTT_KEEP_ALIVE, MQTT_PACKET_BYTES_MAX,
     MQTT_PING_WAIT_MAX, MQTT_RECEIVE_MESSAGES_MAX, MQTT_RESUBSCRIBE_PAUSE, MQTT_SPILL_DELAY,
-    MQTT_STALL_WAIT_MAX,
+    MQTT_STALL_WAIT_MAX, MQTT_STRING_BYTES_MAX,
 };
-use crate::mqtt::codec::{PropertiesBuf, QoS, Version};
+use crate::mqtt::codec::{Place, PropertiesBuf, QoS, TooLong, Version};
 use crate::mqtt::policy::Profile;
+use crate::mqtt::topic;
 use crate::secret::Secret;
 use std::time::Duration;
 
@@ -85,6 +87,71 @@ impl Config {
             profile: Profile::GENERIC,
             rules: Rules::default(),
         }
+    }
+}
+
+impl Config {
+    /// Whether a broker can be told all this. What it would close the connection for is said here
+    /// and not by each connection in turn.
+    ///
+    /// # Errors
+    /// Which part cannot be sent, and why.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.profile.check_client_id(&self.client_id)?;
+        let method = self.authentication.as_ref().map(|(method, _)| method);
+        let texts = [
+            ("the client id", Some(&self.client_id)),
+            ("the user name", self.user_name.as_ref()),
+            ("the method of the authentication", method),
+        ];
+        for (what, text) in texts {
+            check_text(what, text.map_or("", String::as_str))?;
+        }
+        let password = self.password.as_ref().map(|it| it.expose().len());
+        check_length("the password", password.unwrap_or(0))?;
+        check_properties("CONNECT", &self.user_properties, Place::Connect)?;
+        self.will
+            .as_ref()
+            .map_or(Ok(()), |will| self.check_will(will))
+    }
+
+    fn check_will(&self, will: &WillMessage) -> Result<(), ConfigError> {
+        topic::check_name(&will.topic).map_err(ConfigError::WillTopic)?;
+        check_length("the will", will.payload.len())?;
+        check_properties("the will", &will.properties, Place::Will)?;
+        (self.profile)
+            .check_message(&will.topic, will.payload.len(), will.qos)
+            .map_err(ConfigError::Will)
+    }
+}
+
+fn check_text(what: &'static str, text: &str) -> Result<(), ConfigError> {
+    if let Some(character) = topic::unwelcome(text) {
+        return Err(ConfigError::Character { what, character });
+    }
+    check_length(what, text.len())
+}
+
+fn check_length(what: &'static str, bytes: usize) -> Result<(), ConfigError> {
+    let bytes_max = MQTT_STRING_BYTES_MAX;
+    match bytes <= bytes_max {
+        true => Ok(()),
+        false => Err(ConfigError::TooLong(TooLong {
+            what,
+            bytes,
+            bytes_max,
+        })),
+    }
+}
+
+fn check_properties(
+    of: &'static str,
+    properties: &PropertiesBuf,
+    place: Place,
+) -> Result<(), ConfigError> {
+    match properties.as_properties().unsendable(place) {
+        Some(what) => Err(ConfigError::Property { of, what }),
+        None => Ok(()),
     }
 }
 

@@ -7,11 +7,14 @@ use super::{Config, Link, Session};
 use crate::limits::{MQTT_REMAINING_BYTES_MAX, MQTT_TOPIC_ALIASES_MAX};
 use crate::mqtt::codec::{
     Auth, Connack, Connect, Disconnect, Packet, Properties, PropertiesBuf, Property, QoS, Reason,
-    Version, Will,
+    TooLong, Version, Will,
 };
 use crate::mqtt::outbox::{Flash, Mode, Stage};
 use crate::time::Mono;
 use std::time::Duration;
+
+/// The longest keep alive that CONNECT can say.
+const KEEP_ALIVE_S_MAX: u32 = u16::MAX as u32;
 
 impl Limits {
     /// What holds when a broker says nothing.
@@ -69,7 +72,12 @@ impl Session {
     }
 
     fn write_connect(&mut self) {
-        let properties = self.connect_properties();
+        let Ok(properties) = self.connect_properties() else {
+            return self.close(CloseReason::Protocol {
+                reason: Reason::PacketTooLarge,
+                what: "the properties of CONNECT are longer than the protocol allows",
+            });
+        };
         let config = &self.config;
         let will = config.will.as_ref().map(|will| Will {
             topic: &will.topic,
@@ -78,7 +86,7 @@ impl Session {
             retain: will.retain,
             properties: will.properties.as_properties(),
         });
-        let keep_alive_s = config.keep_alive.as_secs().min(u16::MAX.into());
+        let keep_alive_s = seconds(config.keep_alive).min(KEEP_ALIVE_S_MAX);
         let connect = Connect {
             version: config.version,
             client_id: &self.client_id,
@@ -100,31 +108,27 @@ impl Session {
         }
     }
 
-    fn connect_properties(&self) -> PropertiesBuf {
+    fn connect_properties(&self) -> Result<PropertiesBuf, TooLong> {
         let config = &self.config;
         if config.version == Version::V311 {
-            return PropertiesBuf::new();
+            return Ok(PropertiesBuf::new());
         }
         let mut set = config.user_properties.clone();
-        let mut push = |property| {
-            set.push(property)
-                .expect("a session's own properties are short");
-        };
         let expiry = config.session_expiry.map_or(u32::MAX, seconds);
-        push(Property::SessionExpiryInterval(expiry));
-        push(Property::ReceiveMaximum(config.receive_max.max(1)));
+        set.push(Property::SessionExpiryInterval(expiry))?;
+        set.push(Property::ReceiveMaximum(config.receive_max.max(1)))?;
         let packet_bytes = u32::try_from(config.packet_bytes_max).unwrap_or(u32::MAX);
-        push(Property::MaximumPacketSize(packet_bytes.max(1)));
+        set.push(Property::MaximumPacketSize(packet_bytes.max(1)))?;
         if config.topic_aliases {
-            push(Property::TopicAliasMaximum(MQTT_TOPIC_ALIASES_MAX));
+            set.push(Property::TopicAliasMaximum(MQTT_TOPIC_ALIASES_MAX))?;
         }
         if let Some((method, data)) = &config.authentication {
-            push(Property::AuthenticationMethod(method));
+            set.push(Property::AuthenticationMethod(method))?;
             if !data.is_empty() {
-                push(Property::AuthenticationData(data));
+                set.push(Property::AuthenticationData(data))?;
             }
         }
-        set
+        Ok(set)
     }
 
     /// The transport is gone, whoever ended it.
@@ -187,7 +191,7 @@ impl Session {
 
     fn learn_limits(&mut self, properties: Properties<'_>) {
         self.limits = Limits {
-            keep_alive: self.config.keep_alive,
+            keep_alive: (self.config.keep_alive).min(Duration::from_secs(KEEP_ALIVE_S_MAX.into())),
             session_expiry: self.config.session_expiry,
             ..Limits::of_protocol()
         };
@@ -347,8 +351,10 @@ fn words(properties: Properties<'_>) -> (Option<String>, Option<String>) {
     (properties.reason_string().map(str::to_owned), server)
 }
 
+/// Rounded up: in seconds, a part of one is not nothing.
 fn seconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX - 1)
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX - 1)
 }
 
 fn expiry_of(seconds: u32) -> Option<Duration> {

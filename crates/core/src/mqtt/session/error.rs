@@ -1,8 +1,9 @@
 //! Why a command is refused at once.
 
+use crate::mqtt::codec::TooLong;
 use crate::mqtt::outbox::Refused;
 use crate::mqtt::policy::ProfileError;
-use crate::mqtt::topic::TopicError;
+use crate::mqtt::topic::{CodePoint, TopicError};
 
 /// Why a message was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,43 @@ pub enum PublishError {
     /// Properties that the session writes itself.
     #[error("topic alias, message expiry and subscription identifier are not the caller's to set")]
     Properties,
+    /// A property for which the broker would close the connection.
+    #[error("a property of the message cannot be sent: {0}")]
+    Property(&'static str),
+}
+
+/// Why no session can be made of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A text holds a character for which brokers close the connection.
+    #[error("{what} must not hold {}: brokers close the connection for it", CodePoint(*.character))]
+    Character {
+        /// Which text.
+        what: &'static str,
+        /// The character.
+        character: char,
+    },
+    /// A part is longer than the protocol can say.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// This kind of broker does not take such clients.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The will cannot be published there.
+    #[error("the topic of the will cannot be published to: {0}")]
+    WillTopic(TopicError),
+    /// This kind of broker would not take the will.
+    #[error("the will cannot be sent: {0}")]
+    Will(ProfileError),
+    /// A property of the will or of CONNECT.
+    #[error("a property of {of} cannot be sent: {what}")]
+    Property {
+        /// Whose.
+        of: &'static str,
+        /// Why.
+        what: &'static str,
+    },
 }
 
 /// Why a subscription was not taken.

@@ -33,7 +33,7 @@ mod subscribe;
 mod tests;
 
 pub use config::{Config, Rules, WillMessage};
-pub use error::{PublishError, SubscribeError};
+pub use error::{ConfigError, PublishError, SubscribeError};
 pub use output::{
     AckToken, CloseReason, Connected, Ending, Limits, Message, Outcome, Output, Persist,
     SubscriptionId, Ticket, Wake,
@@ -43,7 +43,7 @@ pub use receive::Kept;
 use super::codec::{Disconnect, Inbox, Packet, PacketId, QoS, Reason, Version};
 use super::outbox::{EntryId, Flash, Mode, Outbox, Publication, Slot, Stage, StoredEntry};
 use super::policy::Throttle;
-use crate::limits::MQTT_WRITE_BYTES_MAX;
+use crate::limits::{MQTT_RECEIVE_MORE_MESSAGES, MQTT_WRITE_BYTES_MAX};
 use crate::time::Mono;
 use alive::Alive;
 use ids::{Owner, PacketIds};
@@ -91,7 +91,7 @@ pub struct Session {
     progress: VecDeque<Progress>,
     /// Counts connections from 1; for what was checked against the limits of one.
     connection: u32,
-    /// A topic that can be published to.
+    /// A topic that can be published to; empty before there was one.
     last_topic: String,
     /// The client id, which the broker may have given.
     client_id: String,
@@ -268,16 +268,36 @@ impl Session {
     }
 
     /// Whether more may be read from the socket now: not while the broker does not take what we
-    /// send, not while what it sent before has to reach flash, and not while it is
-    /// [held](Session::hold).
+    /// send, not while what it sent before has to reach flash, not while far more waits to be
+    /// acknowledged than the broker may send, and not while it is [held](Session::hold).
     pub fn wants_read(&self) -> bool {
-        self.outgoing.len() < MQTT_WRITE_BYTES_MAX && !self.flushing.holds_reading() && !self.held
+        self.outgoing.len() < MQTT_WRITE_BYTES_MAX && !self.is_held()
     }
 
     /// Takes nothing from the broker while `held`, though it be read already: who it is for has no
-    /// room.
-    pub const fn hold(&mut self, held: bool) {
+    /// room. So long nothing that the broker owes is overdue.
+    pub fn hold(&mut self, held: bool, now: Mono) {
+        let was_held = self.is_held();
         self.held = held;
+        if was_held && !held {
+            self.now = now;
+            self.resume_after(was_held);
+        }
+    }
+
+    /// Whether it is for our sake that nothing is read.
+    fn is_held(&self) -> bool {
+        self.held || self.flushing.holds_reading() || self.received.len() >= self.taken_max()
+    }
+
+    /// How many messages are taken before one is acknowledged. Brokers send more than they may:
+    /// mosquitto some more than the receive maximum, and all that it has when a session goes on.
+    /// To close the connection for it would bring the same again, so reading stops instead.
+    const fn taken_max(&self) -> usize {
+        match self.config.version {
+            Version::V311 => u16::MAX as usize,
+            Version::V5 => 2 * self.config.receive_max as usize + MQTT_RECEIVE_MORE_MESSAGES,
+        }
     }
 
     /// What the shell has to do next. Packets are taken one by one from what was read, so that a

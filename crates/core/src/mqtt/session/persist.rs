@@ -60,6 +60,7 @@ impl Session {
     /// Everything up to this ticket is on flash.
     pub fn handle_persisted(&mut self, ticket: Ticket, now: Mono) {
         self.now = now;
+        let was_held = self.is_held();
         while let Some((waiting, then)) = self.flushing.waiting.front().copied()
             && waiting <= ticket
         {
@@ -69,6 +70,7 @@ impl Session {
         if self.flushing.hold.is_some_and(|hold| hold <= ticket) {
             self.flushing.hold = None;
         }
+        self.resume_after(was_held);
         self.pump();
     }
 

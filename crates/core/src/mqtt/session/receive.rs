@@ -270,18 +270,6 @@ impl Session {
             _ => Step::None,
         };
         if step == Step::None || !self.config.rules.dedup {
-            self.received.open += 1;
-            let open_max = match self.config.version {
-                Version::V311 => u16::MAX,
-                Version::V5 => self.config.receive_max.max(1),
-            };
-            if self.received.open > usize::from(open_max) {
-                self.close(CloseReason::Protocol {
-                    reason: Reason::ReceiveMaximumExceeded,
-                    what: "it sent more messages at once than it may",
-                });
-                return None;
-            }
             if qos == QoS::ExactlyOnce {
                 self.received.set_step(id, Step::Told);
             }
@@ -318,20 +306,19 @@ impl Session {
     /// order in which the messages came.
     pub fn acknowledge(&mut self, token: AckToken, kept: Kept, now: Mono) {
         self.now = now;
+        let was_held = self.is_held();
         self.received.acknowledge(token, kept == Kept::OnFlash);
         if self.link == Link::Up {
             self.send_acks();
         }
+        self.resume_after(was_held);
     }
 
     fn send_acks(&mut self) {
         while let Some((id, qos)) = self.received.pop_acknowledged() {
             match qos {
                 QoS::ExactlyOnce => self.write(&Packet::Pubrec(Ack::new(id))),
-                _ => {
-                    self.received.open = self.received.open.saturating_sub(1);
-                    self.write(&Packet::Puback(Ack::new(id)));
-                }
+                _ => self.write(&Packet::Puback(Ack::new(id))),
             }
         }
     }
@@ -363,7 +350,6 @@ impl Session {
     pub(super) fn complete_received(&mut self, id: PacketId, reason: Reason) {
         self.received.forgetting.retain(|other| *other != id);
         self.received.set_step(id, Step::None);
-        self.received.open = self.received.open.saturating_sub(1);
         if self.link == Link::Up {
             self.write(&Packet::Pubcomp(Ack::because(id, reason)));
         }

@@ -29,8 +29,6 @@ pub(super) struct Received {
     steps: Vec<u8>,
     connection: u32,
     era: u32,
-    /// Messages of this connection whose exchange is not over.
-    pub(super) open: usize,
     /// Ids that flash is about to forget.
     pub(super) forgetting: Vec<PacketId>,
 }
@@ -38,7 +36,11 @@ pub(super) struct Received {
 impl Received {
     pub(super) fn begin_connection(&mut self) {
         self.connection = self.connection.wrapping_add(1);
-        self.open = 0;
+    }
+
+    /// Messages of this connection that are not acknowledged to the broker.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
     }
 
     pub(super) fn end_connection(&mut self) {

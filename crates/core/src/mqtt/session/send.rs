@@ -7,7 +7,7 @@ use super::persist::Then;
 use super::{Link, Session};
 use crate::limits::{MQTT_MARKS_AHEAD_MAX, MQTT_WRITE_BYTES};
 use crate::mqtt::codec::{
-    Ack, Packet, PacketId, Property, PublishHead, QoS, Reason, Version, encode_publish,
+    Ack, Packet, PacketId, Place, Property, PublishHead, QoS, Reason, Version, encode_publish,
     publish_bytes,
 };
 use crate::mqtt::outbox::{DropCause, Entry, EntryId, Flash, Mode, Publication, Slot, Stage};
@@ -108,6 +108,9 @@ impl Session {
         if ours.is_some() {
             return Err(PublishError::Properties);
         }
+        if let Some(what) = properties.unsendable(Place::Message) {
+            return Err(PublishError::Property(what));
+        }
         if self.link == Link::Up {
             let sizes = (topic.len(), properties.as_bytes().len(), payload.len());
             self.allows(qos, retain, sizes)
@@ -118,7 +121,7 @@ impl Session {
 
     /// Most messages go where the one before went.
     fn check_topic(&mut self, topic: &str) -> Result<(), PublishError> {
-        if self.last_topic != topic {
+        if topic.is_empty() || self.last_topic != topic {
             topic::check_name(topic)?;
             self.config.profile.check_topic(topic)?;
             self.last_topic.clear();

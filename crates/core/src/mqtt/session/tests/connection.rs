@@ -1,8 +1,10 @@
 //! CONNECT to the end.
 
 use super::*;
+use crate::limits::MQTT_STRING_BYTES_MAX;
 use crate::mqtt::outbox::DropCause;
 use crate::mqtt::policy::Profile;
+use crate::secret::Secret;
 
 #[test]
 fn connect_says_what_was_configured() {
@@ -29,6 +31,138 @@ fn connect_says_what_was_configured() {
     ] {
         assert!(sent[0].contains(part), "{sent:?}");
     }
+}
+
+#[test]
+fn what_no_connection_could_say_is_refused_before_the_first() {
+    assert_eq!(config().check(), Ok(()));
+    let will = |topic: &str, bytes| WillMessage {
+        topic: topic.into(),
+        payload: vec![0; bytes],
+        qos: ONE,
+        retain: false,
+        properties: PropertiesBuf::new(),
+    };
+    let mut bad = PropertiesBuf::new();
+    bad.push(Property::UserProperty("a", "\0")).unwrap();
+    let long = "a".repeat(MQTT_STRING_BYTES_MAX + 1);
+    let of = |change: &dyn Fn(&mut Config)| {
+        let mut config = config();
+        change(&mut config);
+        config.check().map_err(|error| error.to_string())
+    };
+    assert_eq!(of(&|it| it.user_name = Some(long[1..].into())), Ok(()));
+    assert_eq!(
+        of(&|it| it.will = Some(will("t", MQTT_STRING_BYTES_MAX))),
+        Ok(())
+    );
+    for (found, expected) in [
+        (
+            of(&|it| it.client_id = "a\n".into()),
+            "the client id must not hold the character U+000A: brokers close the connection for it",
+        ),
+        (
+            of(&|it| it.user_name = Some("\0".into())),
+            "the user name must not hold the character U+0000: brokers close the connection for it",
+        ),
+        (
+            of(&|it| it.user_name = Some(long.clone())),
+            "the user name has 65536 bytes, and the protocol allows 65535",
+        ),
+        (
+            of(&|it| it.password = Some(Secret::from(long.clone()))),
+            "the password has 65536 bytes, and the protocol allows 65535",
+        ),
+        (
+            of(&|it| it.user_properties = bad.clone()),
+            "a property of CONNECT cannot be sent: the text holds the character U+0000",
+        ),
+        (
+            of(&|it| it.will = Some(will("a/#", 0))),
+            "the topic of the will cannot be published to: a topic to publish to must not hold `+` or `#`",
+        ),
+        (
+            of(&|it| it.will = Some(will("t", MQTT_STRING_BYTES_MAX + 1))),
+            "the will has 65536 bytes, and the protocol allows 65535",
+        ),
+        (
+            of(&|it| {
+                it.will = Some(WillMessage {
+                    properties: bad.clone(),
+                    ..will("t", 0)
+                });
+            }),
+            "a property of the will cannot be sent: the text holds the character U+0000",
+        ),
+    ] {
+        assert_eq!(found.unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn a_will_that_this_kind_of_broker_does_not_take_is_refused_before_the_first_connection() {
+    let check = |topic: &str, qos, bytes| {
+        let will = WillMessage {
+            topic: topic.into(),
+            payload: vec![0; bytes],
+            qos,
+            retain: false,
+            properties: PropertiesBuf::new(),
+        };
+        let config = Config {
+            profile: Profile::AWS_IOT,
+            will: Some(will),
+            ..config()
+        };
+        config.check().map_err(|error| error.to_string())
+    };
+    assert_eq!(check("1/2/3/4/5/6/7/8", ONE, 1000), Ok(()));
+    assert_eq!(
+        check("1/2/3/4/5/6/7/8/9", ONE, 0).unwrap_err(),
+        "the will cannot be sent: AWS IoT Core takes topics with at most 7 slashes, and this one has 8"
+    );
+    assert_eq!(
+        check("t", TWO, 0).unwrap_err(),
+        "the will cannot be sent: AWS IoT Core offers QoS up to 1, not 2"
+    );
+}
+
+#[test]
+fn times_are_said_in_whole_seconds_and_a_part_of_one_is_not_none() {
+    for (keep_alive, expected) in [
+        (0, 0),
+        (1, 1),
+        (500, 1),
+        (1000, 1),
+        (1001, 2),
+        (u64::MAX, 65_535),
+    ] {
+        let mut it = session(Config {
+            keep_alive: Duration::from_millis(keep_alive),
+            session_expiry: Some(Duration::from_millis(keep_alive.min(1_001))),
+            ..config()
+        });
+        it.handle_connected(at(0));
+        let sent = sent(&mut it);
+        let part = format!("keep_alive_s: {expected},");
+        assert!(sent[0].contains(&part), "{sent:?}");
+        let part = format!("SessionExpiryInterval({})", expected.min(2));
+        assert!(sent[0].contains(&part), "{sent:?}");
+    }
+}
+
+#[test]
+fn what_is_longer_than_the_protocol_can_say_is_not_the_keep_alive_we_hold() {
+    let keep_alive = Duration::from_secs(100_000);
+    let mut it = connected(
+        Config {
+            keep_alive,
+            ..config()
+        },
+        &[],
+    );
+    sent(&mut it);
+    assert_eq!(it.poll_timeout(), Some((at(65_536), Wake::KeepAlive)));
 }
 
 #[test]
@@ -170,6 +304,39 @@ fn a_quiet_connection_is_pinged_and_a_dead_one_is_noticed() {
 }
 
 #[test]
+fn while_nothing_is_read_silence_says_nothing_and_the_broker_hears_of_us() {
+    let spill_delay = Duration::from_secs(1000);
+    let mut it = connected(
+        Config {
+            spill_delay,
+            ..config()
+        },
+        &[],
+    );
+    publish(&mut it, ONE, 1);
+    sent(&mut it);
+    it.hold(true, at(2));
+    for seconds in [61, 121, 181] {
+        assert_eq!(it.poll_timeout(), Some((at(seconds), Wake::KeepAlive)));
+        it.handle_timeout(at(seconds));
+        assert_eq!(sent(&mut it), ["Pingreq"], "{seconds}");
+    }
+    told(&mut it);
+    it.hold(false, at(200));
+    assert_eq!(it.poll_timeout(), Some((at(210), Wake::Ping)));
+    receive(&mut it, &Packet::Pingresp, at(209));
+    assert_eq!(told(&mut it), [""; 0]);
+    // What is on its way has its whole time again.
+    assert_eq!(it.poll_timeout(), Some((at(241), Wake::KeepAlive)));
+    it.handle_timeout(at(241));
+    receive(&mut it, &Packet::Pingresp, at(242));
+    assert_eq!(told(&mut it), [""; 0]);
+    assert_eq!(it.poll_timeout(), Some((at(260), Wake::Stall)));
+    it.handle_timeout(at(260));
+    assert_eq!(told(&mut it), ["Close(Stalled)"]);
+}
+
+#[test]
 fn sending_alone_does_not_count_as_a_sign_of_life() {
     let mut it = connected(config(), &[]);
     for seconds in 2..61 {
@@ -221,27 +388,12 @@ fn breaches_of_the_broker_end_the_connection_with_their_reason() {
         (vec![Packet::Pingreq], Reason::ProtocolError),
         (vec![alias], Reason::TopicAliasInvalid),
         (
-            vec![
-                message(ONE, Some(id(1))),
-                message(ONE, Some(id(2))),
-                message(ONE, Some(id(3))),
-            ],
-            Reason::ReceiveMaximumExceeded,
-        ),
-        (
             vec![message(TWO, Some(id(1))), Packet::Pubrel(Ack::new(id(1)))],
             Reason::ProtocolError,
         ),
     ];
     for (packets, reason) in cases {
-        let receive_max = 2;
-        let mut it = connected(
-            Config {
-                receive_max,
-                ..config()
-            },
-            &[],
-        );
+        let mut it = connected(config(), &[]);
         for packet in &packets {
             receive(&mut it, packet, at(2));
         }

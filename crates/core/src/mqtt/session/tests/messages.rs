@@ -1,7 +1,9 @@
 //! Messages both ways.
 
 use super::*;
+use crate::limits::MQTT_RECEIVE_MORE_MESSAGES;
 use crate::mqtt::outbox::DropCause;
+use crate::mqtt::topic::TopicError;
 
 #[test]
 fn a_message_with_qos_0_is_done_when_the_socket_has_all_of_it() {
@@ -266,6 +268,35 @@ fn acknowledgements_leave_in_the_order_of_the_messages() {
 }
 
 #[test]
+fn a_broker_that_sends_more_than_it_may_waits_at_the_bound_and_keeps_the_connection() {
+    let receive_max = 2;
+    let bound = 2 * receive_max + MQTT_RECEIVE_MORE_MESSAGES as u16;
+    let mut it = connected(
+        Config {
+            receive_max,
+            ..config()
+        },
+        &[],
+    );
+    let mut tokens = Vec::new();
+    for number in 1..=bound + 1 {
+        receive(&mut it, &message(number, ONE, false), at(1));
+    }
+    while let Some(token) = token(&mut it) {
+        tokens.push(token);
+    }
+    assert_eq!(tokens.len(), usize::from(bound));
+    assert!(!it.wants_read());
+    // It is not the broker that is late.
+    it.handle_timeout(at(300));
+    assert_eq!(told(&mut it), [""; 0]);
+    it.acknowledge(tokens[0], Kept::InMemory, at(301));
+    assert!(it.wants_read());
+    assert_eq!(token(&mut it).map(AckToken::packet_id), Some(id(bound + 1)));
+    assert_eq!(words(&mut it), ["pingreq -", "puback 1"]);
+}
+
+#[test]
 fn a_message_with_qos_2_is_told_once_whatever_the_broker_repeats() {
     let mut it = connected(config(), &[]);
     receive(&mut it, &message(5, TWO, false), at(2));
@@ -326,6 +357,50 @@ fn packets_for_which_the_socket_has_no_room_stop_the_sending_but_not_the_taking(
     assert_eq!(it.outbox().len(), 100);
     while !it.pending().is_empty() {
         it.handle_written(5000, at(2));
+    }
+    assert!(it.outbox().is_empty());
+}
+
+#[test]
+fn an_empty_topic_is_refused_also_as_the_first_one() {
+    let mut it = session(config());
+    let durable = Publication {
+        mode: Mode::Durable,
+        ..Publication::new("", b"x", ONE)
+    };
+    let refused = Err(PublishError::Topic(TopicError::Empty));
+    assert_eq!(it.publish(&durable, at(1)), refused);
+    assert!(it.outbox().is_empty());
+    assert_eq!(told(&mut it), [""; 0]);
+}
+
+#[test]
+fn properties_that_would_end_every_connection_are_refused() {
+    let mut it = session(config());
+    for (bad, why) in [
+        (&[Property::UserProperty("a", "b\0")][..], "U+0000"),
+        (&[Property::UserProperty("a\n", "b")], "control"),
+        (&[Property::ContentType("\u{FFFF}")], "control"),
+        (&[Property::ResponseTopic("a/#")], "response"),
+        (&[Property::ResponseTopic("")], "response"),
+        (
+            &[Property::ContentType("a"), Property::ContentType("b")],
+            "twice",
+        ),
+        (&[Property::ReasonString("a")], "does not belong"),
+    ] {
+        let mut set = PropertiesBuf::new();
+        for property in bad {
+            set.push(*property).unwrap();
+        }
+        let publication = Publication {
+            properties: set.as_properties(),
+            ..Publication::new("t", b"", ONE)
+        };
+        let Err(PublishError::Property(what)) = it.publish(&publication, at(1)) else {
+            panic!("{bad:?} was taken");
+        };
+        assert!(what.contains(why), "{bad:?}: {what}");
     }
     assert!(it.outbox().is_empty());
 }
