@@ -209,8 +209,9 @@ pub const DB_LAZY_INTERVAL: Duration = Duration::from_secs(5 * 60);
 pub const DB_SYNC_GRACE: Duration = Duration::from_millis(1);
 /// Bytes of values that one read of a scan fetches at once, unless one value is larger.
 pub const DB_READ_BYTES_MAX: usize = 256 << 10;
-/// Bytes between two values that a scan reads along rather than read twice.
-pub const DB_READ_GAP_BYTES_MAX: usize = 1 << 10;
+/// Bytes between two values that a scan reads along rather than read twice: copying them costs less
+/// than a call, even where no disk has to be asked.
+pub const DB_READ_GAP_BYTES_MAX: usize = 4 << 10;
 /// Bytes of a value that a scan of the database copies; a larger one is shared with the cache.
 pub const DB_ROW_COPIED_BYTES_MAX: usize = 1 << 10;
 /// Index entries from which on an opening of the database merges them on a thread of their own.

@@ -1,8 +1,9 @@
 //! The directory: rows in a slab that says where values lie, the order of their keys, and their
 //! entries in indexes.
 //!
-//! It also knows how much of each segment is still needed. A row holds its key; everything else
-//! names the row by its number, so that moving a value in the log touches the slab only.
+//! It also knows how much of each segment is still needed. The slab has the key of each row;
+//! everything else names the row by its number, so that moving a value in the log touches the slab
+//! only.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -11,10 +12,10 @@ use std::sync::Arc;
 use super::batch::Entries;
 use super::cache::{Cache, CacheSlot};
 use super::index::{IndexHit, IndexId, IndexStats, Indexes, NO_ENTRY};
+use super::keyed::KeyedSlab;
 use super::moves::{moved_bytes_max, moved_entry_bytes_max};
 use super::range::{IndexRange, KeyRange, Order};
 use super::rows::{Missing, Rows, copies};
-use super::slab::Slab;
 use super::tree::{Position, Tree};
 
 /// Where a value lies in the log, and under which sequence it was written.
@@ -27,10 +28,11 @@ pub(crate) struct Place {
     pub(crate) sequence: u64,
 }
 
-/// A row: 48 bytes beside its key.
-#[derive(Debug)]
+/// A row: 28 bytes beside its key and the way to it. Packed, for two rows with these ways shall lie
+/// in what a processor fetches at once.
+#[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(4))]
 pub(crate) struct Row {
-    pub(crate) key: Box<[u8]>,
     segment: u32,
     offset: u32,
     pub(crate) length: u32,
@@ -40,12 +42,11 @@ pub(crate) struct Row {
     pub(crate) entries: u32,
 }
 
-pub(crate) type RowSlab = Slab<Row>;
+pub(crate) type RowSlab = KeyedSlab<Row>;
 
 impl Row {
-    pub(crate) fn new(key: Box<[u8]>, place: Place) -> Row {
+    pub(crate) fn new(place: Place) -> Row {
         Row {
-            key,
             segment: place.segment,
             offset: place.offset,
             length: place.length,
@@ -55,28 +56,18 @@ impl Row {
         }
     }
 
-    /// What orders rows with the same key in an index.
-    pub(crate) fn order(&self, index: IndexId) -> (u64, &[u8]) {
-        let sequence = if index.is_by_sequence() {
-            self.sequence
-        } else {
-            0
-        };
-        (sequence, &self.key)
-    }
-
-    /// `entries` is what its index entries take at most.
-    fn weight(&self, entries: u64) -> Weight {
+    /// Of a key of so many bytes; `entries` is what its index entries take at most.
+    fn weight(&self, key: usize, entries: u64) -> Weight {
         Weight {
-            live: self.key.len() as u64 + u64::from(self.length),
-            needed: moved_bytes_max(self.key.len(), self.length) + entries,
+            live: key as u64 + u64::from(self.length),
+            needed: moved_bytes_max(key, self.length) + entries,
         }
     }
 
-    /// Of the key, and of the value if a scan copies it.
+    /// Of its value, if a scan copies that.
     fn copied_bytes(&self) -> usize {
         let value = self.length as usize;
-        self.key.len() + if copies(value) { value } else { 0 }
+        if copies(value) { value } else { 0 }
     }
 
     fn place(&self) -> Place {
@@ -129,10 +120,10 @@ impl Directory {
         indexes: Indexes,
         entry_bytes: &[u32],
     ) -> Directory {
-        let ids: Vec<u32> = rows.all().map(|(id, _)| id).collect();
+        let ids: Vec<u32> = rows.ids().collect();
         let mut directory = Directory {
-            keys: Tree::from_sorted(&ids, |id| &rows[id].key),
-            rows: Slab::default(),
+            keys: Tree::from_sorted(&ids, |id| rows.key(id)),
+            rows: KeyedSlab::default(),
             indexes,
             cache: Cache::new(cache_bytes),
             live_bytes: 0,
@@ -140,12 +131,13 @@ impl Directory {
             needed_bytes: 0,
             largest_row: 0,
         };
-        let segments = || rows.all().map(|(_, row)| row.segment);
+        let segments = || ids.iter().map(|id| rows[*id].segment);
         let first = segments().min().unwrap_or(0);
         let last = segments().max().unwrap_or(0);
         let mut needed: Vec<u64> = vec![0; (last - first) as usize + 1];
-        for ((_, row), entries) in rows.all().zip(entry_bytes) {
-            let weight = row.weight(u64::from(*entries));
+        for (id, entries) in rows.ids().zip(entry_bytes) {
+            let row = &rows[id];
+            let weight = row.weight(rows.key(id).len(), u64::from(*entries));
             needed[(row.segment - first) as usize] += weight.needed;
             directory.live_bytes += weight.live;
             directory.largest_row = directory.largest_row.max(weight.needed);
@@ -242,8 +234,8 @@ impl Directory {
                 id
             }
             Err(position) => {
-                let id = self.rows.insert(Row::new(key.into(), place));
-                self.keys.insert(position, id, |id| &self.rows[id].key);
+                let id = self.rows.insert(key, Row::new(place));
+                self.keys.insert(position, id, |id| self.rows.key(id));
                 id
             }
         };
@@ -277,11 +269,10 @@ impl Directory {
         let Ok(position) = self.search(key) else {
             return;
         };
-        let id = self.keys.remove(position, |id| &self.rows[id].key);
+        let id = self.keys.remove(position, |id| self.rows.key(id));
         self.discount(id);
         self.indexes.take(&self.rows, id, Entries::NONE, true);
         let row = &mut self.rows[id];
-        row.key = Box::default();
         row.entries = NO_ENTRY;
         self.cache.remove(row.cached);
         self.rows.remove(id);
@@ -320,16 +311,18 @@ impl Directory {
         ids: &[u32],
         pending: impl Fn(Place) -> Option<&'p [u8]>,
     ) -> (Rows, Vec<Missing>) {
-        let mut rows = Rows::with_capacity(ids.len(), self.fetch(ids));
+        let keys: Vec<&[u8]> = ids.iter().map(|id| self.rows.key(*id)).collect();
+        let key_bytes = keys.iter().map(|key| key.len()).sum::<usize>();
+        let mut rows = Rows::with_capacity(ids.len(), key_bytes + self.fetch(ids));
         let mut missing = Vec::new();
-        for (at, id) in ids.iter().enumerate() {
+        for (at, (id, key)) in ids.iter().zip(keys).enumerate() {
             let row = &self.rows[*id];
             if let Some(value) = self.cache.get(row.cached) {
-                rows.push(&row.key, value, row.sequence);
+                rows.push(key, value, row.sequence);
             } else if let Some(value) = pending(row.place()) {
-                rows.push_copied(&row.key, value, row.sequence);
+                rows.push_copied(key, value, row.sequence);
             } else {
-                rows.push_unread(&row.key, row.place());
+                rows.push_unread(key, row.place());
                 missing.push((at, row.place()));
             }
         }
@@ -339,7 +332,7 @@ impl Directory {
     /// Looks at what a scan needs of its rows, which lie scattered in memory. All rows take each
     /// step before any takes the next, and within a step no look waits for another one: so the
     /// processor fetches many lines at once, where row by row it would wait for each. Answers how
-    /// many bytes of keys and values will be copied.
+    /// many bytes of values will be copied.
     fn fetch(&self, ids: &[u32]) -> usize {
         let row = |id: &u32| &self.rows[*id];
         let value = |id: &u32| self.cache.peek(row(id).cached);
@@ -358,7 +351,7 @@ impl Directory {
     /// The same, without a look at what is cached.
     pub(crate) fn keys(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<Box<[u8]>> {
         let ids = self.ids(range, order, limit).into_iter();
-        ids.map(|id| self.rows[id].key.clone()).collect()
+        ids.map(|id| self.rows.key(id).into()).collect()
     }
 
     /// Up to `limit` entries of an index whose rows are not hidden, in the order asked for.
@@ -374,12 +367,13 @@ impl Directory {
             .range(&self.rows, index, range, order, limit, hidden)
     }
 
-    pub(crate) fn row(&self, id: u32) -> &Row {
-        &self.rows[id]
+    /// The key and the row of this number.
+    pub(crate) fn row(&self, id: u32) -> (&[u8], &Row) {
+        (self.rows.key(id), &self.rows[id])
     }
 
     fn ids(&self, range: &KeyRange, order: Order, limit: usize) -> Vec<u32> {
-        let (start, end) = range.within(&self.keys, |id| &self.rows[id].key);
+        let (start, end) = range.within(&self.keys, |id| self.rows.key(id));
         let ids = self.keys.ids(start, end);
         match order {
             Order::Forward => ids.take(limit).collect(),
@@ -388,7 +382,7 @@ impl Directory {
     }
 
     fn search(&self, key: &[u8]) -> Result<Position, Position> {
-        self.keys.search(key, |id| self.rows[id].key[..].cmp(key))
+        self.keys.search(key, |id| self.rows.key(id).cmp(key))
     }
 
     fn id_of(&self, key: &[u8]) -> Option<u32> {
@@ -439,7 +433,7 @@ impl Directory {
         let row = &self.rows[id];
         let entries = self.indexes.of_row(row.entries);
         let entries = entries.map(|(_, key)| moved_entry_bytes_max(key.len()));
-        row.weight(entries.sum())
+        row.weight(self.rows.key(id).len(), entries.sum())
     }
 }
 

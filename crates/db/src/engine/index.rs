@@ -1,6 +1,6 @@
 //! Index entries in memory: per index an ordered list, and per row a chain of its entries.
 //!
-//! An entry holds its index key once and the id of its row. The chain is the way from a row to
+//! An entry has its index key once and the id of its row. The chain is the way from a row to
 //! its entries, so that a write need not know what the row had before.
 
 use std::cmp::Ordering;
@@ -9,9 +9,10 @@ use std::ops::Range;
 
 use super::batch::Entries;
 use super::directory::RowSlab;
+use super::key_file::NO_ROW;
+use super::keyed::KeyedSlab;
 use super::moves::moved_entry_bytes_max;
 use super::range::{IndexPosition, IndexRange, Order};
-use super::slab::Slab;
 use super::tree::{Position, Tree};
 
 /// Names an index. The engine knows nothing of what it is for.
@@ -33,9 +34,9 @@ impl IndexId {
 /// No entry: the end of a chain.
 pub(crate) const NO_ENTRY: u32 = u32::MAX;
 
+/// Beside its key, which the slab has.
 #[derive(Debug)]
 struct IndexEntry {
-    key: Box<[u8]>,
     row: u32,
     /// The next entry of the same row.
     next: u32,
@@ -60,7 +61,7 @@ struct OneIndex {
 /// All indexes.
 #[derive(Debug, Default)]
 pub(crate) struct Indexes {
-    entries: Slab<IndexEntry>,
+    entries: KeyedSlab<IndexEntry>,
     by_id: BTreeMap<IndexId, OneIndex>,
 }
 
@@ -93,10 +94,8 @@ impl Indexes {
 
     /// The entries of a row, the first of whose chain is given.
     pub(crate) fn of_row(&self, first: u32) -> impl Iterator<Item = (IndexId, &[u8])> {
-        self.chain(first).map(|id| {
-            let entry = &self.entries[id];
-            (entry.index, &entry.key[..])
-        })
+        self.chain(first)
+            .map(|id| (self.entries[id].index, self.entries.key(id)))
     }
 
     /// Adds the entries that the row lacks, and answers where its chain begins now. The row is
@@ -112,19 +111,14 @@ impl Indexes {
     }
 
     fn add_one(&mut self, rows: &RowSlab, row: u32, next: u32, index: IndexId, key: &[u8]) -> u32 {
-        let id = self.entries.insert(IndexEntry {
-            key: key.into(),
-            row,
-            next,
-            index,
-        });
+        let id = self.entries.insert(key, IndexEntry { row, next, index });
         self.by_id.entry(index).or_default();
-        let place = place(&self.entries[id], rows);
+        let place = place(&self.entries, id, rows);
         let tree = &self.by_id[&index].tree;
         let found = tree.search(place.0, |other| self.compare(rows, other, place));
         let position = found.expect_err("a row has each entry once");
         let index = self.by_id.get_mut(&index).expect("it was made above");
-        index.tree.insert(position, id, |id| &self.entries[id].key);
+        index.tree.insert(position, id, |id| self.entries.key(id));
         index.value_bytes += u64::from(rows[row].length);
         id
     }
@@ -144,7 +138,9 @@ impl Indexes {
             let entry = &self.entries[id];
             let (next, index) = (entry.next, entry.index);
             let stays = !(rewritten && index.is_by_sequence())
-                && kept.iter().any(|kept| kept == (index, &entry.key[..]));
+                && kept
+                    .iter()
+                    .any(|kept| kept == (index, self.entries.key(id)));
             if stays {
                 self.entries[id].next = std::mem::replace(&mut first, id);
             } else {
@@ -157,12 +153,12 @@ impl Indexes {
 
     fn remove_one(&mut self, rows: &RowSlab, id: u32) {
         let IndexEntry { index, row, .. } = self.entries[id];
-        let place = place(&self.entries[id], rows);
+        let place = place(&self.entries, id, rows);
         let tree = &self.by_id[&index].tree;
         let found = tree.search(place.0, |other| self.compare(rows, other, place));
         let position = found.expect("each entry of a row is in the tree of its index");
         let one = self.by_id.get_mut(&index).expect("it was there");
-        one.tree.remove(position, |id| &self.entries[id].key);
+        one.tree.remove(position, |id| self.entries.key(id));
         one.value_bytes -= u64::from(rows[row].length);
         if one.tree.len() == 0 {
             self.by_id.remove(&index);
@@ -197,9 +193,9 @@ impl Indexes {
         };
         let (start, end) = self.bounds(rows, index, tree, range);
         let ids = tree.ids(start, end);
-        let ids = ids.filter(|id| !hidden(&rows[self.entries[*id].row].key));
+        let ids = ids.filter(|id| !hidden(rows.key(self.entries[*id].row)));
         let hit = |id: u32| IndexHit {
-            index_key: self.entries[id].key.clone(),
+            index_key: self.entries.key(id).into(),
             row: self.entries[id].row,
         };
         match order {
@@ -215,7 +211,7 @@ impl Indexes {
         tree: &Tree,
         range: &IndexRange,
     ) -> (Position, Position) {
-        let (start, end) = range.keys.within(tree, |id| &self.entries[id].key);
+        let (start, end) = range.keys.within(tree, |id| self.entries.key(id));
         let Some((position, order)) = &range.behind else {
             return (start, end);
         };
@@ -234,7 +230,7 @@ impl Indexes {
     }
 
     fn compare(&self, rows: &RowSlab, id: u32, with: Place<'_>) -> Ordering {
-        place(&self.entries[id], rows).cmp(&with)
+        place(&self.entries, id, rows).cmp(&with)
     }
 
     fn chain(&self, first: u32) -> impl Iterator<Item = u32> {
@@ -243,136 +239,123 @@ impl Indexes {
     }
 }
 
-/// Indexes in the making, from entries in the order of their indexes and keys.
-pub(crate) struct IndexLoader {
-    entries: Slab<IndexEntry>,
-    indexes: BTreeMap<IndexId, OneIndex>,
-    current: Option<LoadedIndex>,
-    /// By row: what its entries take at most when it is moved.
-    entry_bytes: Vec<u32>,
+/// Index entries of all segments in the order of their indexes and keys, some of rows that are gone
+/// or have others by now. Until it is [linked](LoadedEntries::linked) to its row, an entry holds in
+/// place of that the number that its segment gives it, and in place of the next entry the segment.
+pub(crate) struct LoadedEntries {
+    entries: KeyedSlab<IndexEntry>,
+    /// The numbers of the entries of each index.
+    indexes: Vec<(IndexId, Range<u32>)>,
+    /// Of entries with one key, which have still to be put in order.
+    same: Vec<Range<u32>>,
 }
 
-/// The index whose entries come at present.
-struct LoadedIndex {
-    index: IndexId,
-    ids: Vec<u32>,
-    /// Where entries with one key are, which have still to be put in order.
-    same: Vec<Range<usize>>,
-    value_bytes: u64,
-}
-
-impl IndexLoader {
-    /// For entries of these rows, so many at most.
-    pub(crate) fn new(rows: &RowSlab, entries: usize) -> IndexLoader {
-        IndexLoader {
-            entries: Slab::with_capacity(entries),
-            indexes: BTreeMap::new(),
-            current: None,
-            entry_bytes: vec![0; rows.all().len()],
+impl LoadedEntries {
+    /// With room for so many.
+    pub(crate) fn with_capacity(entries: usize) -> LoadedEntries {
+        LoadedEntries {
+            entries: KeyedSlab::with_capacity(entries),
+            indexes: Vec::new(),
+            same: Vec::new(),
         }
     }
 
-    /// Adds an entry; `None` if it comes before the one that was added last.
+    /// Adds an entry of a row of a segment; `None` if it comes before the one that was added last.
     pub(crate) fn push(
         &mut self,
-        rows: &mut RowSlab,
         index: IndexId,
-        key: Box<[u8]>,
+        key: &[u8],
+        segment: u32,
         row: u32,
     ) -> Option<()> {
-        if self
-            .current
-            .as_ref()
-            .is_none_or(|known| known.index != index)
-        {
-            self.begin(rows, index)?;
+        let next = segment;
+        let id = self.entries.insert(key, IndexEntry { row, next, index });
+        match self.indexes.last_mut() {
+            Some((last, ids)) if *last == index => {
+                ids.end = id + 1;
+                let order = self.entries.key(id - 1).cmp(key);
+                self.note_order(id, order)
+            }
+            last => {
+                let rises = last.is_none_or(|(last, _)| *last < index);
+                self.indexes.push((index, id..id + 1));
+                rises.then_some(())
+            }
         }
-        let current = self.current.as_mut()?;
-        if let Some(last) = current.ids.last() {
-            current.note_order(self.entries[*last].key.cmp(&key))?;
-        }
-        let chain = &mut rows[row];
-        current.value_bytes += u64::from(chain.length);
-        self.entry_bytes[row as usize] += moved_entry_bytes_max(key.len()) as u32;
-        let id = self.entries.insert(IndexEntry {
-            key,
-            row,
-            next: chain.entries,
-            index,
-        });
-        chain.entries = id;
-        current.ids.push(id);
-        Some(())
     }
 
-    /// Ends the index before and begins the next.
-    fn begin(&mut self, rows: &RowSlab, index: IndexId) -> Option<()> {
-        if let Some(done) = self.current.take() {
-            let rises = done.index < index;
-            let (index, done) = done.finish(&self.entries, rows)?;
-            self.indexes.insert(index, done);
-            rises.then_some(())?;
-        }
-        self.current = Some(LoadedIndex {
-            index,
-            ids: Vec::new(),
-            same: Vec::new(),
-            value_bytes: 0,
-        });
-        Some(())
-    }
-
-    /// The indexes, and what the entries of each row take at most when it is moved. `None` if an
-    /// entry was there twice.
-    pub(crate) fn finish(mut self, rows: &RowSlab) -> Option<(Indexes, Vec<u32>)> {
-        if let Some(last) = self.current.take() {
-            let (index, last) = last.finish(&self.entries, rows)?;
-            self.indexes.insert(index, last);
-        }
-        self.entries.shrink();
-        let indexes = Indexes {
-            entries: self.entries,
-            by_id: self.indexes,
-        };
-        Some((indexes, self.entry_bytes))
-    }
-}
-
-impl LoadedIndex {
-    /// Takes note of how the last key stands to the one that comes.
-    fn note_order(&mut self, order: Ordering) -> Option<()> {
-        let end = self.ids.len();
+    /// Takes note of how the key before stands to that of the entry.
+    fn note_order(&mut self, id: u32, order: Ordering) -> Option<()> {
         match (order, self.same.last_mut()) {
             (Ordering::Less, _) => {}
-            (Ordering::Equal, Some(same)) if same.end == end => same.end += 1,
-            (Ordering::Equal, _) => self.same.push(end - 1..end + 1),
+            (Ordering::Equal, Some(same)) if same.end == id => same.end += 1,
+            (Ordering::Equal, _) => self.same.push(id - 1..id + 1),
             (Ordering::Greater, _) => return None,
         }
         Some(())
     }
 
-    /// `None` if an entry was there twice.
-    fn finish(mut self, entries: &Slab<IndexEntry>, rows: &RowSlab) -> Option<(IndexId, OneIndex)> {
-        let place = |id: &u32| place(&entries[*id], rows);
-        for same in self.same {
-            let ids = &mut self.ids[same];
-            ids.sort_by(|one, other| place(one).cmp(&place(other)));
-            if ids
-                .windows(2)
-                .any(|pair| place(&pair[0]) == place(&pair[1]))
-            {
-                return None;
+    /// The indexes, and what the entries of each row take at most when it is moved. `row_of` knows
+    /// the row of each that a segment tells of, or [`NO_ROW`]. `None` if a segment tells of no such
+    /// row, or an entry is there twice.
+    pub(crate) fn linked(
+        mut self,
+        rows: &mut RowSlab,
+        row_of: &[Vec<u32>],
+    ) -> Option<(Indexes, Vec<u32>)> {
+        let mut entry_bytes = vec![0; rows.ids().len()];
+        let mut by_id = BTreeMap::new();
+        let mut same = std::mem::take(&mut self.same).into_iter().peekable();
+        for (index, all) in std::mem::take(&mut self.indexes) {
+            let mut ids = Vec::with_capacity(all.len());
+            let mut value_bytes = 0;
+            for id in all.clone() {
+                let entry = &mut self.entries[id];
+                let row = *row_of.get(entry.next as usize)?.get(entry.row as usize)?;
+                if row == NO_ROW {
+                    self.entries.remove(id);
+                    continue;
+                }
+                (entry.row, entry.next) = (row, rows[row].entries);
+                rows[row].entries = id;
+                value_bytes += u64::from(rows[row].length);
+                let key = self.entries.key(id);
+                entry_bytes[row as usize] += moved_entry_bytes_max(key.len()) as u32;
+                ids.push(id);
+            }
+            while let Some(same) = same.next_if(|same| same.end <= all.end) {
+                self.sort(&mut ids, same, rows)?;
+            }
+            if !ids.is_empty() {
+                let tree = Tree::from_sorted(&ids, |id| self.entries.key(id));
+                by_id.insert(index, OneIndex { tree, value_bytes });
             }
         }
-        let tree = Tree::from_sorted(&self.ids, |id| &entries[id].key);
-        let value_bytes = self.value_bytes;
-        Some((self.index, OneIndex { tree, value_bytes }))
+        let entries = self.entries;
+        Some((Indexes { entries, by_id }, entry_bytes))
+    }
+
+    /// Puts entries with one key in order; `None` if one is there twice. The others have their
+    /// places, which rise with their numbers.
+    fn sort(&self, ids: &mut [u32], same: Range<u32>, rows: &RowSlab) -> Option<()> {
+        let from = ids.partition_point(|id| *id < same.start);
+        let to = ids.partition_point(|id| *id < same.end);
+        let ids = &mut ids[from..to];
+        let place = |id: &u32| place(&self.entries, *id, rows);
+        ids.sort_by(|one, other| place(one).cmp(&place(other)));
+        let mut pairs = ids.windows(2);
+        let twice = pairs.any(|pair| place(&pair[0]) == place(&pair[1]));
+        (!twice).then_some(())
     }
 }
 
-fn place<'a>(entry: &'a IndexEntry, rows: &'a RowSlab) -> Place<'a> {
-    let (sequence, key) = rows[entry.row].order(entry.index);
-    (&entry.key, sequence, key)
+fn place<'a>(entries: &'a KeyedSlab<IndexEntry>, id: u32, rows: &'a RowSlab) -> Place<'a> {
+    let IndexEntry { row, index, .. } = entries[id];
+    let sequence = match index.is_by_sequence() {
+        true => rows[row].sequence,
+        false => 0,
+    };
+    (entries.key(id), sequence, rows.key(row))
 }
 
 impl IndexPosition {

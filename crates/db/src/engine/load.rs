@@ -9,10 +9,10 @@ use periwinkle_core::limits::DB_LOAD_BESIDE_ENTRIES_MIN;
 
 use super::directory::{Directory, Place, Row, RowSlab};
 use super::head::{head, shared_bytes};
-use super::index::{IndexId, IndexLoader, Indexes};
-use super::key_file::{KeyFileBytes, Malformed, NO_ROW, RowCursor};
+use super::index::LoadedEntries;
+use super::key_file::{KeyFileBytes, Malformed, RowCursor};
+use super::keyed::KeyedSlab;
 use super::run::Word;
-use super::slab::Slab;
 
 /// Why the words of the segments make no directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +53,8 @@ pub(crate) fn directory(
         (rows, entries)
     });
     let ((mut rows, indexed_by), entries) = (rows?, entries?);
-    let loader = IndexLoader::new(&rows, entries.len());
-    let (indexes, entry_bytes) = indexes(entries, &indexed_by, &mut rows, loader)?;
+    let linked = entries.linked(&mut rows, &indexed_by);
+    let (indexes, entry_bytes) = linked.ok_or(LoadError::Malformed)?;
     Ok(Directory::loaded(cache_bytes, rows, indexes, &entry_bytes))
 }
 
@@ -64,13 +64,15 @@ type IndexedBy = Vec<Vec<u32>>;
 /// The rows in the order of their keys.
 fn merged_rows(segments: &[KeyFileBytes]) -> Result<(RowSlab, IndexedBy), LoadError> {
     let counts = segments.iter().map(|words| words.counts().0);
-    let mut rows = Slab::with_capacity(counts.sum());
+    let mut rows = KeyedSlab::with_capacity(counts.sum());
     let mut indexed_by: IndexedBy = segments.iter().map(KeyFileBytes::no_rows).collect();
     let mut merge = Merge::new(segments.iter().map(KeyFileBytes::rows).collect())?;
+    let mut key = Vec::new();
     while let Some((_, first)) = merge.first() {
-        let key = Box::from(first.key());
+        key.clear();
+        key.extend_from_slice(first.key());
         if let Some((place, (segment, row))) = last_word(&mut merge, &key)? {
-            let id = rows.insert(Row::new(key, place));
+            let id = rows.insert(&key, Row::new(place));
             indexed_by[segment][row as usize] = id;
         }
     }
@@ -111,49 +113,18 @@ fn last_word(
     Ok(known)
 }
 
-/// The index entries of all segments, of rows that are gone or have others by now too, in the
-/// order of their indexes and keys.
-fn merged_entries(segments: &[KeyFileBytes]) -> Result<Vec<MergedEntry>, Malformed> {
+/// The index entries of all segments, of rows that are gone or have others by now too.
+fn merged_entries(segments: &[KeyFileBytes]) -> Result<LoadedEntries, Malformed> {
     let counts = segments.iter().map(|words| words.counts().1);
-    let mut entries = Vec::with_capacity(counts.sum());
+    let mut entries = LoadedEntries::with_capacity(counts.sum());
     let cursors = segments.iter().map(KeyFileBytes::entries);
     let mut merge = Merge::new(cursors.collect::<Result<_, _>>()?)?;
     while let Some((segment, entry)) = merge.first() {
-        entries.push(MergedEntry {
-            key: entry.key().into(),
-            segment: segment as u32,
-            row: entry.row(),
-            index: entry.index(),
-        });
+        let pushed = entries.push(entry.index(), entry.key(), segment as u32, entry.row());
+        pushed.ok_or(Malformed)?;
         merge.advance()?;
     }
     Ok(entries)
-}
-
-struct MergedEntry {
-    key: Box<[u8]>,
-    segment: u32,
-    /// Of the segment.
-    row: u32,
-    index: IndexId,
-}
-
-/// The indexes, and what the entries of each row take at most when it is moved.
-fn indexes(
-    entries: Vec<MergedEntry>,
-    indexed_by: &IndexedBy,
-    rows: &mut RowSlab,
-    mut loader: IndexLoader,
-) -> Result<(Indexes, Vec<u32>), LoadError> {
-    for entry in entries {
-        let told = &indexed_by[entry.segment as usize];
-        let row = told.get(entry.row as usize).ok_or(LoadError::Malformed)?;
-        if *row != NO_ROW {
-            let pushed = loader.push(rows, entry.index, entry.key, *row);
-            pushed.ok_or(LoadError::Malformed)?;
-        }
-    }
-    loader.finish(rows).ok_or(LoadError::Malformed)
 }
 
 /// Something that gives one thing after the other.
@@ -224,8 +195,7 @@ impl<S: Stream> Merge<S> {
             self.read_heads_from(0);
         }
         let new = (head(self.streams[stream].rank(), self.shared), stream);
-        let place = self.place_of(new);
-        self.order.insert(place, new);
+        let place = self.insert(new);
         let next = self.order.get(place + 1);
         self.ties += u32::from(next.is_some_and(|next| next.0 == new.0));
         if self.ties > TIES_MAX || self.shared == 0 {
@@ -234,18 +204,29 @@ impl<S: Stream> Merge<S> {
         Ok(())
     }
 
-    /// Where a stream belongs. A few steps from the end are as far as most go.
+    /// Puts a stream where it belongs, and answers where. A few steps from the end are as far as
+    /// most go.
     #[inline]
-    fn place_of(&self, new: (u64, usize)) -> usize {
-        let near = self.order.len().saturating_sub(NEAR);
+    fn insert(&mut self, new: (u64, usize)) -> usize {
         let mut place = self.order.len();
-        while place > near && self.compare(self.order[place - 1], new).is_lt() {
+        let near = place.saturating_sub(NEAR);
+        self.order.push(new);
+        while place > near && self.is_before(self.order[place - 1], new) {
+            self.order[place] = self.order[place - 1];
             place -= 1;
         }
-        match place == near {
-            true => self.order[..near].partition_point(|other| self.compare(*other, new).is_gt()),
-            false => place,
+        self.order[place] = new;
+        if place == near {
+            place = self.order[..near].partition_point(|other| !self.is_before(*other, new));
+            self.order[place..=near].rotate_right(1);
         }
+        place
+    }
+
+    /// Heads tell it, mostly.
+    #[inline]
+    fn is_before(&self, one: (u64, usize), other: (u64, usize)) -> bool {
+        one.0 < other.0 || (one.0 == other.0 && self.compare(one, other).is_lt())
     }
 
     fn compare(&self, one: (u64, usize), other: (u64, usize)) -> Ordering {

@@ -284,12 +284,12 @@ impl Engine {
             .directory
             .index_range(index, range, order, limit, &|_| false);
         let found = hits.into_iter().map(|hit| {
-            let row = self.directory.row(hit.row);
+            let (key, row) = self.directory.row(hit.row);
             IndexedRow {
                 position: IndexPosition {
                     index_key: hit.index_key.into(),
                     sequence: row.sequence,
-                    key: row.key.to_vec(),
+                    key: key.to_vec(),
                 },
                 value_bytes: u64::from(row.length),
             }

@@ -43,6 +43,7 @@ mod inspect;
 mod key;
 mod key_file;
 mod key_job;
+mod keyed;
 mod listen;
 mod load;
 mod log;
