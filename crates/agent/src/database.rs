@@ -98,6 +98,18 @@ pub async fn open_read_only(
     opened.map(|(db, _)| db)
 }
 
+/// The database of an agent on a disk that is none.
+#[cfg(test)]
+pub(crate) fn open_on(storage: Arc<dyn Storage>, clock: Clock) -> Database {
+    let environment = Arc::new(Surroundings(clock));
+    let options = Options {
+        context: Map::from([("deviceId", Value::from("pump-7"))]),
+        ..Options::default()
+    };
+    let opened = Database::open(storage, built_in_schema(), options, environment);
+    opened.expect("the disk was in order or can be recovered").0
+}
+
 type OpenStorage = fn(PathBuf) -> std::result::Result<FileStorage, StorageError>;
 type OpenDatabase = fn(
     Arc<dyn Storage>,

@@ -124,7 +124,10 @@ impl Keeper {
                 (Some(sequence), Ok(record)) => {
                     session.restore(&record.as_entry(sequence, now), now.mono);
                 }
-                (_, Err(error)) => tracing::error!(target: "mqtt", "{error}; it stays there"),
+                (Some(sequence), Err(error)) => {
+                    session.reserve(sequence);
+                    tracing::error!(target: "mqtt", "{error}; it stays there");
+                }
                 (None, _) => tracing::error!(target: "mqtt", "a row of the queue has no number"),
             }
         })?;
@@ -318,16 +321,21 @@ fn restore_received(
     })?;
     session.restore_received(&ids, Kept::OnFlash);
     let mut messages = BTreeMap::new();
+    let mut last = 0;
     shelf.each(b"d", |key, value| {
         let row = key.get(1..).and_then(|key| key.try_into().ok());
-        match (row.map(u64::from_be_bytes), kept::decode(value)) {
-            (Some(row), Some(kept)) => drop(messages.insert(row, kept)),
-            _ => tracing::error!(target: "mqtt", "a received message on flash cannot be read"),
+        let row = row.map_or(0, u64::from_be_bytes);
+        last = last.max(row);
+        match kept::decode(value) {
+            Some(kept) => drop(messages.insert(row, kept)),
+            None => {
+                let what = "a received message on flash cannot be read; it stays there";
+                tracing::error!(target: "mqtt", "{what}");
+            }
         }
     })?;
-    let next = messages.last_key_value().map_or(1, |(row, _)| row + 1);
     readers.restore_kept(messages);
-    Ok(next)
+    Ok(last.saturating_add(1))
 }
 
 fn message_key(sequence: u64) -> [u8; 9] {

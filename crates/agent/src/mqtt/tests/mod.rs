@@ -3,6 +3,7 @@
 
 mod broker;
 mod keeping;
+mod power;
 mod publishing;
 mod questions;
 mod receiving;

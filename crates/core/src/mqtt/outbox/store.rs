@@ -139,7 +139,7 @@ impl Outbox {
     /// Takes an entry that was found on flash. They come in the order of their numbers, before
     /// anything else, and are taken whatever the budget says.
     pub fn restore(&mut self, stored: &StoredEntry<'_>, now: Mono) -> EntryId {
-        self.next_sequence = self.next_sequence.max(stored.sequence + 1);
+        self.reserve(stored.sequence);
         self.restored_to = self.restored_to.max(stored.sequence);
         let slot = self.insert(stored.sequence, &stored.publication, now);
         let entry = self.slab.at_mut(slot);
@@ -166,6 +166,11 @@ impl Outbox {
             false => self.enqueue(slot),
         }
         self.id(slot)
+    }
+
+    /// Gives no message this number.
+    pub(crate) fn reserve(&mut self, sequence: u64) {
+        self.next_sequence = self.next_sequence.max(sequence.saturating_add(1));
     }
 
     /// Takes a message, or says why there is no room. `dropped` is told what made room for it.

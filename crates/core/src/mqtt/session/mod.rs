@@ -195,6 +195,11 @@ impl Session {
         self.note_exactly_once(qos);
     }
 
+    /// Leaves the row of this number alone: what is there cannot be read, by this version at least.
+    pub fn reserve(&mut self, sequence: u64) {
+        self.outbox.reserve(sequence);
+    }
+
     /// Takes the ids of messages received with QoS 2, as they were kept on flash.
     ///
     /// `durable` are those that came with messages of durable subscriptions, which hold after any
