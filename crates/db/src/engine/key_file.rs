@@ -176,7 +176,8 @@ impl KeyFileBytes {
         };
         let (rows, entries) = (word(72)?, word(76)?);
         // Each row takes a byte at least: a wrong count must not ask for more memory than that.
-        (rows as usize <= bytes.len()).then_some(KeyFileBytes {
+        let is_one = rows as usize <= bytes.len() && facts.first_needed <= facts.segment;
+        is_one.then_some(KeyFileBytes {
             facts,
             rows,
             entries,

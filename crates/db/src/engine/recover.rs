@@ -7,7 +7,7 @@ use super::error::OpenError;
 use super::flush::is_full;
 use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::key_file::{key_file_name, segment_of_key_file};
-use super::key_job::read_key_file;
+use super::key_job::{self, read_key_file};
 use super::log::{Log, Segment, reserve_sizes, segment_name};
 use super::machine::Counters;
 use super::options::Options;
@@ -69,6 +69,10 @@ pub(crate) fn open(storage: Arc<dyn Storage>, options: &Options) -> Result<Opene
     let mut counters = Counters::default();
     let mut scan = read(&*storage, &found, options, &mut counters)?;
     // All is judged; from here on the disk is changed.
+    if scan.distrusts_key_files {
+        // One that shows itself wrong beside others may not do so once these are gone.
+        key_job::remove_all(&*storage).map_err(io_error("remove", "the key files"))?;
+    }
     let first_blank = scan.last.as_ref().map_or(1, |last| last.index + 1);
     if let Some(last) = &scan.last {
         remove_key_file_of_last(&*storage, &found, last)?;

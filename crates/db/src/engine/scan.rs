@@ -24,6 +24,8 @@ pub(crate) struct Scan {
     pub(crate) facts: Facts,
     /// The last segment that holds anything.
     pub(crate) last: Option<LastSegment>,
+    /// A key file with a right checksum said what its segment does not, so none was used.
+    pub(crate) distrusts_key_files: bool,
 }
 
 /// What the segments say as a whole.
@@ -79,7 +81,6 @@ impl Scan {
         if let Some(scan) = Scan::read_trusting(storage, files, cache_bytes, true)? {
             return Ok(scan);
         }
-        // A key file with a right checksum had a wrong body.
         let scan = Scan::read_trusting(storage, files, cache_bytes, false)?;
         scan.ok_or_else(|| {
             OpenError::Damaged(Damage {
@@ -104,12 +105,12 @@ impl Scan {
             facts: Facts::default(),
             last: None,
         };
-        let (sealed, mut last_bytes) = sealed(files)?;
-        for (index, file) in files.iter().take(sealed + 1).enumerate() {
-            if index < sealed && reader.use_key_file(index, file) {
+        let mut known = Known::of(files)?;
+        for (index, file) in files.iter().take(known.last + 1).enumerate() {
+            if index < known.sealed && reader.use_key_file(index, file) {
                 continue;
             }
-            let bytes = match last_bytes.take_if(|_| index == sealed) {
+            let bytes = match known.last_bytes.take_if(|_| index == known.last) {
                 Some(bytes) => bytes,
                 None => file.read()?,
             };
@@ -133,25 +134,62 @@ impl Scan {
                 }));
             }
         };
+        match facts.check_given_up(files, &directory) {
+            Err(_) if facts.key_files_used > 0 => return Ok(None),
+            checked => checked?,
+        }
         Ok(Some(Scan {
             directory,
             facts,
             last,
+            distrusts_key_files: !trusts_key_files,
         }))
     }
 }
 
 const NOT_THE_YOUNGEST: &str = "a moved row that was not the youngest of its key";
 
-/// How many segments come before the last that holds anything, and the bytes of that one. The
-/// segments before it were synced before its first byte was written.
-fn sealed(files: &[SegmentFile]) -> Result<(usize, Option<Vec<u8>>), OpenError> {
+/// What is known of the segments before they are read.
+#[derive(Default)]
+struct Known {
+    /// How many come before the last that holds a frame, as far as its beginning tells. They were
+    /// synced before the first byte of a later one was written.
+    sealed: usize,
+    /// The last that holds anything.
+    last: usize,
+    /// The bytes of that one.
+    last_bytes: Option<Vec<u8>>,
+}
+
+impl Known {
+    /// A segment that begins with no whole frame is blank once its tail is cut, and the one before
+    /// it is the last at the next opening. So that one is read now, and what is wrong with it found
+    /// before the tail is gone, which shows that it was synced.
+    fn of(files: &[SegmentFile]) -> Result<Known, OpenError> {
+        let Some(last) = last_not_blank(files)? else {
+            return Ok(Known::default());
+        };
+        let bytes = files[last].read()?;
+        let holds_frame = Frame::decode(files[last].header, &bytes[SEGMENT_HEADER_BYTES..]);
+        let sealed = match holds_frame {
+            Some(_) => last,
+            None => last_not_blank(&files[..last])?.unwrap_or(0),
+        };
+        Ok(Known {
+            sealed,
+            last,
+            last_bytes: Some(bytes),
+        })
+    }
+}
+
+fn last_not_blank(files: &[SegmentFile]) -> Result<Option<usize>, OpenError> {
     for (index, file) in files.iter().enumerate().rev() {
         if !file.is_blank()? {
-            return Ok((index, Some(file.read()?)));
+            return Ok(Some(index));
         }
     }
-    Ok((0, None))
+    Ok(None)
 }
 
 impl Facts {
@@ -163,6 +201,21 @@ impl Facts {
                 Err(missing(first.segment.id - 1))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// A segment is given up when its rows were moved or replaced, or are gone. It would be removed
+    /// now, with all that is still in it.
+    fn check_given_up(&self, files: &[SegmentFile], rows: &Directory) -> Result<(), OpenError> {
+        let ids = files.iter().map(|file| file.segment.id);
+        let mut given_up = ids.take_while(|id| *id < self.first_needed);
+        match given_up.find(|id| rows.needed_of(*id) > 0) {
+            Some(id) => Err(OpenError::Damaged(Damage {
+                file: segment_name(id),
+                offset: 0,
+                what: "rows of a segment that was given up as no longer needed".to_owned(),
+            })),
+            None => Ok(()),
         }
     }
 

@@ -22,6 +22,7 @@ mod panics;
 mod power_cut;
 mod read_only;
 mod reads;
+mod reopen;
 mod salvage;
 mod store;
 mod traced;
