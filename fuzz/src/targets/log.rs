@@ -13,12 +13,38 @@ pub(super) fn feed(bytes: &[u8]) -> u64 {
     let Some((flags, rest)) = bytes.split_first() else {
         return 0;
     };
-    let disk = SimDisk::new(1);
     let mut files = files(rest);
     if flags & 1 == 1 {
         files.values_mut().for_each(|file| repair(file));
     }
-    for (name, bytes) in &files {
+    feed_files(&files)
+}
+
+/// The same with key files that fit their segments, whatever their rows and index entries are.
+pub(super) fn feed_keys(bytes: &[u8]) -> u64 {
+    let Some((_, rest)) = bytes.split_first() else {
+        return 0;
+    };
+    let mut files = files(rest);
+    files.values_mut().for_each(|file| repair(file));
+    let facts: Vec<(String, [u8; 48])> = files
+        .iter()
+        .filter_map(|(name, file)| Some((name.replace(".log", ".keys"), facts_of(file)?)))
+        .collect();
+    for (name, facts) in facts {
+        let keys = files.get_mut(&name).filter(|keys| keys.len() >= 88);
+        if let Some(keys) = keys.filter(|_| name.ends_with(".keys")) {
+            keys[..12].copy_from_slice(b"PERIWKEY\x01\0\0\0");
+            keys[16..64].copy_from_slice(&facts);
+            repair(keys);
+        }
+    }
+    feed_files(&files)
+}
+
+fn feed_files(files: &BTreeMap<String, Vec<u8>>) -> u64 {
+    let disk = SimDisk::new(1);
+    for (name, bytes) in files {
         disk.put_file(name, bytes);
     }
     let before = disk.files();
@@ -104,9 +130,37 @@ fn file_name(code: u8) -> String {
     }
 }
 
-/// Makes the checksums of the header and of all frames right, so that what lies behind them is
-/// met too. As `docs/formats/log.md` has it.
+/// Bytes 16 to 63 of a key file that fits this segment, as `docs/formats/keys.md` has it.
+fn facts_of(segment: &[u8]) -> Option<[u8; 48]> {
+    let mut facts = [0; 48];
+    facts[0..4].copy_from_slice(segment.get(16..20)?);
+    facts[16..24].copy_from_slice(segment.get(24..32)?);
+    let mut at = 64;
+    while let Some(head) = segment.get(at..at + 32) {
+        if head[..4] != *b"\xf7pw\x1e" {
+            break;
+        }
+        let end = at + 32 + u32::from_le_bytes(head[8..12].try_into().ok()?) as usize;
+        facts[4..8].copy_from_slice(&(end as u32).to_le_bytes());
+        facts[8..12].copy_from_slice(&(at as u32).to_le_bytes());
+        facts[12..16].copy_from_slice(&head[4..8]);
+        if at == 64 {
+            facts[24..32].copy_from_slice(&head[16..24]);
+        }
+        facts[32..40].copy_from_slice(&head[16..24]);
+        facts[40..48].copy_from_slice(&head[24..32]);
+        at = end;
+    }
+    (at > 64).then_some(facts)
+}
+
+/// Makes the checksums of a key file, or of the header and of all frames of a segment, right, so
+/// that what lies behind them is met too. As `docs/formats/log.md` has it.
 fn repair(file: &mut [u8]) {
+    if file.len() >= 88 && file[..8] == *b"PERIWKEY" {
+        let covered = [&file[..12], &file[16..]].concat();
+        file[12..16].copy_from_slice(&crc32c(&covered).to_le_bytes());
+    }
     if file.len() < 64 || file[..8] != *b"PERIWLOG" {
         return;
     }

@@ -30,6 +30,10 @@ pub const TARGETS: &[Target] = &[
         feed: log::feed,
     },
     Target {
+        name: "keys",
+        feed: log::feed_keys,
+    },
+    Target {
         name: "schema",
         feed: schema::feed,
     },
