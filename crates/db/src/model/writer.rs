@@ -79,7 +79,7 @@ impl<'a> Writer<'a> {
         properties: &Map,
         terms: &Terms,
     ) -> Result<Map, DbError> {
-        // A generated key cannot name an item that is there.
+        // A key of which a part is yet to be generated names no item that is there.
         let named = model.key(properties, self.context).ok();
         let known = named.map(|key| self.record(&key)).transpose()?;
         let current = known
@@ -90,8 +90,13 @@ impl<'a> Writer<'a> {
             Some(current) => self.changed_item(model, current, properties)?,
             None => self.new_item(model, properties)?,
         };
+        let is_new = current.is_none();
         let item = self.updated_item(model, item, terms)?;
         let (key, record) = self.row_of(model, &item)?;
+        if is_new && self.current(model, &record).is_some() {
+            // What was generated is there already: that item is not the one that was meant.
+            return Err(self.exists(model, &item));
+        }
         self.put_shown(model, key, record, item)
     }
 

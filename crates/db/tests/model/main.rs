@@ -9,6 +9,7 @@ mod filtering;
 mod finding;
 mod histories;
 mod items;
+mod keys;
 mod migration;
 mod oracle;
 mod replication;
