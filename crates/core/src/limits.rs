@@ -235,8 +235,12 @@ pub const FIND_ROWS_DEFAULT: usize = 100;
 pub const FIND_ROWS_MAX: usize = 10_000;
 /// Rows that one call of `find` looks at; what is left is behind its token.
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
+/// Bytes of the items of a page of `find`: the item that reaches it is the last one of the page.
+pub const FIND_PAGE_BYTES_MAX: usize = 1 << 20;
 /// Rows that one call of the model layer reads from the engine at once.
 pub const DB_SCAN_ROWS: usize = 256;
+/// Bytes of the values of these rows; the row that reaches it is the last one of the step.
+pub const DB_SCAN_BYTES_MAX: usize = 1 << 20;
 /// Rows of this many bytes together end a step in which items are brought into the form of a newer
 /// schema.
 pub const MIGRATION_FRAME_BYTES_MAX: usize = 1024 * 1024;
@@ -254,6 +258,8 @@ pub const CHANGES_CAUGHT_UP_BYTES_MAX: usize = 4 << 20;
 pub const TRANSACTION_WRITES_MAX: usize = 1_000;
 /// Items that one call reads by their keys.
 pub const BATCH_GET_ITEMS_MAX: usize = 1_000;
+/// Bytes of these items.
+pub const BATCH_GET_BYTES_MAX: usize = 16 << 20;
 // Users, logins and sessions.
 
 /// The longest name of a user.

@@ -13,7 +13,7 @@ use super::cache::{Cache, CacheSlot};
 use super::index::{IndexHit, IndexId, IndexStats, Indexes, NO_ENTRY};
 use super::moves::{moved_bytes_max, moved_entry_bytes_max};
 use super::range::{IndexRange, KeyRange, Order};
-use super::rows::{Missing, Rows, copies};
+use super::rows::{Missing, Rows, Step, copies};
 use super::slab::Slab;
 use super::tree::{Position, Tree};
 
@@ -301,25 +301,29 @@ impl Directory {
         }
     }
 
-    /// Up to `limit` rows of a range, in the order asked for, and which of them have no value yet.
+    /// The rows of a step, in the order asked for, and which of them have no value yet.
     /// `pending` knows the values that still wait for the disk.
     pub(crate) fn range<'p>(
         &mut self,
         range: &KeyRange,
         order: Order,
-        limit: usize,
+        step: Step,
         pending: impl Fn(Place) -> Option<&'p [u8]>,
     ) -> (Rows, Vec<Missing>) {
-        let ids = self.ids(range, order, limit);
-        self.gather(&ids, pending)
+        let ids = self.ids(range, order, step.rows);
+        self.gather(&ids, step.bytes, pending)
     }
 
-    /// The rows with these numbers.
+    /// The rows with these numbers, up to that with which their values reach so many bytes.
     pub(crate) fn gather<'p>(
         &mut self,
         ids: &[u32],
+        bytes_max: usize,
         pending: impl Fn(Place) -> Option<&'p [u8]>,
     ) -> (Rows, Vec<Missing>) {
+        let kept = self.within(ids, bytes_max);
+        let is_cut = kept.len() < ids.len();
+        let ids = kept;
         let mut rows = Rows::with_capacity(ids.len(), self.fetch(ids));
         let mut missing = Vec::new();
         for (at, id) in ids.iter().enumerate() {
@@ -333,7 +337,23 @@ impl Directory {
                 missing.push((at, row.place()));
             }
         }
+        rows.set_cut(is_cut);
         (rows, missing)
+    }
+
+    /// The first of these rows, up to that with which their values reach so many bytes.
+    fn within<'i>(&self, ids: &'i [u32], bytes_max: usize) -> &'i [u32] {
+        let bytes = |id: &u32| self.rows[*id].length as usize;
+        if ids.iter().map(bytes).sum::<usize>() <= bytes_max {
+            return ids;
+        }
+        let mut sum = 0;
+        let reaches = |id: &u32| {
+            sum += bytes(id);
+            sum >= bytes_max
+        };
+        let last = ids.iter().position(reaches);
+        &ids[..last.map_or(ids.len(), |last| last + 1)]
     }
 
     /// Looks at what a scan needs of its rows, which lie scattered in memory. All rows take each

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use periwinkle_core::ids::UlidSource;
+use periwinkle_core::limits::{DB_SCAN_BYTES_MAX, DB_SCAN_ROWS};
 use periwinkle_core::schema::{Hidden, Model, Schema, Written};
 use periwinkle_core::sync::record::{ItemKey, Record, RecordError};
 use periwinkle_core::time::Now;
@@ -19,7 +20,13 @@ use super::reindex::Completed;
 use super::rows::DroppedRows;
 use super::written::{self, ParkedModel};
 use super::{keys, reindex};
-use crate::engine::{self, Durability, Store, Subscription};
+use crate::engine::{self, Durability, Step, Store, Subscription};
+
+/// What one call reads of the engine at once.
+pub(super) const STEP: Step = Step {
+    rows: DB_SCAN_ROWS,
+    bytes: DB_SCAN_BYTES_MAX,
+};
 
 /// What all clones share.
 pub(super) struct Shared {

@@ -10,6 +10,7 @@ mod finding;
 mod histories;
 mod items;
 mod keys;
+mod large;
 mod migration;
 mod oracle;
 mod replication;
