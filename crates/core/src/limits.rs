@@ -408,6 +408,12 @@ pub const CONTROL_CONNECTIONS_MAX: usize = 32;
 pub const API_PAGE_ROWS: usize = 50;
 /// Rows of one page at most.
 pub const API_PAGE_ROWS_MAX: usize = 1000;
+/// Lists that are in the making at one time, large answers on their way included.
+pub const API_LISTS_MAX: usize = 8;
+/// A list whose answer has more bytes keeps its place until it is on its way as a whole.
+pub const API_LIST_SMALL_BYTES_MAX: usize = 64 * 1024;
+/// How long a list waits for its turn.
+pub const API_LIST_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often the database is looked at for a failure to recover from.
 pub const DB_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often expired rows are purged.
