@@ -65,8 +65,7 @@ impl Model {
     /// # Errors
     /// A variable of the key templates has no value, or a wrong one; the key is too long.
     pub fn key(&self, properties: &Map, context: &Map) -> Result<ItemKey, PropertyError> {
-        let mut values = self.given_key_values(properties, context)?;
-        self.add_key_defaults(properties, &mut values)?;
+        let mut values = self.named_values(properties, context)?;
         self.add_computed(&mut values);
         let part = |at: usize| {
             let (text, missing) = self.expand(at, &values);
@@ -295,6 +294,17 @@ impl Model {
     ) -> Result<Given<'v>, PropertyError> {
         let mut values = self.given_key_values(properties, context)?;
         self.add_computed(&mut values);
+        Ok(values)
+    }
+
+    /// The stored form of what names one item, defaults included.
+    pub(super) fn named_values<'v>(
+        &'v self,
+        properties: &'v Map,
+        context: &'v Map,
+    ) -> Result<Given<'v>, PropertyError> {
+        let mut values = self.given_key_values(properties, context)?;
+        self.add_key_defaults(properties, &mut values)?;
         Ok(values)
     }
 

@@ -27,6 +27,8 @@ pub struct Model {
     pub(super) key_sources: Vec<usize>,
     pub(super) key_variables: Vec<Name>,
     pub(super) plain_key: Option<PlainKey>,
+    /// The attribute that holds the name of the model.
+    pub(super) type_attribute: Name,
     pub(super) process: Process,
     pub(super) class: Option<Class>,
     pub(super) shown: Shown,

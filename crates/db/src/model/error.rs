@@ -26,6 +26,21 @@ pub enum DbError {
         /// The values of the key, as in a path.
         key: String,
     },
+    /// The texts of the key make that of another item.
+    #[error(
+        "the key of this {model} ({key}) is written like that of another item, {owner} ({owner_key}): a \
+         value has in it what separates the parts of the key; use another one"
+    )]
+    KeyTaken {
+        /// The model.
+        model: String,
+        /// The values of the key, as in a path.
+        key: String,
+        /// The model of the item that has the key.
+        owner: String,
+        /// The values of its key.
+        owner_key: String,
+    },
     /// There is no such item.
     #[error("there is no {model} with this key ({key}); list the model to see what there is")]
     NotFound {
@@ -177,7 +192,7 @@ impl DbError {
     pub fn kind(&self) -> &'static str {
         match self {
             DbError::Property(error) => error.kind(),
-            DbError::Exists { .. } => "exists",
+            DbError::Exists { .. } | DbError::KeyTaken { .. } => "exists",
             DbError::NotFound { .. } => "not_found",
             DbError::Typed { .. } => "wrong_type",
             DbError::TooLarge { .. } => "too_large",

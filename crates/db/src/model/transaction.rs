@@ -15,7 +15,7 @@ use super::find::{Find, Look, Page, Place, Query, Row, Source, Visited};
 use super::keys;
 use super::shared::{Shared, State};
 use super::write::{Terms, Verb, Write};
-use super::writer::Writer;
+use super::writer::{FrameOf, Writer};
 use crate::engine::{self, Durability, Order, Step, Ticket};
 
 /// Several writes that are visible.
@@ -158,6 +158,7 @@ impl Database {
             now: self.shared.environment.now(),
             state,
             edit: Edit::default(),
+            frame: FrameOf::One,
         }
     }
 }
@@ -182,7 +183,7 @@ impl<'a> Transaction<'a> {
         let writer = &self.writer;
         let model = writer.shared.model(model)?;
         let record = writer.record(&model.key(properties, writer.context)?)?;
-        let item = writer.shared.visible(model, &record, writer.now);
+        let item = writer.named(model, properties, &record);
         Ok(item.map(|item| model.properties(item, writer.hidden)))
     }
 

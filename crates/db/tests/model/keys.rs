@@ -1,7 +1,8 @@
 //! Which item a key names: parts with defaults, generated parts, and keys that two items would share.
 
 use periwinkle_core::value::{Map, Value};
-use periwinkle_db::{Database, DbError, Find, Write};
+use periwinkle_db::model::transfer::Row;
+use periwinkle_db::{Database, DbError, Find, ImportOptions, OnConflict, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::world::{World, props};
@@ -27,6 +28,18 @@ const SCHEMA: &str = "{
             id: { type: 'string', required: true },
             x: { type: 'number' },
             y: { type: 'string' },
+        },
+        Pair: {
+            pk: { type: 'string', value: 'local#' },
+            sk: { type: 'string', value: 'Pair#${kind}#${id}' },
+            kind: { type: 'string', required: true },
+            id: { type: 'string', required: true },
+            x: { type: 'number' },
+        },
+        Wide: {
+            pk: { type: 'string', value: 'local#' },
+            sk: { type: 'string', value: 'Pair#${whole}' },
+            whole: { type: 'string', required: true },
         },
         Short: {
             pk: { type: 'string', value: 'local#' },
@@ -186,4 +199,77 @@ fn an_upsert_whose_generated_key_is_taken_leaves_the_item_that_is_there() {
     let items = db.find("Short", &Map::new(), &Find::new()).unwrap().items;
     assert_eq!(items.len() + refused, 200);
     assert!(refused > 100, "one letter has few values");
+}
+
+#[test]
+fn an_item_is_found_by_its_own_key_only_though_another_is_written_alike() {
+    let mine = props(r#"{"kind":"x#y","id":"z"}"#);
+    let other = Map::from([("kind", "x"), ("id", "y#z")]);
+    let db = open();
+    let mut item = mine.clone();
+    item.insert("x", 1);
+    db.create("Pair", &item).unwrap();
+    assert_eq!(db.get("Pair", &other).unwrap(), None);
+    assert_eq!(db.get_all(&[("Pair", &other)]).unwrap(), [None]);
+    assert_eq!(
+        db.hidden(periwinkle_core::schema::Hidden::Include)
+            .get("Pair", &other)
+            .unwrap(),
+        None
+    );
+    let kinds = [
+        db.update("Pair", &other).map(drop),
+        db.remove("Pair", &other).map(drop),
+        db.write(&Write::check("Pair", other.clone())).map(drop),
+        db.write_all(&[Write::remove("Pair", other.clone())])
+            .map(drop),
+        db.transaction(|tx| {
+            assert_eq!(tx.get("Pair", &other)?, None);
+            tx.remove("Pair", &other)
+        })
+        .map(drop),
+    ]
+    .map(|refused| refused.unwrap_err().kind());
+    assert_eq!(kinds, ["not_found"; 5]);
+    let words = "the key of this Pair (x/y#z) is written like that of another item, Pair (x#y/z): a \
+                 value has in it what separates the parts of the key; use another one";
+    for refused in [
+        db.create("Pair", &other).map(drop),
+        db.upsert("Pair", &other).map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        assert_eq!(
+            (refused.kind(), refused.to_string()),
+            ("exists", words.to_owned())
+        );
+    }
+    for on_conflict in [OnConflict::Fail, OnConflict::Skip, OnConflict::Replace] {
+        let row = Row::Properties {
+            model: "Pair".to_owned(),
+            properties: other.clone(),
+        };
+        let options = ImportOptions {
+            on_conflict,
+            ..ImportOptions::default()
+        };
+        let imported = db.import(&[row], options).unwrap();
+        assert_eq!(imported.faults[0].1.to_string(), words);
+    }
+    assert_eq!(db.get("Pair", &mine).unwrap(), Some(item.clone()));
+    assert_eq!(db.remove("Pair", &mine).unwrap().item, item);
+}
+
+#[test]
+fn an_item_of_another_model_is_not_found_by_a_key_that_is_written_alike() {
+    let db = open();
+    db.create("Pair", &props(r#"{"kind":"x","id":"y"}"#))
+        .unwrap();
+    let wide = Map::from([("whole", "x#y")]);
+    assert_eq!(db.get("Wide", &wide).unwrap(), None);
+    assert_eq!(db.remove("Wide", &wide).unwrap_err().kind(), "not_found");
+    assert_eq!(
+        db.upsert("Wide", &wide).unwrap_err().to_string(),
+        "the key of this Wide (x#y) is written like that of another item, Pair (x/y): a value has in \
+         it what separates the parts of the key; use another one"
+    );
 }
