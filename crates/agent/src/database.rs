@@ -369,12 +369,13 @@ const SMALL: [&str; 8] = [
 /// Words of an error as a sentence of their own.
 pub(crate) fn sentence(words: &str) -> String {
     let mut letters = words.chars();
+    let end = if words.ends_with('?') { "" } else { "." };
     match letters.next() {
         // A name in front keeps its letters.
         Some(first) if SMALL.iter().any(|small| words.starts_with(small)) => {
-            format!("{}{}.", first.to_uppercase(), letters.as_str())
+            format!("{}{}{end}", first.to_uppercase(), letters.as_str())
         }
-        _ => format!("{words}."),
+        _ => format!("{words}{end}"),
     }
 }
 

@@ -116,15 +116,7 @@ impl Model {
     ) -> Result<Map, PropertyError> {
         let names: Vec<_> = self.asked_names(context).collect();
         if names.len() != segments.len() {
-            return Err(self.bad_key(
-                None,
-                format!(
-                    "has {} parts, {} are given; give {}",
-                    names.len(),
-                    segments.len(),
-                    self.asked(context)
-                ),
-            ));
+            return Err(PropertyError::key_parts(&self.name, &names, segments.len()));
         }
         names
             .iter()

@@ -181,6 +181,11 @@ impl Field {
         self.kind
     }
 
+    /// Whether a date is stored as ISO text, not as milliseconds.
+    pub fn is_iso(&self) -> bool {
+        self.iso
+    }
+
     /// What the field is to the database.
     pub fn role(&self) -> Role {
         self.role

@@ -59,6 +59,24 @@ pub enum DbError {
         /// What does not fit.
         source: TypedError,
     },
+    /// DynamoDB would refuse the item for the key that it has in an index.
+    #[error(
+        "{model}.{field} cannot be the {part} key of the index \"{index}\": it {found}; {expected}"
+    )]
+    IndexKey {
+        /// The model.
+        model: String,
+        /// The field, or the attribute if no field is stored there.
+        field: String,
+        /// The index.
+        index: String,
+        /// Which part of the key.
+        part: &'static str,
+        /// What is wrong.
+        found: String,
+        /// What is expected.
+        expected: String,
+    },
     /// The item is too large to be stored.
     #[error("the {model} has {bytes} bytes; the most is {bytes_max}: shorten it or split it")]
     TooLarge {
@@ -195,6 +213,7 @@ impl DbError {
             DbError::Exists { .. } | DbError::KeyTaken { .. } => "exists",
             DbError::NotFound { .. } => "not_found",
             DbError::Typed { .. } => "wrong_type",
+            DbError::IndexKey { .. } => "bad_key",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
             DbError::Parked(_) => "parked_model",
@@ -224,7 +243,7 @@ impl DbError {
                 .filter(|field| !field.is_empty())
                 .map(String::as_str),
             DbError::Expression { role, .. } => Some(role),
-            DbError::NotUnique { field, .. } => Some(field),
+            DbError::NotUnique { field, .. } | DbError::IndexKey { field, .. } => Some(field),
             DbError::Refused { field, .. } => field.as_deref(),
             DbError::InTransaction { source, .. } => source.field(),
             _ => None,

@@ -266,6 +266,9 @@ impl<'a> Writer<'a> {
         if after.item.is_some() {
             self.check_size(model, &after)?;
         }
+        if let Some(item) = &after.item {
+            self.check_index_keys(model, item)?;
+        }
         let claims = self.claims(model, &before, after.item.as_ref())?;
         let seen = self.current(model, &before);
         self.ask_checks(model, seen, after.item.as_ref())?;

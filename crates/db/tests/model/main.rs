@@ -8,6 +8,7 @@ mod crash;
 mod filtering;
 mod finding;
 mod histories;
+mod index_keys;
 mod items;
 mod keys;
 mod large;
