@@ -383,12 +383,13 @@ pub(crate) fn sentence(words: &str) -> String {
     // Those of a service may be one already.
     let words = words.trim_end_matches('.');
     let mut letters = words.chars();
+    let end = if words.ends_with('?') { "" } else { "." };
     match letters.next() {
         // A name in front keeps its letters.
         Some(first) if SMALL.iter().any(|small| words.starts_with(small)) => {
-            format!("{}{}.", first.to_uppercase(), letters.as_str())
+            format!("{}{}{end}", first.to_uppercase(), letters.as_str())
         }
-        _ => format!("{words}."),
+        _ => format!("{words}{end}"),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Model {
     pub(super) key_sources: Vec<usize>,
     pub(super) key_variables: Vec<Name>,
     pub(super) plain_key: Option<PlainKey>,
+    /// The attribute that holds the name of the model.
+    pub(super) type_attribute: Name,
     pub(super) process: Process,
     pub(super) class: Option<Class>,
     pub(super) shown: Shown,
@@ -177,6 +179,11 @@ impl Field {
     /// The type.
     pub fn kind(&self) -> FieldType {
         self.kind
+    }
+
+    /// Whether a date is stored as ISO text, not as milliseconds.
+    pub fn is_iso(&self) -> bool {
+        self.iso
     }
 
     /// What the field is to the database.

@@ -26,6 +26,21 @@ pub enum DbError {
         /// The values of the key, as in a path.
         key: String,
     },
+    /// The texts of the key make that of another item.
+    #[error(
+        "the key of this {model} ({key}) is written like that of another item, {owner} ({owner_key}): a \
+         value has in it what separates the parts of the key; use another one"
+    )]
+    KeyTaken {
+        /// The model.
+        model: String,
+        /// The values of the key, as in a path.
+        key: String,
+        /// The model of the item that has the key.
+        owner: String,
+        /// The values of its key.
+        owner_key: String,
+    },
     /// There is no such item.
     #[error("there is no {model} with this key ({key}); list the model to see what there is")]
     NotFound {
@@ -43,6 +58,24 @@ pub enum DbError {
         field: String,
         /// What does not fit.
         source: TypedError,
+    },
+    /// DynamoDB would refuse the item for the key that it has in an index.
+    #[error(
+        "{model}.{field} cannot be the {part} key of the index \"{index}\": it {found}; {expected}"
+    )]
+    IndexKey {
+        /// The model.
+        model: String,
+        /// The field, or the attribute if no field is stored there.
+        field: String,
+        /// The index.
+        index: String,
+        /// Which part of the key.
+        part: &'static str,
+        /// What is wrong.
+        found: String,
+        /// What is expected.
+        expected: String,
     },
     /// The item is too large to be stored.
     #[error("the {model} has {bytes} bytes; the most is {bytes_max}: shorten it or split it")]
@@ -177,9 +210,10 @@ impl DbError {
     pub fn kind(&self) -> &'static str {
         match self {
             DbError::Property(error) => error.kind(),
-            DbError::Exists { .. } => "exists",
+            DbError::Exists { .. } | DbError::KeyTaken { .. } => "exists",
             DbError::NotFound { .. } => "not_found",
             DbError::Typed { .. } => "wrong_type",
+            DbError::IndexKey { .. } => "bad_key",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
             DbError::Parked(_) => "parked_model",
@@ -209,7 +243,7 @@ impl DbError {
                 .filter(|field| !field.is_empty())
                 .map(String::as_str),
             DbError::Expression { role, .. } => Some(role),
-            DbError::NotUnique { field, .. } => Some(field),
+            DbError::NotUnique { field, .. } | DbError::IndexKey { field, .. } => Some(field),
             DbError::Refused { field, .. } => field.as_deref(),
             DbError::InTransaction { source, .. } => source.field(),
             _ => None,

@@ -55,6 +55,7 @@ mod feed;
 mod find;
 mod import;
 mod index;
+mod index_keys;
 mod keys;
 mod migrate;
 mod options;
