@@ -4,7 +4,7 @@ use periwinkle_core::limits::{KEY_HASH_BYTES_MAX, KEY_SORT_BYTES_MAX};
 use periwinkle_core::schema::{Field, FieldType, Model};
 use periwinkle_core::value::{Map, Value};
 
-use super::error::DbError;
+use super::error::{DbError, IndexKeyError};
 use super::writer::Writer;
 
 /// The attribute of an index.
@@ -73,14 +73,14 @@ impl Writer<'_> {
         };
         let mut fields = model.fields().iter();
         let field = fields.find(|field| field.attribute() == part.attribute);
-        Err(DbError::IndexKey {
+        Err(DbError::IndexKey(Box::new(IndexKeyError {
             model: model.name().to_owned(),
             field: field.map_or(part.attribute, Field::name).to_owned(),
             index: part.index.to_owned(),
             part: part.name,
             found,
             expected,
-        })
+        })))
     }
 
     /// The type that the attribute has in the table: that of the first field which is stored there

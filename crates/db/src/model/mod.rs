@@ -78,7 +78,7 @@ mod written;
 
 pub use checks::{Proposed, Refusal};
 pub use database::{Committed, Database};
-pub use error::{DbError, DbOpenError};
+pub use error::{DbError, DbOpenError, IndexKeyError};
 pub use export::{Export, ExportForm};
 pub use expression::Expression;
 pub use feed::{Change, ChangeKind, ChangeStream, Event, Next, Origin, Since};

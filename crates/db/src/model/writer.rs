@@ -317,8 +317,7 @@ impl<'a> Writer<'a> {
         DbError::KeyTaken {
             model: model.name().to_owned(),
             key: key(model, item),
-            owner: owner.name().to_owned(),
-            owner_key: key(owner, known),
+            owner: format!("{} {}", owner.name(), key(owner, known)),
         }
     }
 

@@ -57,7 +57,9 @@ fn open() -> Database {
 }
 
 /// The ways to change what is given of an item, or to make it.
-const UPSERTS: [fn(&Database, &str, Map) -> Result<Map, DbError>; 4] = [
+type Upsert = fn(&Database, &str, Map) -> Result<Map, DbError>;
+
+const UPSERTS: [Upsert; 4] = [
     |db, model, item| Ok(db.upsert(model, &item)?.item),
     |db, model, item| Ok(db.write(&Write::upsert(model, item))?.item),
     |db, model, item| {
