@@ -162,7 +162,7 @@ pub(crate) fn parse_schema(text: &str) -> std::result::Result<Schema, SchemaErro
     Schema::parse_over(text, &built_in_schema())
 }
 
-fn built_in_schema() -> Schema {
+pub(crate) fn built_in_schema() -> Schema {
     Schema::parse(BUILT_IN_SCHEMA).expect("the built-in schema is tested")
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use regex_lite::Regex;
 
+use super::encode::unknown_field;
+use super::error::PropertyError;
 use super::place::Encoded;
 use super::plain_key::PlainKey;
 use super::shown::Shown;
@@ -50,6 +52,14 @@ impl Model {
     /// The field of this name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The field of this name.
+    ///
+    /// # Errors
+    /// `UnknownField`, with the nearest name.
+    pub fn known_field(&self, name: &str) -> Result<&Field, PropertyError> {
+        self.field(name).ok_or_else(|| unknown_field(self, name))
     }
 
     /// The field of this name, for a name that came out of a map.
