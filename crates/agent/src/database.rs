@@ -99,7 +99,7 @@ pub async fn open_read_only(
 }
 
 /// The database of an agent on a disk that is none.
-#[cfg(test)]
+#[cfg(all(test, feature = "mqtt"))]
 pub(crate) fn open_on(storage: Arc<dyn Storage>, clock: Clock) -> Database {
     let environment = Arc::new(Surroundings(clock));
     let options = Options {
