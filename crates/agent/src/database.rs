@@ -99,7 +99,7 @@ pub async fn open_read_only(
 }
 
 /// The database of an agent on a disk that is none.
-#[cfg(test)]
+#[cfg(all(test, feature = "mqtt"))]
 pub(crate) fn open_on(storage: Arc<dyn Storage>, clock: Clock) -> Database {
     let environment = Arc::new(Surroundings(clock));
     let options = Options {
@@ -162,7 +162,7 @@ pub(crate) fn parse_schema(text: &str) -> std::result::Result<Schema, SchemaErro
     Schema::parse_over(text, &built_in_schema())
 }
 
-fn built_in_schema() -> Schema {
+pub(crate) fn built_in_schema() -> Schema {
     Schema::parse(BUILT_IN_SCHEMA).expect("the built-in schema is tested")
 }
 
@@ -383,12 +383,13 @@ pub(crate) fn sentence(words: &str) -> String {
     // Those of a service may be one already.
     let words = words.trim_end_matches('.');
     let mut letters = words.chars();
+    let end = if words.ends_with('?') { "" } else { "." };
     match letters.next() {
         // A name in front keeps its letters.
         Some(first) if SMALL.iter().any(|small| words.starts_with(small)) => {
-            format!("{}{}.", first.to_uppercase(), letters.as_str())
+            format!("{}{}{end}", first.to_uppercase(), letters.as_str())
         }
-        _ => format!("{words}."),
+        _ => format!("{words}{end}"),
     }
 }
 

@@ -236,8 +236,12 @@ pub const FIND_ROWS_DEFAULT: usize = 100;
 pub const FIND_ROWS_MAX: usize = 10_000;
 /// Rows that one call of `find` looks at; what is left is behind its token.
 pub const FIND_ROWS_SEEN_MAX: usize = 20_000;
+/// Bytes of the items of a page of `find`: the item that reaches it is the last one of the page.
+pub const FIND_PAGE_BYTES_MAX: usize = 1 << 20;
 /// Rows that one call of the model layer reads from the engine at once.
 pub const DB_SCAN_ROWS: usize = 256;
+/// Bytes of the values of these rows; the row that reaches it is the last one of the step.
+pub const DB_SCAN_BYTES_MAX: usize = 1 << 20;
 /// Rows of this many bytes together end a step in which items are brought into the form of a newer
 /// schema.
 pub const MIGRATION_FRAME_BYTES_MAX: usize = 1024 * 1024;
@@ -255,6 +259,8 @@ pub const CHANGES_CAUGHT_UP_BYTES_MAX: usize = 4 << 20;
 pub const TRANSACTION_WRITES_MAX: usize = 1_000;
 /// Items that one call reads by their keys.
 pub const BATCH_GET_ITEMS_MAX: usize = 1_000;
+/// Bytes of these items.
+pub const BATCH_GET_BYTES_MAX: usize = 16 << 20;
 // Users, logins and sessions.
 
 /// The longest name of a user.
@@ -414,6 +420,12 @@ pub const CONTROL_CONNECTIONS_MAX: usize = 32;
 pub const API_PAGE_ROWS: usize = 50;
 /// Rows of one page at most.
 pub const API_PAGE_ROWS_MAX: usize = 1000;
+/// Lists that are in the making at one time, large answers on their way included.
+pub const API_LISTS_MAX: usize = 8;
+/// A list whose answer has more bytes keeps its place until it is on its way as a whole.
+pub const API_LIST_SMALL_BYTES_MAX: usize = 64 * 1024;
+/// How long a list waits for its turn.
+pub const API_LIST_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often the database is looked at for a failure to recover from.
 pub const DB_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often expired rows are purged.

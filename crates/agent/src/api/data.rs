@@ -62,6 +62,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &named.model)?;
     let asked = parse_find(model, query)?;
+    let place = api.lists.take().await?;
     let body = if asked.counts {
         let Asked {
             properties, find, ..
@@ -81,7 +82,7 @@ pub(super) async fn list(
         let items = page.items.into_iter().map(Value::Map).collect();
         Map::from([("items", Value::List(items)), ("next", next(page.next))])
     };
-    Ok(value_answer(StatusCode::OK, &Value::Map(body)))
+    Ok(place.answer(json_text(&Value::Map(body))))
 }
 
 /// What a scan answers: at once when memory has nearly all of it, otherwise from a thread that may
@@ -521,7 +522,7 @@ mod tests {
         drop(db);
         let db = open();
         readers.take();
-        (DataApi { db }, readers)
+        (DataApi::new(db), readers)
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ mod models;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 pub(crate) mod path;
+mod places;
 mod session;
 mod setup;
 mod status;
@@ -67,11 +68,22 @@ pub struct Api {
 pub struct DataApi {
     /// The database, which may be away for a moment.
     pub db: Database,
+    lists: places::Places,
+}
+
+impl DataApi {
+    /// The items of this database.
+    pub fn new(db: Database) -> DataApi {
+        DataApi {
+            db,
+            lists: places::Places::default(),
+        }
+    }
 }
 
 /// The routes that every agent has; `more` are those of its optional services.
 pub fn router(api: Api, more: Router) -> Router {
-    let data = DataApi { db: api.db.clone() };
+    let data = DataApi::new(api.db.clone());
     let v1 = Router::new()
         .route("/setup", get(setup::show).post(setup::set_up))
         .route(

@@ -3,13 +3,14 @@
 use std::fs;
 
 use periwinkle_core::config::{Config, ConfigErrors, Loaded, Origin, reference};
+use periwinkle_core::schema::Schema;
 use serde_json::{Value, json};
 
 use super::args::Check;
 use super::failure::Failure;
 use super::inputs::Inputs;
 use super::output;
-use crate::database::parse_schema;
+use crate::database::{built_in_schema, parse_schema};
 
 pub(super) fn check(inputs: &Inputs, options: &Check) -> Result<(), Failure> {
     if options.reference {
@@ -60,8 +61,27 @@ fn check_files(config: &Config) -> Result<(), Failure> {
             Failure::input(format!("{path}: named by `{key}`, cannot be read: {error}"))
         })?;
     }
+    check_rules(config, &check_schema(config)?)
+}
+
+#[cfg(not(feature = "mqtt"))]
+const fn check_rules(_: &Config, _: &Schema) -> Result<(), Failure> {
+    Ok(())
+}
+
+#[cfg(feature = "mqtt")]
+fn check_rules(config: &Config, schema: &Schema) -> Result<(), Failure> {
+    if config.mqtt.enable {
+        let device = config.device.id.as_ref().map_or("device", |id| id.as_str());
+        crate::mqtt::checked(&config.mqtt, device, schema)
+            .map_err(|error| Failure::input(format!("[mqtt]: {error}")))?;
+    }
+    Ok(())
+}
+
+fn check_schema(config: &Config) -> Result<Schema, Failure> {
     let Some(path) = &config.db.schema else {
-        return Ok(());
+        return Ok(built_in_schema());
     };
     let name = path.display();
     let text = fs::read_to_string(path).map_err(|error| {
@@ -69,10 +89,7 @@ fn check_files(config: &Config) -> Result<(), Failure> {
             "{name}: named by `db.schema`, cannot be read: {error}"
         ))
     })?;
-    match parse_schema(&text) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::input(format!("{name}: {error}"))),
-    }
+    parse_schema(&text).map_err(|error| Failure::input(format!("{name}: {error}")))
 }
 
 /// The values as a file that means the same, with the origin of each as a comment.

@@ -203,7 +203,7 @@ impl Mqtt {
 /// A century.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-fn check(options: &Options) -> Result<(), MqttError> {
+pub(super) fn check(options: &Options) -> Result<(), MqttError> {
     let checked = options.session.check();
     checked.map_err(|error| MqttError::Options(error.to_string()))?;
     periwinkle_core::mqtt::topic::check_name(&options.reply_topic())

@@ -57,6 +57,6 @@ pub use periwinkle_core::mqtt::outbox::Class;
 pub use publish::{Delivery, Publish, basic_ingest};
 pub use questions::Request;
 pub use responder::{Reply, Respond, Responder};
-pub(crate) use service::MqttService;
+pub(crate) use service::{MqttService, checked};
 pub use state::{ConnectionState, OfflineKind, OfflineReason};
 pub use subscribe::{Subscribe, Subscription};

@@ -10,11 +10,13 @@ use periwinkle_core::limits::{
 use periwinkle_core::mqtt::codec::{PropertiesBuf, Property, Version};
 use periwinkle_core::mqtt::outbox::{Budget, Overflow};
 use periwinkle_core::mqtt::policy::{ConnectionConfig, Profile};
+use periwinkle_core::mqtt::route::Route;
 use periwinkle_core::mqtt::session::{Config, WillMessage};
+use periwinkle_core::schema::Schema;
 use periwinkle_db::Database;
 use tokio::sync::Mutex;
 
-use super::client::Mqtt;
+use super::client::{Mqtt, check};
 use super::driver::Driver;
 use super::error::MqttError;
 use super::keeper::SHELF;
@@ -43,7 +45,7 @@ impl MqttService {
         clock: &Clock,
         db: &Database,
     ) -> Result<MqttService, MqttError> {
-        let mut options = options(config, device)?;
+        let mut options = checked(config, device, db.schema())?;
         options.presign = presign;
         let (mqtt, driver) = Mqtt::open(options, clock.clone(), Some(db.shelf(SHELF)))?;
         Ok(MqttService {
@@ -75,6 +77,28 @@ impl MqttService {
             }
         })
     }
+}
+
+/// What the section `[mqtt]` says, if all of it can work.
+pub(crate) fn checked(
+    config: &config::Mqtt,
+    device: &str,
+    schema: &Schema,
+) -> Result<Options, MqttError> {
+    let options = options(config, device)?;
+    check(&options)?;
+    for route in &config.route {
+        let rule = route.rule();
+        let checked = rule.check(schema, &["deviceId"], &options.session.profile);
+        checked.map_err(|error| {
+            let which = match &rule {
+                Route::In(rule) => format!("from = {:?}", rule.from),
+                Route::Out(rule) => format!("to = {:?}", rule.to.source()),
+            };
+            MqttError::Options(format!("the `[[mqtt.route]]` with {which}: {error}"))
+        })?;
+    }
+    Ok(options)
 }
 
 /// What the section `[mqtt]` says.
@@ -186,6 +210,10 @@ mod tests {
     use periwinkle_core::mqtt::codec::QoS;
 
     fn configured(text: &str) -> Result<Options, MqttError> {
+        options(&config_of(text), "pump-7")
+    }
+
+    fn config_of(text: &str) -> config::Mqtt {
         let file = File {
             name: "periwinkle.toml",
             text,
@@ -195,7 +223,7 @@ mod tests {
             features: &["mqtt"],
             ..Sources::default()
         });
-        options(&loaded.unwrap().config.mqtt, "pump-7")
+        loaded.unwrap().config.mqtt
     }
 
     #[test]
@@ -232,6 +260,33 @@ mod tests {
         assert_eq!(options.durable_topics, ["alarm/#"]);
         let will = session.will.as_ref().unwrap();
         assert_eq!((will.topic.as_str(), will.qos), ("gone", QoS::AtLeastOnce));
+    }
+
+    #[test]
+    fn a_rule_or_a_will_that_the_broker_or_the_schema_refuses_is_told_at_the_start() {
+        let schema = crate::database::built_in_schema();
+        let told = |keys: &str| {
+            let config = config_of(&format!("[mqtt]\nurl = 'mqtts://broker'\n{keys}\n"));
+            checked(&config, "pump-7", &schema)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        let good = "[[mqtt.route]]\nmodel = 'Setting'\nto = 'up/${deviceId}/${id}'";
+        assert_eq!(told(good), Ok(()));
+        for (keys, words) in [
+            (
+                "[[mqtt.route]]\nmodel = 'Nonsense'\nto = 'a'",
+                "the `[[mqtt.route]]` with to = \"a\": there is no model \"Nonsense\"",
+            ),
+            (
+                "broker = 'aws-iot'\n[[mqtt.route]]\nmodel = 'Setting'\nfrom = 'a'\nqos = 2",
+                "with from = \"a\"",
+            ),
+            ("broker = 'aws-iot'\nwill_topic = 'a'\nwill_qos = 2", "QoS"),
+        ] {
+            let told = told(keys).unwrap_err();
+            assert!(told.contains(words), "{told}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! good server does.
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+#[cfg(feature = "sync")]
 mod aws;
 mod bodies;
 mod events;
@@ -13,6 +14,7 @@ mod places;
 mod redirects;
 mod terminal;
 mod transfers;
+#[cfg(feature = "sync")]
 mod typed;
 mod verdicts;
 

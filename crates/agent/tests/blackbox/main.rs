@@ -15,7 +15,7 @@ mod eventually;
 mod expressions;
 #[cfg(feature = "sync")]
 mod fault_proxy;
-#[cfg(feature = "sync")]
+#[cfg(feature = "fetch")]
 mod fetch;
 
 #[cfg(feature = "console")]

@@ -28,6 +28,7 @@ impl Proxy {
     }
 
     /// One that asks for nothing.
+    #[cfg(feature = "mqtt")]
     pub(crate) fn open_http() -> Proxy {
         Proxy::new_http(true)
     }
@@ -57,6 +58,7 @@ impl Proxy {
     }
 
     /// One that asks for nothing. It is given the broker's name, and looks it up.
+    #[cfg(feature = "mqtt")]
     pub(crate) fn open_socks() -> Proxy {
         Proxy::new_socks(true)
     }

@@ -2,7 +2,9 @@
 //! the configuration, and what is made of a message or an item.
 
 use super::codec::QoS;
+use super::policy::{Profile, ProfileError};
 use super::topic::{self, Filter};
+use crate::schema::{PropertyError, Schema};
 use crate::value::{self, Map, Value};
 
 /// One rule.
@@ -75,6 +77,23 @@ pub enum RouteError {
         /// Why it is none.
         source: topic::TopicError,
     },
+    /// Its model or a property of it is not in the schema.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
+    /// Nothing has this value.
+    #[error("nothing has the value ${{{name}}}: {known}")]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// What there is.
+        known: &'static str,
+    },
+    /// No filter.
+    #[error("{0}")]
+    Filter(topic::TopicError),
+    /// The broker takes no such messages.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// The payload holds no properties.
     #[error("the payload is no JSON object")]
     Payload,
@@ -113,6 +132,20 @@ impl Template {
         parts.collect()
     }
 
+    fn check(&self, has: impl Fn(&str) -> bool, known: &'static str) -> Result<(), RouteError> {
+        let mut names = self.0.iter().filter_map(|part| match part {
+            Part::Value(name) => Some(name),
+            Part::Text(_) => None,
+        });
+        match names.find(|name| !has(name)) {
+            None => Ok(()),
+            Some(name) => Err(RouteError::Unknown {
+                name: name.clone(),
+                known,
+            }),
+        }
+    }
+
     fn fill(
         &self,
         mut value: impl FnMut(&str) -> Result<Option<String>, RouteError>,
@@ -128,6 +161,54 @@ impl Template {
             }
         }
         Ok(out)
+    }
+}
+
+impl Route {
+    /// Whether the rule can work: model and properties are in the schema, each value comes from
+    /// somewhere, and the broker takes what is asked of it. `context` are the values that items do
+    /// not have themselves.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(
+        &self,
+        schema: &Schema,
+        context: &[&str],
+        profile: &Profile,
+    ) -> Result<(), RouteError> {
+        match self {
+            Route::In(route) => {
+                let model = schema.model(&route.model)?;
+                for (name, template) in &route.set {
+                    model.known_field(name)?;
+                    template.check(is_of_message, OF_MESSAGE)?;
+                }
+                let filter = route.filter().map_err(RouteError::Filter)?;
+                profile.check_filter(filter, route.qos)?;
+            }
+            Route::Out(route) => {
+                let model = schema.model(&route.model)?;
+                let has = |name: &str| model.field(name).is_some() || context.contains(&name);
+                for template in [Some(&route.to), route.payload.as_ref()] {
+                    let Some(template) = template else { continue };
+                    template.check(has, OF_ITEM)?;
+                }
+                profile.check_route(&route.to.source(), route.qos)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const OF_MESSAGE: &str = "there are ${payload}, ${payload.NAME}, ${topic} and ${topic.N}";
+const OF_ITEM: &str = "there are the properties of the model and ${deviceId}";
+
+fn is_of_message(name: &str) -> bool {
+    match name.split_once('.') {
+        None => matches!(name, "payload" | "topic"),
+        Some(("topic", level)) => level.parse::<usize>().is_ok(),
+        Some((of, _)) => of == "payload",
     }
 }
 
@@ -288,6 +369,55 @@ mod tests {
         assert_eq!(made, Ok(("up/pump-7/led".to_owned(), json.to_owned())));
         let made = outward("up", Some("${id}=${on}")).message(&item, &context);
         assert_eq!(made, Ok(("up".to_owned(), "led=true".to_owned())));
+    }
+
+    #[test]
+    fn a_rule_that_cannot_work_is_found_before_there_is_a_message() {
+        let text = r#"{"format": "onetable:1.1.0", "version": "1.0.0", "indexes": {"primary": {"hash": "pk",
+            "sort": "sk"}}, "models": {"Setting": {"pk": {"type": "string", "value": "S#"}, "sk": {"type":
+            "string", "value": "S#${id}"}, "id": {"type": "string"}, "value": {"type": "string"}}}}"#;
+        let schema = Schema::parse(text).unwrap();
+        let check = |route: &Route| {
+            let checked = route.check(&schema, &["deviceId"], &Profile::AWS_IOT);
+            checked.map_err(|error| error.to_string())
+        };
+        let good = inward(&[("id", "${topic.1}"), ("value", "${payload.v}${payload}")]);
+        assert_eq!(check(&Route::In(good.clone())), Ok(()));
+        let out = outward("up/${deviceId}/${id}", Some("${value}"));
+        assert_eq!(check(&Route::Out(out.clone())), Ok(()));
+        let says = |route: Route, words: &str| {
+            let told = check(&route).unwrap_err();
+            assert!(told.contains(words), "{told}");
+        };
+        let model = "Sitting".to_owned();
+        says(
+            Route::In(InRoute {
+                model,
+                ..good.clone()
+            }),
+            "no model \"Sitting\"",
+        );
+        let model = "Sitting".to_owned();
+        says(
+            Route::Out(OutRoute {
+                model,
+                ..out.clone()
+            }),
+            "no model \"Sitting\"",
+        );
+        says(Route::In(inward(&[("idd", "x")])), "idd");
+        for value in ["${topic.x}", "${id}", "${}"] {
+            says(Route::In(inward(&[("id", value)])), "nothing has the value");
+        }
+        says(Route::Out(outward("${nonsense}", None)), "${nonsense}");
+        says(Route::Out(outward("t", Some("${nonsense}"))), "${nonsense}");
+        let qos = QoS::ExactlyOnce;
+        says(Route::In(InRoute { qos, ..good }), "QoS");
+        says(Route::Out(OutRoute { qos, ..out }), "QoS");
+        says(
+            Route::Out(outward("1/2/3/4/5/6/7/8/9/${id}", None)),
+            "slashes",
+        );
     }
 
     #[test]

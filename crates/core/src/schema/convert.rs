@@ -10,7 +10,7 @@ use super::error::PropertyError;
 use super::model::{Field, FieldType};
 use crate::limits::VALUE_DEPTH_MAX;
 use crate::time::UnixMillis;
-use crate::value::{Name, Number, Set, Value};
+use crate::value::{Name, Number, NumberError, Set, Value};
 
 /// Where in an item a value stands, for errors; costs nothing until there is one.
 #[derive(Clone, Copy)]
@@ -64,7 +64,10 @@ impl Site<'_> {
             model: self.model.to_owned(),
             field: self.path(),
             found: describe(found),
-            expected: expected.to_owned(),
+            expected: match bound_broken(found) {
+                Some(bound) if expected == self::expected(FieldType::Number) => bound.to_owned(),
+                _ => expected.to_owned(),
+            },
         }
     }
 
@@ -75,6 +78,16 @@ impl Site<'_> {
             found: describe(found),
             expected,
         }
+    }
+}
+
+/// What a number would have to keep to that a text is, but for its size.
+fn bound_broken(found: &Value) -> Option<&'static str> {
+    match found.as_str()?.parse::<Number>().err()? {
+        NumberError::TooManyDigits => Some("a number of at most 38 digits"),
+        NumberError::Overflow => Some("a number of at most 9.99E+125"),
+        NumberError::Underflow => Some("a number of at least 1E-130, or 0"),
+        _ => None,
     }
 }
 

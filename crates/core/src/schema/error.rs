@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::nearest::nearest;
+
 /// A schema that cannot be used: where, and what is wrong.
 ///
 /// Reads as `models.Metric.at.typ (line 12, column 9): unknown key "typ": did you mean "type"?`.
@@ -135,6 +137,29 @@ pub enum PropertyError {
 }
 
 impl PropertyError {
+    /// The error for a key of another number of parts than these.
+    pub fn key_parts(model: &str, names: &[&str], given: usize) -> PropertyError {
+        let parts = if names.len() == 1 { "part" } else { "parts" };
+        let are = if given == 1 { "is" } else { "are" };
+        let advice = match names {
+            [] => "there is one item only: give none".to_owned(),
+            _ => format!("give {}", names.join(", ")),
+        };
+        PropertyError::BadKey {
+            model: model.to_owned(),
+            field: None,
+            reason: format!("has {} {parts}, {given} {are} given; {advice}", names.len()),
+        }
+    }
+
+    /// The error for a model that is none of these.
+    pub fn unknown_model<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> PropertyError {
+        PropertyError::UnknownModel {
+            model: name.to_owned(),
+            nearest: nearest(name, known).map(str::to_owned),
+        }
+    }
+
     /// A stable name of the kind of error, for programs.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use super::decode::{Hidden, seen};
 use super::encode::unknown_field;
 use super::error::PropertyError;
 use super::given::{Given, Values};
-use super::model::{Field, FieldType, Model};
+use super::model::{Field, FieldType, Model, Role};
 use crate::limits::{KEY_HASH_BYTES_MAX, KEY_SORT_BYTES_MAX};
 use crate::sync::record::ItemKey;
 use crate::value::{Map, Name, Number, Value, json};
@@ -59,12 +59,14 @@ impl Wanted<'_> {
 }
 
 impl Model {
-    /// The key that the properties and the context name.
+    /// The key that the properties and the context name. A part that neither gives has its default,
+    /// as it has when the item is made.
     ///
     /// # Errors
     /// A variable of the key templates has no value, or a wrong one; the key is too long.
     pub fn key(&self, properties: &Map, context: &Map) -> Result<ItemKey, PropertyError> {
-        let values = self.key_values(properties, context)?;
+        let mut values = self.named_values(properties, context)?;
+        self.add_computed(&mut values);
         let part = |at: usize| {
             let (text, missing) = self.expand(at, &values);
             match missing {
@@ -114,15 +116,7 @@ impl Model {
     ) -> Result<Map, PropertyError> {
         let names: Vec<_> = self.asked_names(context).collect();
         if names.len() != segments.len() {
-            return Err(self.bad_key(
-                None,
-                format!(
-                    "has {} parts, {} are given; give {}",
-                    names.len(),
-                    segments.len(),
-                    self.asked(context)
-                ),
-            ));
+            return Err(PropertyError::key_parts(&self.name, &names, segments.len()));
         }
         names
             .iter()
@@ -290,6 +284,28 @@ impl Model {
         properties: &'v Map,
         context: &'v Map,
     ) -> Result<Given<'v>, PropertyError> {
+        let mut values = self.given_key_values(properties, context)?;
+        self.add_computed(&mut values);
+        Ok(values)
+    }
+
+    /// The stored form of what names one item, defaults included.
+    pub(super) fn named_values<'v>(
+        &'v self,
+        properties: &'v Map,
+        context: &'v Map,
+    ) -> Result<Given<'v>, PropertyError> {
+        let mut values = self.given_key_values(properties, context)?;
+        self.add_key_defaults(properties, &mut values)?;
+        Ok(values)
+    }
+
+    /// The stored form of what names an item, as properties and context give it.
+    fn given_key_values<'v>(
+        &'v self,
+        properties: &'v Map,
+        context: &'v Map,
+    ) -> Result<Given<'v>, PropertyError> {
         let mut values = Given::with_capacity(self.key_variables.len());
         for (name, value) in properties.fields() {
             let field = self.named(name).ok_or_else(|| unknown_field(self, name))?;
@@ -302,8 +318,26 @@ impl Model {
                 self.keep_stored(field, value, &mut values)?;
             }
         }
-        self.add_computed(&mut values);
+        self.add_type(&mut values);
         Ok(values)
+    }
+
+    /// What a new item with these properties would have by default. A null is no value.
+    fn add_key_defaults<'v>(
+        &'v self,
+        properties: &Map,
+        values: &mut Given<'v>,
+    ) -> Result<(), PropertyError> {
+        for name in &self.key_variables {
+            if let Some(field) = self.named(name)
+                && let Some(default) = &field.default
+                && !properties.contains_key(name)
+                && !values.has(field)
+            {
+                self.keep_stored(field, default, values)?;
+            }
+        }
+        Ok(())
     }
 
     /// The stored form of properties and context, computed fields included.
@@ -322,8 +356,17 @@ impl Model {
                 self.keep_stored(field, value, &mut values)?;
             }
         }
+        self.add_type(&mut values);
         self.add_computed(&mut values);
         Ok(values)
+    }
+
+    /// The name of the model, which is a part of some keys and which nobody has to give.
+    fn add_type<'v>(&'v self, values: &mut Given<'v>) {
+        let mut fields = self.fields.iter();
+        if let Some(field) = fields.find(|field| field.role == Role::Type) {
+            values.set(field, Cow::Owned(Value::from(self.name.as_str())));
+        }
     }
 
     fn add_computed<'v>(&'v self, values: &mut Given<'v>) {

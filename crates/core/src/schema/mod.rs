@@ -36,6 +36,7 @@ mod index_part;
 mod key;
 mod migration;
 mod model;
+mod named;
 mod place;
 mod plain_key;
 mod read;

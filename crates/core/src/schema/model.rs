@@ -4,6 +4,8 @@ use std::fmt;
 
 use regex_lite::Regex;
 
+use super::encode::unknown_field;
+use super::error::PropertyError;
 use super::place::Encoded;
 use super::plain_key::PlainKey;
 use super::shown::Shown;
@@ -27,6 +29,8 @@ pub struct Model {
     pub(super) key_sources: Vec<usize>,
     pub(super) key_variables: Vec<Name>,
     pub(super) plain_key: Option<PlainKey>,
+    /// The attribute that holds the name of the model.
+    pub(super) type_attribute: Name,
     pub(super) process: Process,
     pub(super) class: Option<Class>,
     pub(super) shown: Shown,
@@ -48,6 +52,14 @@ impl Model {
     /// The field of this name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The field of this name.
+    ///
+    /// # Errors
+    /// `UnknownField`, with the nearest name.
+    pub fn known_field(&self, name: &str) -> Result<&Field, PropertyError> {
+        self.field(name).ok_or_else(|| unknown_field(self, name))
     }
 
     /// The field of this name, for a name that came out of a map.
@@ -177,6 +189,11 @@ impl Field {
     /// The type.
     pub fn kind(&self) -> FieldType {
         self.kind
+    }
+
+    /// Whether a date is stored as ISO text, not as milliseconds.
+    pub fn is_iso(&self) -> bool {
+        self.iso
     }
 
     /// What the field is to the database.

@@ -52,6 +52,7 @@ pub(super) fn model(
         name: name.to_owned(),
         shown: Shown::of(&fields, &params.type_field),
         plain_key: PlainKey::of(&fields, hash, sort),
+        type_attribute: params.type_field.clone(),
         ttl: fields.iter().position(|field| field.ttl),
         fields,
         hash,

@@ -230,6 +230,10 @@ pub(super) fn key_variables(
 }
 
 fn collect_variables(fields: &[Field], at: usize, names: &mut Vec<Name>) {
+    // It is the name of the model, whoever asks.
+    if fields[at].role == Role::Type {
+        return;
+    }
     let Some(template) = &fields[at].template else {
         if !names.contains(&fields[at].name) {
             names.push(fields[at].name.clone());

@@ -5,7 +5,6 @@ use super::migration::Migration;
 use super::model::Model;
 use super::version::Version;
 use super::{read, rules, source};
-use crate::nearest::nearest;
 use crate::sync::config::{Direction, ModelRule};
 use crate::sync::record::ItemKey;
 use crate::value::{Map, Name};
@@ -72,10 +71,7 @@ impl Schema {
         self.models
             .iter()
             .find(|model| model.name == name)
-            .ok_or_else(|| PropertyError::UnknownModel {
-                model: name.to_owned(),
-                nearest: nearest(name, self.models.iter().map(Model::name)).map(str::to_owned),
-            })
+            .ok_or_else(|| PropertyError::unknown_model(name, self.models.iter().map(Model::name)))
     }
 
     /// The model that an item belongs to: by its type attribute, or else by the form of its key.

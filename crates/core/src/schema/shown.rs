@@ -122,6 +122,18 @@ impl Model {
         made.collect()
     }
 
+    /// The same, of an item that has no other attributes than
+    /// [`attributes_listed`](Model::attributes_listed).
+    pub fn into_listed(&self, mut item: Map, hidden: Hidden) -> Map {
+        let Shown {
+            attributes, listed, ..
+        } = &self.shown;
+        if hidden == Hidden::Omit && attributes.wanted().len() != listed.wanted().len() {
+            item.remove(&self.type_attribute);
+        }
+        self.into_shown(item, hidden)
+    }
+
     /// Properties from attributes of which all are kept, and those that were made.
     fn complete(&self, mut item: Map, made: Vec<(&Name, Value)>) -> Map {
         let shown = &self.shown;

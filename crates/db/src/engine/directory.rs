@@ -15,7 +15,7 @@ use super::index::{IndexHit, IndexId, IndexStats, Indexes, NO_ENTRY};
 use super::keyed::KeyedSlab;
 use super::moves::{moved_bytes_max, moved_entry_bytes_max};
 use super::range::{IndexRange, KeyRange, Order};
-use super::rows::{Missing, Rows, copies};
+use super::rows::{Missing, Rows, Step, copies};
 use super::tree::{Position, Tree};
 
 /// Where a value lies in the log, and under which sequence it was written.
@@ -292,25 +292,29 @@ impl Directory {
         }
     }
 
-    /// Up to `limit` rows of a range, in the order asked for, and which of them have no value yet.
+    /// The rows of a step, in the order asked for, and which of them have no value yet.
     /// `pending` knows the values that still wait for the disk.
     pub(crate) fn range<'p>(
         &mut self,
         range: &KeyRange,
         order: Order,
-        limit: usize,
+        step: Step,
         pending: impl Fn(Place) -> Option<&'p [u8]>,
     ) -> (Rows, Vec<Missing>) {
-        let ids = self.ids(range, order, limit);
-        self.gather(&ids, pending)
+        let ids = self.ids(range, order, step.rows);
+        self.gather(&ids, step.bytes, pending)
     }
 
-    /// The rows with these numbers.
+    /// The rows with these numbers, up to that with which their values reach so many bytes.
     pub(crate) fn gather<'p>(
         &mut self,
         ids: &[u32],
+        bytes_max: usize,
         pending: impl Fn(Place) -> Option<&'p [u8]>,
     ) -> (Rows, Vec<Missing>) {
+        let kept = self.within(ids, bytes_max);
+        let is_cut = kept.len() < ids.len();
+        let ids = kept;
         let keys: Vec<&[u8]> = ids.iter().map(|id| self.rows.key(*id)).collect();
         let key_bytes = keys.iter().map(|key| key.len()).sum::<usize>();
         let mut rows = Rows::with_capacity(ids.len(), key_bytes + self.fetch(ids));
@@ -326,7 +330,23 @@ impl Directory {
                 missing.push((at, row.place()));
             }
         }
+        rows.set_cut(is_cut);
         (rows, missing)
+    }
+
+    /// The first of these rows, up to that with which their values reach so many bytes.
+    fn within<'i>(&self, ids: &'i [u32], bytes_max: usize) -> &'i [u32] {
+        let bytes = |id: &u32| self.rows[*id].length as usize;
+        if ids.iter().map(bytes).sum::<usize>() <= bytes_max {
+            return ids;
+        }
+        let mut sum = 0;
+        let reaches = |id: &u32| {
+            sum += bytes(id);
+            sum >= bytes_max
+        };
+        let last = ids.iter().position(reaches);
+        &ids[..last.map_or(ids.len(), |last| last + 1)]
     }
 
     /// Looks at what a scan needs of its rows, which lie scattered in memory. All rows take each

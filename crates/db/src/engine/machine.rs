@@ -19,7 +19,7 @@ use super::range::{IndexPosition, IndexRange, KeyRange, Order};
 use super::read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread};
 use super::recover::{self, OpenReport, Opened};
 use super::reserve::{Claim, Reserve, Reserved};
-use super::rows::{IndexedRows, Missing, Rows, UnreadRows};
+use super::rows::{IndexedRows, Missing, Rows, Step, UnreadRows};
 use super::stats::Stats;
 use super::storage::Storage;
 
@@ -190,7 +190,7 @@ impl Engine {
         order: Order,
         limit: usize,
     ) -> Result<Rows, ReadError> {
-        let found = self.find_rows(range, order, limit);
+        let found = self.find_rows(range, order, Step::rows(limit));
         self.finish_rows(found)
     }
 
@@ -205,9 +205,9 @@ impl Engine {
     }
 
     /// The rows of a range, all as of now; some values may still have to be read.
-    pub(super) fn find_rows(&mut self, range: &KeyRange, order: Order, limit: usize) -> UnreadRows {
+    pub(super) fn find_rows(&mut self, range: &KeyRange, order: Order, step: Step) -> UnreadRows {
         let Engine { directory, log, .. } = self;
-        let found = directory.range(range, order, limit, |place| log.pending(place));
+        let found = directory.range(range, order, step, |place| log.pending(place));
         self.unread_rows(found)
     }
 
@@ -237,7 +237,8 @@ impl Engine {
         limit: usize,
         hidden: &dyn Fn(&[u8]) -> bool,
     ) -> Result<IndexedRows, ReadError> {
-        let (index_keys, found) = self.find_rows_by_index(index, range, order, limit, hidden);
+        let step = Step::rows(limit);
+        let (index_keys, found) = self.find_rows_by_index(index, range, order, step, hidden);
         let rows = self.finish_rows(found)?;
         Ok(IndexedRows { index_keys, rows })
     }
@@ -261,14 +262,15 @@ impl Engine {
         index: IndexId,
         range: &IndexRange,
         order: Order,
-        limit: usize,
+        step: Step,
         hidden: &dyn Fn(&[u8]) -> bool,
     ) -> (Vec<Box<[u8]>>, UnreadRows) {
         let Engine { directory, log, .. } = self;
-        let hits = directory.index_range(index, range, order, limit, hidden);
+        let hits = directory.index_range(index, range, order, step.rows, hidden);
         let hits = hits.into_iter().map(|hit| (hit.index_key, hit.row));
-        let (index_keys, ids): (Vec<_>, Vec<_>) = hits.unzip();
-        let found = directory.gather(&ids, |place| log.pending(place));
+        let (mut index_keys, ids): (Vec<_>, Vec<_>) = hits.unzip();
+        let found = directory.gather(&ids, step.bytes, |place| log.pending(place));
+        index_keys.truncate(found.0.len());
         (index_keys, self.unread_rows(found))
     }
 

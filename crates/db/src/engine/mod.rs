@@ -93,7 +93,7 @@ pub use range::{IndexPosition, IndexRange, KeyRange, Order};
 pub use read::{Entry, IndexedEntry, IndexedRow, Lookup, Unread};
 pub use recover::{CutTail, OpenReport};
 pub use reserve::{Reserve, Reserved};
-pub use rows::{IndexedRows, RowRef, Rows};
+pub use rows::{IndexedRows, RowRef, Rows, Step};
 pub use salvage::{SalvageError, Salvaged, salvage};
 pub use stats::Stats;
 pub use storage::{Storage, StorageFile};

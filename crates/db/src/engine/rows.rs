@@ -21,12 +21,32 @@ pub(crate) fn copies(value_bytes: usize) -> bool {
     value_bytes <= DB_ROW_COPIED_BYTES_MAX
 }
 
+/// How much one call reads of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// So many rows at most.
+    pub rows: usize,
+    /// The row with which their values reach so many bytes is the last one.
+    pub bytes: usize,
+}
+
+impl Step {
+    /// So many rows, whatever their size.
+    pub(crate) fn rows(rows: usize) -> Step {
+        Step {
+            rows,
+            bytes: usize::MAX,
+        }
+    }
+}
+
 /// Rows in the order of a scan, all as of one moment.
 #[derive(Clone, Default)]
 pub struct Rows {
     /// Each key, and behind it the value unless it is shared.
     bytes: Vec<u8>,
     slots: Vec<Slot>,
+    is_cut: bool,
 }
 
 #[derive(Clone)]
@@ -56,6 +76,7 @@ impl Rows {
         Rows {
             bytes: Vec::with_capacity(bytes),
             slots: Vec::with_capacity(rows),
+            is_cut: false,
         }
     }
 
@@ -67,6 +88,15 @@ impl Rows {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Whether there may be more behind the rows of this step.
+    pub fn goes_on(&self, step: Step) -> bool {
+        self.is_cut || self.len() == step.rows
+    }
+
+    pub(crate) fn set_cut(&mut self, is_cut: bool) {
+        self.is_cut = is_cut;
     }
 
     /// The last one.
@@ -200,6 +230,11 @@ impl IndexedRows {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Whether there may be more behind the rows of this step.
+    pub fn goes_on(&self, step: Step) -> bool {
+        self.rows.goes_on(step)
     }
 
     /// One after the other, each with the index key that it has there.

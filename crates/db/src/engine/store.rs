@@ -15,7 +15,7 @@ use super::options::{Durability, Options};
 use super::range::{IndexRange, KeyRange, Order};
 use super::read::{Entry, IndexedEntry, IndexedRow, Lookup};
 use super::recover::OpenReport;
-use super::rows::{IndexedRows, Rows, UnreadRows};
+use super::rows::{IndexedRows, Rows, Step, UnreadRows};
 use super::segments::io_error;
 use super::stats::Stats;
 use super::storage::Storage;
@@ -99,7 +99,12 @@ impl Store {
 
     /// Up to `limit` rows of a range, all as of one moment.
     pub fn rows(&self, range: &KeyRange, order: Order, limit: usize) -> Result<Rows, ReadError> {
-        let found = self.lock().engine.find_rows(range, order, limit);
+        self.some_rows(range, order, Step::rows(limit))
+    }
+
+    /// The rows of a range up to a bound of their number and of their bytes, all as of one moment.
+    pub fn some_rows(&self, range: &KeyRange, order: Order, step: Step) -> Result<Rows, ReadError> {
+        let found = self.lock().engine.find_rows(range, order, step);
         self.finish_rows(found)
     }
 
@@ -126,9 +131,21 @@ impl Store {
         order: Order,
         limit: usize,
     ) -> Result<IndexedRows, ReadError> {
+        self.some_rows_by_index(index, range, order, Step::rows(limit))
+    }
+
+    /// The rows of a range of an index up to a bound of their number and of their bytes, all as of
+    /// one moment.
+    pub fn some_rows_by_index(
+        &self,
+        index: IndexId,
+        range: &IndexRange,
+        order: Order,
+        step: Step,
+    ) -> Result<IndexedRows, ReadError> {
         let mut state = self.lock();
         let engine = &mut state.engine;
-        let (index_keys, found) = engine.find_rows_by_index(index, range, order, limit, &|_| false);
+        let (index_keys, found) = engine.find_rows_by_index(index, range, order, step, &|_| false);
         drop(state);
         let rows = self.finish_rows(found)?;
         Ok(IndexedRows { index_keys, rows })

@@ -5,12 +5,12 @@ use periwinkle_core::value::{Map, Value, order};
 
 use super::edit::Edit;
 use super::error::DbError;
-use super::find::{Find, Look, Place, Row, Source};
+use super::find::{Find, Look, Place, Row, Source, Visited};
 use super::index::Declared;
 use super::keys;
 use super::shared::Shared;
 use super::window::Window;
-use crate::engine::{IndexPosition, IndexRange, Order, RowRef, Store};
+use crate::engine::{IndexPosition, IndexRange, Order, RowRef, Step, Store};
 
 /// The index of that name; `None` for the primary one.
 pub(super) fn named<'a>(shared: &'a Shared, name: &str) -> Result<Option<&'a Declared>, DbError> {
@@ -195,15 +195,13 @@ impl<'a> Indexed<'a> {
     fn visit_edited(
         &mut self,
         edit: &'a Edit,
-        limit: usize,
+        step: Step,
         look: Look<'_>,
-    ) -> Result<usize, DbError> {
-        // Each row that the transaction writes can hide one.
-        let wide = limit.saturating_add(edit.rows().len());
+    ) -> Result<Visited, DbError> {
         let Indexed { store, index, .. } = self;
-        let stored = store.rows_by_index(index.id, &self.range, self.order, wide)?;
+        let stored = store.some_rows_by_index(index.id, &self.range, self.order, step)?;
         // Behind the last one that was read there may be others, unless it was the end.
-        let horizon = stored.iter().next_back().filter(|_| stored.len() == wide);
+        let horizon = stored.iter().next_back().filter(|_| stored.goes_on(step));
         let horizon = horizon.map(position);
         let mut rows = self.written(edit);
         rows.retain(|(position, _)| {
@@ -228,9 +226,15 @@ impl<'a> Indexed<'a> {
                 Order::Reverse => compared.reverse(),
             }
         });
-        rows.truncate(limit);
-        if let Some((last, _)) = rows.last() {
-            self.range = self.range.clone().after(last.clone(), self.order);
+        let behind = match rows.get(step.rows - 1) {
+            Some((last, _)) => Some(last.clone()),
+            // The transaction may hide all that was read.
+            None => horizon,
+        };
+        rows.truncate(step.rows);
+        let goes_on = behind.is_some();
+        if let Some(last) = behind {
+            self.range = self.range.clone().after(last, self.order);
         }
         for (position, row) in &rows {
             let place = Place::InIndex(&position.index_key, &position.key);
@@ -238,17 +242,20 @@ impl<'a> Indexed<'a> {
                 break;
             }
         }
-        Ok(rows.len())
+        Ok(Visited {
+            rows: rows.len(),
+            goes_on,
+        })
     }
 }
 
 impl Source for Indexed<'_> {
-    fn visit(&mut self, limit: usize, look: Look<'_>) -> Result<usize, DbError> {
+    fn visit(&mut self, step: Step, look: Look<'_>) -> Result<Visited, DbError> {
         if let Some(edit) = self.edit {
-            return self.visit_edited(edit, limit, look);
+            return self.visit_edited(edit, step, look);
         }
         let Indexed { store, index, .. } = self;
-        let rows = store.rows_by_index(index.id, &self.range, self.order, limit)?;
+        let rows = store.some_rows_by_index(index.id, &self.range, self.order, step)?;
         if let Some(last) = rows.iter().next_back() {
             self.range = self.range.clone().after(position(last), self.order);
         }
@@ -257,7 +264,10 @@ impl Source for Indexed<'_> {
                 break;
             }
         }
-        Ok(rows.len())
+        Ok(Visited {
+            rows: rows.len(),
+            goes_on: rows.goes_on(step),
+        })
     }
 }
 

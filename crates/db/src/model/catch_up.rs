@@ -7,14 +7,14 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Weak;
 
-use periwinkle_core::limits::{CHANGES_CAUGHT_UP_BYTES_MAX, CHANGES_CAUGHT_UP_MAX, DB_SCAN_ROWS};
+use periwinkle_core::limits::{CHANGES_CAUGHT_UP_BYTES_MAX, CHANGES_CAUGHT_UP_MAX};
 use periwinkle_core::schema::Hidden;
 
 use super::edit::Touched;
 use super::error::DbError;
 use super::feed::{Change, ChangeKind, Origin};
 use super::keys;
-use super::shared::{Shared, decode};
+use super::shared::{STEP, Shared, decode};
 use crate::engine::{Batch, Order};
 
 /// A stream that has to look at the rows first.
@@ -66,7 +66,7 @@ fn changes(
     let mut bytes = 0;
     let mut range = keys::items();
     loop {
-        let rows = shared.store.rows(&range, Order::Forward, DB_SCAN_ROWS)?;
+        let rows = shared.store.some_rows(&range, Order::Forward, STEP)?;
         for entry in rows
             .iter()
             .filter(|row| (since + 1..=durable).contains(&row.sequence))
@@ -98,7 +98,7 @@ fn changes(
             }
         }
         match rows.last() {
-            Some(last) if rows.len() == DB_SCAN_ROWS => {
+            Some(last) if rows.goes_on(STEP) => {
                 range = range.after(last.key, Order::Forward);
             }
             _ => break,

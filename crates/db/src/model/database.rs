@@ -11,6 +11,7 @@ use periwinkle_core::value::{Map, Value};
 use super::checks::Checks;
 use super::error::{DbError, DbOpenError};
 use super::feed::{ChangeStream, Feed, Since};
+use super::index;
 use super::migrate;
 use super::options::{Environment, Options};
 use super::reentry::Reentry;
@@ -18,7 +19,6 @@ use super::shared::{Shared, read_state};
 use super::stats::Stats;
 use super::write::Terms;
 use super::written::{self, ParkedModel};
-use super::{index, keys};
 use crate::engine::{self, Durability, DurableEvent, OpenReport, Storage, Store, Ticket};
 
 /// An open database. Clones share it.
@@ -237,8 +237,8 @@ impl Database {
     /// The properties do not name an item of the model.
     pub fn get(&self, model: &str, properties: &Map) -> Result<Option<Map>, DbError> {
         let model = self.shared.model(model)?;
-        let key = keys::named(model, properties, &self.context)?;
-        self.shared.properties(model, &key, self.hidden)
+        let (context, hidden) = (&self.context, self.hidden);
+        self.shared.properties(model, properties, context, hidden)
     }
 
     /// Changes the given properties of an item; null removes one.

@@ -26,6 +26,19 @@ pub enum DbError {
         /// The values of the key, as in a path.
         key: String,
     },
+    /// The texts of the key make that of another item.
+    #[error(
+        "the key of this {model} ({key}) is written like that of another item, {owner}: a value has in it \
+         what separates the parts of the key; use another one"
+    )]
+    KeyTaken {
+        /// The model.
+        model: String,
+        /// The values of the key, as in a path.
+        key: String,
+        /// The item that has the key: its model, and the values of its key.
+        owner: String,
+    },
     /// There is no such item.
     #[error("there is no {model} with this key ({key}); list the model to see what there is")]
     NotFound {
@@ -44,6 +57,9 @@ pub enum DbError {
         /// What does not fit.
         source: TypedError,
     },
+    /// DynamoDB would refuse the item for the key that it has in an index.
+    #[error(transparent)]
+    IndexKey(Box<IndexKeyError>),
     /// The item is too large to be stored.
     #[error("the {model} has {bytes} bytes; the most is {bytes_max}: shorten it or split it")]
     TooLarge {
@@ -172,14 +188,35 @@ pub enum DbError {
     Closed,
 }
 
+/// Why a value cannot be the key of an index.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "{model}.{field} cannot be the {part} key of the index \"{index}\": it {found}; {expected}"
+)]
+pub struct IndexKeyError {
+    /// The model.
+    pub model: String,
+    /// The field, or the attribute if no field is stored there.
+    pub field: String,
+    /// The index.
+    pub index: String,
+    /// Which part of the key.
+    pub part: &'static str,
+    /// What is wrong.
+    pub found: String,
+    /// What is expected.
+    pub expected: String,
+}
+
 impl DbError {
     /// A stable name of the kind of error, for programs.
     pub fn kind(&self) -> &'static str {
         match self {
             DbError::Property(error) => error.kind(),
-            DbError::Exists { .. } => "exists",
+            DbError::Exists { .. } | DbError::KeyTaken { .. } => "exists",
             DbError::NotFound { .. } => "not_found",
             DbError::Typed { .. } => "wrong_type",
+            DbError::IndexKey(_) => "bad_key",
             DbError::TooLarge { .. } => "too_large",
             DbError::ReadOnlyModel { .. } => "read_only_model",
             DbError::Parked(_) => "parked_model",
@@ -210,6 +247,7 @@ impl DbError {
                 .map(String::as_str),
             DbError::Expression { role, .. } => Some(role),
             DbError::NotUnique { field, .. } => Some(field),
+            DbError::IndexKey(error) => Some(&error.field),
             DbError::Refused { field, .. } => field.as_deref(),
             DbError::InTransaction { source, .. } => source.field(),
             _ => None,

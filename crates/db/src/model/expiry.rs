@@ -1,6 +1,5 @@
 //! Rows past their time: hidden at once, purged when the time is trusted.
 
-use periwinkle_core::limits::DB_SCAN_ROWS;
 use periwinkle_core::schema::Model;
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::{Now, UnixMillis};
@@ -11,7 +10,7 @@ use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
 use super::keys;
-use super::shared::decode;
+use super::shared::{STEP, decode};
 use crate::engine::{Durability, Order, Rows};
 
 impl Database {
@@ -47,13 +46,11 @@ impl Database {
         let mut range = keys::range(&everything, "");
         let mut purged = 0;
         loop {
-            let rows = self
-                .shared
-                .store
-                .rows(&range, Order::Forward, DB_SCAN_ROWS)?;
+            let store = &self.shared.store;
+            let rows = store.some_rows(&range, Order::Forward, STEP)?;
             purged += self.purge_rows(model, wall, &rows)?;
             match rows.last() {
-                Some(last) if rows.len() == DB_SCAN_ROWS => {
+                Some(last) if rows.goes_on(STEP) => {
                     range = range.after(last.key, Order::Forward);
                 }
                 _ => return Ok(purged),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use periwinkle_core::limits::EXPORT_SCAN_ROWS;
+use periwinkle_core::limits::{DB_SCAN_BYTES_MAX, EXPORT_SCAN_ROWS};
 use periwinkle_core::schema::{Field, Hidden, Model, Role};
 use periwinkle_core::value::Map;
 
@@ -11,7 +11,7 @@ use super::error::DbError;
 use super::keys;
 use super::shared::{Shared, decode};
 use super::transfer::{write_properties, write_stored};
-use crate::engine::{KeyRange, Order, RowRef};
+use crate::engine::{KeyRange, Order, RowRef, Step};
 
 /// How the items of an export are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,12 @@ pub struct Export {
     range: Option<KeyRange>,
     items: u64,
 }
+
+/// What is read at once.
+const STEP: Step = Step {
+    rows: EXPORT_SCAN_ROWS,
+    bytes: DB_SCAN_BYTES_MAX,
+};
 
 impl Database {
     /// Begins an export of these models, hidden fields included.
@@ -79,15 +85,13 @@ impl Export {
                 keys::range(&everything, "")
             }
         };
-        let rows = shared
-            .store
-            .rows(&range, Order::Forward, EXPORT_SCAN_ROWS)?;
+        let rows = shared.store.some_rows(&range, Order::Forward, STEP)?;
         let mut lines = String::new();
         for row in rows.iter() {
             self.items += u64::from(self.write(&model, row, &mut lines)?);
         }
         match rows.last() {
-            Some(last) if rows.len() == EXPORT_SCAN_ROWS => {
+            Some(last) if rows.goes_on(STEP) => {
                 self.range = Some(range.after(last.key, Order::Forward));
             }
             _ => drop(self.models.pop_front()),

@@ -1,10 +1,13 @@
 //! Lists of items: by as much of the key as is given, page by page.
 
 use periwinkle_core::expr::{Condition, Projection, SortCondition};
-use periwinkle_core::limits::{DB_SCAN_ROWS, FIND_ROWS_DEFAULT, FIND_ROWS_MAX, FIND_ROWS_SEEN_MAX};
+use periwinkle_core::limits::{
+    FIND_PAGE_BYTES_MAX, FIND_ROWS_DEFAULT, FIND_ROWS_MAX, FIND_ROWS_SEEN_MAX,
+};
 use periwinkle_core::schema::{Hidden, KeyRange, Model, Wanted};
 use periwinkle_core::sync::record::Record;
 use periwinkle_core::time::Now;
+use periwinkle_core::value::attribute::item_bytes;
 use periwinkle_core::value::binary::Attributes;
 use periwinkle_core::value::{Map, Value};
 
@@ -14,10 +17,10 @@ use super::edit::Edit;
 use super::error::DbError;
 use super::expression::Expression;
 use super::index::Declared;
-use super::shared::{Shared, is_expired, unreadable};
+use super::shared::{STEP, Shared, is_expired, unreadable};
 use super::window::{Side, Window};
 use super::{keys, token};
-use crate::engine::{self, Order, RowRef, Store};
+use crate::engine::{self, Order, RowRef, Step, Store};
 
 /// Which items to list, in which order, what of them, and how many at once.
 ///
@@ -54,7 +57,8 @@ impl Find {
         self
     }
 
-    /// At most so many items.
+    /// At most so many items. A page of large ones has fewer: the item with which it reaches 1 MiB
+    /// is its last one.
     pub fn limit(mut self, rows: usize) -> Find {
         self.limit = Some(rows);
         self
@@ -151,7 +155,8 @@ impl Find {
 /// Some of the items that were asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page<T = Map> {
-    /// The items in the order of their keys. There may be fewer than asked for before the end.
+    /// The items in the order of their keys. There may be fewer than asked for before the end: one
+    /// call looks at so many rows only, and a page has a bound in bytes.
     pub items: Vec<T>,
     /// For the next page; `None` at the end.
     pub next: Option<String>,
@@ -188,7 +193,11 @@ impl Database {
         let query = Query::new(self, model, properties, find)?;
         let mut items = 0;
         let rows = &mut *stored(&query)?;
-        let last = query.walk(rows, usize::MAX, |_| items += 1)?;
+        let count = |_, _| {
+            items += 1;
+            0
+        };
+        let last = query.walk(rows, usize::MAX, count)?;
         let next = last.map(|place| query.token(&place));
         Ok(Count { items, next })
     }
@@ -196,9 +205,16 @@ impl Database {
 
 /// Where the rows that a query looks at come from, in its order.
 pub(super) trait Source {
-    /// Shows up to `limit` further rows, unless one is the last that is wanted. Answers how many
-    /// there were: fewer than `limit` only when there are no more.
-    fn visit(&mut self, limit: usize, look: Look<'_>) -> Result<usize, DbError>;
+    /// Shows the rows of one further step, unless one is the last that is wanted.
+    fn visit(&mut self, step: Step, look: Look<'_>) -> Result<Visited, DbError>;
+}
+
+/// What came of a step.
+pub(super) struct Visited {
+    /// How many rows there were.
+    pub(super) rows: usize,
+    /// Whether there may be more.
+    pub(super) goes_on: bool,
 }
 
 /// Looks at a row, and answers whether it wants another one.
@@ -229,6 +245,16 @@ pub(super) enum Row<'a> {
     Written(&'a Record),
 }
 
+impl Row<'_> {
+    /// About as many as it has in the log.
+    fn bytes(self) -> usize {
+        match self {
+            Row::Stored(row) => row.value.len(),
+            Row::Written(record) => record.item.as_ref().map_or(0, item_bytes),
+        }
+    }
+}
+
 /// The rows of the store, in the order of the query.
 fn stored<'a>(query: &Query<'a>) -> Result<Box<dyn Source + 'a>, DbError> {
     Ok(match query.by_index(None)? {
@@ -255,8 +281,8 @@ impl Stored {
 }
 
 impl Source for Stored {
-    fn visit(&mut self, limit: usize, look: Look<'_>) -> Result<usize, DbError> {
-        let rows = self.store.rows(&self.range, self.order, limit)?;
+    fn visit(&mut self, step: Step, look: Look<'_>) -> Result<Visited, DbError> {
+        let rows = self.store.some_rows(&self.range, self.order, step)?;
         if let Some(last) = rows.last() {
             let range = std::mem::replace(&mut self.range, engine::KeyRange::all());
             self.range = range.after(last.key, self.order);
@@ -266,7 +292,10 @@ impl Source for Stored {
                 break;
             }
         }
-        Ok(rows.len())
+        Ok(Visited {
+            rows: rows.len(),
+            goes_on: rows.goes_on(step),
+        })
     }
 }
 
@@ -335,47 +364,60 @@ impl<'a> Query<'a> {
     /// One page of items.
     pub(super) fn page(&self, source: &mut dyn Source, find: &Find) -> Result<Page, DbError> {
         let mut items = Vec::new();
-        let last = self.walk(source, find.rows()?, |item| items.push(self.show(item)))?;
+        let keep = |item, stored_bytes| {
+            let item = self.show(item);
+            let bytes = match self.projection {
+                Some(_) => item_bytes(&item),
+                None => stored_bytes,
+            };
+            items.push(item);
+            bytes
+        };
+        let last = self.walk(source, find.rows()?, keep)?;
         let next = last.map(|place| self.token(&place));
         Ok(Page { items, next })
     }
 
-    /// Meets up to `limit` items, in as many rows as one call looks at. Answers the place of the
-    /// last row that was dealt with, unless there are no more.
+    /// Meets up to `limit` items, in as many rows as one call looks at. `meet` gets an item and the
+    /// bytes that it has in its row, and answers how many of a page it takes. Answers the place of
+    /// the last row that was dealt with, unless there are no more.
     fn walk(
         &self,
         source: &mut dyn Source,
         limit: usize,
-        mut meet: impl FnMut(Map),
+        mut meet: impl FnMut(Map, usize) -> usize,
     ) -> Result<Option<Box<[u8]>>, DbError> {
         let mut last = Vec::new();
-        let (mut seen, mut met, mut full) = (0, 0, false);
+        let (mut seen, mut met, mut bytes, mut full) = (0, 0, 0, false);
         while seen < FIND_ROWS_SEEN_MAX && !full {
             // One more than is wanted tells whether there is a next page.
-            let step = DB_SCAN_ROWS.min((limit - met).saturating_add(1));
-            let rows = source.visit(step, &mut |place, row| {
-                full = met == limit;
+            let rows = STEP.rows.min((limit - met).saturating_add(1));
+            let step = Step { rows, ..STEP };
+            let visited = source.visit(step, &mut |place, row| {
+                full = met == limit || bytes >= FIND_PAGE_BYTES_MAX;
                 if !full {
-                    met += usize::from(self.matching(row, &mut meet)?);
+                    if let Some(item) = self.matching(row)? {
+                        met += 1;
+                        bytes += meet(item, row.bytes());
+                    }
                     place.write(&mut last);
                 }
                 Ok(!full)
             })?;
-            seen += rows;
-            if rows < step && !full {
+            seen += visited.rows;
+            if !visited.goes_on && !full {
                 return Ok(None);
             }
         }
         Ok(Some(last.into()))
     }
 
-    fn matching(&self, row: Row<'_>, meet: &mut impl FnMut(Map)) -> Result<bool, DbError> {
+    fn matching(&self, row: Row<'_>) -> Result<Option<Map>, DbError> {
         let item = match row {
             Row::Written(record) => record.item.clone(),
             Row::Stored(row) => self.read(row)?,
         };
-        let item = item.filter(|item| self.is_about(item));
-        Ok(item.map(meet).is_some())
+        Ok(item.filter(|item| self.is_about(item)))
     }
 
     /// The item of a row, as far as the query looks at it.

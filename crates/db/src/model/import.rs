@@ -6,7 +6,7 @@ use periwinkle_core::value::Map;
 use super::database::Database;
 use super::error::DbError;
 use super::transfer::Row;
-use super::writer::Writer;
+use super::writer::{FrameOf, Writer};
 use crate::engine::{Durability, Ticket};
 
 /// What an import does with an item that is there already.
@@ -57,7 +57,8 @@ impl Database {
     ///
     /// An import keeps what other writes set themselves: the times of creation and change, if a row
     /// has them. Of rows with the same key the last one counts when they replace, the first when
-    /// they are skipped. Keep the rows of a call to some hundred kilobytes: they are one
+    /// they are skipped. A model that drops its oldest rows drops the first of these, too, if they are more
+    /// than it keeps. Keep the rows of a call to some hundred kilobytes: they are one
     /// transaction.
     ///
     /// # Errors
@@ -67,6 +68,7 @@ impl Database {
         let mut state = self.shared.write_lock()?;
         let mut imported = Imported::default();
         let mut writer = self.writer(&mut state);
+        writer.frame = FrameOf::Many;
         for (at, row) in rows.iter().enumerate() {
             match writer.import(row, options.on_conflict) {
                 Ok(Fate::Created) => imported.created += 1,
@@ -110,11 +112,13 @@ impl Writer<'_> {
             }
         };
         let (key, before) = self.row_of(model, &item)?;
-        let fate = match (self.current(model, &before), on_conflict) {
-            (None, _) => Fate::Created,
-            (Some(_), OnConflict::Replace) => Fate::Replaced,
-            (Some(_), OnConflict::Skip) => return Ok(Fate::Skipped),
-            (Some(_), OnConflict::Fail) => return Err(self.exists(model, &item)),
+        let fate = match self.current(model, &before) {
+            None => Fate::Created,
+            Some(known) => match (self.exists(model, &item, known), on_conflict) {
+                (DbError::Exists { .. }, OnConflict::Replace) => Fate::Replaced,
+                (DbError::Exists { .. }, OnConflict::Skip) => return Ok(Fate::Skipped),
+                (error, _) => return Err(error),
+            },
         };
         self.put(model, key, before, Some(item))?;
         Ok(fate)

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use periwinkle_core::limits::{DB_SCAN_ROWS, MIGRATION_FRAME_BYTES_MAX};
+use periwinkle_core::limits::MIGRATION_FRAME_BYTES_MAX;
 use periwinkle_core::schema::{Outcome, Plan, Version, Written};
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::value::Map;
@@ -14,7 +14,7 @@ use periwinkle_core::value::Map;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
-use super::shared::{Shared, State, decode};
+use super::shared::{STEP, Shared, State, decode};
 use super::{keys, written};
 use crate::engine::{Durability, Order, Rows};
 
@@ -80,7 +80,7 @@ impl Pass<'_> {
             range = range.after(&last, Order::Forward);
         }
         loop {
-            let rows = store.rows(&range, Order::Forward, DB_SCAN_ROWS)?;
+            let rows = store.some_rows(&range, Order::Forward, STEP)?;
             let Some(last) = self.step(state, &rows)? else {
                 return Ok(());
             };

@@ -55,6 +55,7 @@ mod feed;
 mod find;
 mod import;
 mod index;
+mod index_keys;
 mod keys;
 mod migrate;
 mod options;
@@ -77,7 +78,7 @@ mod written;
 
 pub use checks::{Proposed, Refusal};
 pub use database::{Committed, Database};
-pub use error::{DbError, DbOpenError};
+pub use error::{DbError, DbOpenError, IndexKeyError};
 pub use export::{Export, ExportForm};
 pub use expression::Expression;
 pub use feed::{Change, ChangeKind, ChangeStream, Event, Next, Origin, Since};

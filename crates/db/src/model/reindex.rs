@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use periwinkle_core::limits::DB_SCAN_ROWS;
 use periwinkle_core::schema::{Model, Schema};
 use periwinkle_core::value::Name;
 use periwinkle_core::value::binary::{decode_varint, encode_varint};
@@ -15,7 +14,7 @@ use periwinkle_core::value::binary::{decode_varint, encode_varint};
 use super::error::DbError;
 use super::index::{self, DECLARED_FIRST, Declared, Entries};
 use super::keys;
-use super::shared::decode;
+use super::shared::{STEP, decode};
 use crate::engine::{Batch, CommitError, Durability, IndexId, IndexRange, Order, RowRef, Store};
 
 /// The index that the note is in, alone.
@@ -84,12 +83,12 @@ fn go_through(
     let (mut through, mut changed) = (through, 0);
     loop {
         let range = keys::items().after(&through, Order::Forward);
-        let rows = store.rows(&range, Order::Forward, DB_SCAN_ROWS)?;
+        let rows = store.some_rows(&range, Order::Forward, STEP)?;
         let mut batch = Batch::new();
         for row in rows.iter() {
             changed += u64::from(index_row(store, schema, declared, row, &mut batch)?);
         }
-        let whole = rows.len() < DB_SCAN_ROWS;
+        let whole = !rows.goes_on(STEP);
         if let Some(last) = rows.last() {
             through = last.key.to_vec();
         }

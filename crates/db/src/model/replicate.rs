@@ -12,7 +12,7 @@ use super::feed::Origin;
 use super::index;
 use super::keys;
 use super::shared::State;
-use super::writer::Writer;
+use super::writer::{FrameOf, Writer};
 use crate::engine::{Durability, Order};
 
 /// The model that keeps values which lost, if the schema has it.
@@ -139,6 +139,7 @@ impl Database {
             now: shared.environment.now(),
             state,
             edit,
+            frame: FrameOf::Many,
         };
         for conflict in conflicts {
             let item = writer.new_item(model, &properties(conflict))?;

@@ -18,7 +18,7 @@ use super::index;
 use super::keys;
 use super::options::QueueBounds;
 use super::stats::Dropped;
-use super::writer::Writer;
+use super::writer::{FrameOf, Writer};
 use crate::engine::Store;
 
 impl Writer<'_> {
@@ -41,21 +41,31 @@ impl Writer<'_> {
 
     /// Keeps a model within its bounds, now that the frame writes a row of it: the oldest others
     /// go in the same frame, or the write is refused, as the model's `overflow` says.
-    pub(super) fn make_room(&mut self, model: &Model) -> Result<(), DbError> {
+    pub(super) fn make_room(&mut self, model: &Model, written: &ItemKey) -> Result<(), DbError> {
         let excess = self.excess(model);
         if excess.is_none() {
             return Ok(());
         }
-        let process = model.process();
-        let alone = self.edit.weight(self.shared, model.name());
-        let too_large = process.bytes_max.is_some_and(|max| alone > max as i64);
-        if too_large || process.overflow == Overflow::Refuse {
+        let bytes_max = model.process().bytes_max;
+        let is_over = |bytes: u64| bytes_max.is_some_and(|max| bytes > max);
+        let record = self.edit.record(written);
+        let own = record.map_or(0, |record| index::row_bytes(written, record));
+        if is_over(own) || model.process().overflow == Overflow::Refuse {
             return Err(full(model, "remove rows, or raise the bound in the schema"));
         }
-        let candidates = index::oldest(&self.shared.store, model.name(), DB_SCAN_ROWS);
-        let drops = self.pick(model, candidates, excess, index::row_bytes)?;
+        let alone = self.edit.weight(self.shared, model.name());
+        if self.frame == FrameOf::One && is_over(alone.max(0) as u64) {
+            return Err(full(model, NOTHING_TO_DROP));
+        }
+        // The frame may have dropped as many of them as it writes rows.
+        let oldest = DB_SCAN_ROWS.saturating_add(self.edit.rows().len());
+        let candidates = index::oldest(&self.shared.store, model.name(), oldest);
+        let mut drops = self.pick(model, candidates, excess, index::row_bytes)?;
+        if drops.is_empty() && self.frame == FrameOf::Many {
+            drops = self.pick_of_frame(model, written, excess);
+        }
         if drops.is_empty() {
-            return Err(full(model, "there is no other row that could be dropped"));
+            return Err(full(model, NOTHING_TO_DROP));
         }
         self.drop_rows(model, drops)
     }
@@ -146,6 +156,24 @@ impl Writer<'_> {
         Ok(drops)
     }
 
+    /// The first rows that the frame itself has made, until there is room for the one that was
+    /// written.
+    fn pick_of_frame(&self, model: &Model, written: &ItemKey, mut excess: Excess) -> Vec<Drop> {
+        let mut drops = Vec::new();
+        let rows = self.edit.rows().iter();
+        for row in rows.filter(|row| row.key != *written && self.may_drop(model, &row.after)) {
+            if excess.is_none() {
+                break;
+            }
+            let (key, record) = (row.key.clone(), row.after.clone());
+            excess.rows = excess.rows.saturating_sub(1);
+            let bytes = index::row_bytes(&key, &record);
+            excess.bytes = excess.bytes.saturating_sub(bytes);
+            drops.push(Drop { key, record });
+        }
+        drops
+    }
+
     /// Drops rows in the same frame, and counts them.
     pub(super) fn drop_rows(&mut self, model: &Model, drops: Vec<Drop>) -> Result<(), DbError> {
         let dropped = Dropped {
@@ -213,6 +241,10 @@ impl Excess {
         self.rows == 0 && self.bytes == 0
     }
 }
+
+/// A row that a write has made is never dropped by another write of the same frame.
+const NOTHING_TO_DROP: &str = "what is written here at once, as a whole or not at all, is more than \
+                               that: write it in parts";
 
 fn full(model: &Model, advice: &str) -> DbError {
     let process = model.process();

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use periwinkle_core::ids::UlidSource;
+use periwinkle_core::limits::{DB_SCAN_BYTES_MAX, DB_SCAN_ROWS};
 use periwinkle_core::schema::{Hidden, Model, Schema, Written};
 use periwinkle_core::sync::record::{ItemKey, Record, RecordError};
 use periwinkle_core::time::Now;
@@ -19,7 +20,13 @@ use super::reindex::Completed;
 use super::rows::DroppedRows;
 use super::written::{self, ParkedModel};
 use super::{keys, reindex};
-use crate::engine::{self, Durability, Store, Subscription};
+use crate::engine::{self, Durability, Step, Store, Subscription};
+
+/// What one call reads of the engine at once.
+pub(super) const STEP: Step = Step {
+    rows: DB_SCAN_ROWS,
+    bytes: DB_SCAN_BYTES_MAX,
+};
 
 /// What all clones share.
 pub(super) struct Shared {
@@ -88,17 +95,21 @@ impl Shared {
         }
     }
 
-    /// The properties of the item with this key of the engine, as committed, if programs see it.
+    /// The properties of the item that these name, as committed, if programs see it.
     pub(super) fn properties(
         &self,
         model: &Model,
-        key: &[u8],
+        named: &Map,
+        context: &Map,
         hidden: Hidden,
     ) -> Result<Option<Map>, DbError> {
+        let key = &keys::named(model, named, context)?;
         let Some(entry) = self.store.get(key)? else {
             return Ok(None);
         };
-        let item = match model.attributes_shown(hidden) {
+        let listed = model.attributes_listed(hidden);
+        let listed = listed.filter(|_| !model.hides_key_parts());
+        let item = match listed {
             Some(names) => Record::decode_item(&entry.value, names),
             None => Record::decode(&entry.value).map(|record| record.item),
         };
@@ -107,7 +118,11 @@ impl Shared {
             unreadable(&key, source)
         })?;
         let item = item.filter(|item| !is_expired(model, item, || self.environment.now()));
-        Ok(item.map(|item| model.into_shown(item, hidden)))
+        let item = item.filter(|item| model.is_named_by(item, named, context));
+        Ok(item.map(|item| match listed {
+            Some(_) => model.into_listed(item, hidden),
+            None => model.into_properties(item, hidden),
+        }))
     }
 
     /// The item that programs see: not when it is expired.

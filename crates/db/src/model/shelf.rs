@@ -1,11 +1,10 @@
 //! Rows of bytes that a service of the agent keeps beside the items: in the same log, so that one
 //! sync serves both, without a schema, so that a row costs no more than its bytes.
 
-use periwinkle_core::limits::DB_SCAN_ROWS;
-
 use super::database::Database;
 use super::error::DbError;
 use super::keys;
+use super::shared::STEP;
 use crate::engine::{Batch, Durability, KeyRange, Order, Ticket};
 
 /// The rows of one service. No other shelf, no model and no change stream sees them.
@@ -56,12 +55,12 @@ impl Shelf {
     pub fn each(&self, start: &[u8], mut row: impl FnMut(&[u8], &[u8])) -> Result<(), DbError> {
         let mut range = KeyRange::prefix(&[&self.prefix, start].concat());
         loop {
-            let found = (self.db.shared.store).rows(&range, Order::Forward, DB_SCAN_ROWS)?;
+            let found = (self.db.shared.store).some_rows(&range, Order::Forward, STEP)?;
             for found in found.iter() {
                 row(&found.key[self.prefix.len()..], found.value);
             }
             match found.last() {
-                Some(last) if found.len() == DB_SCAN_ROWS => {
+                Some(last) if found.goes_on(STEP) => {
                     range = range.after(last.key, Order::Forward);
                 }
                 _ => return Ok(()),

@@ -1,21 +1,22 @@
 //! Writes that are there together or not at all, and reads of one moment.
 
-use periwinkle_core::limits::{BATCH_GET_ITEMS_MAX, TRANSACTION_WRITES_MAX};
+use periwinkle_core::limits::{BATCH_GET_BYTES_MAX, BATCH_GET_ITEMS_MAX, TRANSACTION_WRITES_MAX};
 use periwinkle_core::schema::{self, Model};
 
 use periwinkle_core::value::Map;
+use periwinkle_core::value::attribute::item_bytes;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::database::{Committed, Database};
 use super::edit::Edit;
 use super::error::DbError;
-use super::find::{Find, Look, Page, Place, Query, Row, Source};
+use super::find::{Find, Look, Page, Place, Query, Row, Source, Visited};
 use super::keys;
 use super::shared::{Shared, State};
 use super::write::{Terms, Verb, Write};
-use super::writer::Writer;
-use crate::engine::{self, Durability, Order, Ticket};
+use super::writer::{FrameOf, Writer};
+use crate::engine::{self, Durability, Order, Step, Ticket};
 
 /// Several writes that are visible.
 #[derive(Clone, Debug)]
@@ -115,13 +116,18 @@ impl Database {
     /// The items with these keys, all as of one moment; `None` for those that are not there.
     ///
     /// # Errors
-    /// There are too many; or the properties do not name an item of their model.
+    /// There are too many, or they are too large together; or the properties do not name an item of their model.
     pub fn get_all(&self, keys: &[(&str, &Map)]) -> Result<Vec<Option<Map>>, DbError> {
         bounded("items of one get", keys.len(), BATCH_GET_ITEMS_MAX)?;
         let _nobody_writes = self.shared.write_lock()?;
-        keys.iter()
-            .map(|(model, key)| self.get(model, key))
-            .collect()
+        let mut bytes = 0;
+        let get = |(model, key): &(&str, &Map)| {
+            let item = self.get(model, key)?;
+            bytes += item.as_ref().map_or(0, item_bytes);
+            bounded("bytes of one get", bytes, BATCH_GET_BYTES_MAX)?;
+            Ok(item)
+        };
+        keys.iter().map(get).collect()
     }
 
     /// Commits what one write makes.
@@ -152,6 +158,7 @@ impl Database {
             now: self.shared.environment.now(),
             state,
             edit: Edit::default(),
+            frame: FrameOf::One,
         }
     }
 }
@@ -176,7 +183,7 @@ impl<'a> Transaction<'a> {
         let writer = &self.writer;
         let model = writer.shared.model(model)?;
         let record = writer.record(&model.key(properties, writer.context)?)?;
-        let item = writer.shared.visible(model, &record, writer.now);
+        let item = writer.named(model, properties, &record);
         Ok(item.map(|item| model.properties(item, writer.hidden)))
     }
 
@@ -282,12 +289,10 @@ struct Overlaid<'a> {
 }
 
 impl Source for Overlaid<'_> {
-    fn visit(&mut self, limit: usize, look: Look<'_>) -> Result<usize, DbError> {
-        // Each row that the transaction removes can hide one.
-        let wide = limit.saturating_add(self.edit.rows().len());
-        let stored = self.shared.store.rows(&self.range, self.order, wide)?;
+    fn visit(&mut self, step: Step, look: Look<'_>) -> Result<Visited, DbError> {
+        let stored = self.shared.store.some_rows(&self.range, self.order, step)?;
         // Behind the last one that was read there may be others, unless it was the end.
-        let horizon = stored.last().filter(|_| stored.len() == wide);
+        let horizon = stored.last().filter(|_| stored.goes_on(step));
         let mut rows: BTreeMap<Cow<'_, [u8]>, Row<'_>> = BTreeMap::new();
         for row in stored.iter() {
             rows.insert(row.key.into(), Row::Stored(row));
@@ -309,15 +314,24 @@ impl Source for Overlaid<'_> {
         if self.order == Order::Reverse {
             rows.reverse();
         }
-        rows.truncate(limit);
-        if let Some((last, _)) = rows.last() {
+        let behind = match rows.get(step.rows - 1) {
+            Some((last, _)) => Some(&**last),
+            // The transaction may hide all that was read.
+            None => horizon.map(|last| last.key),
+        };
+        let goes_on = behind.is_some();
+        if let Some(last) = behind {
             self.range = self.range.clone().after(last, self.order);
         }
+        rows.truncate(step.rows);
         for (place, row) in &rows {
             if !look(Place::Key(place), *row)? {
                 break;
             }
         }
-        Ok(rows.len())
+        Ok(Visited {
+            rows: rows.len(),
+            goes_on,
+        })
     }
 }

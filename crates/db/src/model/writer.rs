@@ -21,6 +21,16 @@ pub(super) struct Writer<'a> {
     pub(super) now: Now,
     pub(super) state: &'a mut State,
     pub(super) edit: Edit,
+    pub(super) frame: FrameOf,
+}
+
+/// What the writes of a frame are to whoever makes them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum FrameOf {
+    /// One thing, there as a whole or not at all.
+    One,
+    /// Writes that share a frame to be faster: one may drop what another has made.
+    Many,
 }
 
 impl<'a> Writer<'a> {
@@ -49,8 +59,8 @@ impl<'a> Writer<'a> {
         terms.expect_no_changes("create")?;
         let item = self.new_item(model, properties)?;
         let (key, record) = self.row_of(model, &item)?;
-        if self.current(model, &record).is_some() {
-            return Err(self.exists(model, &item));
+        if let Some(known) = self.current(model, &record) {
+            return Err(self.exists(model, &item, known));
         }
         self.expect_condition(model, None, properties, terms)?;
         self.put_shown(model, key, record, item)
@@ -64,7 +74,7 @@ impl<'a> Writer<'a> {
     ) -> Result<Map, DbError> {
         let key = model.key(properties, self.context)?;
         let record = self.record(&key)?;
-        let Some(current) = self.current(model, &record) else {
+        let Some(current) = self.named(model, properties, &record) else {
             return Err(self.not_found(model, properties));
         };
         self.expect_condition(model, Some(current), properties, terms)?;
@@ -79,19 +89,24 @@ impl<'a> Writer<'a> {
         properties: &Map,
         terms: &Terms,
     ) -> Result<Map, DbError> {
-        // A generated key cannot name an item that is there.
+        // A key of which a part is yet to be generated names no item that is there.
         let named = model.key(properties, self.context).ok();
         let known = named.map(|key| self.record(&key)).transpose()?;
         let current = known
             .as_ref()
-            .and_then(|record| self.current(model, record));
+            .and_then(|record| self.named(model, properties, record));
         self.expect_condition(model, current, properties, terms)?;
         let item = match current {
             Some(current) => self.changed_item(model, current, properties)?,
             None => self.new_item(model, properties)?,
         };
+        let is_new = current.is_none();
         let item = self.updated_item(model, item, terms)?;
         let (key, record) = self.row_of(model, &item)?;
+        if let (true, Some(known)) = (is_new, self.current(model, &record)) {
+            // What was generated is there already, or another item has the same key.
+            return Err(self.exists(model, &item, known));
+        }
         self.put_shown(model, key, record, item)
     }
 
@@ -104,7 +119,7 @@ impl<'a> Writer<'a> {
         terms.expect_no_changes("remove")?;
         let key = model.key(properties, self.context)?;
         let record = self.record(&key)?;
-        let Some(current) = self.current(model, &record) else {
+        let Some(current) = self.named(model, properties, &record) else {
             return Err(self.not_found(model, properties));
         };
         self.expect_condition(model, Some(current), properties, terms)?;
@@ -117,7 +132,7 @@ impl<'a> Writer<'a> {
         terms.expect_no_changes("check")?;
         let key = model.key(properties, self.context)?;
         let record = self.record(&key)?;
-        let current = self.current(model, &record);
+        let current = self.named(model, properties, &record);
         if current.is_none() && terms.condition.is_none() {
             return Err(self.not_found(model, properties));
         }
@@ -189,6 +204,17 @@ impl<'a> Writer<'a> {
         self.shared.visible(model, record, self.now)
     }
 
+    /// The item that these properties name, which is under their key.
+    pub(super) fn named<'r>(
+        &self,
+        model: &Model,
+        properties: &Map,
+        record: &'r Record,
+    ) -> Option<&'r Map> {
+        let item = self.current(model, record);
+        item.filter(|item| model.is_named_by(item, properties, self.context))
+    }
+
     fn expect_condition(
         &self,
         model: &Model,
@@ -209,7 +235,7 @@ impl<'a> Writer<'a> {
         }
         Err(DbError::ConditionFailed {
             model: model.name().to_owned(),
-            key: model.property_segments(properties, self.context).join(", "),
+            key: model.property_segments(properties, self.context).join("/"),
             item: current.map(|item| Box::new(model.properties(item, self.hidden))),
         })
     }
@@ -240,17 +266,24 @@ impl<'a> Writer<'a> {
         if after.item.is_some() {
             self.check_size(model, &after)?;
         }
+        if let Some(item) = &after.item {
+            self.check_index_keys(model, item)?;
+        }
         let claims = self.claims(model, &before, after.item.as_ref())?;
         let seen = self.current(model, &before);
         self.ask_checks(model, seen, after.item.as_ref())?;
         let removes = after.item.is_none();
+        let is_bounded = model.process().is_bounded();
+        let written = (is_bounded && !removes).then(|| key.clone());
         self.edit
             .put(self.shared, key, before, after, Origin::Local);
         self.put_claims(model, claims);
         if removes {
             return Ok(());
         }
-        self.make_room(model)?;
+        if let Some(written) = written {
+            self.make_room(model, &written)?;
+        }
         self.make_room_in_queue(model)
     }
 
@@ -271,10 +304,20 @@ impl<'a> Writer<'a> {
         self.shared.writable(model)
     }
 
-    pub(super) fn exists(&self, model: &Model, item: &Map) -> DbError {
-        DbError::Exists {
+    /// Why an item cannot be made: `known` has its key.
+    pub(super) fn exists(&self, model: &Model, item: &Map, known: &Map) -> DbError {
+        let key = |model: &Model, item: &Map| model.key_segments(item, self.context).join("/");
+        let owner = self.shared.schema.model_of(known).unwrap_or(model);
+        if owner.name() == model.name() && key(model, item) == key(model, known) {
+            return DbError::Exists {
+                model: model.name().to_owned(),
+                key: key(model, item),
+            };
+        }
+        DbError::KeyTaken {
             model: model.name().to_owned(),
-            key: model.key_segments(item, self.context).join(", "),
+            key: key(model, item),
+            owner: format!("{} {}", owner.name(), key(owner, known)),
         }
     }
 
@@ -282,7 +325,7 @@ impl<'a> Writer<'a> {
         let key = model.property_segments(properties, self.context);
         DbError::NotFound {
             model: model.name().to_owned(),
-            key: key.join(", "),
+            key: key.join("/"),
         }
     }
 }

@@ -4,7 +4,8 @@ use periwinkle_core::limits::{DB_SCAN_INLINE_MISSES_MAX, ITEM_BYTES_MAX, ITEM_SY
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::sync::store::Store;
 use periwinkle_core::value::{Map, Value};
-use periwinkle_db::{Database, DbError, Dropped, Environment, Find};
+use periwinkle_db::model::transfer::Row;
+use periwinkle_db::{Database, DbError, Dropped, Environment, Find, ImportOptions, Write};
 
 use crate::world::{START, World, props};
 
@@ -41,6 +42,77 @@ fn a_full_model_drops_its_first_rows_and_counts_them() {
     assert_eq!(db.stats().dropped["Metric"], Dropped { rows: 2, unsent: 2 });
     metric(&db, 8).unwrap();
     assert_eq!(db.stats().dropped["Metric"], Dropped { rows: 3, unsent: 3 });
+}
+
+fn metrics(minutes: std::ops::RangeInclusive<u32>) -> Vec<Map> {
+    let at = |minute| format!("2026-11-22T10:{minute:02}:00.000Z");
+    let item = |minute| Map::from([("month", "2026-11".to_owned()), ("at", at(minute))]);
+    minutes.map(item).collect()
+}
+
+#[test]
+fn a_transaction_of_more_rows_than_its_model_keeps_is_refused_as_a_whole() {
+    let db = World::new(1).open();
+    metric(&db, 1).unwrap();
+    let create = |item| Write::create("Metric", item);
+    let kept: Vec<Write> = metrics(2..=6).into_iter().map(create).collect();
+    db.write_all(&kept).unwrap();
+    assert_eq!(minutes(&db), ["02", "03", "04", "05", "06"]);
+    let beyond: Vec<Write> = metrics(7..=12).into_iter().map(create).collect();
+    let refused = db.write_all(&beyond).unwrap_err();
+    assert_eq!(refused.kind(), "full");
+    assert_eq!(
+        refused.to_string(),
+        "write 6 of 6: Metric is full: it keeps 5 rows; what is written here at once, as a whole or \
+         not at all, is more than that: write it in parts"
+    );
+    assert_eq!(minutes(&db), ["02", "03", "04", "05", "06"]);
+    assert_eq!(db.stats().dropped["Metric"].rows, 1);
+}
+
+#[test]
+fn a_transaction_drops_as_many_rows_as_it_needs() {
+    let mut world = World::new(1);
+    world.schema = world.schema.replace("rows_max: 3", "rows_max: 600");
+    let db = world.open();
+    let log = |id: u32| Write::create("UserLog", Map::from([("id", format!("{id:04}"))]));
+    for from in [0, 600] {
+        let writes: Vec<Write> = (from..from + 600).map(log).collect();
+        db.write_all(&writes).unwrap();
+    }
+    assert_eq!(db.stats().rows["UserLog"], 600);
+    assert_eq!(db.stats().dropped["UserLog"].rows, 600);
+    let left = db
+        .find("UserLog", &Map::new(), &Find::new().limit(1))
+        .unwrap();
+    assert_eq!(left.items[0].text("id"), Some("0600"));
+}
+
+#[test]
+fn an_import_of_more_rows_than_its_model_keeps_keeps_the_last_of_them() {
+    let mut world = World::new(1);
+    let row = |properties| Row::Properties {
+        model: "Metric".to_owned(),
+        properties,
+    };
+    for bound in ["rows_max: 5", "rows_max: 5, bytes_max: 2000"] {
+        world = World {
+            schema: world.schema.replace("rows_max: 5", bound),
+            ..World::new(1)
+        };
+        let db = world.open();
+        metric(&db, 0).unwrap();
+        let rows: Vec<Row> = metrics(1..=9).into_iter().map(row).collect();
+        let imported = db.import(&rows, ImportOptions::default()).unwrap();
+        assert_eq!(imported.created, 9);
+        assert_eq!(minutes(&db), ["05", "06", "07", "08", "09"]);
+        let stats = db.stats();
+        assert_eq!((stats.rows["Metric"], stats.queue.rows), (5, 5));
+        assert_eq!(stats.dropped["Metric"], Dropped { rows: 5, unsent: 5 });
+        db.close().unwrap();
+        drop(db);
+        assert_eq!(world.open().stats().rows["Metric"], 5);
+    }
 }
 
 #[test]

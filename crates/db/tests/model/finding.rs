@@ -211,6 +211,6 @@ fn items_are_named_by_path_segments() {
     let error = db.key_from_segments("Metric", &["2026-10"]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the key of Metric has 2 parts, 1 are given; give month, at"
+        "the key of Metric has 2 parts, 1 is given; give month, at"
     );
 }

@@ -44,7 +44,7 @@ impl Files {
             Use::Write => database::open(config, &path, &device, clock).await?,
         };
         Ok(Files {
-            router: data_router(DataApi { db: db.clone() }),
+            router: data_router(DataApi::new(db.clone())),
             db,
             state,
         })

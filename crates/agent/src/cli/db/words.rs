@@ -1,11 +1,12 @@
 //! What a command says of an item: parts of its key, `NAME=VALUE` and `NAME:=JSON`.
 
-use periwinkle_core::schema::nearest;
+use periwinkle_core::schema::PropertyError;
 use periwinkle_core::value::{Map, Number, Value, json};
 
 use super::super::failure::Failure;
 use super::face::{Call, Face};
 use crate::api::path::encoded;
+use crate::database::sentence;
 
 /// A model as the API describes it.
 #[derive(Debug)]
@@ -65,14 +66,8 @@ pub(super) fn model(face: &Face, name: &str) -> Result<Model, Failure> {
         return Ok(models.swap_remove(at));
     }
     let names = models.iter().map(|model| model.name.as_str());
-    let meant = match nearest(name, names) {
-        Some(meant) => format!("; did you mean \"{meant}\"?"),
-        None => String::new(),
-    };
-    Err(
-        Failure::refused(format!("there is no model \"{name}\"{meant}"))
-            .hint("`periwinkle db models` lists them"),
-    )
+    let unknown = PropertyError::unknown_model(name, names);
+    Err(Failure::refused(sentence(&unknown.to_string())).hint("`periwinkle db models` lists them"))
 }
 
 impl Model {
@@ -125,19 +120,25 @@ impl Model {
         }
         match parts.next() {
             None => Ok(Some((path, properties))),
-            Some(part) => Err(
-                Failure::usage(format!("{part:?} is one part of the key too many"))
-                    .hint(self.how_to_name()),
-            ),
+            Some(_) => Err(self.wrong_key(words)),
         }
     }
 
     /// As [`path`](Model::path), for a command that needs an item.
     pub(super) fn item(&self, words: &Words) -> Result<(String, Map), Failure> {
-        self.path(words)?.ok_or_else(|| {
-            Failure::usage(format!("the key of the {} is not complete", self.name))
-                .hint(self.how_to_name())
-        })
+        self.path(words)?.ok_or_else(|| self.wrong_key(words))
+    }
+
+    /// In the words that the API has for it.
+    fn wrong_key(&self, words: &Words) -> Failure {
+        let names: Vec<_> = self.keys.iter().map(String::as_str).collect();
+        let named = words
+            .named
+            .iter()
+            .filter(|(name, _)| self.keys.contains(name));
+        let given = words.parts.len() + named.count();
+        let error = PropertyError::key_parts(&self.name, &names, given);
+        Failure::usage(sentence(&error.to_string())).hint(self.how_to_name())
     }
 
     /// The request that makes a new item from the words, whose key may still be missing.

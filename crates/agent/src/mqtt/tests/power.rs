@@ -78,7 +78,7 @@ async fn cut(seed: u64, qos: QoS) {
     let reading = tokio::spawn(async move {
         while let Some(message) = incoming.recv().await {
             let number = number(message.payload());
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 deals.lock().unwrap().insert(number);
                 message.ack();
             }

@@ -76,7 +76,7 @@ fn an_incomplete_or_oversize_key_is_refused() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the key of Reading has 2 parts, 1 are given; give month, at"
+        "the key of Reading has 2 parts, 1 is given; give month, at"
     );
     let model = schema.model("Everything").unwrap();
     let key = |letters: usize| {

@@ -395,3 +395,25 @@ fn indexes_live_in_partitions_of_their_own_or_in_those_of_the_items() {
         "indexes (line 3, column 3): a table has at most 5 local indexes"
     );
 }
+
+#[test]
+fn a_number_beyond_what_is_stored_says_what_it_may_be() {
+    let schema = Schema::parse(FIXTURE).unwrap();
+    let model = schema.model("Everything").unwrap();
+    for (text, expected) in [
+        ("1".repeat(38), None),
+        ("1".repeat(39), Some("a number of at most 38 digits")),
+        ("1e126".to_owned(), Some("a number of at most 9.99E+125")),
+        (
+            "1e-131".to_owned(),
+            Some("a number of at least 1E-130, or 0"),
+        ),
+        ("many".to_owned(), Some("a number")),
+    ] {
+        let refused = model.value_from_text("count", &text).err();
+        let words = expected.map(|expected| {
+            format!("Everything.count is the text \"{text}\"; expected {expected}")
+        });
+        assert_eq!(refused.map(|error| error.to_string()), words);
+    }
+}
