@@ -46,6 +46,8 @@ pub(crate) struct Driver {
     unflushed: bool,
     /// Everything that must survive is on flash.
     stopped: bool,
+    /// Messages that the broker does not take, of which the log has been told.
+    unsendable_told: u64,
 }
 
 /// How the way to the broker stands.
@@ -83,6 +85,7 @@ impl Driver {
             giving_up: None,
             unflushed: false,
             stopped: false,
+            unsendable_told: 0,
         }
     }
 
@@ -260,10 +263,20 @@ impl Driver {
                 Output::Stopped => self.stopped = true,
             }
         }
+        self.tell_unsendable(state.session.outbox().counts().unsendable);
         state.questions.deliver(&mut self.woken);
         if let (Some(ticket), false) = (written, self.keeper.keeps()) {
             // There is no flash, and nothing was promised that needs one.
             state.session.handle_persisted(ticket, now.mono);
+        }
+    }
+
+    /// Nobody may wait for such a message, so the log says that it is lost.
+    fn tell_unsendable(&mut self, dropped: u64) {
+        let news = dropped.saturating_sub(self.unsendable_told);
+        if news > 0 {
+            self.unsendable_told = dropped;
+            tracing::warn!(target: "mqtt", "{news} messages dropped: the broker takes none such");
         }
     }
 
