@@ -340,7 +340,7 @@ fn a_transaction_is_made_as_a_whole_or_names_the_write_that_fails() {
     );
     assert_eq!(
         problem["detail"],
-        "Write 2 of 2: the condition does not hold of this Room (c, new); nothing was written."
+        "Write 2 of 2: the condition does not hold of this Room (c/new); nothing was written."
     );
     assert_eq!(house.names(""), "attic cellar new");
 }

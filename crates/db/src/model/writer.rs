@@ -317,7 +317,7 @@ impl<'a> Writer<'a> {
         DbError::KeyTaken {
             model: model.name().to_owned(),
             key: key(model, item),
-            owner: format!("{} {}", owner.name(), key(owner, known)),
+            owner: format!("{} ({})", owner.name(), key(owner, known)),
         }
     }
 
