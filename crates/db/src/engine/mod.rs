@@ -26,6 +26,7 @@
 //!
 //! The format of the log is in `docs/formats/log.md`.
 
+mod ahead;
 mod backup;
 mod batch;
 mod cache;
