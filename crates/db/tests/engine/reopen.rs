@@ -2,7 +2,7 @@
 //! opening, and untouched.
 
 use periwinkle_db::engine::{Batch, Engine, Entry, KeyRange, OpenError, OpenReport, Order};
-use periwinkle_testkit::disk::SimDisk;
+use periwinkle_testkit::disk::{Fault, SimDisk};
 
 use crate::damage::crc32c;
 use crate::life::{commit, flush, small_options};
@@ -78,6 +78,33 @@ fn a_segment_whose_first_frame_is_torn_is_cut_and_the_log_opens_again() {
     assert_eq!(rows(&mut engine), expected);
 }
 
+/// With the key file of the last segment left and the blank one behind it gone, the opening after
+/// it would miss a segment.
+#[test]
+fn an_opening_that_fails_at_any_call_before_a_blank_segment_leaves_a_log_that_opens() {
+    let disk = written();
+    let [_, last] = last_two(&disk);
+    let mut bytes = disk.files()[&last].clone();
+    bytes[SEGMENT_HEADER..].fill(0);
+    disk.put_file(&last, &bytes);
+    let whole = disk.snapshot();
+    let before = whole.counts().calls;
+    let expected = rows(&mut open(&whole).unwrap().0);
+    let calls = whole.counts().calls - before;
+    let mut removals_that_failed = 0;
+    for call in 0..calls {
+        let disk = disk.snapshot();
+        disk.fail_nth(call, Fault::Io);
+        let opened = open(&disk).is_ok();
+        let failed_to_remove = disk.struck().contains("remove");
+        removals_that_failed += usize::from(failed_to_remove && !opened);
+        disk.heal();
+        let opened = open(&disk).map(|(mut engine, _)| rows(&mut engine));
+        assert!(opened.is_ok_and(|rows| rows == expected), "call {call}");
+    }
+    assert!(removals_that_failed > 1, "{removals_that_failed}");
+}
+
 /// The torn tail shows that the segment before it was synced; once it is cut, nothing does.
 #[test]
 fn damage_that_a_key_file_passes_over_is_told_before_a_torn_segment_behind_it_is_cut() {
@@ -108,7 +135,8 @@ fn a_log_that_gives_up_a_segment_with_rows_in_it_is_damaged() {
         disk
     };
     let what = "rows of a segment that was given up as no longer needed";
-    let refused = refusal(&log(&give_up));
+    let disk = log(&give_up);
+    let refused = refusal(&disk);
     assert_eq!(refused, ("00000001.log".to_owned(), what.to_owned()));
 
     let disk = log(&[&moved[..], &give_up].concat());
