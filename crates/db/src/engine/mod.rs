@@ -38,6 +38,7 @@ mod file_storage;
 mod flush;
 mod frame;
 mod front;
+mod given_up;
 mod head;
 mod index;
 mod inspect;

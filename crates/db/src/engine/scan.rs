@@ -12,6 +12,7 @@ use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frames_anywhere,
     known_frame,
 };
+use super::given_up::ROWS_GIVEN_UP;
 use super::key_file::{KeyFileBytes, SegmentFacts};
 use super::load::{self, LoadError};
 use super::log::segment_name;
@@ -201,7 +202,7 @@ impl Facts {
             Some(id) => Err(OpenError::Damaged(Damage {
                 file: segment_name(id),
                 offset: 0,
-                what: "rows of a segment that was given up as no longer needed".to_owned(),
+                what: ROWS_GIVEN_UP.to_owned(),
             })),
             None => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! What opens leaves files that open again, with the same rows; what cannot is refused at the first
 //! opening, and untouched.
 
-use periwinkle_db::engine::{Batch, Engine, Entry, KeyRange, OpenError, OpenReport, Order};
+use periwinkle_db::engine::{Batch, Engine, Entry, KeyRange, OpenError, OpenReport, Order, verify};
 use periwinkle_testkit::disk::{Fault, SimDisk};
 
 use crate::damage::crc32c;
@@ -44,6 +44,15 @@ fn refusal(disk: &SimDisk) -> (String, String) {
         Some(OpenError::Damaged(damage)) => (damage.file, damage.what),
         other => panic!("{other:?}"),
     }
+}
+
+/// Files and findings of a look that leaves everything as it was.
+fn found(disk: &SimDisk) -> Vec<(String, String)> {
+    let before = disk.files();
+    let found = verify(&*disk.storage()).unwrap();
+    assert_eq!(disk.files(), before);
+    let damage = found.damage.into_iter();
+    damage.map(|damage| (damage.file, damage.what)).collect()
 }
 
 /// The last two segments that hold anything.
@@ -138,12 +147,39 @@ fn a_log_that_gives_up_a_segment_with_rows_in_it_is_damaged() {
     let disk = log(&give_up);
     let refused = refusal(&disk);
     assert_eq!(refused, ("00000001.log".to_owned(), what.to_owned()));
+    assert_eq!(found(&disk), [refused]);
 
     let disk = log(&[&moved[..], &give_up].concat());
+    assert_eq!(found(&disk), []);
     for _ in 0..2 {
         let (mut engine, _) = open(&disk).unwrap();
         assert_eq!(&*engine.get(b"k").unwrap().unwrap().value, b"value");
         assert!(!disk.files().contains_key("00000001.log"));
+    }
+}
+
+#[test]
+fn a_look_tells_of_moves_that_an_opening_refuses() {
+    let value = [&b"kvalue"[..], &crc32c(b"kvalue").to_le_bytes()].concat();
+    let put = [&[1, 1, 5], &value[..]].concat();
+    let moved = |sequence: u64| [&[3, 1, 5][..], &sequence.to_le_bytes(), &value].concat();
+    let give_up = |first: u32| [&[4][..], &first.to_le_bytes()].concat();
+    for (payload, whole) in [
+        (moved(1), true),
+        (moved(2), false),
+        ([moved(1), give_up(2)].concat(), true),
+        ([moved(1), give_up(3)].concat(), false),
+    ] {
+        let disk = SimDisk::new(0);
+        disk.put_file("00000001.log", &segment(1, 1, &put));
+        disk.put_file("00000002.log", &segment(2, 3, &payload));
+        let files: Vec<String> = found(&disk).into_iter().map(|(file, _)| file).collect();
+        if whole {
+            assert_eq!(files, [""; 0], "{payload:?}");
+            open(&disk).unwrap();
+        } else {
+            assert_eq!(files, [refusal(&disk).0], "{payload:?}");
+        }
     }
 }
 
