@@ -333,7 +333,7 @@ impl<'a> Reader<'a> {
             self.read_frame(segment, frame, &mut builder)?;
             segment.end += frame.bytes();
         }
-        let run = builder.finish(&segment.bytes);
+        let run = builder.finish();
         if let Some(offset) = run.contradiction {
             return Err(OpenError::Damaged(Damage {
                 file: segment.name.clone(),
