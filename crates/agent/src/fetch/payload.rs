@@ -203,9 +203,11 @@ fn read_ahead(file: std::fs::File) -> impl Stream<Item = io::Result<Bytes>> + Se
     })
 }
 
+/// The memory is taken by the thread that frees it: taken by each of the blocking threads, it would
+/// lie in a store of their own, and stay there.
 fn read_piece(file: Arc<std::fs::File>) -> JoinHandle<io::Result<Bytes>> {
+    let mut piece = Vec::with_capacity(limits::FETCH_PIECE_BYTES);
     spawn_blocking(move || {
-        let mut piece = Vec::with_capacity(limits::FETCH_PIECE_BYTES);
         retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut piece)))?;
         Ok(Bytes::from(piece))
     })
