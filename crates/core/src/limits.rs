@@ -216,6 +216,9 @@ pub const DB_READ_GAP_BYTES_MAX: usize = 4 << 10;
 pub const DB_ROW_COPIED_BYTES_MAX: usize = 1 << 10;
 /// Index entries from which on an opening of the database merges them on a thread of their own.
 pub const DB_LOAD_BESIDE_ENTRIES_MIN: usize = 10_000;
+/// Bytes of sealed segments from which on an opening of the database reads their key files on a
+/// thread of their own.
+pub const DB_LOAD_AHEAD_BYTES_MIN: u64 = 8 << 20;
 /// Key files that a close makes before the log is closed; the next opening reads the segments that
 /// are left, and makes theirs.
 pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
