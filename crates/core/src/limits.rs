@@ -463,6 +463,11 @@ pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Nesting of parentheses, functions and `NOT` in an expression, so that none can exhaust the stack.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
 
+// Words.
+
+/// Fields that an error names one by one when none is near the one that was given.
+pub const FIELDS_TOLD_MAX: usize = 12;
+
 // Export, import and backup of the database.
 
 /// The longest JSON text of one item of an import: the largest item, each character escaped.

@@ -175,7 +175,11 @@ fn a_mistake_says_what_to_do_and_has_its_exit_code() {
             "There is no Setting with this key (zz)",
         ),
         (&["get", "Seting", "a"], 3, "did you mean \"Setting\"?"),
-        (&["get", "User", "ada"], 3, "There is no model \"User\"."),
+        (
+            &["get", "User", "ada"],
+            3,
+            "User is the agent's own and cannot",
+        ),
         (
             &["put", "Setting", "a", "valu=1"],
             3,

@@ -248,7 +248,10 @@ const NOTHING_TO_DROP: &str = "what is written here at once, as a whole or not a
 
 fn full(model: &Model, advice: &str) -> DbError {
     let process = model.process();
-    let rows = process.rows_max.map(|rows_max| format!("{rows_max} rows"));
+    let rows = process.rows_max.map(|rows_max| match rows_max {
+        1 => "1 row".to_owned(),
+        rows_max => format!("{rows_max} rows"),
+    });
     let bytes = process
         .bytes_max
         .map(|bytes_max| format!("{bytes_max} bytes"));
