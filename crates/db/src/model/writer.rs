@@ -288,7 +288,12 @@ impl<'a> Writer<'a> {
     }
 
     /// The record after a write; `None` when that changes nothing.
-    fn written(&self, model: &Model, before: &Record, item: Option<Map>) -> Option<Record> {
+    pub(super) fn written(
+        &self,
+        model: &Model,
+        before: &Record,
+        item: Option<Map>,
+    ) -> Option<Record> {
         if model.direction().is_up() {
             let mut after = before.clone();
             let is_other = after.write(item);
