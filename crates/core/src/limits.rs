@@ -457,6 +457,9 @@ pub const CONTROL_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const IMPORT_REQUEST_BYTES: usize = 256 * 1024;
 /// Faults of an import that are shown one by one; the others are counted.
 pub const IMPORT_FAULTS_SHOWN_MAX: usize = 100;
+/// Keys and unique values of a file that an import compares with each other: some 60 bytes of memory
+/// each.
+pub const IMPORT_MARKS_MAX: usize = 200_000;
 /// Threads for what cannot wait without holding a thread up: password hashing, name resolution.
 pub const BLOCKING_THREADS_MAX: usize = 4;
 /// How long threads may take to end after the agent has stopped.
@@ -466,6 +469,11 @@ pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Nesting of parentheses, functions and `NOT` in an expression, so that none can exhaust the stack.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
+
+// Words.
+
+/// Fields that an error names one by one when none is near the one that was given.
+pub const FIELDS_TOLD_MAX: usize = 12;
 
 // Export, import and backup of the database.
 
