@@ -259,6 +259,7 @@ impl Transfer {
                 let source = RangeError::OtherPart;
                 return Err(self.unfit(source));
             }
+            Err(source @ RangeError::Unasked) => return Err(self.unfit(source)),
             Err(source) => {
                 // What is there belongs to another state of the file.
                 self.part.remove().await;

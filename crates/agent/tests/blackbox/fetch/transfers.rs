@@ -379,6 +379,32 @@ fn a_range_that_was_not_asked_for_is_refused() {
         .fetch(&[url.as_str(), "--output", "digits", "--resume"])
         .expect(REFUSED);
     assert!(!place.path().join("digits").exists());
+    // The cut one, the part that does not fit, and the whole, of which a part comes again.
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
+fn a_part_of_a_file_that_was_asked_for_whole_is_refused_at_once() {
+    let server = StandIn::answering(answer(
+        "206 Partial Content",
+        &[("content-range", "bytes 0-2/10"), ("etag", "\"a\"")],
+        b"012",
+    ));
+    let place = Place::new();
+    let words = [&server.url("/")[..], "--output", "digits", "--resume"];
+    place
+        .fetch(&words)
+        .expect(REFUSED)
+        .tells("a part of the file, although all of it was asked for");
+    assert!(!place.path().join("digits").exists());
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn standard_output_cannot_be_resumed() {
+    fetch(&["127.0.0.1:9", "--output", "-", "--resume"])
+        .expect(USAGE)
+        .tells("--resume needs a file to go on with");
 }
 
 #[test]
