@@ -796,6 +796,8 @@ pub const MQTT_READER_PATIENCE: Duration = Duration::from_millis(50);
 pub const MQTT_TURNS_MAX: usize = 16;
 /// Bytes of messages that one commit to flash takes, unless one message is longer.
 pub const MQTT_COMMIT_BYTES: usize = 256 * 1024;
+/// Removals from flash that are not known to be durable, before one is waited for.
+pub const MQTT_REMOVALS_UNSURE_MAX: usize = 1024;
 /// Time that an orderly stop gives the broker for our farewell, and flash for what waits.
 pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Questions that a responder works on at once.
