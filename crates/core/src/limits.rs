@@ -348,6 +348,8 @@ pub const PROXY_ANSWER_BYTES_MAX: usize = 8 * 1024;
 /// Length of a message over WebSocket that is received, in frames or in one, unless its caller says
 /// otherwise.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Length of the pieces in which the messages of a WebSocket come whose bounds mean nothing.
+pub const WEBSOCKET_PIECE_BYTES_MAX: usize = 16 * 1024;
 /// What may wait to be written to a WebSocket.
 pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The silence after which the other end of a WebSocket is asked for a sign of life, unless
