@@ -214,7 +214,8 @@ pub const DB_READ_BYTES_MAX: usize = 256 << 10;
 pub const DB_READ_GAP_BYTES_MAX: usize = 4 << 10;
 /// Bytes of a value that a scan of the database copies; a larger one is shared with the cache.
 pub const DB_ROW_COPIED_BYTES_MAX: usize = 1 << 10;
-/// Index entries from which on an opening of the database merges them on a thread of their own.
+/// Index entries from which on an opening of the database merges them on a thread of their own, and
+/// waits for the disk on another.
 pub const DB_LOAD_BESIDE_ENTRIES_MIN: usize = 10_000;
 /// Bytes of sealed segments from which on an opening of the database reads their key files on a
 /// thread of their own.
