@@ -131,7 +131,8 @@ const PATTERNS: &str = r#"{
         "one": { "type": "string", "validate": "^.$" },
         "path": { "type": "string", "validate": "/^a\\/b$/" }
     } },
-    "params": { "isoDates": true }
+    "params": { "isoDates": true },
+    "process": { "Thing": { "sync": "both" } }
 }"#;
 
 #[test]
