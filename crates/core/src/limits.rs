@@ -216,6 +216,9 @@ pub const DB_READ_GAP_BYTES_MAX: usize = 4 << 10;
 pub const DB_ROW_COPIED_BYTES_MAX: usize = 1 << 10;
 /// Index entries from which on an opening of the database merges them on a thread of their own.
 pub const DB_LOAD_BESIDE_ENTRIES_MIN: usize = 10_000;
+/// Bytes of sealed segments from which on an opening of the database reads their key files on a
+/// thread of their own.
+pub const DB_LOAD_AHEAD_BYTES_MIN: u64 = 8 << 20;
 /// Key files that a close makes before the log is closed; the next opening reads the segments that
 /// are left, and makes theirs.
 pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
@@ -345,6 +348,8 @@ pub const PROXY_ANSWER_BYTES_MAX: usize = 8 * 1024;
 /// Length of a message over WebSocket that is received, in frames or in one, unless its caller says
 /// otherwise.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Length of the pieces in which the messages of a WebSocket come whose bounds mean nothing.
+pub const WEBSOCKET_PIECE_BYTES_MAX: usize = 16 * 1024;
 /// What may wait to be written to a WebSocket.
 pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The silence after which the other end of a WebSocket is asked for a sign of life, unless
@@ -374,8 +379,9 @@ pub const FETCH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 pub const SOCKET_TABLE_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// The longest piece of a body that is read from a file and sent at once.
 pub const FETCH_PIECE_BYTES: usize = 256 * 1024;
-/// The longest piece of an answer that is read from a connection at once.
-pub const FETCH_READ_BYTES_MAX: usize = 256 * 1024;
+/// The longest piece of an answer that is read from a connection at once. Half as much costs more
+/// calls, twice as much no longer fits the cache of a processor: both are slower.
+pub const FETCH_READ_BYTES_MAX: usize = 128 * 1024;
 /// What is decoded of a body at once.
 pub const FETCH_DECODE_BYTES: usize = 16 * 1024;
 /// The rest of an answer that is read so that its connection can be used again.
@@ -792,6 +798,8 @@ pub const MQTT_READER_PATIENCE: Duration = Duration::from_millis(50);
 pub const MQTT_TURNS_MAX: usize = 16;
 /// Bytes of messages that one commit to flash takes, unless one message is longer.
 pub const MQTT_COMMIT_BYTES: usize = 256 * 1024;
+/// Removals from flash that are not known to be durable, before one is waited for.
+pub const MQTT_REMOVALS_UNSURE_MAX: usize = 1024;
 /// Time that an orderly stop gives the broker for our farewell, and flash for what waits.
 pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Questions that a responder works on at once.
