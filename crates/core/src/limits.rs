@@ -383,6 +383,8 @@ pub const FETCH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 pub const SOCKET_TABLE_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// The longest piece of a body that is read from a file and sent at once.
 pub const FETCH_PIECE_BYTES: usize = 256 * 1024;
+/// The longest file without a place on a disk that is read to learn its length.
+pub const FETCH_MADE_UP_BYTES_MAX: u64 = 64 * 1024;
 /// The longest piece of an answer that is read from a connection at once. Half as much costs more
 /// calls, twice as much no longer fits the cache of a processor: both are slower.
 pub const FETCH_READ_BYTES_MAX: usize = 128 * 1024;
@@ -401,6 +403,9 @@ pub const FETCH_EVENT_SILENCE_MAX: Duration = Duration::from_secs(300);
 pub const FETCH_DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
 /// Retries of a call of AWS that was throttled.
 pub const AWS_RETRIES_MAX: u32 = 5;
+/// How often one request is sent again because the nonce of its answer had ended: with many at a time
+/// the others may have used it up, or overtaken this one.
+pub const FETCH_STALE_NONCES_MAX: u32 = 8;
 /// Servers whose questions for a password are remembered.
 pub const FETCH_LOGINS_MAX: usize = 64;
 /// An answer that is read into memory and whose request names no deadline of its own.
