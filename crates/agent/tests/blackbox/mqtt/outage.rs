@@ -18,7 +18,7 @@ const MESSAGES_OF_EACH: u32 = 25_000;
 const PAYLOAD_BYTES: usize = 100;
 /// What the agent may take at most beyond what it had before the outage: for each message its place
 /// in the queue and its row in the database's directory, and once the cache of values.
-const GROWTH_KIB_MAX: u64 = 120 * 1024;
+const GROWTH_KIB_MAX: u64 = 90 * 1024;
 
 /// The most that the process ever had in memory.
 fn peak_kib(agent: &Agent) -> u64 {

@@ -7,7 +7,6 @@ use periwinkle::mqtt::{MqttError, QoS, Version};
 use super::broker::{Mosquitto, Setup};
 use super::judges::Collector;
 use super::{connected, in_time, options};
-use crate::eventually::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_for_which_mosquitto_closes_the_connection_is_given_up_and_the_others_arrive() {
@@ -17,6 +16,8 @@ async fn a_message_for_which_mosquitto_closes_the_connection_is_given_up_and_the
     let mut options = options(&broker, "ours");
     options.session.version = Version::V311;
     options.session.clean_start = false;
+    // Connections that end so soon look like a second client of the same name, which is given time.
+    options.connection.takeover_pause = options.connection.pause;
     let mqtt = connected(options).await;
     let publish = |topic: &str, payload: String| {
         let message = mqtt.publish(topic, payload).qos(QoS::AtLeastOnce);
@@ -43,13 +44,10 @@ async fn a_message_for_which_mosquitto_closes_the_connection_is_given_up_and_the
             .expect("it is taken");
     }
     let log = broker.log();
-    assert!(
-        log.contains("oversize") || log.contains("too large"),
-        "{log}"
-    );
+    assert!(log.contains("oversize packet"), "{log}");
     let expected: Vec<String> = (0..20).map(|n: u32| n.to_string()).collect();
     let came = collector.payloads_to_the_end();
-    assert_eq!(came[0], "before", "within {PATIENCE:?}");
+    assert_eq!(came[0], "before");
     let mut rest = came[1..].to_vec();
     // With QoS 1 one may come twice, side by side, for its acknowledgement was lost.
     rest.dedup();
