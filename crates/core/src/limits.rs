@@ -809,8 +809,14 @@ pub const MQTT_TURNS_MAX: usize = 16;
 pub const MQTT_COMMIT_BYTES: usize = 256 * 1024;
 /// Removals from flash that are not known to be durable, before one is waited for.
 pub const MQTT_REMOVALS_UNSURE_MAX: usize = 1024;
-/// Time that an orderly stop gives the broker for our farewell, and flash for what waits.
+/// Time that an orderly stop gives the broker for our farewell.
 pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
+/// So long before it is cut off, an orderly stop says what flash has not taken.
+pub const MQTT_STOP_MARGIN: Duration = Duration::from_millis(100);
+/// Messages that came for durable subscriptions and that nobody reads: the oldest go first.
+pub const MQTT_UNCLAIMED_ROWS_MAX: usize = 10_000;
+/// The same in bytes of filters, topics, properties and payloads.
+pub const MQTT_UNCLAIMED_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Questions that a responder works on at once.
 pub const MQTT_ANSWERS_MAX: usize = 64;
 /// How often the schedule of connections is looked at, for the wall clock may be set meanwhile.

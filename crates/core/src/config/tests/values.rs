@@ -87,6 +87,7 @@ fn the_effective_configuration_reads_back_as_itself() {
         payload = '{"v": "${v}; \\"}'
         qos = 0
         retain = true
+        class = "low"
     "#;
     let loaded = load(&file(text)).unwrap();
     let mut shown = String::new();
