@@ -56,10 +56,19 @@ async fn try_clear_ended(hub: &Hub) -> Result<usize, UploadError> {
     Ok(left)
 }
 
-/// Removes the files of uploads that have ended whose removal failed before.
+/// Removes the files of uploads that have ended whose removal failed before. What is read may not
+/// be on the disk yet, or never come there: a file goes only when the end of its upload has.
 async fn remove_left(hub: &Hub, ended: &[&Row]) -> usize {
+    let left: Vec<_> = ended.iter().filter(|row| row.left).collect();
+    if !left.is_empty() && hub.db.flush().durable().await.is_err() {
+        return left.len();
+    }
     let (mut files, mut why) = (0, None);
-    for row in ended.iter().filter(|row| row.left) {
+    for row in left {
+        let is_there = hub.row(&row.id).is_ok_and(|now| now.left);
+        if !is_there {
+            continue;
+        }
         if let Err(error) = hub.remove_file(row).await {
             files += 1;
             why.get_or_insert_with(|| format!("{}: {error}", row.file.display()));
@@ -105,7 +114,7 @@ fn forget_ended(hub: &Hub, now: Option<i64>) -> Result<(), UploadError> {
     let (mut files, mut parts) = (0, 0);
     for (at, row) in ended.into_iter().enumerate() {
         match (row.ended_ms, now) {
-            // By hand, before the time was known.
+            // It ended before the time was known.
             (None, Some(now)) if at >= beyond => stamp(hub, UPLOAD, "ended_ms", &row.id, now)?,
             _ if at < beyond || is_older(row.ended_ms, hub.config.keep, now) => {
                 remove(hub, UPLOAD, &row.id)?;

@@ -224,12 +224,12 @@ impl Shell {
     fn start_clearing(&mut self) {
         self.clear_due = None;
         let hub = self.hub.clone();
-        let orphans = Instant::now() >= self.orphans_due;
+        let trusted = hub.trusted_ms().is_some();
+        let orphans = trusted && Instant::now() >= self.orphans_due;
         if orphans {
             self.orphans_due = Instant::now() + limits::UPLOAD_CLEAR_INTERVAL;
         }
         self.errands.spawn(async move {
-            let trusted = hub.trusted_ms().is_some();
             let left = clear_ended(&hub).await;
             if orphans {
                 clear_orphans(&hub).await;

@@ -40,12 +40,7 @@ impl Volume {
         statfs(path).map_or(Volume::Lasting, |found| Volume::read(&found))
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::allow_attributes_without_reason,
-        reason = "the numbers have 32 bits, whatever type this machine has for them"
-    )]
+    /// The numbers have 32 bits, whatever type a machine has for them.
     fn read(found: &StatFs) -> Volume {
         Volume::of_kind(found.f_type as u32)
     }
