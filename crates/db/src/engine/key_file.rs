@@ -52,7 +52,7 @@ pub(crate) struct SegmentFacts {
 }
 
 /// The bytes of a key file.
-pub(crate) fn encode(facts: SegmentFacts, run: &Run<'_>) -> Vec<u8> {
+pub(crate) fn encode(facts: SegmentFacts, run: &Run) -> Vec<u8> {
     let mut out = encode_unchecked(facts, run);
     let crc = checksum(&out);
     out[12..16].copy_from_slice(&crc.to_le_bytes());
@@ -60,7 +60,7 @@ pub(crate) fn encode(facts: SegmentFacts, run: &Run<'_>) -> Vec<u8> {
 }
 
 /// The same without the checksum.
-fn encode_unchecked(facts: SegmentFacts, run: &Run<'_>) -> Vec<u8> {
+fn encode_unchecked(facts: SegmentFacts, run: &Run) -> Vec<u8> {
     let mut out = vec![0; HEADER_BYTES];
     out[0..8].copy_from_slice(&KEY_FILE_MAGIC);
     let words = [
@@ -128,6 +128,8 @@ pub(crate) struct KeyFileBytes {
     rows: u32,
     entries: u32,
     bytes: Vec<u8>,
+    /// Where the index entries begin, once that is known.
+    entries_at: Option<usize>,
 }
 
 /// The body of a key file is not one.
@@ -136,12 +138,13 @@ pub(crate) struct Malformed;
 
 impl KeyFileBytes {
     /// What the key file of a segment would say.
-    pub(crate) fn of_run(facts: SegmentFacts, run: &Run<'_>) -> KeyFileBytes {
+    pub(crate) fn of_run(facts: SegmentFacts, run: &Run) -> KeyFileBytes {
         KeyFileBytes {
             facts,
             rows: run.rows.len() as u32,
             entries: run.entries.len() as u32,
             bytes: encode_unchecked(facts, run),
+            entries_at: None,
         }
     }
 
@@ -182,7 +185,22 @@ impl KeyFileBytes {
             rows,
             entries,
             bytes,
+            entries_at: None,
         })
+    }
+
+    /// The same, and what it takes to find the index entries is done.
+    pub(crate) fn with_entries_found(mut self) -> KeyFileBytes {
+        self.entries_at = self.find_entries();
+        self
+    }
+
+    fn find_entries(&self) -> Option<usize> {
+        let mut reader = Reader::new(&self.bytes[HEADER_BYTES..], 0);
+        for _ in 0..self.rows {
+            reader.skip_row()?;
+        }
+        Some(self.bytes.len() - reader.rest.len())
     }
 
     /// The rows in the order of their keys.
@@ -199,12 +217,9 @@ impl KeyFileBytes {
 
     /// The index entries in the order of their indexes and keys.
     pub(crate) fn entries(&self) -> Result<EntryCursor<'_>, Malformed> {
-        let mut reader = Reader::new(&self.bytes[HEADER_BYTES..], 0);
-        for _ in 0..self.rows {
-            reader.skip_row().ok_or(Malformed)?;
-        }
+        let at = self.entries_at.or_else(|| self.find_entries());
         Ok(EntryCursor {
-            reader: Reader::new(reader.rest, INDEX_BYTES),
+            reader: Reader::new(&self.bytes[at.ok_or(Malformed)?..], INDEX_BYTES),
             left: self.entries,
             row: 0,
         })

@@ -1,5 +1,6 @@
 //! Opening a log: everything is read and judged before the first byte is changed.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::directory::Directory;
@@ -12,7 +13,7 @@ use super::log::{Log, Segment, reserve_sizes, segment_name};
 use super::machine::Counters;
 use super::options::Options;
 use super::reserve::{self, Claim, Reserve, Sizes};
-use super::scan::{LastSegment, Scan};
+use super::scan::{Facts, LastSegment, Scan};
 use super::segments::{self, SegmentFile, Segments, io_error};
 use super::storage::Storage;
 use super::tails;
@@ -124,12 +125,13 @@ pub(crate) fn open_read_only(
     options: &Options,
 ) -> Result<Opened, OpenError> {
     let found = segments::find(&*storage)?;
-    let scan = Scan::read(&*storage, &found.files, options.cache_bytes)?;
-    if let Some(last) = &scan.last {
+    let prove = |last: &LastSegment, _: &Facts| {
         check_end(&*storage, &found, last)?;
-    }
+        Ok(true)
+    };
+    let scan = Scan::read(&*storage, &found.files, options.cache_bytes, &prove)?;
     let Some(first) = found.files.first() else {
-        let missing = std::io::ErrorKind::NotFound.into();
+        let missing = ErrorKind::NotFound.into();
         return Err(io_error("find", "the first segment")(missing));
     };
     let (header, used, count) = match &scan.last {
@@ -173,20 +175,28 @@ fn read(
     counters: &mut Counters,
 ) -> Result<Scan, OpenError> {
     let files = &found.files;
-    let scan = Scan::read(storage, files, options.cache_bytes)?;
-    let Some(last) = &scan.last else {
-        return Ok(scan);
-    };
-    let file = &files[last.index];
-    check_end(storage, found, last)?;
-    let unproven = last.unproven_from(scan.facts.mark);
-    let synced = file.segment.file.sync_and_forget(unproven as u64);
-    synced.map_err(io_error("sync", &last.name))?;
-    counters.syncs += 1;
-    if file.holds(unproven as u64, &last.bytes[unproven..])? {
+    let prove = |last: &LastSegment, facts: &Facts| prove_end(storage, found, last, facts);
+    let scan = Scan::read(storage, files, options.cache_bytes, &prove)?;
+    counters.syncs += u64::from(scan.last.is_some());
+    if scan.is_proved {
         return Ok(scan);
     }
-    Scan::read(storage, files, options.cache_bytes)
+    Scan::read(storage, files, options.cache_bytes, &|_, _| Ok(true))
+}
+
+/// Syncs the end of the log. Answers whether it is on the disk as it was read.
+fn prove_end(
+    storage: &dyn Storage,
+    found: &Segments,
+    last: &LastSegment,
+    facts: &Facts,
+) -> Result<bool, OpenError> {
+    check_end(storage, found, last)?;
+    let file = &found.files[last.index];
+    let unproven = last.unproven_from(facts.mark);
+    let synced = file.segment.file.sync_and_forget(unproven as u64);
+    synced.map_err(io_error("sync", &last.name))?;
+    file.holds(unproven as u64, &last.bytes[unproven..])
 }
 
 /// A sealed segment has a next one for as long as it has a key file. So when the last segment has
@@ -213,8 +223,9 @@ fn remove_key_file_of_last(
     let name = key_file_name(found.files[last.index].segment.id);
     match storage.remove(&name) {
         Ok(()) => storage.sync_dir().map_err(io_error("remove", &name)),
-        // One that cannot be removed does not fit any more once the segment has gone on.
-        Err(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        // With it, and without the segments behind, the next opening would find one missing.
+        Err(error) => Err(io_error("remove", &name)(error)),
     }
 }
 

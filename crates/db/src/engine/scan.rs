@@ -2,7 +2,9 @@
 //! the first damage. Changes nothing on the disk.
 
 use std::collections::BTreeSet;
+use std::thread;
 
+use super::ahead::KeyFiles;
 use super::batch::PayloadFault;
 use super::directory::Directory;
 use super::error::{Damage, OpenError};
@@ -10,8 +12,8 @@ use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frames_anywhere,
     known_frame,
 };
+use super::given_up::ROWS_GIVEN_UP;
 use super::key_file::{KeyFileBytes, SegmentFacts};
-use super::key_job::read_key_file;
 use super::load::{self, LoadError};
 use super::log::segment_name;
 use super::run::RunBuilder;
@@ -26,7 +28,13 @@ pub(crate) struct Scan {
     pub(crate) last: Option<LastSegment>,
     /// A key file with a right checksum said what its segment does not, so none was used.
     pub(crate) distrusts_key_files: bool,
+    /// What was found when the end was to be [proved](Prove).
+    pub(crate) is_proved: bool,
 }
+
+/// Says whether the disk has the end of the log as it was read. It waits for the disk, so it is
+/// asked while the directory of a large log is made.
+pub(crate) type Prove<'a> = &'a (dyn Fn(&LastSegment, &Facts) -> Result<bool, OpenError> + Sync);
 
 /// What the segments say as a whole.
 #[derive(Default)]
@@ -48,10 +56,9 @@ pub(crate) struct Facts {
 
 /// The state of reading.
 struct Reader<'a> {
-    storage: &'a dyn Storage,
+    key_files: KeyFiles<'a>,
     /// The last words of each segment.
     words: Vec<KeyFileBytes>,
-    trusts_key_files: bool,
     facts: Facts,
     last: Option<LastSegment>,
 }
@@ -71,17 +78,18 @@ pub(crate) struct LastSegment {
 }
 
 impl Scan {
-    /// Reads all segments. Returns an error for damage to anything that was durable; what is
-    /// left in `last` as damaged is the tail of a power cut.
+    /// Reads all segments, and has the end proved. Returns an error for damage to anything that was
+    /// durable; what is left in `last` as damaged is the tail of a power cut.
     pub(crate) fn read(
         storage: &dyn Storage,
         files: &[SegmentFile],
         cache_bytes: usize,
+        prove: Prove<'_>,
     ) -> Result<Scan, OpenError> {
-        if let Some(scan) = Scan::read_trusting(storage, files, cache_bytes, true)? {
+        if let Some(scan) = Scan::read_trusting(storage, files, cache_bytes, prove, true)? {
             return Ok(scan);
         }
-        let scan = Scan::read_trusting(storage, files, cache_bytes, false)?;
+        let scan = Scan::read_trusting(storage, files, cache_bytes, prove, false)?;
         scan.ok_or_else(|| {
             OpenError::Damaged(Damage {
                 file: files.first().map(SegmentFile::name).unwrap_or_default(),
@@ -96,34 +104,28 @@ impl Scan {
         storage: &dyn Storage,
         files: &[SegmentFile],
         cache_bytes: usize,
+        prove: Prove<'_>,
         trusts_key_files: bool,
     ) -> Result<Option<Scan>, OpenError> {
-        let mut reader = Reader {
-            storage,
-            words: Vec::new(),
-            trusts_key_files,
-            facts: Facts::default(),
-            last: None,
-        };
-        let mut known = Known::of(files)?;
-        for (index, file) in files.iter().take(known.last + 1).enumerate() {
-            if index < known.sealed && reader.use_key_file(index, file) {
-                continue;
-            }
-            let bytes = match known.last_bytes.take_if(|_| index == known.last) {
-                Some(bytes) => bytes,
-                None => file.read()?,
-            };
-            reader.read_segment(index, file, bytes)?;
-        }
         let Reader {
             words, facts, last, ..
-        } = reader;
+        } = thread::scope(|scope| {
+            let key_files = match trusts_key_files {
+                true => KeyFiles::of(files, storage, scope),
+                false => KeyFiles::Distrusted,
+            };
+            Reader::read(files, key_files)
+        })?;
         match &last {
             Some(last) if last.damaged && facts.mark > facts.sequence => return Err(last.damage()),
             _ => facts.check_front(files)?,
         }
-        let directory = match load::directory(&words, cache_bytes) {
+        let (proved, directory) = load::beside(
+            load::is_large(&words),
+            || last.as_ref().map_or(Ok(true), |last| prove(last, &facts)),
+            || load::directory(&words, cache_bytes),
+        );
+        let directory = match directory {
             Ok(directory) => directory,
             Err(LoadError::Malformed) => return Ok(None),
             Err(LoadError::Contradiction { segment, offset }) => {
@@ -143,6 +145,7 @@ impl Scan {
             facts,
             last,
             distrusts_key_files: !trusts_key_files,
+            is_proved: proved?,
         }))
     }
 }
@@ -213,7 +216,7 @@ impl Facts {
             Some(id) => Err(OpenError::Damaged(Damage {
                 file: segment_name(id),
                 offset: 0,
-                what: "rows of a segment that was given up as no longer needed".to_owned(),
+                what: ROWS_GIVEN_UP.to_owned(),
             })),
             None => Ok(()),
         }
@@ -229,16 +232,33 @@ impl Facts {
     }
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn read(files: &[SegmentFile], key_files: KeyFiles<'a>) -> Result<Reader<'a>, OpenError> {
+        let mut reader = Reader {
+            key_files,
+            words: Vec::new(),
+            facts: Facts::default(),
+            last: None,
+        };
+        let mut known = Known::of(files)?;
+        for (index, file) in files.iter().take(known.last + 1).enumerate() {
+            if index < known.sealed && reader.use_key_file(index, file) {
+                continue;
+            }
+            let bytes = match known.last_bytes.take_if(|_| index == known.last) {
+                Some(bytes) => bytes,
+                None => file.read()?,
+            };
+            reader.read_segment(index, file, bytes)?;
+        }
+        Ok(reader)
+    }
+
     /// Takes a sealed segment from its key file; `false` if there is none that fits.
     fn use_key_file(&mut self, index: usize, file: &SegmentFile) -> bool {
         let id = file.segment.id;
         let previous = self.last.as_ref();
-        let found = match self.trusts_key_files {
-            true => read_key_file(self.storage, id),
-            false => None,
-        };
-        let known = found.filter(|found| {
+        let known = self.key_files.next(id).filter(|found| {
             let facts = found.facts;
             let follows = match previous {
                 None if index == 0 => id > 1 || facts.first_sequence == 1,
@@ -327,7 +347,7 @@ impl Reader<'_> {
             self.read_frame(segment, frame, &mut builder)?;
             segment.end += frame.bytes();
         }
-        let run = builder.finish(&segment.bytes);
+        let run = builder.finish();
         if let Some(offset) = run.contradiction {
             return Err(OpenError::Damaged(Damage {
                 file: segment.name.clone(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 use periwinkle_core::config::{self, Config};
 use periwinkle_core::ids::UlidSource;
@@ -52,6 +52,8 @@ pub(super) struct Hub {
     logged: Mutex<Option<String>>,
     /// Files that the last clearing could not remove.
     left: AtomicUsize,
+    /// Said once that what is left behind at S3 cannot be cleared from here.
+    pub(super) orphans_told: Once,
 }
 
 /// An upload that is being sent.
@@ -162,6 +164,7 @@ impl Hub {
             ends: watch::Sender::new(0),
             logged: Mutex::default(),
             left: AtomicUsize::new(0),
+            orphans_told: Once::new(),
             queue: Mutex::new(Queue::new(budget)),
             running: Mutex::default(),
             ids: Mutex::default(),
