@@ -530,6 +530,12 @@ pub const PRESIGNED_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How far AWS lets a signature's time be from its own; what is nearer needs no correction.
 pub const SIGNING_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
+// Clocks.
+
+/// What the system's clock may move against the one that nobody can set, in all, before it counts
+/// as set anew; also what stamps of files may be off.
+pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(1);
+
 // HTTP client: addresses and policies.
 
 /// The longest address that is sent or followed.
@@ -574,6 +580,8 @@ pub const UPLOAD_FAILURES_MAX: u32 = 12;
 pub const UPLOAD_FAILURES_TOLD: u32 = 3;
 /// How often an upload that S3 lost is begun anew.
 pub const UPLOAD_RESTARTS_MAX: u32 = 3;
+/// Lists of parts in a row that cannot be read, after which an upload is begun anew.
+pub const UPLOAD_LISTS_UNREADABLE_MAX: u32 = 4;
 /// Limit of the first pause after a failure; it doubles with each one that follows.
 pub const UPLOAD_BACKOFF_MIN: Duration = Duration::from_millis(500);
 /// Limit of the longest pause after a failure.
@@ -613,6 +621,12 @@ pub const UPLOAD_REFUSED_PAUSE: Duration = Duration::from_secs(15 * 60);
 pub const UPLOAD_PIECE_BYTES: usize = 64 * 1024;
 /// Time for the answer to a request without a body, and between two pieces of one with a body.
 pub const UPLOAD_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// `upload.rate_max`: bytes a second.
+pub const UPLOAD_RATE_BYTES_MIN: u64 = 1024;
+/// What leaves at once at the lowest rates.
+pub const UPLOAD_SLICE_BYTES_MIN: u64 = 256;
+/// A file whose length is not known before it is read, such as of `/proc`.
+pub const UPLOAD_MADE_BYTES_MAX: u64 = 1024 * 1024;
 /// Time for S3 to make an object of its parts ("several minutes", CompleteMultipartUpload).
 pub const UPLOAD_COMPLETE_WAIT_MAX: Duration = Duration::from_secs(600);
 /// Length of an answer that is read as XML.
@@ -623,6 +637,8 @@ pub const UPLOAD_DISCARD_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const UPLOAD_DISCARD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often what has ended long ago and what was left behind at S3 is cleared away.
 pub const UPLOAD_CLEAR_INTERVAL: Duration = Duration::from_secs(3600);
+/// The same where what is to be cleared is younger, and what could not be cleared.
+pub const UPLOAD_CLEAR_INTERVAL_MIN: Duration = Duration::from_secs(60);
 /// Uploads left behind that one clearing gives up.
 pub const UPLOAD_ORPHANS_MAX: usize = 1000;
 /// How often the service gives a sign of life, at least.
