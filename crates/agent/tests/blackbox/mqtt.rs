@@ -6,12 +6,14 @@ mod cloud;
 mod command_line;
 mod hints;
 mod judges;
+mod leftovers;
 mod link;
 mod messages;
 mod peer;
 mod proxies;
 mod queue;
 mod restarts;
+mod rules;
 mod secure;
 mod service;
 

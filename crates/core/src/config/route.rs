@@ -51,6 +51,9 @@ table! {
         retain: bool = false;
         /// Whether it is on flash before it counts as published.
         durable: bool = false;
+        /// Whether its messages may come back as items of the same model, by a rule of its own or of
+        /// another device: without an end.
+        circular: bool = false;
     }
 }
 
@@ -94,6 +97,7 @@ impl Route {
                 qos: rule.qos,
                 retain: rule.retain,
                 durable: rule.durable,
+                circular: rule.circular,
             }),
         }
     }
@@ -139,7 +143,7 @@ mod tests {
             (
                 "model=A; to=a/${id}; payload={\"v\": ${v}}; retain=true",
                 "model=A; to=a/${id}; payload={\\\"v\\\": ${v}}; qos=1; retain=true; \
-                 durable=false",
+                 durable=false; circular=false",
             ),
         ] {
             let route = parsed(text).unwrap();
