@@ -1,6 +1,6 @@
 //! What the system tells a process: the request to stop, and that a file may not grow.
 
-use std::io;
+use std::{fs, io};
 
 use rustix::process::Signal as Number;
 use tokio::runtime::Builder;
@@ -12,6 +12,8 @@ use crate::{Error, Result};
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// The terminal is gone; nothing if whoever started us has that ignored, as `nohup` does.
+    hang_up: Option<Signal>,
 }
 
 impl Signals {
@@ -22,6 +24,10 @@ impl Signals {
             Ok(Signals {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
+                hang_up: match is_ignored(Number::HUP) {
+                    true => None,
+                    false => Some(signal(SignalKind::hangup())?),
+                },
             })
         };
         listen().map_err(|source| Error::System {
@@ -35,9 +41,25 @@ impl Signals {
         let name = tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            () = received(self.hang_up.as_mut()) => "SIGHUP",
         };
         tracing::info!("{name}: stopping");
     }
+}
+
+async fn received(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the process was started with this signal ignored.
+fn is_ignored(number: Number) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (number.as_raw() - 1) & 1 == 1)
 }
 
 /// The same for a process that has no runtime yet: for all that it does, from now to its end.

@@ -64,6 +64,7 @@ impl Stop {
     }
 
     /// When what has not stopped is cut off, if somebody said so.
+    #[cfg(feature = "mqtt")]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match *self.0.borrow() {
             Asked::Nothing => None,

@@ -772,6 +772,8 @@ pub const MQTT_KEEP_ALIVE: Duration = Duration::from_secs(60);
 pub const MQTT_SPILL_DELAY: Duration = Duration::from_secs(2);
 /// The pause before a refused subscription is asked for again.
 pub const MQTT_RESUBSCRIBE_PAUSE: Duration = Duration::from_secs(60);
+/// The pause between two lines in the log about the same trouble with messages.
+pub const MQTT_WARNING_PAUSE: Duration = Duration::from_secs(60);
 /// Subscriptions of one session.
 pub const MQTT_SUBSCRIPTIONS_MAX: usize = 1024;
 /// Topic filters in one SUBSCRIBE that we send.

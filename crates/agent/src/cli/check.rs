@@ -74,6 +74,7 @@ fn check_rules(config: &Config, schema: &Schema) -> Result<(), Failure> {
     if config.mqtt.enable {
         let device = config.device.id.as_ref().map_or("device", |id| id.as_str());
         crate::mqtt::checked(&config.mqtt, device, schema)
+            .and_then(|options| crate::mqtt::check_files(&options))
             .map_err(|error| Failure::input(format!("[mqtt]: {error}")))?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -23,8 +24,10 @@ use super::outward::Saved;
 use super::questions::Questions;
 use super::shared::{Shared, State};
 use super::state::{ConnectionState, OfflineKind, OfflineReason};
+use super::warned::Warned;
 use crate::net::clock::{Clock, local_offset_s};
 use crate::net::entropy;
+use crate::secret_file;
 use crate::stop::Stop;
 
 /// Everything that the connection task owns; it goes on where it was when it is run again.
@@ -50,6 +53,11 @@ pub(crate) struct Driver {
     stopped: bool,
     /// Messages that the broker does not take, of which the log has been told.
     unsendable_told: u64,
+    /// The same of messages that it refused.
+    rejected_told: u64,
+    refusals: Warned,
+    /// The password is read from there for each connection.
+    password_file: Option<PathBuf>,
 }
 
 /// How the way to the broker stands.
@@ -88,6 +96,9 @@ impl Driver {
             unflushed: false,
             stopped: false,
             unsendable_told: 0,
+            rejected_told: 0,
+            refusals: Warned::default(),
+            password_file: options.password_file.clone(),
         }
     }
 
@@ -139,7 +150,12 @@ impl Driver {
         went_on |= self.hear_of_flash(context, state, now.mono);
         self.pass_time(state, now.mono);
         self.take_outputs(state, now);
-        went_on |= self.write(context, state, now.mono);
+        if let Some(filters) = state.session.known_filters() {
+            self.keeper.note_filters(&filters);
+        }
+        if !self.keeper.holds_back() {
+            went_on |= self.write(context, state, now.mono);
+        }
         went_on |= self.keeper.is_full();
         went_on |= self.commit(state, now.mono);
         went_on |= self.close(state, now);
@@ -159,6 +175,7 @@ impl Driver {
         match made {
             Ok(wire) => {
                 self.line = Line::Up(wire);
+                self.read_password(state);
                 if let Some(authenticator) = &self.authenticator {
                     state.session.set_authentication(authenticator.begin());
                 }
@@ -170,6 +187,17 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// It may have been replaced since the last connection.
+    fn read_password(&self, state: &mut State) {
+        match self.password_file.as_deref().map(secret_file::password) {
+            Some(Ok(password)) => state.session.set_password(password),
+            Some(Err(error)) => {
+                tracing::warn!(target: "mqtt", "the password of before is used: {error}");
+            }
+            None => {}
+        }
     }
 
     /// What came from the broker, as much as fits.
@@ -265,7 +293,9 @@ impl Driver {
                 Output::Stopped => self.stopped = true,
             }
         }
-        self.tell_unsendable(state.session.outbox().counts().unsendable);
+        let counts = state.session.outbox().counts();
+        self.tell_unsendable(counts.unsendable);
+        self.tell_refused(state, counts.rejected, now.mono);
         state.questions.deliver(&mut self.woken);
         if let (Some(ticket), false) = (written, self.keeper.keeps()) {
             // There is no flash, and nothing was promised that needs one.
@@ -279,6 +309,16 @@ impl Driver {
         if news > 0 {
             self.unsendable_told = dropped;
             tracing::warn!(target: "mqtt", "{news} messages dropped: the broker takes none such");
+        }
+    }
+
+    /// Nobody may wait for such a message either.
+    fn tell_refused(&mut self, state: &mut State, rejected: u64, now: Mono) {
+        let news = rejected.saturating_sub(self.rejected_told);
+        self.rejected_told = rejected;
+        let told = self.refusals.note(news, now);
+        if let (Some((topic, reason)), Some(more)) = (state.session.take_refusal(), told) {
+            tracing::warn!(target: "mqtt", topic, "the broker refused a message: {reason}{more}");
         }
     }
 

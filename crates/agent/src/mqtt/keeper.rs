@@ -4,7 +4,7 @@
 //! schema, no index entry and no JSON; it lies in the same log as the items, so that one sync
 //! serves both. The rows are in `docs/formats/mqtt.md`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,6 +25,8 @@ use super::readers::{Keep, Readers};
 pub(super) const SHELF: &str = "mqtt";
 /// A queued message: then its sequence, eight bytes.
 const MESSAGE: u8 = b'o';
+/// A filter that the broker may know of: then a number, eight bytes.
+const FILTER: u8 = b's';
 /// How the life before this one ended.
 const LIFE: &[u8] = b"l";
 const LIFE_RUNS: u8 = 1;
@@ -41,6 +43,9 @@ pub(super) struct Keeper {
     scratch: Vec<u8>,
     /// The row of the next received message.
     next_row: u64,
+    /// Filters that are on flash, or on their way there, by their rows.
+    filters: BTreeMap<String, u64>,
+    next_filter: u64,
     /// Received messages whose write failed, with their rows: the same again, for it may be there.
     failed: Vec<(Keep, u64)>,
     /// Rows whose removal is not known to be durable, in order. If it fails, or the database is
@@ -60,6 +65,8 @@ struct Batch {
     tickets: Option<(Ticket, Ticket)>,
     /// Received messages, with their rows.
     keeps: Vec<(Keep, u64)>,
+    /// Filters that the broker is about to hear of.
+    filters: Vec<String>,
     /// Somebody waits for it.
     immediate: bool,
 }
@@ -69,6 +76,7 @@ struct Flight {
     durable: Durable,
     tickets: Option<(Ticket, Ticket)>,
     keeps: Vec<(Keep, u64)>,
+    filters: Vec<String>,
     /// Rows that were removed before it, or by it.
     removed: u64,
     /// Commits before it that nobody waits for.
@@ -104,6 +112,8 @@ impl Keeper {
             flights: VecDeque::new(),
             scratch: Vec::new(),
             next_row: 1,
+            filters: BTreeMap::new(),
+            next_filter: 1,
             failed: Vec::new(),
             removed: Removed::default(),
             again_at: Mono::ZERO,
@@ -156,11 +166,59 @@ impl Keeper {
             }
         })?;
         self.next_row = restore_received(shelf, session, readers)?;
+        shelf.each(&[FILTER], |key, value| {
+            let row = key.get(1..).and_then(|key| key.try_into().ok());
+            let filter = std::str::from_utf8(value);
+            if let (Some(row), Ok(filter)) = (row.map(u64::from_be_bytes), filter) {
+                session.restore_subscription(filter);
+                self.filters.insert(filter.to_owned(), row);
+                self.next_filter = self.next_filter.max(row + 1);
+            }
+        })?;
         let mut batch = shelf.batch();
         batch.put(LIFE, &[LIFE_RUNS]);
         // Before a packet id is used, flash knows that this life may end badly.
         let begun = shelf.commit(&batch, Durability::Immediate)?.wait();
         begun.map_err(|error| MqttError::Options(error.to_string()))
+    }
+
+    /// Takes the filters that the broker may know of, in place of those of the last time: a life that
+    /// does not ask for them gives them up.
+    pub(super) fn note_filters(&mut self, known: &[&str]) {
+        let known: BTreeSet<&str> = known.iter().copied().collect();
+        let old = self
+            .filters
+            .extract_if(.., |filter, _| !known.contains(filter.as_str()));
+        for (_, row) in old.collect::<Vec<_>>() {
+            if let Some(batch) = batch(&self.shelf, &mut self.batch, &mut self.removed) {
+                batch.delete(row_key(FILTER, row), &mut self.removed);
+            }
+        }
+        for filter in known {
+            if self.filters.contains_key(filter) {
+                continue;
+            }
+            let Some(batch) = batch(&self.shelf, &mut self.batch, &mut self.removed) else {
+                return;
+            };
+            batch.immediate = true;
+            batch
+                .writes
+                .put(&row_key(FILTER, self.next_filter), filter.as_bytes());
+            batch.filters.push(filter.to_owned());
+            self.filters.insert(filter.to_owned(), self.next_filter);
+            self.next_filter += 1;
+        }
+    }
+
+    /// Whether the broker may not be told anything yet: it would remember a filter that flash does
+    /// not know of.
+    pub(super) fn holds_back(&self) -> bool {
+        let gathered = self
+            .batch
+            .as_ref()
+            .is_some_and(|batch| !batch.filters.is_empty());
+        gathered || self.flights.iter().any(|flight| !flight.filters.is_empty())
     }
 
     /// Takes received messages that have to reach flash before their readers get them.
@@ -276,12 +334,24 @@ impl Keeper {
                     durable: ticket.durable(),
                     tickets: batch.tickets,
                     keeps: batch.keeps,
+                    filters: batch.filters,
                     removed: self.removed.base + self.removed.keys.len() as u64,
                     relaxed: std::mem::take(&mut self.removed.relaxed),
                 });
                 None
             }
-            Err(error) => Some(self.note_failure(batch.tickets, batch.keeps, now, &error)),
+            Err(error) => {
+                self.forget_filters(&batch.filters);
+                Some(self.note_failure(batch.tickets, batch.keeps, now, &error))
+            }
+        }
+    }
+
+    /// They did not reach flash, and are tried again with the next that is noted. The broker hears
+    /// of them all the same: a subscription that outlives us is less than one that does not work.
+    fn forget_filters(&mut self, filters: &[String]) {
+        for filter in filters {
+            self.filters.remove(filter);
         }
     }
 
@@ -321,14 +391,17 @@ impl Keeper {
         let Some(flight) = self.flights.pop_front() else {
             return Poll::Pending;
         };
-        let Flight { tickets, keeps, .. } = flight;
+        let (tickets, keeps) = (flight.tickets, flight.keeps);
         Poll::Ready(match outcome {
             Ok(()) => {
                 self.failure = None;
                 self.removed.note_durable(flight.removed, &flight.relaxed);
                 Stored::Durable(tickets.map(|(_, last)| last), keeps)
             }
-            Err(error) => self.note_failure(tickets, keeps, now, &error),
+            Err(error) => {
+                self.forget_filters(&flight.filters);
+                self.note_failure(tickets, keeps, now, &error)
+            }
         })
     }
 
@@ -378,6 +451,7 @@ fn batch<'a>(
             writes,
             tickets: None,
             keeps: Vec::new(),
+            filters: Vec::new(),
             immediate: false,
         }
     }))
@@ -415,7 +489,11 @@ fn restore_received(
 }
 
 fn message_key(sequence: u64) -> [u8; 9] {
-    let mut key = [MESSAGE; 9];
-    key[1..].copy_from_slice(&sequence.to_be_bytes());
+    row_key(MESSAGE, sequence)
+}
+
+fn row_key(kind: u8, number: u64) -> [u8; 9] {
+    let mut key = [kind; 9];
+    key[1..].copy_from_slice(&number.to_be_bytes());
     key
 }

@@ -1,8 +1,10 @@
 //! The way to the broker: a stream of bytes, whatever carries it.
 
 use std::fmt;
+use std::fs::Metadata;
 use std::future::Future;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -40,7 +42,11 @@ pub(super) type Dialing =
 /// Makes connections to one broker.
 pub(super) struct Dialer {
     address: Address,
+    clock: Clock,
     tls: Arc<ClientTls>,
+    made_from: TlsOptions,
+    /// How the files of TLS were when they were read.
+    stamps: Vec<Option<Stamp>>,
     proxy: Option<Via>,
     presign: Option<Arc<dyn Presign>>,
     wait: Duration,
@@ -58,6 +64,8 @@ impl Dialer {
     /// Reads the files that TLS needs.
     pub(super) fn new(options: &Options, clock: &Clock) -> Result<Dialer, MqttError> {
         let told = |error: &dyn fmt::Display| MqttError::Options(error.to_string());
+        // Before they are read: what changes meanwhile is read again.
+        let stamps = stamps(&options.tls);
         let tls = client_tls(&options.tls, clock).map_err(|error| told(&error))?;
         let proxy = options.proxy.clone().map(|proxy| {
             let tls = ClientTls::builder(clock).build();
@@ -67,7 +75,10 @@ impl Dialer {
         });
         Ok(Dialer {
             address: options.address.clone(),
+            clock: clock.clone(),
             tls: Arc::new(tls),
+            made_from: options.tls.clone(),
+            stamps,
             proxy: proxy.transpose()?,
             presign: options.presign.clone(),
             wait: options.connect_wait,
@@ -75,7 +86,8 @@ impl Dialer {
     }
 
     /// Makes one to the configured broker, or to the server that it named.
-    pub(super) fn dial(&self, elsewhere: Option<&str>) -> Dialing {
+    pub(super) fn dial(&mut self, elsewhere: Option<&str>) -> Dialing {
+        self.read_again();
         let named = elsewhere.and_then(|server| self.address.elsewhere(server));
         let mut address = named.unwrap_or_else(|| self.address.clone());
         let signed = match &self.presign {
@@ -102,6 +114,39 @@ impl Dialer {
             })
         })
     }
+
+    /// Certificates are replaced while the agent runs. A pair of which one half is new does not go
+    /// together: then what was read before serves until the next attempt.
+    fn read_again(&mut self) {
+        let stamps = stamps(&self.made_from);
+        if stamps == self.stamps {
+            return;
+        }
+        match client_tls(&self.made_from, &self.clock) {
+            Ok(tls) => {
+                self.tls = Arc::new(tls);
+                self.stamps = stamps;
+                tracing::info!(target: "mqtt", "the files of TLS have changed and were read again");
+            }
+            Err(error) => {
+                tracing::warn!(target: "mqtt", "the files of TLS of before are used: {error}");
+            }
+        }
+    }
+}
+
+/// What tells that a file was replaced.
+type Stamp = (u64, u64, i64, i64);
+
+fn stamps(options: &TlsOptions) -> Vec<Option<Stamp>> {
+    let identity = options.identity.iter();
+    let files = options
+        .ca
+        .iter()
+        .chain(identity.flat_map(|(one, two)| [one, two]));
+    let stamp = |file: &Metadata| (file.ino(), file.len(), file.mtime(), file.mtime_nsec());
+    let stamped = files.map(|path| path.metadata().ok().as_ref().map(stamp));
+    stamped.collect()
 }
 
 fn client_tls(options: &TlsOptions, clock: &Clock) -> Result<ClientTls, ClientTlsError> {

@@ -43,6 +43,7 @@ mod subscribe;
 mod tests;
 mod unclaimed;
 mod waiters;
+mod warned;
 
 pub use client::Mqtt;
 pub use error::MqttError;
@@ -58,6 +59,6 @@ pub use periwinkle_core::mqtt::outbox::Class;
 pub use publish::{Delivery, Publish, basic_ingest};
 pub use questions::Request;
 pub use responder::{Reply, Respond, Responder};
-pub(crate) use service::{MqttService, checked};
+pub(crate) use service::{MqttService, check_files, checked};
 pub use state::{ConnectionState, OfflineKind, OfflineReason};
 pub use subscribe::{Subscribe, Subscription};

@@ -48,6 +48,8 @@ pub struct Options {
     pub durable_topics: Vec<String>,
     /// Messages that wait for a reader, unless it asks for another number.
     pub buffer_messages: usize,
+    /// The file with the password, read for each connection in place of that of the session.
+    pub password_file: Option<PathBuf>,
     /// Makes the address anew for each attempt.
     pub presign: Option<Arc<dyn Presign>>,
     /// The enhanced authentication of version 5.
@@ -58,7 +60,8 @@ pub struct Options {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsOptions {
-    /// Files with the authorities that are trusted (PEM). Empty: Amazon's, and the web's if they
+    /// Files with the authorities that are trusted (PEM). These and those of `identity` are read
+    /// again for each attempt where they have changed. Empty: Amazon's, and the web's if they
     /// are compiled in.
     pub ca: Vec<PathBuf>,
     /// Files with our certificate chain and its private key (PEM).
@@ -115,6 +118,7 @@ impl Options {
             reply_topic: None,
             durable_topics: Vec::new(),
             buffer_messages: limits::MQTT_READER_MESSAGES,
+            password_file: None,
             presign: None,
             authenticator: None,
         })

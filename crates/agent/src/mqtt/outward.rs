@@ -11,7 +11,7 @@ use std::future::{pending, poll_fn};
 use std::task::{Context, Poll, Waker};
 
 use periwinkle_core::limits::{MQTT_ROUTE_CHANGES_PER_TURN, MQTT_ROUTE_POSITION_INTERVAL};
-use periwinkle_core::mqtt::codec::QoS;
+use periwinkle_core::mqtt::codec::{QoS, Reason};
 use periwinkle_core::mqtt::outbox::{Overflow, Refused};
 use periwinkle_core::mqtt::route::OutRoute;
 use periwinkle_core::mqtt::session::PublishError;
@@ -33,6 +33,12 @@ pub(super) struct Carried {
     pub(super) published: u64,
     /// Changes of which no message can be made.
     pub(super) unpublishable: u64,
+    /// Messages of theirs that the broker refused.
+    pub(super) refused: u64,
+    /// Messages that became items, or were as the items are already.
+    pub(super) items: u64,
+    /// Messages that can become none.
+    pub(super) no_item: u64,
     /// How often changes were missed that the database could not tell any more.
     pub(super) gaps: u64,
 }
@@ -286,9 +292,16 @@ impl Outward {
     /// Waits until messages are safe.
     async fn settle(&mut self) {
         poll_fn(|context| {
-            let mut went_on = false;
+            let (mut went_on, mut refused) = (false, 0);
             for rule in &mut self.rules {
-                went_on |= rule.settle(|delivery| is_safe(delivery, context));
+                went_on |= rule.settle(|delivery| {
+                    let polled = delivery.poll(Until::Accepted, context);
+                    refused += u64::from(is_refused(&polled));
+                    is_safe(&polled)
+                });
+            }
+            if refused > 0 {
+                self.mqtt.shared.lock().carried.refused += refused;
             }
             match went_on {
                 true => Poll::Ready(()),
@@ -332,7 +345,9 @@ impl Outward {
         for rule in &mut self.rules {
             let route = &rule.route;
             let is_kept = saved == Saved::All && (route.durable || route.qos != QoS::AtMostOnce);
-            rule.settle(|delivery| is_kept || is_safe(delivery, &mut context));
+            rule.settle(|delivery| {
+                is_kept || is_safe(&delivery.poll(Until::Accepted, &mut context))
+            });
         }
         if self.write_at().is_some() {
             self.write();
@@ -406,11 +421,13 @@ fn passes(refused: Refused) -> bool {
 }
 
 /// On flash, at the broker, or dropped by a rule of the queue, which counts it.
-fn is_safe(delivery: &Delivery, context: &mut Context<'_>) -> bool {
-    match delivery.poll(Until::Accepted, context) {
-        Poll::Pending | Poll::Ready(Err(MqttError::Stopped)) => false,
-        Poll::Ready(_) => true,
-    }
+fn is_safe(polled: &Poll<Result<Reason, MqttError>>) -> bool {
+    !matches!(polled, Poll::Pending | Poll::Ready(Err(MqttError::Stopped)))
+}
+
+/// The broker does not want it. It is not sent again: it would be refused again.
+fn is_refused(polled: &Poll<Result<Reason, MqttError>>) -> bool {
+    matches!(polled, Poll::Ready(Err(MqttError::Rejected(_))))
 }
 
 /// A rule's position: then which of equal rules it is, the model, zero, the topic's template.
@@ -443,6 +460,7 @@ mod tests {
             retain: false,
             durable: false,
             class: Class::Normal,
+            circular: false,
         };
         Rule::new(route, Vec::new(), 7)
     }

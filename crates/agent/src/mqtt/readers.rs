@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Weak;
 use std::task::{Context, Poll, Waker};
 
-use periwinkle_core::limits::{MQTT_READER_PATIENCE, MQTT_RETAINED_REST};
+use periwinkle_core::limits::{MQTT_READER_PATIENCE, MQTT_RESUBSCRIBE_PAUSE, MQTT_RETAINED_REST};
 use periwinkle_core::mqtt::codec::{Property, QoS, Reason, RetainHandling};
 use periwinkle_core::mqtt::filters::Filters;
 use periwinkle_core::mqtt::session::{self, AckToken, Kept, SubscriptionId};
@@ -175,6 +175,25 @@ impl Reader {
 
     fn wake(&mut self, woken: &mut Vec<Waker>) {
         woken.extend(self.waker.take());
+    }
+
+    /// Nobody may wait for the answer, so the log says what is new about it.
+    fn tell_answer(&self, answer: Result<QoS, Reason>) {
+        let filter = self.filter.as_str();
+        let (before, now) = (self.answer.and_then(Result::err), answer.err());
+        match now {
+            Some(reason) if before != now => {
+                let pause = MQTT_RESUBSCRIBE_PAUSE;
+                tracing::warn!(
+                    target: "mqtt", filter,
+                    "the broker refused a subscription: {reason}; it is asked again every {pause:?}"
+                );
+            }
+            None if before.is_some() => {
+                tracing::info!(target: "mqtt", filter, "the broker granted the subscription now");
+            }
+            _ => {}
+        }
     }
 }
 
@@ -533,10 +552,17 @@ impl Readers {
         woken: &mut Vec<Waker>,
     ) {
         if let Some(reader) = self.of(subscription) {
+            reader.tell_answer(answer);
             reader.answer = Some(answer);
             reader.awaited = now;
             reader.wake(woken);
         }
+    }
+
+    /// Filters that the broker refused, and why.
+    pub(super) fn refused(&self) -> impl Iterator<Item = (&str, Reason)> {
+        let readers = self.readers.values();
+        readers.filter_map(|reader| Some((reader.filter.as_str(), reader.answer?.err()?)))
     }
 
     fn of(&mut self, subscription: SubscriptionId) -> Option<&mut Reader> {

@@ -4,7 +4,8 @@ use periwinkle_core::config;
 use periwinkle_core::limits::{MQTT_ROUTE_PAUSE_MAX, MQTT_ROUTE_PAUSE_MIN};
 use periwinkle_core::mqtt::route::{Found, InRoute, Route, RouteError};
 use periwinkle_core::retry::Backoff;
-use periwinkle_core::value::Map;
+use periwinkle_core::schema::Role;
+use periwinkle_core::value::{Map, Value};
 use periwinkle_db::{Database, DbError};
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use super::client::Mqtt;
 use super::message::Message;
 use super::outward::{Saved, carry_out};
+use super::warned::Warned;
 use crate::net::entropy;
 
 /// Why a message did not become an item.
@@ -86,21 +88,34 @@ async fn carry_in(mqtt: Mqtt, db: Database, route: InRoute) {
         Ok(messages) => messages,
         Err(error) => return tracing::error!(target: "mqtt", "a route does not work: {error}"),
     };
+    let mut warned = Warned::default();
     while let Some(message) = messages.recv().await {
-        carry(&db, &route, &message).await;
+        let carried = carry(&db, &route, &message).await;
+        let now = mqtt.shared.clock.mono();
+        let mut state = mqtt.shared.lock();
+        match carried {
+            Ok(()) => state.carried.items += 1,
+            Err(_) => state.carried.no_item += 1,
+        }
+        drop(state);
+        if let Err(error) = carried
+            && let Some(more) = warned.note(1, now)
+        {
+            let (topic, model) = (message.topic(), &route.model);
+            tracing::warn!(target: "mqtt", topic, model, "a message became no item: {error}{more}");
+        }
         message.ack();
     }
 }
 
-/// Makes an item of the message, as soon as there is room for it.
-async fn carry(db: &Database, route: &InRoute, message: &Message) {
+/// Makes an item of the message, as soon as there is room for it; or says why it never can be one.
+async fn carry(db: &Database, route: &InRoute, message: &Message) -> Result<(), Uncarried> {
     let (topic, model) = (message.topic(), &route.model);
     let mut pauses = Backoff::decorrelated(MQTT_ROUTE_PAUSE_MIN, MQTT_ROUTE_PAUSE_MAX);
     let mut waits = false;
     while let Err(error) = take(db, route, message).await {
         if !error.passes() {
-            tracing::warn!(target: "mqtt", topic, model, "a message became no item: {error}");
-            return;
+            return Err(error);
         }
         if !std::mem::replace(&mut waits, true) {
             tracing::warn!(target: "mqtt", topic, model, "messages wait to become items: {error}");
@@ -111,6 +126,7 @@ async fn carry(db: &Database, route: &InRoute, message: &Message) {
     if waits {
         tracing::info!(target: "mqtt", topic, model, "messages become items again");
     }
+    Ok(())
 }
 
 async fn take(db: &Database, route: &InRoute, message: &Message) -> Result<(), Uncarried> {
@@ -125,7 +141,33 @@ async fn take(db: &Database, route: &InRoute, message: &Message) -> Result<(), U
             item
         }
     };
+    if is_there(db, &route.model, &item) {
+        // Whoever wrote it may not have waited for the disk.
+        if db.durable_sequence() < db.sequence() {
+            db.flush().durable().await?;
+        }
+        return Ok(());
+    }
     let written = db.upsert(&route.model, &item)?;
     written.ticket.durable().await?;
     Ok(())
+}
+
+/// Whether the item has these values already: what says nothing new is no change, which rules would
+/// publish.
+fn is_there(db: &Database, model: &str, item: &Map) -> bool {
+    let Ok(Some(stored)) = db.get(model, item) else {
+        return false;
+    };
+    let schema = db.schema().model(model);
+    // Each device has its own idea of when an item was written.
+    let is_time = |name: &str| {
+        let field = schema.as_ref().ok().and_then(|model| model.field(name));
+        field.is_some_and(|field| matches!(field.role(), Role::Created | Role::Updated))
+    };
+    let mut values = item.iter().filter(|(name, _)| !is_time(name));
+    values.all(|(name, value)| match stored.get(name) {
+        Some(stored) => stored == value,
+        None => *value == Value::Null,
+    })
 }

@@ -1,5 +1,6 @@
 //! The service `mqtt`: the client as the configuration describes it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use periwinkle_core::limits::{
 use periwinkle_core::mqtt::codec::{PropertiesBuf, Property, Version};
 use periwinkle_core::mqtt::outbox::{Budget, Overflow};
 use periwinkle_core::mqtt::policy::{ConnectionConfig, Profile};
-use periwinkle_core::mqtt::route::Route;
+use periwinkle_core::mqtt::route::{self, Route, RouteError};
 use periwinkle_core::mqtt::session::{Config, WillMessage};
 use periwinkle_core::schema::Schema;
 use periwinkle_db::Database;
@@ -20,6 +21,7 @@ use super::client::{Mqtt, check};
 use super::driver::Driver;
 use super::error::MqttError;
 use super::keeper::SHELF;
+use super::link::Dialer;
 use super::options::{Options, Presign, TlsOptions};
 use super::routes;
 use crate::net::clock::Clock;
@@ -87,18 +89,26 @@ pub(crate) fn checked(
 ) -> Result<Options, MqttError> {
     let options = options(config, device)?;
     check(&options)?;
-    for route in &config.route {
-        let rule = route.rule();
+    let rules: Vec<Route> = config.route.iter().map(config::Route::rule).collect();
+    for rule in &rules {
         let checked = rule.check(schema, &["deviceId"], &options.session.profile);
-        checked.map_err(|error| {
-            let which = match &rule {
-                Route::In(rule) => format!("from = {:?}", rule.from),
-                Route::Out(rule) => format!("to = {:?}", rule.to.source()),
-            };
-            MqttError::Options(format!("the `[[mqtt.route]]` with {which}: {error}"))
-        })?;
+        checked.map_err(|error| wrong_rule(rule, &error))?;
     }
+    route::check_loops(&rules).map_err(|(place, error)| wrong_rule(&rules[place], &error))?;
     Ok(options)
+}
+
+/// Whether the files can be used that TLS is made from.
+pub(crate) fn check_files(options: &Options) -> Result<(), MqttError> {
+    Dialer::new(options, &Clock::new(Path::new(""))).map(drop)
+}
+
+fn wrong_rule(rule: &Route, error: &RouteError) -> MqttError {
+    let which = match rule {
+        Route::In(rule) => format!("from = {:?}", rule.from),
+        Route::Out(rule) => format!("to = {:?}", rule.to.source()),
+    };
+    MqttError::Options(format!("the `[[mqtt.route]]` with {which}: {error}"))
 }
 
 /// What the section `[mqtt]` says.
@@ -138,6 +148,7 @@ fn options(config: &config::Mqtt, device: &str) -> Result<Options, MqttError> {
         let proxy = secret_file::proxy(proxy, config.proxy_login_file.as_deref());
         options.proxy = Some(proxy.map_err(|error| wrong("mqtt.proxy_login_file", &error))?);
     }
+    options.password_file.clone_from(&config.password_file);
     options.connect_wait = config.connect_timeout;
     options.reply_topic = config.reply_topic.as_ref().map(ToString::to_string);
     options.durable_topics = config.durable.iter().map(ToString::to_string).collect();

@@ -2,7 +2,7 @@
 
 use periwinkle_core::mqtt::codec::Reason;
 use periwinkle_core::mqtt::outbox::Counts;
-use periwinkle_core::time::Mono;
+use periwinkle_core::time::{Mono, UnixMillis};
 use serde_json::{Value, json};
 
 use super::client::Mqtt;
@@ -19,9 +19,20 @@ impl Mqtt {
         let state = self.shared.lock();
         let outbox = state.session.outbox();
         let millis = |at: Mono| at.since_start().as_millis() as u64;
+        let now = self.shared.clock.now();
+        // What the wall clock says now counts, which is right when it was not then.
+        let wall = |at: Mono| {
+            let ago = i64::try_from(now.mono.since(at).as_millis()).unwrap_or(i64::MAX);
+            Some(UnixMillis(now.wall?.0.saturating_sub(ago)).iso())
+        };
+        let refused = state.readers.refused();
+        let refused = refused.map(|(filter, reason)| {
+            json!({"filter": filter, "reason": reason.to_string(), "code": reason.code()})
+        });
         let history = state.history.iter().map(|past| {
             json!({
                 "began_ms": millis(past.began),
+                "began_at": wall(past.began),
                 "lasted_ms": past.lasted.map(|lasted| lasted.as_millis() as u64),
                 "end": past.end,
             })
@@ -41,6 +52,7 @@ impl Mqtt {
             },
             "counts": show_counts(&outbox.counts()),
             "subscriptions": state.readers.len(),
+            "refused_subscriptions": refused.collect::<Vec<Value>>(),
             "missed": state.readers.missed(),
             "unclaimed": {
                 "messages": state.readers.unclaimed().len(),
@@ -51,6 +63,9 @@ impl Mqtt {
             "rules": {
                 "published": state.carried.published,
                 "unpublishable": state.carried.unpublishable,
+                "refused": state.carried.refused,
+                "items": state.carried.items,
+                "no_item": state.carried.no_item,
                 "gaps": state.carried.gaps,
             },
             "history": history.collect::<Vec<Value>>(),

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use periwinkle_core::aws::sigv4::ClockOffset;
 use periwinkle_core::time::{Mono, Now, UnixMillis};
 use periwinkle_core::wall::{Reading, WallClock};
 use rustix::time::{ClockId, clock_gettime};
@@ -59,8 +58,16 @@ impl Clock {
         self.at(wall, trusted)
     }
 
+    /// The time by the machine's own clocks, and how often somebody has set the system's.
+    #[cfg(feature = "upload")]
+    pub(super) fn uncorrected_and_steps(&self) -> (UnixMillis, u64) {
+        let wall = self.read();
+        (wall.clock.uncorrected().0, wall.clock.steps())
+    }
+
     /// The time by the machine's own clocks, whatever servers said: what their `Date` is compared
     /// with.
+    #[cfg(feature = "fetch")]
     pub fn uncorrected(&self) -> Now {
         let (wall, trusted) = self.read().clock.uncorrected();
         self.at(wall, trusted)
@@ -80,6 +87,7 @@ impl Clock {
     }
 
     /// A server that we authenticated says that it is `wall` now.
+    #[cfg(any(feature = "sync", feature = "upload", test))]
     pub fn confirm(&self, wall: UnixMillis) {
         self.read().clock.confirm(wall, reading());
     }
@@ -96,65 +104,6 @@ impl Clock {
             wall.look_due = now.boot + TIMESYNC_LOOK;
         }
         wall
-    }
-}
-
-/// What the clock of a server is ahead of this machine's. It holds for as long as nobody sets
-/// this machine's clock, and is forgotten then.
-#[derive(Debug)]
-pub struct ServerOffset {
-    clock: Clock,
-    known: Mutex<(u64, ClockOffset)>,
-}
-
-/// When a request left, by the machine's clock as it was set then.
-#[derive(Clone, Copy, Debug)]
-pub struct Departure {
-    wall: UnixMillis,
-    steps: u64,
-}
-
-impl ServerOffset {
-    /// Nothing is known.
-    pub fn new(clock: Clock) -> ServerOffset {
-        ServerOffset {
-            clock,
-            known: Mutex::default(),
-        }
-    }
-
-    /// The time by the server's clock, as far as it is known.
-    pub fn now(&self) -> UnixMillis {
-        let now = self.departure();
-        let (steps, offset) = *self.known();
-        match steps == now.steps {
-            true => offset.signing_time(now.wall),
-            false => now.wall,
-        }
-    }
-
-    /// A request leaves now.
-    pub fn departure(&self) -> Departure {
-        let wall = self.clock.read();
-        Departure {
-            wall: wall.clock.uncorrected().0,
-            steps: wall.clock.steps(),
-        }
-    }
-
-    /// Its answer came with this `Date`. One that began under another clock says nothing.
-    pub fn handle_date(&self, date: UnixMillis, sent: Departure) {
-        let now = self.departure();
-        if now.steps != sent.steps {
-            return;
-        }
-        let mut known = self.known();
-        known.1.handle_date(date, sent.wall, now.wall);
-        known.0 = now.steps;
-    }
-
-    fn known(&self) -> MutexGuard<'_, (u64, ClockOffset)> {
-        self.known.lock().expect("nobody panics with the offset")
     }
 }
 
@@ -245,10 +194,11 @@ mod tests {
         assert!(clock.now().wall >= Some(build_time()));
     }
 
+    #[cfg(feature = "upload")]
     #[test]
     fn an_offset_is_kept_and_forgotten_when_the_clock_is_set() {
         let clock = Clock::new(Path::new("/nonexistent"));
-        let offset = ServerOffset::new(clock.clone());
+        let offset = super::super::server_offset::ServerOffset::new(clock.clone());
         let sent = offset.departure();
         let hours = UnixMillis(sent.wall.0 + 7_200_000);
         offset.handle_date(hours, sent);

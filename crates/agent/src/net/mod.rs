@@ -19,6 +19,8 @@ pub mod pool;
 pub mod proxy_logins;
 #[cfg(feature = "fetch")]
 mod send_queue;
+#[cfg(feature = "upload")]
+pub mod server_offset;
 #[cfg(feature = "fetch")]
 pub mod standing;
 #[cfg(all(test, feature = "fetch"))]

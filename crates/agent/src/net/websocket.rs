@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+#[cfg(feature = "mqtt")]
 use super::link::Link;
 #[cfg(feature = "fetch")]
 pub use super::websocket_messages::WebSocket;

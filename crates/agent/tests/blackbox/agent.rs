@@ -222,8 +222,13 @@ impl Agent {
     }
 
     /// SIGTERM, and the exit code.
-    pub fn stop(mut self) -> (Home, Option<i32>) {
-        signal(self.child.id(), "TERM");
+    pub fn stop(self) -> (Home, Option<i32>) {
+        self.stop_by("TERM")
+    }
+
+    /// The same with another signal.
+    pub fn stop_by(mut self, name: &str) -> (Home, Option<i32>) {
+        signal(self.child.id(), name);
         let status = eventually("the agent stops", || self.child.try_wait().expect("it ran"));
         (self.take_home(), status.code())
     }

@@ -1,11 +1,12 @@
 //! Starting, stopping, and what is said when something is wrong.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::agent::Home;
+use crate::agent::{Home, signal};
 use crate::eventually::eventually;
 
 #[test]
@@ -42,6 +43,17 @@ fn an_orderly_stop_is_quick_and_keeps_relaxed_writes() {
         .expect(200)
         .json();
     assert_eq!(setting["value"], "yes");
+}
+
+#[test]
+fn an_agent_under_nohup_outlives_its_terminal() {
+    let agent = Home::new().start_under(Command::new("nohup"));
+    signal(agent.pid(), "HUP");
+    assert_eq!(agent.client().get("/api/v1/status").status, 200);
+    let (home, code) = agent.stop();
+    assert_eq!(code, Some(0));
+    let log = fs::read_to_string(home.path().join("log")).unwrap();
+    assert!(log.contains("SIGTERM") && !log.contains("SIGHUP"), "{log}");
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use super::error::{ConfigError, Problem};
 use super::keys::Config;
 use super::listener::Scheme;
-use super::mqtt::Broker;
+use super::mqtt::{Broker, MqttVersion};
 use super::sources::Origin;
 use super::types::{Credentials, Endpoint, ProxyAddress};
 use super::watch::Watch;
 use crate::limits::SOCKET_PATH_BYTES_MAX;
 use crate::mqtt::address::Transport;
+use crate::mqtt::codec::QoS;
 
 /// What is impossible, with the place of the key that asks for it; and what is possible but
 /// probably not meant.
@@ -141,6 +142,24 @@ impl Judge<'_> {
                 "will_topic",
                 mqtt.will_topic.is_some(),
             ),
+            (
+                "will_qos",
+                mqtt.will_qos != QoS::AtMostOnce,
+                "will_topic",
+                mqtt.will_topic.is_some(),
+            ),
+            (
+                "will_retain",
+                mqtt.will_retain,
+                "will_topic",
+                mqtt.will_topic.is_some(),
+            ),
+            (
+                "will_delay",
+                !mqtt.will_delay.is_zero(),
+                "will_topic",
+                mqtt.will_topic.is_some(),
+            ),
             ("sign", mqtt.sign, "region", mqtt.region.is_some()),
             ("enable", mqtt.enable, "url", mqtt.url.is_some()),
         ];
@@ -156,6 +175,10 @@ impl Judge<'_> {
             let why = "`mqtt.password` and `mqtt.password_file` cannot both be set";
             self.refuse("mqtt.password", why);
         }
+        if !mqtt.will_delay.is_zero() && mqtt.version == MqttVersion::V311 {
+            let why = "`mqtt.will_delay` needs `mqtt.version = \"5\"`: 3.1.1 cannot say it";
+            self.refuse("mqtt.will_delay", why);
+        }
         self.proxy("mqtt", mqtt.proxy.as_ref(), mqtt.proxy_login_file.is_some());
         let Some(Broker(address)) = &mqtt.url else {
             return;
@@ -165,6 +188,20 @@ impl Judge<'_> {
                 "mqtt.sign",
                 "`mqtt.sign` needs a `wss://` address in `mqtt.url`",
             );
+        }
+        let of_tls = [
+            ("ca", mqtt.ca.is_some()),
+            ("certificate", certificate),
+            ("alpn", !mqtt.alpn.is_empty()),
+        ];
+        let unused = of_tls.into_iter().filter(|(_, is_set)| *is_set);
+        for (key, _) in unused.filter(|_| !address.transport.is_secure()) {
+            let key = format!("mqtt.{key}");
+            let why = format!(
+                "`{key}` says something about TLS, which `mqtt.url` {address} has not: use \
+                 `mqtts://` or `wss://`"
+            );
+            self.refuse(&key, why);
         }
         let says_secrets = mqtt.password.is_some() || mqtt.password_file.is_some();
         if says_secrets && !address.transport.is_secure() && !address.is_loopback() {

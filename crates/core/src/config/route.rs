@@ -54,6 +54,9 @@ table! {
         durable: bool = false;
         /// What goes first when the link is slow.
         class: Class = Class::Normal;
+        /// Whether its messages may come back as items of the same model, by a rule of its own or of
+        /// another device: without an end.
+        circular: bool = false;
     }
 }
 
@@ -98,6 +101,7 @@ impl Route {
                 retain: rule.retain,
                 durable: rule.durable,
                 class: rule.class,
+                circular: rule.circular,
             }),
         }
     }
@@ -143,7 +147,7 @@ mod tests {
             (
                 "model=A; to=a/${id}; payload={\"v\": ${v}}; retain=true",
                 "model=A; to=a/${id}; payload={\\\"v\\\": ${v}}; qos=1; retain=true; \
-                 durable=false; class=normal",
+                 durable=false; class=normal; circular=false",
             ),
         ] {
             let route = parsed(text).unwrap();

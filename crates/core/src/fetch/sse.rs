@@ -23,16 +23,18 @@ pub struct Event {
 #[non_exhaustive]
 pub enum EventError {
     /// A line is too long.
-    #[error("a line of an event stream longer than {max} bytes", max = limits::EVENT_LINE_BYTES_MAX)]
-    Line,
+    #[error("a line of an event stream longer than {0} bytes")]
+    Line(usize),
     /// The data of one event is too long.
-    #[error("an event of more than {max} bytes", max = limits::EVENT_DATA_BYTES_MAX)]
-    Data,
+    #[error("an event of more than {0} bytes")]
+    Data(usize),
 }
 
 /// Reads an event stream, across all its connections.
 #[derive(Clone, Debug)]
 pub struct EventReader {
+    line_bytes_max: usize,
+    data_bytes_max: usize,
     events: VecDeque<Event>,
     line: Vec<u8>,
     /// Whether the first line of this connection is still to come, which a mark may begin.
@@ -50,6 +52,8 @@ pub struct EventReader {
 impl Default for EventReader {
     fn default() -> EventReader {
         EventReader {
+            line_bytes_max: limits::EVENT_LINE_BYTES_MAX,
+            data_bytes_max: limits::EVENT_DATA_BYTES_MAX,
             events: VecDeque::new(),
             line: Vec::new(),
             first_line: true,
@@ -68,6 +72,15 @@ impl EventReader {
     /// A reader before its first connection.
     pub fn new() -> EventReader {
         EventReader::default()
+    }
+
+    /// The same for a server whose events are known to be no longer than that.
+    pub fn with_bound(bytes_max: usize) -> EventReader {
+        EventReader {
+            line_bytes_max: bytes_max,
+            data_bytes_max: bytes_max,
+            ..EventReader::default()
+        }
     }
 
     /// What to send as `Last-Event-ID`; empty for nothing.
@@ -94,8 +107,8 @@ impl EventReader {
                     self.end_line()?;
                     self.after_return = true;
                 }
-                _ if self.line.len() >= limits::EVENT_LINE_BYTES_MAX => {
-                    return Err(EventError::Line);
+                _ if self.line.len() >= self.line_bytes_max => {
+                    return Err(EventError::Line(self.line_bytes_max));
                 }
                 _ => self.line.push(*byte),
             }
@@ -140,8 +153,8 @@ impl EventReader {
             "data" => {
                 let separator = usize::from(self.has_data);
                 let length = self.data.len() + separator + value.len();
-                if length > limits::EVENT_DATA_BYTES_MAX {
-                    return Err(EventError::Data);
+                if length > self.data_bytes_max {
+                    return Err(EventError::Data(self.data_bytes_max));
                 }
                 if self.has_data {
                     self.data.push('\n');
@@ -289,7 +302,7 @@ mod tests {
         assert_eq!(line(limits::EVENT_LINE_BYTES_MAX), Ok(()));
         assert_eq!(
             line(limits::EVENT_LINE_BYTES_MAX + 1),
-            Err(EventError::Line)
+            Err(EventError::Line(limits::EVENT_LINE_BYTES_MAX))
         );
         let data = |bytes: usize| {
             let mut reader = EventReader::new();
@@ -301,7 +314,7 @@ mod tests {
         assert_eq!(data(limits::EVENT_DATA_BYTES_MAX - 1024 + 1024), Ok(()));
         assert_eq!(
             data(limits::EVENT_DATA_BYTES_MAX + 1),
-            Err(EventError::Data)
+            Err(EventError::Data(limits::EVENT_DATA_BYTES_MAX))
         );
     }
 

@@ -106,8 +106,9 @@ impl FromStr for Address {
             (port, _) => port,
         };
         let target = match transport.is_websocket() {
-            // AWS IoT and mosquitto both serve any path; this one is what the others expect.
-            true if one.target() == "/" => "/mqtt".to_owned(),
+            // AWS IoT and mosquitto both serve any path; this one is what the others expect. A root
+            // that is written out is meant.
+            true if one.target() == "/" && !rest.contains('/') => "/mqtt".to_owned(),
             true => one.target(),
             false if one.target() == "/" => String::new(),
             false => return Err(AddressError::Path(transport.scheme())),
@@ -195,6 +196,7 @@ mod tests {
             ("mqtts://[::1]", Tls, "[::1]", 8883, ""),
             ("ws://10.0.0.1:8083", WebSocket, "10.0.0.1", 8083, "/mqtt"),
             ("ws://broker", WebSocket, "broker", 80, "/mqtt"),
+            ("ws://broker/", WebSocket, "broker", 80, "/"),
             ("wss://b/x?y=1", SecureWebSocket, "b", 443, "/x?y=1"),
             ("WSS://b:80", SecureWebSocket, "b", 80, "/mqtt"),
         ];

@@ -5,7 +5,7 @@ use super::codec::QoS;
 use super::outbox::Class;
 use super::policy::{Profile, ProfileError};
 use super::topic::{self, Filter};
-use crate::schema::{PropertyError, Schema};
+use crate::schema::{Field, Model, PropertyError, Schema};
 use crate::value::{self, Map, Value};
 
 /// One rule.
@@ -47,6 +47,8 @@ pub struct OutRoute {
     pub durable: bool,
     /// What goes first when the link is slow.
     pub class: Class,
+    /// Whether its messages may come back as items of the same model.
+    pub circular: bool,
 }
 
 /// A text with places for values: `up/${deviceId}/${name}`.
@@ -100,6 +102,43 @@ pub enum RouteError {
     /// The payload holds no properties.
     #[error("the payload is no JSON object")]
     Payload,
+    /// Nothing is published to several topics.
+    #[error("a topic to publish to cannot hold `+` or `#`")]
+    Wildcard,
+    /// No topic that matches has so many levels.
+    #[error(
+        "nothing has the value ${{topic.{level}}}: topics that match {from:?} have the levels 0 to {last}"
+    )]
+    NoLevel {
+        /// The level that was asked for.
+        level: usize,
+        /// The filter.
+        from: String,
+        /// The last level that there is.
+        last: usize,
+    },
+    /// No item can be found or made.
+    #[error("`set` has no {name:?}, by which items of {model:?} are named")]
+    NoKey {
+        /// The model.
+        model: String,
+        /// The property.
+        name: String,
+    },
+    /// Nothing is on flash before a message with QoS 0 leaves.
+    #[error("`durable` needs `qos` 1 or 2")]
+    DurableAtMostOnce,
+    /// A change would be published, come back as a change, be published...
+    #[error(
+        "its messages come back as items of {model:?} by the rule with from = {from:?}, and would \
+         be published again, for ever; choose another topic, or say `circular = true`"
+    )]
+    Loop {
+        /// The model.
+        model: String,
+        /// The rule by which they come back.
+        from: String,
+    },
 }
 
 impl Template {
@@ -133,6 +172,46 @@ impl Template {
             Part::Value(name) => format!("${{{name}}}"),
         });
         parts.collect()
+    }
+
+    /// Whether a topic that is made from it may match. Values hold no `/`.
+    fn may_match(&self, filter: Filter<'_>) -> bool {
+        let levels = self.levels();
+        let begins = matches!(self.0.first(), Some(Part::Text(text)) if text.starts_with('$'));
+        let mut count = 0;
+        for wanted in filter.matching().split('/') {
+            let is_any = wanted == "+" || wanted == "#";
+            if count == 0 && is_any && begins {
+                return false;
+            }
+            if wanted == "#" {
+                return true;
+            }
+            match levels.get(count) {
+                Some(level) if is_any || may_be(level, wanted) => count += 1,
+                _ => return false,
+            }
+        }
+        count == levels.len()
+    }
+
+    /// The parts of each level of a topic.
+    fn levels(&self) -> Vec<Vec<Part>> {
+        let mut levels = vec![Vec::new()];
+        for part in &self.0 {
+            let Part::Text(text) = part else {
+                levels.last_mut().expect("there is one").push(part.clone());
+                continue;
+            };
+            for (number, text) in text.split('/').enumerate() {
+                if number > 0 {
+                    levels.push(Vec::new());
+                }
+                let level = levels.last_mut().expect("there is one");
+                level.push(Part::Text(text.to_owned()));
+            }
+        }
+        levels
     }
 
     fn check(&self, has: impl Fn(&str) -> bool, known: &'static str) -> Result<(), RouteError> {
@@ -188,6 +267,8 @@ impl Route {
                     template.check(is_of_message, OF_MESSAGE)?;
                 }
                 let filter = route.filter().map_err(RouteError::Filter)?;
+                route.check_levels(filter)?;
+                route.check_key(model, context)?;
                 profile.check_filter(filter, route.qos)?;
             }
             Route::Out(route) => {
@@ -197,10 +278,69 @@ impl Route {
                     let Some(template) = template else { continue };
                     template.check(has, OF_ITEM)?;
                 }
+                let is_wild = |part: &Part| match part {
+                    Part::Text(text) => text.contains(['+', '#']),
+                    Part::Value(_) => false,
+                };
+                if route.to.0.iter().any(is_wild) {
+                    return Err(RouteError::Wildcard);
+                }
+                if route.durable && route.qos == QoS::AtMostOnce {
+                    return Err(RouteError::DurableAtMostOnce);
+                }
                 profile.check_route(&route.to.source(), route.qos)?;
             }
         }
         Ok(())
+    }
+}
+
+/// Whether no change can be published, come back as a change, and so on for ever. Rules that are
+/// [circular](OutRoute::circular) may.
+///
+/// # Errors
+/// The place in `routes` of the first rule for which that is so, and why.
+pub fn check_loops(routes: &[Route]) -> Result<(), (usize, RouteError)> {
+    let outward = |model: &str| {
+        let of_model = move |route: &&OutRoute| route.model == model && !route.circular;
+        let out = routes.iter().filter_map(|route| match route {
+            Route::Out(out) => Some(out),
+            Route::In(_) => None,
+        });
+        out.filter(of_model).collect::<Vec<_>>()
+    };
+    for (place, route) in routes.iter().enumerate() {
+        let Route::Out(first) = route else { continue };
+        let mut reached: Vec<&str> = Vec::new();
+        let mut going = vec![first];
+        while let Some(out) = going.pop().filter(|out| !out.circular) {
+            for inward in out.back(routes) {
+                let (model, from) = (inward.model.as_str(), inward.from.clone());
+                if model == first.model {
+                    let model = model.to_owned();
+                    return Err((place, RouteError::Loop { model, from }));
+                }
+                if !reached.contains(&model) {
+                    reached.push(model);
+                    going.extend(outward(model));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether these parts of a level may become this text.
+fn may_be(parts: &[Part], text: &str) -> bool {
+    match parts.split_first() {
+        None => text.is_empty(),
+        Some((Part::Text(fixed), rest)) => text
+            .strip_prefix(fixed.as_str())
+            .is_some_and(|text| may_be(rest, text)),
+        Some((Part::Value(_), rest)) => {
+            let mut ends = (0..=text.len()).filter_map(|end| text.get(end..));
+            ends.any(|text| may_be(rest, text))
+        }
     }
 }
 
@@ -216,6 +356,49 @@ fn is_of_message(name: &str) -> bool {
 }
 
 impl InRoute {
+    /// Whether topics have the levels that are asked for. How many a `#` stands for is not known.
+    fn check_levels(&self, filter: Filter<'_>) -> Result<(), RouteError> {
+        let levels = filter.matching().split('/');
+        if filter.matching().ends_with('#') {
+            return Ok(());
+        }
+        let last = levels.count() - 1;
+        let parts = self.set.iter().flat_map(|(_, template)| &template.0);
+        for part in parts {
+            let Part::Value(name) = part else { continue };
+            let level = name
+                .strip_prefix("topic.")
+                .and_then(|level| level.parse().ok());
+            if let Some(level) = level.filter(|level| *level > last) {
+                let from = self.from.clone();
+                return Err(RouteError::NoLevel { level, from, last });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it names an item. What a payload names shows when it comes.
+    fn check_key(&self, model: &Model, context: &[&str]) -> Result<(), RouteError> {
+        let is_given = |name: &str| {
+            let is_made = |field: &Field| {
+                field.generate().is_some()
+                    || field.default().is_some()
+                    || field.template().is_some()
+            };
+            self.set.iter().any(|(set, _)| set == name)
+                || context.contains(&name)
+                || model.field(name).is_none_or(is_made)
+        };
+        let mut names = model.key_variables().iter();
+        match names.find(|name| !self.set.is_empty() && !is_given(name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(RouteError::NoKey {
+                model: self.model.clone(),
+                name: name.to_string(),
+            }),
+        }
+    }
+
     /// The filter of the messages.
     pub fn filter(&self) -> Result<Filter<'_>, topic::TopicError> {
         Filter::parse(&self.from)
@@ -235,19 +418,22 @@ impl InRoute {
         if self.set.is_empty() {
             return json().map(Found::Properties).ok_or(RouteError::Payload);
         }
-        let member = |name: &str| json().and_then(|map| map.get(name).map(text_of));
+        let member = |name: &str| {
+            let map = json().ok_or(RouteError::Payload)?;
+            // Null is how JSON says that there is none.
+            let value = map.get(name).filter(|value| **value != Value::Null);
+            Ok(value.map(text_of))
+        };
+        let level = |level: &str| topic.split('/').nth(level.parse().ok()?).map(str::to_owned);
         let value = |name: &str| match name.split_once('.') {
-            None if name == "topic" => Some(topic.to_owned()),
-            None if name == "payload" => Some(String::from_utf8_lossy(payload).into_owned()),
-            Some(("topic", level)) => {
-                let level = level.parse().ok()?;
-                topic.split('/').nth(level).map(str::to_owned)
-            }
+            None if name == "topic" => Ok(Some(topic.to_owned())),
+            None if name == "payload" => Ok(Some(String::from_utf8_lossy(payload).into_owned())),
+            Some(("topic", number)) => Ok(level(number)),
             Some(("payload", name)) => member(name),
-            _ => None,
+            _ => Ok(None),
         };
         let texts = self.set.iter().map(|(name, template)| {
-            let text = template.fill(|name| Ok(value(name)))?;
+            let text = template.fill(value)?;
             Ok((name.clone(), text))
         });
         texts.collect::<Result<_, _>>().map(Found::Texts)
@@ -264,6 +450,17 @@ pub enum Found {
 }
 
 impl OutRoute {
+    /// The rules that may take its messages.
+    fn back<'a>(&'a self, routes: &'a [Route]) -> impl Iterator<Item = &'a InRoute> {
+        routes.iter().filter_map(|route| match route {
+            Route::In(inward) => {
+                let filter = inward.filter().ok()?;
+                self.to.may_match(filter).then_some(inward)
+            }
+            Route::Out(_) => None,
+        })
+    }
+
     /// Topic and payload of an item's message. Values are the properties of the item, and what
     /// `context` has, such as `deviceId`.
     ///
@@ -325,6 +522,7 @@ mod tests {
             retain: false,
             durable: false,
             class: Class::Normal,
+            circular: false,
         }
     }
 
@@ -349,8 +547,78 @@ mod tests {
         let texts = [("id", "led"), ("value", r#"1.5 of {"v":1.5}"#)];
         let texts = texts.map(|(name, text)| (name.to_owned(), text.to_owned()));
         assert_eq!(found, Found::Texts(texts.to_vec()));
-        let missing = route.item("dev/led/set", b"1.5");
-        assert_eq!(missing, Err(RouteError::Missing("payload.v".to_owned())));
+        for payload in [&br#"{"w":1}"#[..], br#"{"v":null}"#] {
+            let missing = route.item("dev/led/set", payload);
+            assert_eq!(missing, Err(RouteError::Missing("payload.v".to_owned())));
+        }
+        let no_json = route.item("dev/led/set", b"1.5");
+        assert_eq!(no_json, Err(RouteError::Payload));
+    }
+
+    #[test]
+    fn a_change_that_comes_back_as_a_change_is_found() {
+        let from = |from: &str, model: &str| {
+            Route::In(InRoute {
+                from: from.to_owned(),
+                model: model.to_owned(),
+                ..inward(&[])
+            })
+        };
+        let to = |model: &str, to: &str| {
+            Route::Out(OutRoute {
+                model: model.to_owned(),
+                ..outward(to, None)
+            })
+        };
+        let loops = [
+            ("settings/#", "settings/${id}"),
+            ("settings/+", "settings/${id}"),
+            ("#", "settings/${id}"),
+            ("settings/led", "settings/${id}"),
+            ("settings/led", "settings/l${id}d"),
+            ("settings/#", "settings"),
+            ("+/set", "${deviceId}/set"),
+            ("$share/g/a/+", "a/${id}"),
+            ("a/x-y-z", "a/${id}-${deviceId}"),
+        ];
+        for (filter, topic) in loops {
+            let model = "A".to_owned();
+            let expected = RouteError::Loop {
+                model,
+                from: filter.to_owned(),
+            };
+            let routes = [from(filter, "A"), to("A", topic)];
+            assert_eq!(check_loops(&routes), Err((1, expected)), "{filter} {topic}");
+        }
+        let fine = [
+            ("settings/+", "settings/${id}/state"),
+            ("settings/+/set", "settings/${id}"),
+            ("settings/led", "settings/m${id}"),
+            ("settings/led", "settings/led${id}s"),
+            ("#", "$aws/rules/x/${id}"),
+            ("settings", "settings/${id}"),
+        ];
+        for (filter, topic) in fine {
+            let routes = [from(filter, "A"), to("A", topic)];
+            assert_eq!(check_loops(&routes), Ok(()), "{filter} {topic}");
+        }
+        let routes = [
+            from("a/#", "A"),
+            to("A", "b"),
+            from("b", "B"),
+            to("B", "a/b"),
+        ];
+        assert!(matches!(
+            check_loops(&routes),
+            Err((1, RouteError::Loop { .. }))
+        ));
+        assert_eq!(check_loops(&routes[..3]), Ok(()));
+        let mut circular = [from("a/#", "A"), to("A", "a/b")];
+        let Route::Out(out) = &mut circular[1] else {
+            panic!("it is out")
+        };
+        out.circular = true;
+        assert_eq!(check_loops(&circular), Ok(()));
     }
 
     #[test]
@@ -413,6 +681,24 @@ mod tests {
         for value in ["${topic.x}", "${id}", "${}"] {
             says(Route::In(inward(&[("id", value)])), "nothing has the value");
         }
+        says(Route::In(inward(&[("id", "${topic.3}")])), "levels 0 to 2");
+        let deep = InRoute {
+            from: "dev/#".to_owned(),
+            ..inward(&[("id", "${topic.9}")])
+        };
+        assert_eq!(check(&Route::In(deep)), Ok(()));
+        says(Route::In(inward(&[("value", "x")])), "no \"id\"");
+        says(Route::Out(outward("a/+/${id}", None)), "`+`");
+        says(Route::Out(outward("a/#", None)), "`#`");
+        let (durable, qos) = (true, QoS::AtMostOnce);
+        says(
+            Route::Out(OutRoute {
+                durable,
+                qos,
+                ..out.clone()
+            }),
+            "`durable`",
+        );
         says(Route::Out(outward("${nonsense}", None)), "${nonsense}");
         says(Route::Out(outward("t", Some("${nonsense}"))), "${nonsense}");
         let qos = QoS::ExactlyOnce;

@@ -246,7 +246,7 @@ pub(super) struct Broker {
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     pub(super) password_file: Option<PathBuf>,
     /// The longest time without a sign of life
-    #[arg(short, long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    #[arg(short, long, value_name = "SECONDS", default_value = "60", value_parser = keep_alive)]
     pub(super) keepalive: Duration,
     /// Messages with QoS 1 and 2 on their way at once [default: 1000, with -V 311 20]
     #[arg(short = 'M', long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -373,7 +373,7 @@ impl Subscribe {
 }
 
 /// Options that say nothing when the agent has the connection.
-const OWN_CONNECTION: [&str; 16] = [
+const OWN_CONNECTION: [&str; 22] = [
     "url",
     "host",
     "port",
@@ -390,6 +390,12 @@ const OWN_CONNECTION: [&str; 16] = [
     "will_topic",
     "session_expiry_interval",
     "max_inflight",
+    "version",
+    "keepalive",
+    "pause_max",
+    "will_payload",
+    "will_qos",
+    "will_retain",
 ];
 
 fn quality(text: &str) -> Result<QoS, String> {
@@ -417,6 +423,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
             Ok(Duration::from_secs_f64(seconds))
         }
         _ => Err("it is a number of seconds, such as 0.5 or 60".to_owned()),
+    }
+}
+
+/// Two bytes hold it.
+fn keep_alive(text: &str) -> Result<Duration, String> {
+    match seconds(text) {
+        Ok(time) if time <= Duration::from_secs(u16::MAX.into()) => Ok(time),
+        _ => Err("it is a number of seconds up to 65535; 0 is none".to_owned()),
     }
 }
 
@@ -538,6 +552,10 @@ mod tests {
             ("pub -t a -m x --agent -h b", "cannot be used with"),
             ("pub -t a -m x --url mqtt://b -p 1", "cannot be used with"),
             ("sub", "--topic"),
+            ("pub -t a -m x --agent -V 311", "cannot be used with"),
+            ("sub -t a --agent -k 5", "cannot be used with"),
+            ("pub -t a -m x -k 65536", "up to 65535"),
+            ("pub -t a -m x -k 99999999", "up to 65535"),
             ("sub -t a -W -1", "number of seconds"),
             ("sub -t a -F %z", "%z"),
             ("bench --window 0", "window"),

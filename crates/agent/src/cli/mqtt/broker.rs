@@ -130,6 +130,7 @@ pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
     let of_url = || of_url(|url| &url.password).map(Secret::from);
     session.password = password(broker)?.or_else(of_url);
     session.will = will(broker);
+    options.password_file.clone_from(&broker.password_file);
     options.tls.ca.extend(broker.cafile.clone());
     options.tls.identity = broker.cert.clone().zip(broker.key.clone());
     options.tls.alpn.extend(broker.tls_alpn.clone());

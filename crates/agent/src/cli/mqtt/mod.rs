@@ -32,6 +32,7 @@ pub(in crate::cli) fn run(inputs: &Inputs, mqtt: &Mqtt) -> Result<(), Failure> {
             through_agent::publish(inputs, publish)
         }
         MqttCommand::Sub(subscribe) if subscribe.broker.agent => {
+            through_agent::tell_offline(inputs)?;
             on_a_runtime(through_agent::subscribe(inputs, subscribe))
         }
         MqttCommand::Request(request) if request.broker.agent => {

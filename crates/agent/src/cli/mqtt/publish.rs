@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
+use periwinkle_core::mqtt::session::PublishError;
 use serde_json::json;
 
 use super::args::Publish;
 use super::{broker, payload};
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::mqtt::{Delivery, Mqtt};
+use crate::mqtt::{Delivery, Mqtt, MqttError};
 
 /// Messages whose acknowledgement is not waited for yet.
 const AHEAD_MAX: usize = 1000;
@@ -16,6 +17,10 @@ const AHEAD_MAX: usize = 1000;
 /// Publishes, and ends when the broker has acknowledged everything.
 pub(super) async fn publish(publish: &Publish) -> Result<(), Failure> {
     let topic = publish.topic()?;
+    if publish.durable {
+        let why = "--durable needs --agent: only the running agent has flash to keep messages on";
+        return Err(Failure::usage(why));
+    }
     // What cannot be read is better known before there is a connection.
     let payload = match publish.what.lines {
         true => None,
@@ -76,8 +81,23 @@ impl Outgoing<'_> {
         Ok(())
     }
 
+    /// Waits for room, which those before it make.
     async fn take(&mut self, payload: &[u8]) -> Result<(), Failure> {
         self.wait_for_all_but(AHEAD_MAX - 1).await?;
+        loop {
+            match self.queue(payload) {
+                Err(MqttError::Publish(PublishError::Full(_))) if !self.waiting.is_empty() => {
+                    self.wait_for_all_but(self.waiting.len() - 1).await?;
+                }
+                queued => {
+                    self.waiting.push_back(queued?);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn queue(&self, payload: &[u8]) -> Result<Delivery, MqttError> {
         let publish = self.publish;
         let mut message = self.mqtt.publish(self.topic, payload).qos(publish.qos);
         if publish.retain {
@@ -92,8 +112,7 @@ impl Outgoing<'_> {
         for (name, value) in &publish.properties {
             message = message.property(name, value);
         }
-        self.waiting.push_back(message.track()?);
-        Ok(())
+        message.track()
     }
 
     /// In the order in which they were published, so that the first refusal is the one that is

@@ -78,6 +78,14 @@ fn rows(status: &Value) -> Vec<Vec<String>> {
     let missed =
         (missed > 0).then(|| format!(", {} not read in time", human::counted(missed, "message")));
     rows.push(("listens", listening + &missed.unwrap_or_default()));
+    for refused in status["refused_subscriptions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        let word = |name: &str| output::plain(refused[name].as_str().unwrap_or_default());
+        rows.push(("refused", format!("{}: {}", word("filter"), word("reason"))));
+    }
     if let Some(rules) = rules(&status["rules"]) {
         rows.push(("rules", rules));
     }
@@ -90,6 +98,7 @@ fn rows(status: &Value) -> Vec<Vec<String>> {
 fn rules(rules: &Value) -> Option<String> {
     let number = |name: &str| rules[name].as_u64().unwrap_or(0);
     let (unpublishable, gaps) = (number("unpublishable"), number("gaps"));
+    let (refused, items, no_item) = (number("refused"), number("items"), number("no_item"));
     let mut text = format!(
         "{} published",
         human::counted(number("published"), "change")
@@ -97,13 +106,26 @@ fn rules(rules: &Value) -> Option<String> {
     if unpublishable > 0 {
         text.push_str(&format!(", {} could not be", human::count(unpublishable)));
     }
+    if refused > 0 {
+        text.push_str(&format!(
+            ", {} refused by the broker",
+            human::count(refused)
+        ));
+    }
     if gaps > 0 {
         text.push_str(&format!(
             ", {} in what the database can tell",
             human::counted(gaps, "gap")
         ));
     }
-    (number("published") + unpublishable + gaps > 0).then_some(text)
+    if items + no_item > 0 {
+        let taken = human::counted(items, "message");
+        text.push_str(&format!(
+            "; {taken} taken as items, {} could not be",
+            human::count(no_item)
+        ));
+    }
+    (number("published") + unpublishable + gaps + items + no_item > 0).then_some(text)
 }
 
 /// The newest first.
@@ -115,7 +137,14 @@ fn history(status: &Value) -> impl Iterator<Item = Vec<String>> {
             None => "never stood".to_owned(),
         };
         let end = past["end"].as_str().unwrap_or_default();
-        vec![format!("    {lasted}"), output::plain(end)]
+        let began = past["began_at"]
+            .as_str()
+            .unwrap_or("at a time that is not known");
+        vec![
+            format!("    {}", output::plain(began)),
+            lasted,
+            output::plain(end),
+        ]
     })
 }
 
@@ -133,11 +162,13 @@ mod tests {
             "queue": {"messages": 1200, "bytes": 150_000, "in_flight": 0},
             "counts": {"accepted": 5000, "refused": 1, "completed": 3700, "rejected": 2,
                        "spilled": 9, "dropped": {"overflow": 0, "expired": 98, "too_old": 1}},
-            "subscriptions": 1, "missed": 3,
-            "rules": {"published": 7, "unpublishable": 2, "gaps": 1},
+            "subscriptions": 2, "missed": 3,
+            "refused_subscriptions": [{"filter": "a/#", "reason": "not authorized (0x87)"}],
+            "rules": {"published": 7, "unpublishable": 2, "gaps": 1, "refused": 3, "items": 5,
+                      "no_item": 4},
             "history": [
-                {"began_ms": 1, "lasted_ms": null, "end": "no route"},
-                {"began_ms": 2, "lasted_ms": 65_000, "end": "reset"},
+                {"began_ms": 1, "began_at": null, "lasted_ms": null, "end": "no route"},
+                {"began_ms": 2, "began_at": "2026-11-22T10:21:53.667Z", "lasted_ms": 65_000, "end": "reset"},
             ],
         });
         let expected = "\
@@ -145,12 +176,13 @@ mqtts://b:8883 as pump-7: offline, reset\u{fffd}[2J
   queue     1,200 messages, 150.0 kB, 0 on their way
   messages  5,000 taken, 3,700 delivered, 2 refused by the broker, 1 had no room
   dropped   98 expired, 1 too old
-  listens   1 subscription, 3 messages not read in time
-  rules     7 changes published, 2 could not be, 1 gap in what the database can tell
+  listens   2 subscriptions, 3 messages not read in time
+  refused   a/#: not authorized (0x87)
+  rules     7 changes published, 2 could not be, 3 refused by the broker, 1 gap in what the database can tell; 5 messages taken as items, 4 could not be
 
   last connections
-    lasted 1 min  reset
-    never stood   no route
+    2026-11-22T10:21:53.667Z     lasted 1 min  reset
+    at a time that is not known  never stood   no route
 ";
         assert_eq!(page(&status), expected);
     }

@@ -60,6 +60,21 @@ fn hand_over(inputs: &Inputs, publish: &Publish, payload: &[u8]) -> Result<(), F
     ask(inputs, "/api/v1/mqtt/publish", message).map(drop)
 }
 
+/// Says that nothing comes now, and why: one who waits would not know.
+pub(super) fn tell_offline(inputs: &Inputs) -> Result<(), Failure> {
+    let status = control::ask(inputs, Json::default(), (Method::GET, "/api/v1/mqtt", None))?;
+    let state = status["state"].as_str().unwrap_or_default();
+    if state != "connected" {
+        let why = status["why"].as_str();
+        let why = why.map_or_else(String::new, |why| format!(", {why}"));
+        let words = format!(
+            "the agent is not connected to its broker ({state}{why}); messages come when it is"
+        );
+        output::complain(&output::plain(&words));
+    }
+    Ok(())
+}
+
 /// Prints what the agent receives.
 pub(super) async fn subscribe(inputs: &Inputs, subscribe: &Subscribe) -> Result<(), Failure> {
     let [topic] = subscribe.topics()?[..] else {

@@ -26,7 +26,8 @@ use tokio::sync::Semaphore;
 use super::error::UploadError;
 use super::source::Source;
 use crate::fetch::{Answer, CredentialsSource, Deadlines, Fetch, Payload};
-use crate::net::clock::{Clock, ServerOffset};
+use crate::net::clock::Clock;
+use crate::net::server_offset::ServerOffset;
 
 /// Everything that a request to S3 needs besides itself.
 pub(super) struct Sender {

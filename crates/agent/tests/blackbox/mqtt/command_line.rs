@@ -499,3 +499,82 @@ fn the_running_agent_publishes_listens_asks_and_tells() {
     let (home, _) = agent.stop();
     check(&home.run(&["mqtt", "status"]), 4);
 }
+
+/// `periwinkle mqtt WORDS` of an agent with this broker.
+fn home_of_agent(broker: &Mosquitto) -> Home {
+    Home::with(&format!(
+        "[mqtt]\nenable = true\nurl = '{}'\nclient_id = 'pump-7'\n",
+        broker.url()
+    ))
+}
+
+#[test]
+fn more_than_the_queue_holds_is_published_as_fast_as_the_broker_takes_it() {
+    let broker = Mosquitto::plain();
+    let collector = Collector::subscribe(&broker, "end");
+    let home = Home::new();
+    let port = broker.port.to_string();
+    let words = [
+        "mqtt", "pub", "-p", &port, "-t", "large", "-l", "-q", "1", "-M", "1", "--json",
+    ];
+    let mut command = home.command(&words);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // 75 MB, and the queue takes 64 MiB.
+    let line = "x".repeat(250_000);
+    for _ in 0..300 {
+        writeln!(input, "{line}").unwrap();
+    }
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(check(&output, 0), "{\"messages\":300}\n");
+    drop(collector);
+}
+
+#[test]
+fn the_longest_messages_come_through_the_agent() {
+    let broker = talkative();
+    let agent = home_of_agent(&broker).start();
+    let words = ["mqtt", "sub", "--agent", "-t", "#", "-C", "2", "-F", "%l"];
+    let mut command = agent.home().command(&words);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let child = child.unwrap();
+    eventually("the subscription", || {
+        (subscribed(&broker) > 0).then_some(())
+    });
+    // What base 64, and what JSON makes longer.
+    for byte in [0xff, 0x01] {
+        let path = agent.home().path().join("payload");
+        std::fs::write(&path, [byte].repeat(250_000)).unwrap();
+        let path = path.display().to_string();
+        check(&run(&broker, "pub", &["-t", "a", "-f", &path]), 0);
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(check(&output, 0), "250000\n250000\n");
+}
+
+#[test]
+fn durable_without_the_agent_is_refused_with_the_option_that_it_needs() {
+    let broker = Mosquitto::plain();
+    let output = run(&broker, "pub", &["-t", "a", "-m", "x", "--durable"]);
+    check(&output, 64);
+    assert!(text(&output.stderr).contains("--agent"));
+}
+
+#[test]
+fn who_listens_through_an_agent_without_a_broker_is_told() {
+    let mut broker = Mosquitto::plain();
+    broker.stop();
+    let agent = home_of_agent(&broker).start();
+    let words = ["mqtt", "sub", "--agent", "-t", "a", "-W", "0.1"];
+    let output = agent.home().run(&words);
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("the agent is not connected to its broker"),
+        "{said}"
+    );
+}

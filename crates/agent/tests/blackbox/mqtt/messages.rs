@@ -341,9 +341,23 @@ async fn a_wrong_password_is_told_and_the_right_one_works() {
     in_time("a refusal", connection.wait_for(told))
         .await
         .expect("it runs");
-    let mut right = wrong;
+    let mut right = wrong.clone();
     right.session.password = Some("lovelace".to_owned().into());
     connected(right).await;
+    // In a file it may become right while the client runs.
+    let file = tempfile::NamedTempFile::new().expect("a file for the test");
+    std::fs::write(file.path(), "byron\n").expect("it is ours");
+    wrong.password_file = Some(file.path().to_owned());
+    let mqtt = Mqtt::connect(wrong).expect("the options can be used");
+    let mut connection = mqtt.connection();
+    in_time("a refusal", connection.wait_for(told))
+        .await
+        .expect("it runs");
+    std::fs::write(file.path(), "lovelace\n").expect("it is ours");
+    mqtt.retry();
+    in_time("a connection", mqtt.connected())
+        .await
+        .expect("it runs");
 }
 
 /// `mosquitto_passwd` writes the file in its own form.

@@ -89,6 +89,19 @@ fn an_orderly_restart_without_a_broker_loses_nothing_and_keeps_the_order() {
 }
 
 #[test]
+fn the_end_of_the_terminal_is_an_orderly_stop_that_keeps_the_queue() {
+    let mut broker = lasting();
+    broker.stop();
+    let agent = home(&broker, "spill_delay = \"1 hour\"\n").start();
+    publish_all(&agent.owner(), 5, &json!({}));
+    let (home, code) = agent.stop_by("HUP");
+    assert_eq!(code, Some(0));
+    let agent = home.start();
+    let all = 5 * TOPICS.len();
+    assert_eq!(agent.status()["mqtt"]["queue"]["messages"], all);
+}
+
+#[test]
 fn a_killed_agent_has_kept_what_was_durable() {
     let mut broker = lasting();
     let collector = Collector::subscribe(&broker, "q/#");

@@ -1,5 +1,6 @@
 //! TLS, WebSockets and both.
 
+use std::fs;
 use std::path::PathBuf;
 
 use periwinkle::mqtt::{ConnectionState, Mqtt, OfflineKind, OfflineReason, Options, QoS};
@@ -93,6 +94,31 @@ async fn a_broker_that_asks_for_a_certificate_takes_ours_and_no_stranger() {
     let mut stranger = trusting(&broker, &authority);
     stranger.tls.identity = Some(identity(&other));
     refusal(stranger).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_is_replaced_counts_from_the_next_attempt_on() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let broker = Mosquitto::new(secured(&authority, "require_certificate true\n"));
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let ours = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    let put = |(certificate, key): (PathBuf, PathBuf)| {
+        fs::copy(key, &ours.1).expect("it is ours");
+        fs::copy(certificate, &ours.0).expect("it is ours");
+    };
+    put(identity(&other));
+    let mut options = trusting(&broker, &authority);
+    options.tls.identity = Some(ours.clone());
+    let mqtt = Mqtt::connect(options).expect("the options can be used");
+    let mut connection = mqtt.connection();
+    let is_refused =
+        |state: &ConnectionState| matches!(state, ConnectionState::Offline { why: Some(_) });
+    let refused = connection.wait_for(is_refused);
+    drop(in_time("a refusal", refused).await.expect("it runs"));
+    put(identity(&authority));
+    in_time("a connection", mqtt.connected())
+        .await
+        .expect("it runs");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -206,7 +206,9 @@ async fn what_was_published_is_not_published_again_after_an_orderly_restart() {
     assert_eq!(states_until_end(&mut states).await, ["state/kept=1"]);
     assert_eq!(
         rules(&agent),
-        json!({"published": 1, "unpublishable": 0, "gaps": 0})
+        json!({
+            "published": 1, "unpublishable": 0, "refused": 0, "gaps": 0, "items": 0, "no_item": 0,
+        })
     );
 }
 

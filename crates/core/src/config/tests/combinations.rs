@@ -28,6 +28,23 @@ fn values_that_cannot_stand_together_are_refused() {
             "periwinkle.toml:2: `mqtt.key` needs its certificate in `mqtt.certificate`",
         ),
         (
+            "[mqtt]\nwill_qos = 1\n",
+            "periwinkle.toml:2: `mqtt.will_qos` needs `mqtt.will_topic`",
+        ),
+        (
+            "[mqtt]\nwill_retain = true\n",
+            "periwinkle.toml:2: `mqtt.will_retain` needs `mqtt.will_topic`",
+        ),
+        (
+            "[mqtt]\nversion = '3.1.1'\nwill_topic = 'a'\nwill_delay = '1 s'\n",
+            "periwinkle.toml:4: `mqtt.will_delay` needs `mqtt.version = \"5\"`: 3.1.1 cannot say it",
+        ),
+        (
+            "[mqtt]\nurl = 'ws://b'\nca = 'c.pem'\n",
+            "periwinkle.toml:3: `mqtt.ca` says something about TLS, which `mqtt.url` ws://b has \
+             not: use `mqtts://` or `wss://`",
+        ),
+        (
             "[fetch]\nkey = 'k.pem'\n",
             "periwinkle.toml:2: `fetch.key` needs its certificate in `fetch.certificate`",
         ),

@@ -45,6 +45,7 @@ use super::codec::{Disconnect, Inbox, Packet, PacketId, QoS, Reason, Version};
 use super::outbox::{EntryId, Flash, Mode, Outbox, Publication, Slot, Stage, StoredEntry};
 use super::policy::Throttle;
 use crate::limits::{MQTT_RECEIVE_MORE_MESSAGES, MQTT_WRITE_BYTES_MAX};
+use crate::secret::Secret;
 use crate::time::Mono;
 use alive::Alive;
 use ids::{Owner, PacketIds};
@@ -94,6 +95,8 @@ pub struct Session {
     progress: VecDeque<Progress>,
     /// Counts connections from 1; for what was checked against the limits of one.
     connection: u32,
+    /// The last message that the broker refused, and why.
+    refusal: Option<(String, Reason)>,
     /// A topic that can be published to; empty before there was one.
     last_topic: String,
     /// The client id, which the broker may have given.
@@ -156,6 +159,7 @@ impl Session {
             outputs: VecDeque::new(),
             progress: VecDeque::new(),
             connection: 0,
+            refusal: None,
             last_topic: String::new(),
             client_id: config.client_id.clone(),
             ended_badly: ending == Ending::Badly,
@@ -240,6 +244,16 @@ impl Session {
         if let Some((_, begins)) = &mut self.config.authentication {
             *begins = data;
         }
+    }
+
+    /// The topic of the last message that the broker refused since this was asked, and why it did.
+    pub fn take_refusal(&mut self) -> Option<(String, Reason)> {
+        self.refusal.take()
+    }
+
+    /// The password of the next connections.
+    pub fn set_password(&mut self, password: Secret) {
+        self.config.password = Some(password);
     }
 
     /// Bytes for the socket. Those of a connection that is to be closed are its farewell.

@@ -454,6 +454,9 @@ impl Session {
             self.resend = self.outbox.next_in_flight(slot);
         }
         let qos = self.outbox.at(slot).qos;
+        if let Outcome::Rejected(reason) = outcome {
+            self.refusal = Some((self.outbox.at(slot).topic().to_owned(), reason));
+        }
         let entry = self
             .outbox
             .complete(slot, matches!(outcome, Outcome::Done(_)));

@@ -33,6 +33,8 @@ pub(super) struct Subscriptions {
     last: u64,
     /// Something may have to be asked.
     pub(super) due: bool,
+    /// What the broker may know of has changed.
+    news: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -112,6 +114,35 @@ impl Session {
             self.outputs.push_back(Output::Unsubscribed(id));
         }
         self.pump();
+    }
+
+    /// A filter of an earlier life that the broker may know of. Unless somebody asks for it again, it
+    /// is given up once the broker has taken the session up.
+    pub fn restore_subscription(&mut self, filter: &str) {
+        let Ok(filter) = Filter::parse(filter) else {
+            return;
+        };
+        let subscriptions = &mut self.subscriptions;
+        subscriptions.last += 1;
+        let id = SubscriptionId(subscriptions.last);
+        let options = SubscribeOptions::qos(QoS::AtMostOnce);
+        let number = subscriptions.insert(filter, options, id);
+        if let Some(there) = subscriptions.at_broker.get_mut(&number) {
+            there.is_known = true;
+        }
+        subscriptions.due = true;
+    }
+
+    /// Filters that the broker may know of, or is about to hear of in [`pending`](Self::pending):
+    /// the next life needs them for [`restore_subscription`](Self::restore_subscription). Nothing
+    /// if they are those of the last time.
+    pub fn known_filters(&mut self) -> Option<Vec<&str>> {
+        if !std::mem::take(&mut self.subscriptions.news) {
+            return None;
+        }
+        let there = self.subscriptions.at_broker.values();
+        let known = there.filter(|there| there.is_known);
+        Some(known.map(|there| there.filter.as_str()).collect())
     }
 
     /// What the broker puts on messages that it sends for this subscription, where it puts
@@ -406,6 +437,7 @@ impl Subscriptions {
         for number in &numbers {
             if let Some(there) = self.at_broker.get_mut(number) {
                 there.state = State::Asked;
+                self.news |= !there.is_known;
                 there.is_known = true;
             }
         }
@@ -452,6 +484,7 @@ impl Subscriptions {
     fn left(&mut self, number: u64) -> Option<SubscriptionId> {
         let there = self.at_broker.get_mut(&number)?;
         there.is_known = false;
+        self.news = true;
         if !there.users.is_empty() {
             there.state = State::Wanted;
             self.due = true;
@@ -487,6 +520,7 @@ impl Subscriptions {
             }
             return Vec::new();
         }
+        self.news = true;
         let mut gone = Vec::new();
         self.at_broker.retain(|_, there| {
             there.state = State::Wanted;

@@ -263,3 +263,51 @@ fn subscriptions_have_a_bound() {
     let subscriptions_max = most;
     assert_eq!(error, Err(SubscribeError::TooMany { subscriptions_max }));
 }
+
+#[test]
+fn filters_of_an_earlier_life_are_given_up_unless_they_are_asked_for_again() {
+    let mut it = session(config());
+    for filter in ["gone/#", "wanted", "a/#/wrong"] {
+        it.restore_subscription(filter);
+    }
+    it.subscribe("wanted", options(), at(0)).unwrap();
+    connect(&mut it, true, NO_IDENTIFIERS, at(1));
+    let packets = sent(&mut it);
+    assert_eq!(packets.len(), 2, "{packets:?}");
+    assert!(packets[0].starts_with("Unsubscribe(") && packets[0].contains("gone/#"));
+    assert!(packets[1].starts_with("Subscribe(") && packets[1].contains("wanted"));
+    receive(&mut it, &unsuback(1), at(2));
+    told(&mut it);
+    receive(&mut it, &suback(2, &[Reason::GrantedQos1]), at(2));
+    told(&mut it);
+    assert_eq!(it.known_filters(), Some(vec!["wanted"]));
+    assert_eq!(it.known_filters(), None);
+    assert!(sent(&mut it).is_empty());
+}
+
+#[test]
+fn a_broker_that_has_forgotten_the_session_is_not_asked_to_forget_its_filters() {
+    let mut it = session(config());
+    it.restore_subscription("gone/#");
+    connect(&mut it, false, NO_IDENTIFIERS, at(1));
+    assert!(sent(&mut it).is_empty());
+    assert_eq!(it.known_filters(), Some(Vec::new()));
+}
+
+#[test]
+fn a_filter_is_known_from_when_it_is_about_to_be_sent_until_it_is_given_up() {
+    let mut it = connected(config(), NO_IDENTIFIERS);
+    it.known_filters();
+    let asked = it.subscribe("a", options(), at(1)).unwrap();
+    assert_eq!(it.known_filters(), Some(vec!["a"]));
+    assert_eq!(words(&mut it), ["subscribe 1"]);
+    receive(&mut it, &suback(1, &[Reason::GrantedQos1]), at(2));
+    told(&mut it);
+    assert_eq!(it.known_filters(), None);
+    it.unsubscribe(asked, at(2));
+    words(&mut it);
+    assert_eq!(it.known_filters(), None);
+    receive(&mut it, &unsuback(2), at(3));
+    told(&mut it);
+    assert_eq!(it.known_filters(), Some(Vec::new()));
+}
