@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use periwinkle_core::limits::{MQTT_STOP_WAIT_MAX, MQTT_TURNS_MAX};
-use periwinkle_core::mqtt::policy::{Command, Connection, End};
+use periwinkle_core::mqtt::policy::{Command, Connection, End, place_of};
 use periwinkle_core::mqtt::session::{CloseReason, Connected, Kept, Output};
 use periwinkle_core::time::{Mono, Now};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -63,6 +63,14 @@ impl std::fmt::Debug for Driver {
     }
 }
 
+/// Where this device is in its fleet: by its name, if it has one.
+fn place(client_id: &str) -> u64 {
+    match client_id.is_empty() {
+        true => entropy::chance(),
+        false => place_of(client_id),
+    }
+}
+
 impl Driver {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -73,7 +81,7 @@ impl Driver {
         Driver {
             clock: shared.clock.clone(),
             shared,
-            policy: Connection::new(options.connection),
+            policy: Connection::new(options.connection, place(&options.session.client_id)),
             dialer,
             authenticator: options.authenticator.clone(),
             line: Line::Down,
