@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use periwinkle_core::limits::{MQTT_STOP_WAIT_MAX, MQTT_TURNS_MAX};
+use periwinkle_core::limits::{MQTT_EVICTION_LOG_INTERVAL, MQTT_STOP_WAIT_MAX, MQTT_TURNS_MAX};
 use periwinkle_core::mqtt::policy::{Command, Connection, End, place_of};
 use periwinkle_core::mqtt::session::{CloseReason, Connected, Kept, Output};
 use periwinkle_core::time::{Mono, Now};
@@ -48,6 +48,8 @@ pub(crate) struct Driver {
     stopped: bool,
     /// Messages that the broker does not take, of which the log has been told.
     unsendable_told: u64,
+    /// Durable messages that had to make room, of which the log has been told, and when.
+    evicted_told: (u64, Option<Mono>),
 }
 
 /// How the way to the broker stands.
@@ -94,6 +96,7 @@ impl Driver {
             unflushed: false,
             stopped: false,
             unsendable_told: 0,
+            evicted_told: (0, None),
         }
     }
 
@@ -271,7 +274,9 @@ impl Driver {
                 Output::Stopped => self.stopped = true,
             }
         }
-        self.tell_unsendable(state.session.outbox().counts().unsendable);
+        let counts = state.session.outbox().counts();
+        self.tell_unsendable(counts.unsendable);
+        self.tell_evicted(counts.overflowed_durable, now.mono);
         state.questions.deliver(&mut self.woken);
         if let (Some(ticket), false) = (written, self.keeper.keeps()) {
             // There is no flash, and nothing was promised that needs one.
@@ -285,6 +290,20 @@ impl Driver {
         if news > 0 {
             self.unsendable_told = dropped;
             tracing::warn!(target: "mqtt", "{news} messages dropped: the broker takes none such");
+        }
+    }
+
+    /// Somebody relied on these.
+    fn tell_evicted(&mut self, dropped: u64, now: Mono) {
+        let (told, at) = self.evicted_told;
+        let is_early = at.is_some_and(|at| now < at + MQTT_EVICTION_LOG_INTERVAL);
+        if dropped > told && !is_early {
+            self.evicted_told = (dropped, Some(now));
+            tracing::warn!(
+                target: "mqtt",
+                "{} durable messages dropped: the queue is full, and newer durable ones needed their place",
+                dropped - told,
+            );
         }
     }
 
