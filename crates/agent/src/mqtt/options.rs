@@ -48,6 +48,8 @@ pub struct Options {
     pub durable_topics: Vec<String>,
     /// Messages that wait for a reader, unless it asks for another number.
     pub buffer_messages: usize,
+    /// The same in bytes.
+    pub buffer_bytes: usize,
     /// Makes the address anew for each attempt.
     pub presign: Option<Arc<dyn Presign>>,
     /// The enhanced authentication of version 5.
@@ -115,6 +117,7 @@ impl Options {
             reply_topic: None,
             durable_topics: Vec::new(),
             buffer_messages: limits::MQTT_READER_MESSAGES,
+            buffer_bytes: limits::MQTT_READER_BYTES_MAX,
             presign: None,
             authenticator: None,
         })
