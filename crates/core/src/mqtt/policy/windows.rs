@@ -3,7 +3,7 @@
 //! What was found holds until the schedule turns, and is looked up again only then, or when the
 //! clock was set to a time beyond that.
 
-use crate::limits::{MQTT_SCHEDULE_AGAIN_INTERVAL, MQTT_SCHEDULE_SPREAD_SHARE};
+use crate::limits::{MQTT_SCHEDULE_AGAIN_INTERVAL, MQTT_SCHEDULE_SPREAD_PERCENT};
 use crate::schedule::Schedule;
 use crate::time::UnixMillis;
 use std::time::Duration;
@@ -87,7 +87,7 @@ impl Windows {
     /// How much later than for others a window opens here.
     fn delay(&self, opens: UnixMillis, closes: UnixMillis) -> Duration {
         let length = Duration::from_millis(u64::try_from(closes.0 - opens.0).unwrap_or(0));
-        let bound = self.spread.min(length / MQTT_SCHEDULE_SPREAD_SHARE);
+        let bound = self.spread.min(length / 100 * MQTT_SCHEDULE_SPREAD_PERCENT);
         let nanos = (bound.as_nanos() * u128::from(self.place)) >> 64;
         Duration::from_nanos(u64::try_from(nanos).expect("it is less than the bound"))
     }
