@@ -496,6 +496,10 @@ mod tests {
 
     /// A database of so many rows that keeps no value in memory.
     fn database(rows: usize) -> (DataApi, Readers) {
+        database_of((0..rows).map(|row| format!("{row:03}")))
+    }
+
+    fn database_of(ids: impl Iterator<Item = String>) -> (DataApi, Readers) {
         let disk = SimDisk::new(1);
         let readers = Readers::default();
         let open = || {
@@ -513,8 +517,7 @@ mod tests {
                 .0
         };
         let db = open();
-        for row in 0..rows {
-            let id = format!("{row:03}");
+        for id in ids {
             db.create("Reading", &Map::from([("id", id)])).unwrap();
         }
         // What waits for the disk is in memory still.
@@ -525,6 +528,41 @@ mod tests {
         (DataApi::new(db), readers)
     }
 
+    async fn listed(api: &DataApi, parameter: (&str, &str)) -> Result<Response, Problem> {
+        let named = Named {
+            model: "Reading".to_owned(),
+            key: Vec::new(),
+        };
+        let query = vec![(parameter.0.to_owned(), parameter.1.to_owned())];
+        list(State(api.clone()), named, Query(query)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_waits_for_those_whose_large_answers_are_on_their_way() {
+        let id_bytes = 1000;
+        let rows = limits::API_LIST_SMALL_BYTES_MAX / id_bytes + 1;
+        let ids = (0..rows).map(|row| format!("{row:0id_bytes$}"));
+        let (api, _) = database_of(ids);
+        let whole = ("limit", "200");
+        let mut answers = Vec::new();
+        for _ in 0..limits::API_LISTS_MAX {
+            answers.push(listed(&api, whole).await.unwrap());
+        }
+        for asked in [whole, ("count", "true")] {
+            let refused = listed(&api, asked).await.unwrap_err();
+            let retry = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "lists_full", LISTS_FULL);
+            assert_eq!(refused, retry.retry_after_s(5), "{asked:?}");
+        }
+        drop(answers.pop());
+        // A small answer keeps no place.
+        for _ in 0..=limits::API_LISTS_MAX {
+            listed(&api, ("limit", "1")).await.unwrap();
+        }
+        listed(&api, whole).await.unwrap();
+    }
+
+    const LISTS_FULL: &str = "Too many lists are on their way; try again.";
+
     #[tokio::test]
     async fn a_list_of_more_values_than_may_be_read_inline_is_read_on_another_thread() {
         let bound = limits::DB_SCAN_INLINE_MISSES_MAX;
@@ -533,12 +571,7 @@ mod tests {
             let (api, readers) = database(rows);
             for asked in ["limit", "count"] {
                 let value = if asked == "limit" { "200" } else { "true" };
-                let named = Named {
-                    model: "Reading".to_owned(),
-                    key: Vec::new(),
-                };
-                let query = vec![(asked.to_owned(), value.to_owned())];
-                let answer = list(State(api.clone()), named, Query(query)).await.unwrap();
+                let answer = listed(&api, (asked, value)).await.unwrap();
                 let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await;
                 let body = String::from_utf8(body.unwrap().into()).unwrap();
                 let whole = match asked {

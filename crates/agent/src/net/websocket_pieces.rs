@@ -88,7 +88,7 @@ impl<S> Pieces<S> {
                     self.begin_piece(left, first);
                 }
                 At::Piece { piece, .. } => {
-                    *piece -= pass(&self.bytes, &mut self.unread, *piece, out)
+                    *piece -= pass(&self.bytes, &mut self.unread, *piece, out);
                 }
                 At::Head(head) => {
                     head.push(self.bytes[self.unread.start]);
