@@ -809,6 +809,14 @@ pub const MQTT_TAKEOVER_LOSSES: u32 = 4;
 pub const MQTT_HISTORY_ROWS_MAX: usize = 32;
 /// The longest delay between two messages that throttling may reach.
 pub const MQTT_THROTTLE_DELAY_MAX: Duration = Duration::from_secs(30);
+/// Other servers that a broker may name at once.
+pub const MQTT_SERVERS_MAX: usize = 4;
+/// How much later than the schedule says a window may open, so that a fleet does not come at once.
+pub const MQTT_SCHEDULE_SPREAD_MAX: Duration = Duration::from_secs(60);
+/// And not later than after this part of the window.
+pub const MQTT_SCHEDULE_SPREAD_PERCENT: u32 = 10;
+/// When a schedule that does not turn within a year is looked at again.
+pub const MQTT_SCHEDULE_AGAIN_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How far ahead the next opening of a schedule is looked for.
 pub const SCHEDULE_LOOK_AHEAD_DAYS: i64 = 366;
 
@@ -818,6 +826,11 @@ pub const SCHEDULE_LOOK_AHEAD_DAYS: i64 = 366;
 pub const MQTT_CONNECT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Messages that wait for a reader, unless it asks for another number.
 pub const MQTT_READER_MESSAGES: usize = 1000;
+/// Bytes that wait for a reader, unless it asks for another number.
+pub const MQTT_READER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that wait for all readers that may lose messages; and as many more for all that say of each
+/// message that they have dealt with it.
+pub const MQTT_READERS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long nothing is read from the broker for the sake of a reader whose buffer is full, before it
 /// loses messages.
 pub const MQTT_READER_PATIENCE: Duration = Duration::from_millis(50);

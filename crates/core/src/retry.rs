@@ -74,7 +74,7 @@ impl Backoff {
 }
 
 /// Evenly from `low` to `high`, both included, to the nanosecond.
-fn between(low: Duration, high: Duration, random: u64) -> Duration {
+pub(crate) fn between(low: Duration, high: Duration, random: u64) -> Duration {
     let span = high.saturating_sub(low).as_nanos();
     // A span is cut at 584 years, so that the product below fits 128 bits.
     let span = u64::try_from(span).unwrap_or(u64::MAX);

@@ -10,6 +10,14 @@ use std::fmt;
 use std::str::FromStr;
 
 const MINUTE_MS: i64 = 60_000;
+const DAY_MINUTES: i64 = 24 * 60;
+
+/// The bits of each field that mean something.
+const ALL_MINUTES: u64 = (1 << 60) - 1;
+const ALL_HOURS: u32 = (1 << 24) - 1;
+const ALL_DAYS: u32 = !1;
+const ALL_MONTHS: u16 = ((1 << 12) - 1) << 1;
+const ALL_WEEKDAYS: u8 = (1 << 7) - 1;
 
 /// When something may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +79,8 @@ impl Schedule {
     /// Whether it is open at this time, in a zone so many seconds east of Greenwich.
     pub fn is_open(&self, at: UnixMillis, offset_s: i32) -> bool {
         let minute = local_minute(at, offset_s);
-        self.day_matches(minute.div_euclid(24 * 60))
-            && self.time_matches(minute.rem_euclid(24 * 60))
+        self.day_matches(minute.div_euclid(DAY_MINUTES))
+            && self.time_matches(minute.rem_euclid(DAY_MINUTES))
     }
 
     /// The next time, not before `from`, at which it is open; `None` if there is none within a
@@ -90,25 +98,66 @@ impl Schedule {
         if self.is_open(from, offset_s) == open {
             return Some(from);
         }
+        let (minute, _) = self.search(local_minute(from, offset_s) + 1, open);
+        Some(UnixMillis(minute? * MINUTE_MS - i64::from(offset_s) * 1000))
+    }
+
+    /// The first minute, not before `first`, at which it is open, or closed; and how many days were
+    /// looked at for it.
+    fn search(&self, first: i64, open: bool) -> (Option<i64>, i64) {
         if *self == Schedule::ANYTIME || *self == Schedule::NEVER {
-            return None;
+            return (None, 0);
         }
-        let first = local_minute(from, offset_s) + 1;
-        let last = first + SCHEDULE_LOOK_AHEAD_DAYS * 24 * 60;
-        let mut minute = first;
-        while minute < last {
-            let day_fits = self.day_matches(minute.div_euclid(24 * 60));
-            if (day_fits && self.time_matches(minute.rem_euclid(24 * 60))) == open {
-                let local_ms = minute * MINUTE_MS;
-                return Some(UnixMillis(local_ms - i64::from(offset_s) * 1000));
-            }
-            // A day that does not fit is closed to its end.
-            minute = match !day_fits && open {
-                true => (minute.div_euclid(24 * 60) + 1) * 24 * 60,
-                false => minute + 1,
+        let first_day = first.div_euclid(DAY_MINUTES);
+        for days in 0..=SCHEDULE_LOOK_AHEAD_DAYS {
+            let begin = match days {
+                0 => first.rem_euclid(DAY_MINUTES),
+                _ => 0,
             };
+            let day = first_day + days;
+            let found = match (self.day_matches(day), open) {
+                (true, _) => self.in_day(begin, open),
+                // A day that does not fit is closed to its end.
+                (false, true) => None,
+                (false, false) => Some(begin),
+            };
+            if let Some(minute) = found {
+                return (Some(day * DAY_MINUTES + minute), days + 1);
+            }
         }
-        None
+        (None, SCHEDULE_LOOK_AHEAD_DAYS + 1)
+    }
+
+    /// The first minute, not before `first`, of a day that fits, at which it is open, or closed.
+    fn in_day(&self, first: i64, open: bool) -> Option<i64> {
+        let first_hour = first / 60;
+        (first_hour..24).find_map(|hour| {
+            let begin = match hour == first_hour {
+                true => first % 60,
+                false => 0,
+            };
+            let hits = match (self.hours >> hour & 1 == 1, open) {
+                (true, true) => self.minutes & ALL_MINUTES,
+                (true, false) => !self.minutes & ALL_MINUTES,
+                (false, true) => 0,
+                (false, false) => ALL_MINUTES,
+            } >> begin;
+            (hits != 0).then(|| hour * 60 + begin + i64::from(hits.trailing_zeros()))
+        })
+    }
+
+    /// Whether its fields leave nothing out.
+    const fn is_always(&self) -> bool {
+        let all_days = self.days & ALL_DAYS == ALL_DAYS;
+        let all_weekdays = self.weekdays & ALL_WEEKDAYS == ALL_WEEKDAYS;
+        self.minutes & ALL_MINUTES == ALL_MINUTES
+            && self.hours & ALL_HOURS == ALL_HOURS
+            && self.months & ALL_MONTHS == ALL_MONTHS
+            && if self.either_day {
+                all_days || all_weekdays
+            } else {
+                all_days && all_weekdays
+            }
     }
 
     fn time_matches(&self, minute_of_day: i64) -> bool {
@@ -169,7 +218,7 @@ impl FromStr for Schedule {
             return Err(ScheduleError::Form(text.to_owned()));
         };
         let weekdays = field("day of the week", weekday, 0, 7)?;
-        Ok(Schedule {
+        let schedule = Schedule {
             minutes: field("minute", minute, 0, 59)?,
             hours: field("hour", hour, 0, 23)? as u32,
             days: field("day of the month", day, 1, 31)? as u32,
@@ -177,6 +226,10 @@ impl FromStr for Schedule {
             // Sunday is 0, and 7 too.
             weekdays: (weekdays | weekdays >> 7) as u8,
             either_day: !day.starts_with('*') && !weekday.starts_with('*'),
+        };
+        Ok(match schedule.is_always() {
+            true => Schedule::ANYTIME,
+            false => schedule,
         })
     }
 }
@@ -298,6 +351,77 @@ mod tests {
         assert_eq!(Schedule::ANYTIME.next_closed(SUNDAY, 0), None);
         assert_eq!(Schedule::NEVER.next_open(SUNDAY, 0), None);
         assert_eq!(schedule("midnight").next_open(SUNDAY, 0), Some(later(14)));
+    }
+
+    #[test]
+    fn a_search_looks_at_each_day_once_and_at_no_minute_by_itself() {
+        let minute = local_minute(SUNDAY, 0) + 1;
+        for (text, open, days) in [
+            ("* * * * *", false, 0),
+            ("*/1 0-23 1-31 1-12 0-6", false, 0),
+            ("* * 1-31 * 1", false, 0),
+            ("weekdays", true, 2),
+            ("* * * * 1-6", true, 2),
+            ("* * * * 0", false, 2),
+            ("workhours", true, 2),
+            ("night", true, 2),
+            ("day", false, 1),
+            ("* * 21 11 *", true, 365),
+            ("0 0 29 2 *", true, 367),
+            ("* * 30 2 *", true, 367),
+        ] {
+            let (found, looked_at) = schedule(text).search(minute, open);
+            assert_eq!(looked_at, days, "{text}");
+            assert_eq!(found.is_some(), days > 0 && days < 367, "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_that_leave_nothing_out_are_anytime() {
+        for text in ["* * * * *", "0-59 */1 * 1-12 0-7", "* * 1-31 * 3"] {
+            assert_eq!(schedule(text), Schedule::ANYTIME, "{text}");
+        }
+        for text in [
+            "1-59 * * * *",
+            "* 0-22 * * *",
+            "* * 1-30 * *",
+            "* * * 2-12 *",
+            "* * * * 1-6",
+        ] {
+            assert_ne!(schedule(text), Schedule::ANYTIME, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_search_finds_what_a_walk_through_the_minutes_finds() {
+        let texts = [
+            "workhours",
+            "weekdays",
+            "night",
+            "midnight",
+            "*/7 3-5,20 * * *",
+            "30 23 * * 6",
+            "59 23 * * *",
+            "* * 23 11 2",
+            "0-9,50-59 0,23 * * 0,6",
+            "* 10 22 * *",
+        ];
+        for (text, step) in texts.into_iter().flat_map(|text| [(text, 7), (text, 613)]) {
+            let schedule = schedule(text);
+            for from in (0..3).map(|round| UnixMillis(SUNDAY.0 + round * step * MINUTE_MS + 1)) {
+                let open = schedule.is_open(from, 5400);
+                let start = |minute: i64| UnixMillis(minute * MINUTE_MS - 5_400_000);
+                let first = local_minute(from, 5400) + 1;
+                let turn = (first..first + 400 * DAY_MINUTES)
+                    .map(start)
+                    .find(|at| schedule.is_open(*at, 5400) != open);
+                let found = match open {
+                    true => schedule.next_closed(from, 5400),
+                    false => schedule.next_open(from, 5400),
+                };
+                assert_eq!(found, turn, "{text} from {from:?}");
+            }
+        }
     }
 
     #[test]

@@ -85,6 +85,7 @@ impl Mqtt {
             clock,
             durable_topics: durable_topics(&options)?,
             buffer_messages: options.buffer_messages,
+            buffer_bytes: options.buffer_bytes,
             receive_max: options.session.receive_max.into(),
             reply_topic: options.reply_topic(),
             broker: options.address.to_string(),

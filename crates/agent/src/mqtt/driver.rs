@@ -11,7 +11,7 @@ use std::time::Duration;
 use periwinkle_core::limits::{
     MQTT_STOP_MARGIN, MQTT_STOP_WAIT_MAX, MQTT_TURNS_MAX, RUNTIME_STOP_TIMEOUT,
 };
-use periwinkle_core::mqtt::policy::{Command, Connection, End};
+use periwinkle_core::mqtt::policy::{Command, Connection, End, place_of};
 use periwinkle_core::mqtt::session::{CloseReason, Connected, Kept, Output};
 use periwinkle_core::time::{Mono, Now};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -58,6 +58,9 @@ pub(crate) struct Driver {
     refusals: Warned,
     /// The password is read from there for each connection.
     password_file: Option<PathBuf>,
+    /// The same of durable messages that had to make room.
+    evicted_told: u64,
+    evictions: Warned,
 }
 
 /// How the way to the broker stands.
@@ -73,6 +76,14 @@ impl std::fmt::Debug for Driver {
     }
 }
 
+/// Where this device is in its fleet: by its name, if it has one.
+fn place(client_id: &str) -> u64 {
+    match client_id.is_empty() {
+        true => entropy::chance(),
+        false => place_of(client_id),
+    }
+}
+
 impl Driver {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -83,7 +94,7 @@ impl Driver {
         Driver {
             clock: shared.clock.clone(),
             shared,
-            policy: Connection::new(options.connection),
+            policy: Connection::new(options.connection, place(&options.session.client_id)),
             dialer,
             authenticator: options.authenticator.clone(),
             line: Line::Down,
@@ -99,6 +110,8 @@ impl Driver {
             rejected_told: 0,
             refusals: Warned::default(),
             password_file: options.password_file.clone(),
+            evicted_told: 0,
+            evictions: Warned::default(),
         }
     }
 
@@ -296,6 +309,7 @@ impl Driver {
         let counts = state.session.outbox().counts();
         self.tell_unsendable(counts.unsendable);
         self.tell_refused(state, counts.rejected, now.mono);
+        self.tell_evicted(counts.overflowed_durable, now.mono);
         state.questions.deliver(&mut self.woken);
         if let (Some(ticket), false) = (written, self.keeper.keeps()) {
             // There is no flash, and nothing was promised that needs one.
@@ -319,6 +333,18 @@ impl Driver {
         let told = self.refusals.note(news, now);
         if let (Some((topic, reason)), Some(more)) = (state.session.take_refusal(), told) {
             tracing::warn!(target: "mqtt", topic, "the broker refused a message: {reason}{more}");
+        }
+    }
+
+    /// Somebody relied on these.
+    fn tell_evicted(&mut self, dropped: u64, now: Mono) {
+        let news = dropped.saturating_sub(self.evicted_told);
+        self.evicted_told = dropped;
+        if let Some(more) = self.evictions.note(news, now) {
+            tracing::warn!(
+                target: "mqtt",
+                "a durable message was dropped: the queue is full, and a newer one needed its place{more}"
+            );
         }
     }
 

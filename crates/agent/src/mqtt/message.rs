@@ -77,6 +77,18 @@ impl Message {
         }
     }
 
+    /// What it takes in memory, as the bounds of buffers count it.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let properties = self.properties.as_ref();
+        let properties = properties.map_or(0, |set| set.as_properties().as_bytes().len());
+        size_of::<Message>() + self.bytes.len() + properties
+    }
+
+    /// The same for a reader that asked for no more than this quality of service.
+    pub(super) fn lower(&mut self, qos: QoS) {
+        self.qos = self.qos.min(qos);
+    }
+
     /// Where it was published.
     pub fn topic(&self) -> &str {
         // It was a `&str` when it was copied.

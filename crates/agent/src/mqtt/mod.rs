@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod buffer;
 mod client;
 mod driver;
 mod error;

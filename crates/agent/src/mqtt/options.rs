@@ -48,6 +48,8 @@ pub struct Options {
     pub durable_topics: Vec<String>,
     /// Messages that wait for a reader, unless it asks for another number.
     pub buffer_messages: usize,
+    /// The same in bytes.
+    pub buffer_bytes: usize,
     /// The file with the password, read for each connection in place of that of the session.
     pub password_file: Option<PathBuf>,
     /// Makes the address anew for each attempt.
@@ -118,6 +120,7 @@ impl Options {
             reply_topic: None,
             durable_topics: Vec::new(),
             buffer_messages: limits::MQTT_READER_MESSAGES,
+            buffer_bytes: limits::MQTT_READER_BYTES_MAX,
             password_file: None,
             presign: None,
             authenticator: None,

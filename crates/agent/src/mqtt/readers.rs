@@ -1,27 +1,29 @@
 //! Who reads: a bounded buffer for each subscription, and whose acknowledgement is awaited.
 //!
-//! A reader whose buffer is full gets a moment: nothing more is read from the broker, which may send
+//! A buffer is bounded in messages and in bytes, and so is what all of them hold together, where
+//! the one that holds the most gives way. A reader whose buffer is full gets a moment: nothing more is read from the broker, which may send
 //! faster than a thread that they share gives the reader its turn. One that does not keep up then
 //! loses its oldest messages, which are counted, and gets the next moment when it has caught up; so
 //! the others hardly notice. A reader that acknowledges by itself loses none that can be acknowledged: the broker
 //! sends no more of them than Receive Maximum says, and with 3.1.1, where it says nothing, nothing
-//! more is read when so many wait.
+//! more is read when so many wait, or so many bytes.
 //!
 //! Retained messages are for those who have just subscribed. The broker sends them again when a
 //! second reader asks for the same filter; then the first, whose own have come to rest, does not
 //! get them once more.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::task::{Context, Poll, Waker};
 
-use periwinkle_core::limits::{MQTT_READER_PATIENCE, MQTT_RESUBSCRIBE_PAUSE, MQTT_RETAINED_REST};
+use periwinkle_core::limits::{MQTT_READERS_BYTES_MAX, MQTT_RESUBSCRIBE_PAUSE, MQTT_RETAINED_REST};
 use periwinkle_core::mqtt::codec::{Property, QoS, Reason, RetainHandling};
 use periwinkle_core::mqtt::filters::Filters;
 use periwinkle_core::mqtt::session::{self, AckToken, Kept, SubscriptionId};
 use periwinkle_core::mqtt::topic::Filter;
 use periwinkle_core::time::Mono;
 
+use super::buffer::{Bounds, Buffer, Load};
 use super::kept::KeptMessage;
 use super::message::{Holder, Message, Receipt};
 use super::shared::{Shared, State};
@@ -40,10 +42,8 @@ pub(super) struct Readers {
     /// Messages whose acknowledgement is awaited, and who may give it: each reader once.
     open: BTreeMap<u64, Open>,
     receipts: BTreeMap<u64, u64>,
-    /// Readers with acknowledgement whose buffer is full.
-    full: usize,
-    /// Readers that have their moment.
-    awaited: usize,
+    /// What all buffers hold.
+    load: Load,
     /// Some reader has asked for it: then the retain flag does not tell what was sent again.
     as_published: bool,
     last: u64,
@@ -69,12 +69,12 @@ struct Found {
 /// How a reader reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Manner {
-    pub(super) manual: bool,
+    /// How much waits for it, and whether it acknowledges by itself.
+    pub(super) bounds: Bounds,
+    /// No message comes with a higher one.
+    pub(super) qos: QoS,
     /// Messages are on flash before the broker hears that they came.
     pub(super) durable: bool,
-    pub(super) messages_max: usize,
-    /// Messages that the broker sends before it waits for an acknowledgement.
-    pub(super) receive_max: usize,
     /// Which retained messages it wants.
     pub(super) retained: RetainHandling,
     /// The retain flag is to be as it was published.
@@ -88,26 +88,14 @@ struct Reader {
     subscription: SubscriptionId,
     /// What the broker puts on the copies of a message that are for this one.
     identifier: Option<u32>,
-    queue: VecDeque<Message>,
+    buffer: Buffer,
     /// Retained messages are for it, too.
     is_new: bool,
     /// When the broker answered or sent a retained message last.
     awaited: Mono,
-    missed: u64,
-    pace: Pace,
     answer: Option<Result<QoS, Reason>>,
     gone: bool,
     waker: Option<Waker>,
-}
-
-/// Whether a reader keeps up with messages that may be dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pace {
-    KeepsUp,
-    /// Its buffer is full, and it has until then.
-    Awaited(Mono),
-    /// That was not enough: it loses messages until it has caught up.
-    Slow,
 }
 
 /// A message that somebody has still to acknowledge.
@@ -129,16 +117,6 @@ pub(super) struct Keep {
 }
 
 impl Reader {
-    fn is_full(&self) -> bool {
-        let Manner {
-            manual,
-            messages_max,
-            receive_max,
-            ..
-        } = self.manner;
-        manual && self.queue.len() > messages_max + receive_max
-    }
-
     /// Whether a retained message is for it, and not only for one that came later.
     fn takes_retained(&mut self, now: Mono) -> bool {
         if self.is_new {
@@ -152,25 +130,6 @@ impl Reader {
         if self.answer.is_some() && self.awaited + MQTT_RETAINED_REST <= now {
             self.is_new = false;
         }
-    }
-
-    fn has_enough(&self) -> bool {
-        self.queue.len() >= self.manner.messages_max
-    }
-
-    fn has_caught_up(&self) -> bool {
-        self.queue.len() <= self.manner.messages_max / 2
-    }
-
-    /// Whether a message is lost because there is no room for this one: the oldest, or this one
-    /// where all others are to be acknowledged.
-    fn loses(&mut self, message: &Message) -> bool {
-        let loses = self.has_enough() && (!self.manner.manual || message.receipt.is_none());
-        if loses && !self.manner.manual {
-            self.queue.pop_front();
-        }
-        self.missed += u64::from(loses);
-        loses
     }
 
     fn wake(&mut self, woken: &mut Vec<Waker>) {
@@ -225,15 +184,13 @@ impl Readers {
             manner,
             subscription,
             identifier,
-            queue: VecDeque::new(),
+            buffer: Buffer::new(manner.bounds),
             is_new: match manner.retained {
                 RetainHandling::Send => true,
                 RetainHandling::SendIfNew => is_first,
                 RetainHandling::DoNotSend => false,
             },
             awaited: now,
-            missed: 0,
-            pace: Pace::KeepsUp,
             answer: None,
             gone: false,
             waker: None,
@@ -298,32 +255,39 @@ impl Readers {
     }
 
     fn deliver(&mut self, id: ReaderId, kept: KeptMessage, row: u64, woken: &mut Vec<Waker>) {
-        let Some(reader) = self.readers.get_mut(&id) else {
-            self.kept.insert(row, kept);
-            return;
-        };
-        let was_full = reader.is_full();
-        let mut message = kept.message;
+        let mut message = kept.message.clone();
         message.receipt = Some(Receipt {
             shared: self.shared.clone(),
             holder: Holder::Flash(row),
         });
-        reader.queue.push_back(message);
-        self.full += usize::from(!was_full && reader.is_full());
-        reader.wake(woken);
+        let delivered = self.change(id, |reader| {
+            reader.buffer.push(message);
+            reader.wake(woken);
+        });
+        if delivered.is_none() {
+            self.kept.insert(row, kept);
+        }
+    }
+
+    /// Changes what waits for a reader, if it is still here.
+    fn change<R>(&mut self, id: ReaderId, change: impl FnOnce(&mut Reader) -> R) -> Option<R> {
+        let reader = self.readers.get_mut(&id)?;
+        let before = reader.buffer.load();
+        let result = change(reader);
+        self.load.change(before, reader.buffer.load());
+        Some(result)
     }
 
     /// It reads no more; says which subscription goes with it.
     pub(super) fn leave(&mut self, id: ReaderId) -> Option<SubscriptionId> {
         let reader = self.readers.remove(&id)?;
-        self.full -= usize::from(reader.is_full());
-        self.awaited -= usize::from(matches!(reader.pace, Pace::Awaited(_)));
+        self.load.change(reader.buffer.load(), Load::default());
         if let Ok(filter) = Filter::parse(&reader.filter) {
             self.filters.remove(filter, &id);
             self.found.topic.clear();
         }
         self.by_subscription.remove(&reader.subscription);
-        for message in reader.queue {
+        for message in reader.buffer.into_messages() {
             if let Some(Holder::Flash(row)) = message.receipt.as_ref().map(|it| it.holder) {
                 let filter = reader.filter.clone();
                 self.kept.insert(row, KeptMessage { filter, message });
@@ -334,31 +298,53 @@ impl Readers {
 
     /// Whether a reader has no room and is to lose nothing, or nothing yet.
     pub(super) const fn hold_reading(&self) -> bool {
-        self.full > 0 || self.awaited > 0
+        let Load {
+            full,
+            awaited,
+            manual_bytes,
+            ..
+        } = self.load;
+        full > 0 || awaited > 0 || manual_bytes > MQTT_READERS_BYTES_MAX
     }
 
     /// When the next reader has had its moment.
     pub(super) fn poll_timeout(&self) -> Option<Mono> {
-        if self.awaited == 0 {
+        if self.load.awaited == 0 {
             return None;
         }
-        let until = |reader: &Reader| match reader.pace {
-            Pace::Awaited(until) => Some(until),
-            _ => None,
-        };
-        self.readers.values().filter_map(until).min()
+        let readers = self.readers.values();
+        readers.filter_map(|it| it.buffer.awaited_until()).min()
     }
 
     /// Goes on without the readers that have had their moment.
     pub(super) fn handle_timeout(&mut self, now: Mono) {
-        if self.awaited == 0 {
+        if self.load.awaited == 0 {
             return;
         }
         for reader in self.readers.values_mut() {
-            if matches!(reader.pace, Pace::Awaited(until) if until <= now) {
-                reader.pace = Pace::Slow;
-                self.awaited -= 1;
+            let until = reader.buffer.awaited_until();
+            if until.is_some_and(|until| until <= now) {
+                let before = reader.buffer.load();
+                reader.buffer.end_moment();
+                self.load.change(before, reader.buffer.load());
             }
+        }
+        self.make_room(now);
+    }
+
+    /// All buffers together are within their bound again, or the reader with the fullest one has
+    /// its moment.
+    fn make_room(&mut self, now: Mono) {
+        while self.load.bytes > MQTT_READERS_BYTES_MAX {
+            let readers = self.readers.iter();
+            let fullest = readers.max_by_key(|(_, reader)| reader.buffer.load().bytes);
+            let Some(id) = fullest.map(|(id, _)| *id) else {
+                return;
+            };
+            if self.change(id, |reader| reader.buffer.gives_way(now)) != Some(true) {
+                return;
+            }
+            self.missed += 1;
         }
     }
 
@@ -446,7 +432,8 @@ impl Readers {
         let Some(reader) = self.readers.get_mut(&id) else {
             return;
         };
-        if let (true, Some((open, token))) = (reader.manner.manual, awaits) {
+        copy.lower(reader.manner.qos);
+        if let (true, Some((open, token))) = (reader.manner.bounds.manual, awaits) {
             self.last += 1;
             self.receipts.insert(self.last, open);
             if reader.manner.durable {
@@ -464,21 +451,13 @@ impl Readers {
                 holder: Holder::Broker(self.last),
             });
         }
-        if reader.loses(&copy) {
-            self.missed += 1;
-        }
-        if reader.manner.manual && copy.receipt.is_none() && reader.has_enough() {
-            return;
-        }
-        let was_full = reader.is_full();
-        let may_be_dropped = copy.receipt.is_none();
-        reader.queue.push_back(copy);
-        self.full += usize::from(!was_full && reader.is_full());
-        if may_be_dropped && reader.pace == Pace::KeepsUp && reader.has_enough() {
-            reader.pace = Pace::Awaited(now + MQTT_READER_PATIENCE);
-            self.awaited += 1;
-        }
-        reader.wake(woken);
+        let lost = self.change(id, |reader| {
+            let lost = reader.buffer.take(copy, now);
+            reader.wake(woken);
+            lost
+        });
+        self.missed += lost.unwrap_or(0);
+        self.make_room(now);
     }
 
     /// Those for whose filter the broker has sent this copy, if it says so. A copy that is for none
@@ -503,7 +482,9 @@ impl Readers {
     fn expect_receipts(&mut self, token: Option<AckToken>, found: &[ReaderId]) -> Option<u64> {
         let token = token?;
         let manners = found.iter().filter_map(|id| self.readers.get(id));
-        let manual = manners.map(|it| it.manner).filter(|manner| manner.manual);
+        let manual = manners
+            .map(|it| it.manner)
+            .filter(|manner| manner.bounds.manual);
         let (mut awaited, mut kept) = (0, Kept::InMemory);
         for manner in manual {
             awaited += 1;
@@ -592,7 +573,9 @@ impl Readers {
     }
 
     pub(super) fn missed_by(&self, id: ReaderId) -> u64 {
-        self.readers.get(&id).map_or(0, |reader| reader.missed)
+        self.readers
+            .get(&id)
+            .map_or(0, |reader| reader.buffer.missed())
     }
 
     /// The next message for a reader, and whether reading from the broker can go on now.
@@ -604,8 +587,8 @@ impl Readers {
         let Some(reader) = self.readers.get_mut(&id) else {
             return (Poll::Ready(None), false);
         };
-        let was_full = reader.is_full();
-        let Some(message) = reader.queue.pop_front() else {
+        let before = reader.buffer.load();
+        let Some(message) = reader.buffer.pop() else {
             if reader.gone {
                 return (Poll::Ready(None), false);
             }
@@ -615,16 +598,11 @@ impl Readers {
             }
             return (Poll::Pending, false);
         };
-        let has_room = was_full && !reader.is_full();
-        self.full -= usize::from(has_room);
-        let mut goes_on = has_room;
-        if reader.pace != Pace::KeepsUp && reader.has_caught_up() {
-            let was_awaited = matches!(reader.pace, Pace::Awaited(_));
-            self.awaited -= usize::from(was_awaited);
-            reader.pace = Pace::KeepsUp;
-            goes_on |= was_awaited;
-        }
-        (Poll::Ready(Some(message)), goes_on && !self.hold_reading())
+        let after = reader.buffer.load();
+        let was_held = self.hold_reading();
+        self.load.change(before, after);
+        let goes_on = was_held && !self.hold_reading();
+        (Poll::Ready(Some(message)), goes_on)
     }
 
     /// The client has stopped: streams end when their buffers are empty.
@@ -658,171 +636,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use periwinkle_core::mqtt::codec::{SubscribeOptions, Version};
-    use periwinkle_core::mqtt::outbox::{Budget, Outbox};
-    use periwinkle_core::mqtt::session::{Config, Ending, Session};
-    use std::time::Duration;
-
-    /// Readers of one filter, and when they subscribed and were answered.
-    struct World {
-        session: Session,
-        readers: Readers,
-        now: Mono,
-    }
-
-    impl World {
-        fn new() -> World {
-            let config = Config::new(Version::V5, "me");
-            World {
-                session: Session::new(config, Outbox::new(Budget::default()), Ending::Orderly),
-                readers: Readers::default(),
-                now: Mono::ZERO,
-            }
-        }
-
-        fn pass(&mut self, time: Duration) {
-            self.now = self.now + time;
-        }
-
-        fn enter(
-            &mut self,
-            filter: &str,
-            retained: RetainHandling,
-            as_published: bool,
-        ) -> ReaderId {
-            let options = SubscribeOptions::default();
-            let asked = self.session.subscribe(filter, options, self.now).unwrap();
-            let manner = Manner {
-                manual: false,
-                durable: false,
-                messages_max: 10,
-                receive_max: 10,
-                retained,
-                as_published,
-            };
-            let id = self.readers.enter(filter, manner, asked, None, self.now);
-            let granted = Ok(QoS::AtMostOnce);
-            (self.readers).answered(asked, granted, self.now, &mut Vec::new());
-            id
-        }
-
-        fn subscribe(&mut self, filter: &str) -> ReaderId {
-            self.enter(filter, RetainHandling::Send, false)
-        }
-
-        fn fill(&mut self, topic: &str, count: usize) {
-            for _ in 0..count {
-                let message = message(topic, false);
-                self.readers.take(&message, self.now, &mut Vec::new());
-            }
-        }
-
-        fn read(&mut self, id: ReaderId, count: usize) {
-            let mut context = Context::from_waker(Waker::noop());
-            for _ in 0..count {
-                let (polled, _) = self.readers.poll_next(id, &mut context);
-                assert!(matches!(polled, Poll::Ready(Some(_))));
-            }
-        }
-
-        /// A message comes; who gets it?
-        fn comes(&mut self, topic: &str, retain: bool) -> Vec<ReaderId> {
-            let message = message(topic, retain);
-            self.readers.take(&message, self.now, &mut Vec::new());
-            let readers = self.readers.readers.iter_mut();
-            let got = readers.filter_map(|(id, reader)| reader.queue.pop_front().map(|_| *id));
-            got.collect()
-        }
-    }
-
-    fn message(topic: &str, retain: bool) -> session::Message<'_> {
-        session::Message {
-            topic,
-            payload: b"x",
-            qos: QoS::AtMostOnce,
-            retain,
-            dup: false,
-            properties: periwinkle_core::mqtt::codec::Properties::EMPTY,
-            token: None,
-        }
-    }
-
-    #[test]
-    fn retained_messages_that_come_again_are_for_the_new_reader_only() {
-        let mut world = World::new();
-        let one = world.subscribe("a/#");
-        let wide = world.subscribe("#");
-        assert_eq!(world.comes("a/b", true), [one, wide]);
-        world.pass(MQTT_RETAINED_REST);
-        let two = world.subscribe("a/#");
-        assert_eq!(world.comes("a/b", true), [wide, two]);
-        assert_eq!(world.comes("a/b", false), [one, wide, two]);
-        // A new session of the broker sends them to all.
-        world.readers.begin_connection(world.now);
-        assert_eq!(world.comes("a/b", true), [one, wide, two]);
-    }
-
-    #[test]
-    fn a_reader_whose_own_retained_messages_still_come_loses_none() {
-        let mut world = World::new();
-        let one = world.subscribe("a/#");
-        for _ in 0..10 {
-            world.pass(MQTT_RETAINED_REST - Duration::from_millis(1));
-            assert_eq!(world.comes("a/b", true), [one]);
-        }
-        let two = world.subscribe("a/#");
-        assert_eq!(world.comes("a/b", true), [one, two]);
-    }
-
-    #[test]
-    fn a_reader_that_wants_none_or_only_the_first_gets_what_it_asked_for() {
-        let mut world = World::new();
-        world.enter("a", RetainHandling::DoNotSend, false);
-        world.enter("a", RetainHandling::SendIfNew, false);
-        assert_eq!(world.comes("a", true), []);
-        let first = world.enter("b", RetainHandling::SendIfNew, false);
-        assert_eq!(world.comes("b", true), [first]);
-    }
-
-    #[test]
-    fn a_retain_flag_as_published_keeps_no_message_from_anybody() {
-        let mut world = World::new();
-        let one = world.subscribe("a");
-        world.pass(MQTT_RETAINED_REST);
-        let two = world.enter("a", RetainHandling::Send, true);
-        assert_eq!(world.comes("a", true), [one, two]);
-    }
-
-    #[test]
-    fn a_full_reader_gets_a_moment_and_the_next_when_it_has_caught_up() {
-        let mut world = World::new();
-        let id = world.subscribe("a");
-        world.fill("a", 9);
-        assert!(!world.readers.hold_reading());
-        world.fill("a", 1);
-        assert!(world.readers.hold_reading());
-        let due = world.readers.poll_timeout();
-        assert_eq!(due, Some(world.now + MQTT_READER_PATIENCE));
-        world.read(id, 5);
-        assert!(!world.readers.hold_reading());
-        assert_eq!(world.readers.poll_timeout(), None);
-
-        world.fill("a", 5);
-        assert!(world.readers.hold_reading());
-        world.pass(MQTT_READER_PATIENCE);
-        world.readers.handle_timeout(world.now);
-        world.fill("a", 7);
-        assert!(!world.readers.hold_reading());
-        assert_eq!(world.readers.missed_by(id), 7);
-        world.read(id, 4);
-        world.fill("a", 4);
-        assert!(!world.readers.hold_reading(), "it is still slow");
-        world.read(id, 5);
-        world.fill("a", 5);
-        assert!(world.readers.hold_reading());
-        world.readers.leave(id);
-        assert!(!world.readers.hold_reading());
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use periwinkle_core::config;
 use periwinkle_core::limits::{MQTT_ROUTE_PAUSE_MAX, MQTT_ROUTE_PAUSE_MIN};
 use periwinkle_core::mqtt::route::{Found, InRoute, Route, RouteError};
+use periwinkle_core::mqtt::topic::Filter;
 use periwinkle_core::retry::Backoff;
 use periwinkle_core::schema::Role;
 use periwinkle_core::value::{Map, Value};
@@ -83,7 +84,11 @@ impl Uncarried {
 /// A message is acknowledged when its item is on flash, or can never be one; those behind it wait,
 /// for items are written in the order of their messages.
 async fn carry_in(mqtt: Mqtt, db: Database, route: InRoute) {
-    let asked = mqtt.subscribe(&route.from, route.qos).manual().no_local();
+    let mut asked = mqtt.subscribe(&route.from, route.qos).manual();
+    // A shared subscription has no such option: what goes to a group may come from any of it.
+    if !Filter::parse(&route.from).is_ok_and(|filter| filter.share_name().is_some()) {
+        asked = asked.no_local();
+    }
     let mut messages = match asked.begin() {
         Ok(messages) => messages,
         Err(error) => return tracing::error!(target: "mqtt", "a route does not work: {error}"),

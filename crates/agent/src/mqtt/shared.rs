@@ -29,6 +29,7 @@ pub(super) struct Shared {
     pub(super) durable_topics: Filters<()>,
     /// Messages that a reader's buffer holds unless it asks for another number.
     pub(super) buffer_messages: usize,
+    pub(super) buffer_bytes: usize,
     pub(super) receive_max: usize,
     /// Where our answers come, which with 3.1.1 is where we send answers to.
     pub(super) reply_topic: String,
@@ -91,6 +92,7 @@ impl Shared {
             connection: watch::Sender::new(ConnectionState::Offline { why: None }),
             durable_topics: parts.durable_topics,
             buffer_messages: parts.buffer_messages,
+            buffer_bytes: parts.buffer_bytes,
             receive_max: parts.receive_max,
             reply_topic: parts.reply_topic,
             broker: parts.broker,
@@ -129,6 +131,7 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) durable_topics: Filters<()>,
     pub(super) buffer_messages: usize,
+    pub(super) buffer_bytes: usize,
     pub(super) receive_max: usize,
     pub(super) reply_topic: String,
     pub(super) broker: String,

@@ -81,7 +81,8 @@ fn show_counts(counts: &Counts) -> Value {
         "rejected": counts.rejected,
         "spilled": counts.spilled,
         "dropped": {
-            "overflow": counts.overflowed.iter().sum::<u64>(),
+            "overflow": counts.overflowed.iter().sum::<u64>() - counts.overflowed_durable,
+            "overflow_durable": counts.overflowed_durable,
             "expired": counts.expired,
             "too_old": counts.too_old,
             "unsendable": counts.unsendable,

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use periwinkle_core::mqtt::codec::{QoS, RetainHandling, SubscribeOptions};
 
+use super::buffer::Bounds;
 use super::error::MqttError;
 use super::message::Message;
 use super::readers::{Manner, ReaderId};
@@ -38,10 +39,14 @@ impl Subscribe {
             filter: filter.to_owned(),
             options: SubscribeOptions::qos(qos),
             manner: Manner {
-                manual: false,
+                bounds: Bounds {
+                    manual: false,
+                    messages_max: shared.buffer_messages,
+                    bytes_max: shared.buffer_bytes,
+                    receive_max: shared.receive_max,
+                },
+                qos,
                 durable: false,
-                messages_max: shared.buffer_messages,
-                receive_max: shared.receive_max,
                 retained: RetainHandling::Send,
                 as_published: false,
             },
@@ -55,7 +60,7 @@ impl Subscribe {
     /// `receive_max` before it waits for an acknowledgement. Messages with QoS 0 cannot be
     /// acknowledged, and are dropped when the buffer is full.
     pub fn manual(mut self) -> Self {
-        self.manner.manual = true;
+        self.manner.bounds.manual = true;
         self
     }
 
@@ -64,7 +69,7 @@ impl Subscribe {
     /// not comes again after a restart, whatever ended the life before: a message with QoS 2 once,
     /// for its packet id is on flash with it.
     pub fn durable(mut self) -> Self {
-        self.manner.manual = true;
+        self.manner.bounds.manual = true;
         self.manner.durable = true;
         self
     }
@@ -73,7 +78,15 @@ impl Subscribe {
     /// reader; then the oldest is dropped and counted, unless it is to be acknowledged by the
     /// reader.
     pub fn buffer(mut self, messages: usize) -> Self {
-        self.manner.messages_max = messages.max(1);
+        self.manner.bounds.messages_max = messages.max(1);
+        self
+    }
+
+    /// The same in bytes: topics, payloads, properties, and a little for each message. What a
+    /// reader is to acknowledge is never dropped; there nothing more is read from the broker while
+    /// so much waits.
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.manner.bounds.bytes_max = bytes.max(1);
         self
     }
 
@@ -84,13 +97,16 @@ impl Subscribe {
         self
     }
 
-    /// Not what this client publishes itself. Version 5 only.
+    /// Not what this client publishes itself. Version 5 only, and not for shared subscriptions.
+    /// While another subscription to the same filter, or one below the same master, wants it, the
+    /// broker sends it, and it cannot be told from what others publish.
     pub fn no_local(mut self) -> Self {
         self.options.no_local = true;
         self
     }
 
-    /// The retain flag stays as it was published. Version 5 only.
+    /// The retain flag stays as it was published. Version 5 only. Others that share the filter see
+    /// it as it was published, too.
     pub fn retain_as_published(mut self) -> Self {
         self.options.retain_as_published = true;
         self.manner.as_published = true;

@@ -200,7 +200,7 @@ mod tests {
         let clock = Clock::new(Path::new("/nonexistent"));
         let offset = super::super::server_offset::ServerOffset::new(clock.clone());
         let sent = offset.departure();
-        let hours = UnixMillis(sent.wall.0 + 7_200_000);
+        let hours = UnixMillis(clock.uncorrected_and_steps().0.0 + 7_200_000);
         offset.handle_date(hours, sent);
         assert!(offset.now() >= hours);
         // Somebody sets the clock.

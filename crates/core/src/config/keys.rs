@@ -360,7 +360,8 @@ settings! {
             in Bytes(64 * KIB)..=Bytes(64 * GIB);
         /// The age at which a queued message is dropped.
         queue_age_max: Expiry = Expiry::Never, in Expiry::After(SECOND)..=Expiry::Never;
-        /// What happens to a message for which there is no room.
+        /// What happens to a message for which there is no room: it is refused, or pushes out older
+        /// ones of its class or below, durable ones only if it is durable, too.
         overflow: Overflow = Overflow::Refuse;
         /// How late an acknowledgement may be before a message is written to flash; a power cut
         /// costs no more than that.
@@ -368,7 +369,8 @@ settings! {
         /// Messages to topics that match are written to flash before they are accepted.
         durable: Vec<TopicFilter> = Vec::new();
         /// When the connection stands whether it is needed or not: `anytime`, `workhours`,
-        /// `night`, or five fields of cron. Outside it is made on demand.
+        /// `night`, or five fields of cron. Outside it is made on demand. A window opens up to a
+        /// minute later than it says, at most a tenth of it: each device at a time of its own.
         schedule: MqttSchedule = MqttSchedule::anytime();
         /// How long a connection that was made on demand stays without use.
         idle: Duration = MINUTE, in SECOND..=DAY;

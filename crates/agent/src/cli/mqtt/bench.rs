@@ -19,6 +19,7 @@ pub(super) async fn bench(bench: &Bench) -> Result<(), Failure> {
     let mut options = broker::options(&bench.broker)?;
     options.session.in_flight_max = bench.window;
     options.buffer_messages = bench.number as usize;
+    options.buffer_bytes = usize::MAX;
     let default = format!("periwinkle/bench/{}", options.session.client_id);
     let topic = bench.topic.as_ref().unwrap_or(&default).clone();
     let mqtt = broker::connect(options).await?;

@@ -27,6 +27,7 @@ async fn a_connection_stands_within_its_window_and_outside_of_it_on_demand() {
     let clock = Clock::new(Path::new(""));
     let mut options = options(&broker);
     options.connection.schedule = "workhours".parse().unwrap();
+    options.connection.spread = Duration::ZERO;
     options.connection.idle = Duration::from_millis(100);
     clock.confirm(local(7 * HOUR));
     let (mqtt, mut driver) = Mqtt::open(options, clock.clone(), None).unwrap();

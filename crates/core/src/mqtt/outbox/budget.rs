@@ -1,6 +1,6 @@
 //! How much may wait, for how long, and what happens to the rest.
 
-use super::entry::Class;
+use super::entry::{Class, Mode};
 use crate::limits::{MQTT_OUTBOX_BYTES_MAX, MQTT_OUTBOX_ROWS_MAX};
 use std::time::Duration;
 
@@ -34,8 +34,9 @@ pub enum Overflow {
     /// The new message is refused, and the caller is told.
     #[default]
     Refuse,
-    /// The oldest that wait in the lowest class make room, unless all are of a higher class than
-    /// the new one; then it is refused.
+    /// Others that wait make room, unless they are of a higher class than the new one, or durable
+    /// while it is not; then it is refused. The lowest class goes first, within it QoS 0, then what
+    /// is not durable, each time the oldest.
     DropOldest,
 }
 
@@ -104,6 +105,8 @@ pub struct Counts {
     pub rejected: u64,
     /// Dropped, by class, for want of room.
     pub overflowed: [u64; Class::ALL.len()],
+    /// Those of them that were durable, for want of room for other durable ones.
+    pub overflowed_durable: u64,
     /// Dropped because their time was over.
     pub expired: u64,
     /// Dropped because of their age.
@@ -117,7 +120,10 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(super) fn note_drop(&mut self, cause: DropCause, class: Class) {
+    pub(super) fn note_drop(&mut self, cause: DropCause, class: Class, mode: Mode) {
+        if (cause, mode) == (DropCause::Overflow, Mode::Durable) {
+            self.overflowed_durable += 1;
+        }
         let count = match cause {
             DropCause::Expired => &mut self.expired,
             DropCause::TooOld => &mut self.too_old,

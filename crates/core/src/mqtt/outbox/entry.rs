@@ -170,6 +170,7 @@ pub struct Entry {
     pub(crate) expires: Option<Mono>,
     pub(super) lane: Links,
     pub(super) age: Links,
+    pub(super) rank: Links,
 }
 
 impl Entry {
@@ -200,6 +201,7 @@ impl Entry {
             expires: None,
             lane: Links::NONE,
             age: Links::NONE,
+            rank: Links::NONE,
         }
     }
 

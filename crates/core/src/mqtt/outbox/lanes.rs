@@ -125,17 +125,6 @@ impl Lanes {
         let turn = &mut self.turns[class as usize];
         *turn = turn.wrapping_add(1);
     }
-
-    /// The oldest one that may make room for a message of this class.
-    pub(super) fn oldest_up_to(&self, slab: &Slab, class: Class) -> Option<Slot> {
-        (class as usize..Class::ALL.len()).rev().find_map(|class| {
-            let heads = [self.backlog[class].first(), self.live[class].first()];
-            heads
-                .into_iter()
-                .flatten()
-                .min_by_key(|slot| slab.at(*slot).sequence)
-        })
-    }
 }
 
 /// FNV-1a over class and topic: short, and topics are short.

@@ -12,13 +12,15 @@
 //! backlog, and a live message whose topic has a backlog waits behind it. A message that must be on
 //! flash before it leaves holds up those behind it in its lane until it is.
 //!
-//! *Budget.* Rows, bytes and age are bounded. What does not fit is refused, or pushes out the
-//! oldest of the lowest class: either way it is counted and the one who waits for it is told.
-//! What is on its way is never pushed out.
+//! *Budget.* Rows, bytes and age are bounded. What does not fit is refused, or pushes out others:
+//! the lowest class first, within it QoS 0, then what is not durable, each time the oldest. A
+//! durable message goes for durable ones of at least its class only. Either way it is counted and
+//! the one who waits for it is told. What is on its way is never pushed out.
 
 mod budget;
 mod entry;
 mod lanes;
+mod ranks;
 mod record;
 mod slab;
 mod store;

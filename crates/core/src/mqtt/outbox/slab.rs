@@ -123,7 +123,7 @@ impl Slab {
     }
 }
 
-/// Which of its two lists an entry is in.
+/// Which of its lists an entry is in.
 pub(super) trait Through {
     fn links(entry: &mut Entry) -> &mut Links;
 }
@@ -135,6 +135,17 @@ pub(super) struct Lane;
 /// All entries, by age.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Age;
+
+/// While it waits: those that go together when there is no room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rank;
+
+impl Through for Rank {
+    #[inline]
+    fn links(entry: &mut Entry) -> &mut Links {
+        &mut entry.rank
+    }
+}
 
 impl Through for Lane {
     #[inline]

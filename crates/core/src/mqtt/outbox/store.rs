@@ -3,6 +3,7 @@
 use super::budget::{Budget, Counts, DropCause, Overflow, Refused};
 use super::entry::{Entry, EntryId, Flash, Gone, Mode, Publication, Stage, StoredEntry};
 use super::lanes::Lanes;
+use super::ranks::Ranks;
 use super::slab::{Age, Lane, List, Slab, Slot};
 use crate::limits::{MQTT_AGE_LOOK_INTERVAL, MQTT_OUTBOX_ROW_BYTES};
 use crate::mqtt::codec::{PacketId, PublishFront, QoS, Version};
@@ -20,6 +21,8 @@ pub struct Outbox {
     front: PublishFront,
     slab: Slab,
     lanes: Lanes,
+    /// What waits, in the order in which it makes room.
+    ranks: Ranks,
     /// What was sent and is not complete, in the order in which it was sent.
     flight: List<Lane>,
     /// All entries, in the order in which they were taken.
@@ -52,6 +55,7 @@ impl Outbox {
             front: PublishFront::default(),
             slab: Slab::new(),
             lanes: Lanes::new(),
+            ranks: Ranks::new(),
             flight: List::new(),
             age: List::new(),
             unspilled: None,
@@ -71,6 +75,7 @@ impl Outbox {
                 completed: 0,
                 rejected: 0,
                 overflowed: [0; 3],
+                overflowed_durable: 0,
                 expired: 0,
                 too_old: 0,
                 unsendable: 0,
@@ -196,16 +201,18 @@ impl Outbox {
         dropped: &mut dyn FnMut(Gone, DropCause),
     ) -> Result<(), Refused> {
         let content = publication.content_bytes();
+        let Publication { class, mode, .. } = *publication;
+        let may_drop = self.budget.overflow == Overflow::DropOldest && {
+            let (rows, bytes) = self.ranks.room_for(class, mode);
+            self.fits_without(content, rows, bytes)
+        };
         while let Err(refused) = self.fits(content) {
-            let oldest = match self.budget.overflow {
-                Overflow::Refuse => None,
-                Overflow::DropOldest => self.lanes.oldest_up_to(&self.slab, publication.class),
-            };
-            let Some(oldest) = oldest.filter(|_| self.fits_alone(content)) else {
+            let first = self.ranks.first_for(class, mode).filter(|_| may_drop);
+            let Some(first) = first else {
                 self.counts.refused += 1;
                 return Err(refused);
             };
-            let gone = self.drop_queued(oldest, DropCause::Overflow);
+            let gone = self.drop_queued(first, DropCause::Overflow);
             dropped(gone, DropCause::Overflow);
         }
         Ok(())
@@ -250,8 +257,10 @@ impl Outbox {
         }
     }
 
-    const fn fits_alone(&self, content: usize) -> bool {
-        content + MQTT_OUTBOX_ROW_BYTES <= self.budget.bytes_max && self.budget.rows_max > 0
+    /// Whether there would be room if so much of what is here went.
+    const fn fits_without(&self, content: usize, rows: usize, bytes: usize) -> bool {
+        let bytes = self.bytes - bytes + content + MQTT_OUTBOX_ROW_BYTES;
+        self.rows - rows < self.budget.rows_max && bytes <= self.budget.bytes_max
     }
 
     fn insert(&mut self, sequence: u64, publication: &Publication<'_>, now: Mono) -> Slot {
@@ -280,6 +289,7 @@ impl Outbox {
 
     fn enqueue(&mut self, slot: Slot) {
         self.note_queued(slot);
+        self.ranks.push(&mut self.slab, slot);
         self.lanes.push(&mut self.slab, slot, self.connected);
     }
 
@@ -299,6 +309,7 @@ impl Outbox {
         if let Some(expires) = entry.expires {
             self.expiring.remove(&(expires, slot));
         }
+        self.ranks.remove(&mut self.slab, slot);
         self.lanes.remove(&mut self.slab, slot);
     }
 
@@ -408,6 +419,7 @@ impl Outbox {
         entry.dup = false;
         entry.counted = false;
         self.note_queued(slot);
+        self.ranks.push_again(&mut self.slab, slot);
         self.lanes.push_again(&mut self.slab, slot);
     }
 
@@ -437,8 +449,8 @@ impl Outbox {
     }
 
     fn take_dropped(&mut self, slot: Slot, cause: DropCause) -> Gone {
-        let class = self.slab.at(slot).class;
-        self.counts.note_drop(cause, class);
+        let entry = self.slab.at(slot);
+        self.counts.note_drop(cause, entry.class, entry.mode);
         self.take(slot)
     }
 

@@ -169,6 +169,102 @@ fn the_oldest_of_the_lowest_class_make_room_but_never_what_is_on_its_way() {
     assert_eq!(drain(&mut outbox), [5, 6, 7]);
 }
 
+/// What a message of this class and kind pushes out of a full queue, or that it is refused.
+fn pushes_out(outbox: &mut Outbox, class: Class, qos: QoS, mode: Mode) -> Result<Vec<u64>, ()> {
+    let publication = Publication {
+        class,
+        mode,
+        ..Publication::new("t", b"x", qos)
+    };
+    let mut gone = Vec::new();
+    let pushed = outbox.push(&publication, at(0), |entry, _| gone.push(entry.sequence));
+    pushed.map(|_| gone).map_err(drop)
+}
+
+/// A queue that is full with one message of each class and kind, the durable ones first, and those
+/// from the highest class on: its numbers are 1 to 9.
+fn full_of_everything() -> Outbox {
+    let mut outbox = Outbox::new(Budget {
+        rows_max: 9,
+        overflow: Overflow::DropOldest,
+        ..Budget::default()
+    });
+    for (qos, mode) in [
+        (ONE, Mode::Durable),
+        (ONE, Mode::Spill),
+        (QoS::AtMostOnce, Mode::Spill),
+    ] {
+        for class in Class::ALL {
+            pushes_out(&mut outbox, class, qos, mode).unwrap();
+        }
+    }
+    outbox
+}
+
+#[test]
+fn the_lowest_class_makes_room_first_and_in_it_what_promises_least() {
+    let mut outbox = full_of_everything();
+    let gone: Vec<u64> = (0..9)
+        .flat_map(|_| pushes_out(&mut outbox, Class::High, ONE, Mode::Durable).unwrap())
+        .collect();
+    assert_eq!(gone, [9, 6, 3, 8, 5, 2, 7, 4, 1]);
+    assert_eq!(outbox.counts().overflowed, [3, 3, 3]);
+    assert_eq!(outbox.counts().overflowed_durable, 3);
+}
+
+#[test]
+fn a_durable_message_makes_room_for_durable_ones_of_its_class_or_higher_only() {
+    for (qos, last) in [(QoS::AtMostOnce, 10), (ONE, 4)] {
+        let mut outbox = full_of_everything();
+        let gone: Vec<u64> = (0..6)
+            .flat_map(|_| pushes_out(&mut outbox, Class::High, qos, Mode::Spill).unwrap())
+            .collect();
+        assert_eq!(gone, [9, 6, 8, 5, 7, last]);
+        let mut outbox = full_of_everything();
+        let gone: Vec<u64> = (0..5)
+            .flat_map(|_| pushes_out(&mut outbox, Class::Normal, ONE, Mode::Durable).unwrap())
+            .collect();
+        assert_eq!(gone, [9, 6, 3, 8, 5]);
+    }
+    let mut outbox = Outbox::new(Budget {
+        rows_max: 100,
+        overflow: Overflow::DropOldest,
+        ..Budget::default()
+    });
+    pushes_out(&mut outbox, Class::Normal, ONE, Mode::Durable).unwrap();
+    for _ in 0..200 {
+        pushes_out(&mut outbox, Class::Normal, QoS::AtMostOnce, Mode::Spill).unwrap();
+    }
+    assert_eq!(outbox.iter().next().unwrap().1.sequence(), 1);
+    assert_eq!(outbox.counts().overflowed_durable, 0);
+    for _ in 0..100 {
+        pushes_out(&mut outbox, Class::Low, ONE, Mode::Spill).unwrap_err();
+    }
+    assert_eq!(outbox.counts().overflowed, [0, 101, 0]);
+}
+
+#[test]
+fn nothing_is_pushed_out_for_a_message_that_would_not_fit_even_then() {
+    let row = crate::limits::MQTT_OUTBOX_ROW_BYTES;
+    let mut outbox = Outbox::new(Budget {
+        bytes_max: 3 * (row + 2),
+        overflow: Overflow::DropOldest,
+        ..Budget::default()
+    });
+    pushes_out(&mut outbox, Class::Normal, ONE, Mode::Durable).unwrap();
+    for _ in 0..2 {
+        pushes_out(&mut outbox, Class::Normal, ONE, Mode::Spill).unwrap();
+    }
+    // All but the durable one could go, and that is enough, or it is not.
+    for (bytes, left) in [(row + 5, 3), (row + 4, 2)] {
+        let payload = vec![0; bytes - 1];
+        let large = Publication::new("t", &payload, ONE);
+        let pushed = outbox.push(&large, at(0), |_, _| {});
+        assert_eq!(pushed.is_ok(), left == 2, "{bytes}");
+        assert_eq!(outbox.len(), left);
+    }
+}
+
 #[test]
 fn a_message_that_fits_nowhere_pushes_nothing_out() {
     let mut outbox = Outbox::new(Budget {

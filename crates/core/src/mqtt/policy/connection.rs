@@ -3,14 +3,16 @@
 //! The contract: one `handle_*` per event; then [`poll_output`](Connection::poll_output) says
 //! whether to open or to close, and [`poll_timeout`](Connection::poll_timeout) when to ask again.
 
+use super::servers::{Holds, Servers};
+use super::windows::Windows;
 use crate::limits::{
     MQTT_HISTORY_ROWS_MAX, MQTT_RECONNECT_PAUSE_MAX, MQTT_RECONNECT_PAUSE_MIN,
-    MQTT_SCHEDULE_LOOK_INTERVAL, MQTT_STABLE_AFTER, MQTT_TAKEOVER_LIFE_MAX, MQTT_TAKEOVER_LOSSES,
-    MQTT_TAKEOVER_PAUSE_MAX, MQTT_TAKEOVER_PAUSE_MIN,
+    MQTT_SCHEDULE_LOOK_INTERVAL, MQTT_SCHEDULE_SPREAD_MAX, MQTT_STABLE_AFTER,
+    MQTT_TAKEOVER_LIFE_MAX, MQTT_TAKEOVER_LOSSES, MQTT_TAKEOVER_PAUSE_MAX, MQTT_TAKEOVER_PAUSE_MIN,
 };
 use crate::mqtt::codec::Reason;
 use crate::mqtt::session::CloseReason;
-use crate::retry::Backoff;
+use crate::retry::{Backoff, between};
 use crate::schedule::Schedule;
 use crate::time::{Mono, Now};
 use std::collections::VecDeque;
@@ -21,6 +23,9 @@ use std::time::Duration;
 pub struct ConnectionConfig {
     /// When the connection stands whether it is needed or not. Outside it, it is opened on demand.
     pub schedule: Schedule,
+    /// Windows of the schedule open up to so much later, and up to a tenth of the window, so that
+    /// a fleet does not come at once.
+    pub spread: Duration,
     /// How long a connection that was opened on demand stays without use.
     pub idle: Duration,
     /// The first pause after a failure, and the longest.
@@ -33,6 +38,7 @@ impl Default for ConnectionConfig {
     fn default() -> ConnectionConfig {
         ConnectionConfig {
             schedule: Schedule::ANYTIME,
+            spread: MQTT_SCHEDULE_SPREAD_MAX,
             idle: Duration::from_secs(60),
             pause: (MQTT_RECONNECT_PAUSE_MIN, MQTT_RECONNECT_PAUSE_MAX),
             takeover_pause: (MQTT_TAKEOVER_PAUSE_MIN, MQTT_TAKEOVER_PAUSE_MAX),
@@ -71,13 +77,13 @@ pub struct Connection {
     short_lives: u32,
     /// No attempt before this time.
     gate: Option<Mono>,
-    /// Where the broker sent us, and whether for good.
-    elsewhere: Option<String>,
+    servers: Servers,
     /// Somebody needs the connection, last at this time.
     used: Option<Mono>,
     history: VecDeque<Past>,
     output: Option<Command>,
-    /// When the schedule opens or closes next.
+    windows: Windows,
+    /// When to look at the schedule again.
     schedule_turn: Option<Mono>,
     scheduled: bool,
 }
@@ -92,15 +98,18 @@ enum State {
 impl Connection {
     /// A connection that is not there yet. The first
     /// [`handle_timeout`](Connection::handle_timeout) decides.
-    pub const fn new(config: ConnectionConfig) -> Connection {
+    ///
+    /// `place` is evenly distributed over the devices of a fleet, and stays the same for each.
+    pub const fn new(config: ConnectionConfig, place: u64) -> Connection {
         Connection {
             failures: Backoff::decorrelated(config.pause.0, config.pause.1),
             takeovers: Backoff::decorrelated(config.takeover_pause.0, config.takeover_pause.1),
+            windows: Windows::new(config.schedule, config.spread, place),
             config,
             state: State::Down,
             short_lives: 0,
             gate: None,
-            elsewhere: None,
+            servers: Servers::new(),
             used: None,
             history: VecDeque::new(),
             output: None,
@@ -122,7 +131,9 @@ impl Connection {
                 began,
                 since: now.mono,
             };
-            if self.used.is_some() {
+            self.servers.handle_up();
+            // Who needed it may not have been able to wait so long; it closes when it is idle.
+            if self.used.is_some() || !self.scheduled {
                 self.used = Some(now.mono);
             }
         }
@@ -199,20 +210,21 @@ impl Connection {
             self.failures.reset();
             self.takeovers.reset();
         }
-        if let End::Redirected { server, .. } = end {
-            self.elsewhere = Some(server.clone());
+        match end {
+            End::Redirected { server, holds } => self.servers.refer(server, *holds),
+            _ if lasted.is_none() => self.servers.handle_failure(),
+            _ => {}
         }
         let pause = match self.looks_like_takeover(end, lasted) {
             // Two clients with one id throw each other out for ever unless one of them waits.
             true => self.takeovers.next_pause(random),
             false => match end {
                 End::Asked => Duration::ZERO,
-                End::Redirected { .. } | End::Other(_) | End::TakenOver | End::Busy => {
-                    let pause = self.failures.next_pause(random);
-                    let more = if *end == End::Busy { 4 } else { 1 };
-                    (pause * more).min(self.config.pause.1)
+                End::Redirected { .. } | End::Other(_) | End::TakenOver => {
+                    self.failures.next_pause(random)
                 }
-                End::Hopeless(_) => self.config.pause.1,
+                End::Busy => longer(self.failures.next_pause(random), self.config.pause.1),
+                End::Hopeless(_) => between(self.config.pause.1 / 2, self.config.pause.1, random),
             },
         };
         self.gate = (!pause.is_zero()).then(|| now.mono + pause);
@@ -246,7 +258,7 @@ impl Connection {
         match self.state {
             State::Down if wanted && self.gate.is_none() => {
                 self.state = State::Opening(now.mono);
-                self.output = Some(Command::Open(self.elsewhere.take()));
+                self.output = Some(Command::Open(self.servers.next()));
             }
             State::Up { .. } if !wanted => self.output = Some(Command::Close),
             _ => {}
@@ -256,21 +268,28 @@ impl Connection {
     fn look_at_schedule(&mut self, now: Now, offset_s: i32) {
         // Without any clock, only a schedule that needs none is known to be open.
         let Some(wall) = now.wall else {
-            self.scheduled = self.config.schedule == Schedule::ANYTIME;
+            self.scheduled = self.windows.needs_no_clock();
             let look = (!self.scheduled).then(|| now.mono + MQTT_SCHEDULE_LOOK_INTERVAL);
             self.schedule_turn = look;
             return;
         };
-        self.scheduled = self.config.schedule.is_open(wall, offset_s);
-        let turn = match self.scheduled {
-            true => self.config.schedule.next_closed(wall, offset_s),
-            false => self.config.schedule.next_open(wall, offset_s),
-        };
+        let (open, turn) = self.windows.look(wall, offset_s);
+        self.scheduled = open;
         self.schedule_turn = turn.map(|turn| {
             let away = Duration::from_millis(u64::try_from(turn.0 - wall.0).unwrap_or(0));
             // A clock that is set right meanwhile brings another turn.
             now.mono + away.min(MQTT_SCHEDULE_LOOK_INTERVAL)
         });
+    }
+}
+
+/// Four times the pause. What would be more than the longest one falls evenly into its second half:
+/// those whom a busy broker refused must not come back at once.
+fn longer(pause: Duration, longest: Duration) -> Duration {
+    let four = pause * 4;
+    match four.checked_sub(longest) {
+        None => four,
+        Some(beyond) => longest / 2 + beyond / 6,
     }
 }
 
@@ -290,8 +309,10 @@ pub enum End {
     /// The broker names another server.
     #[error("the broker names another server: {server}")]
     Redirected {
-        /// Which.
+        /// Which; several with spaces between them.
         server: String,
+        /// For how long.
+        holds: Holds,
     },
     /// It will not work before somebody changes something.
     #[error("{0}")]
@@ -310,8 +331,13 @@ impl From<&CloseReason> for End {
             other => return End::Other(other.to_string()),
         };
         match (code, server) {
-            (Reason::UseAnotherServer | Reason::ServerMoved, Some(server)) => End::Redirected {
+            (Reason::UseAnotherServer, Some(server)) => End::Redirected {
                 server: server.clone(),
+                holds: Holds::Once,
+            },
+            (Reason::ServerMoved, Some(server)) => End::Redirected {
+                server: server.clone(),
+                holds: Holds::ForGood,
             },
             (Reason::SessionTakenOver, _) => End::TakenOver,
             (
@@ -353,10 +379,15 @@ mod tests {
     }
 
     fn connection(schedule: &str) -> Connection {
-        Connection::new(ConnectionConfig {
+        placed(schedule, 0)
+    }
+
+    fn placed(schedule: &str, place: u64) -> Connection {
+        let config = ConnectionConfig {
             schedule: schedule.parse().unwrap(),
             ..ConnectionConfig::default()
-        })
+        };
+        Connection::new(config, place)
     }
 
     fn lost() -> End {
@@ -498,7 +529,7 @@ mod tests {
             text: None,
             server: None,
         };
-        it.handle_down(&End::from(&denied), 0, at(3), 0);
+        it.handle_down(&End::from(&denied), u64::MAX, at(3), 0);
         assert_eq!(pause(&mut it, 3), 120);
         it.handle_down(&lost(), 0, at(200), 0);
         it.retry_now(at(200), 0);
@@ -506,6 +537,89 @@ mod tests {
         let ends: Vec<&str> = it.history().map(|past| past.end.as_str()).collect();
         assert_eq!(ends.len(), 3);
         assert_eq!(ends[0], "the broker names another server: b.example");
+    }
+
+    #[test]
+    fn a_server_that_moved_is_dialled_from_then_on() {
+        let moved = CloseReason::ByBroker {
+            reason: Reason::ServerMoved,
+            text: None,
+            server: Some("b.example c.example".into()),
+        };
+        let open = |server: Option<&str>| Some(Command::Open(server.map(str::to_owned)));
+        let mut it = connection("anytime");
+        it.handle_timeout(at(0), 0);
+        assert_eq!(it.poll_output(), open(None));
+        it.handle_up(at(0));
+        it.handle_down(&End::from(&moved), 0, at(100), 0);
+        it.handle_timeout(at(101), 0);
+        for round in 2..5 {
+            assert_eq!(it.poll_output(), open(Some("b.example")), "{round}");
+            it.handle_up(at(round * 100));
+            it.handle_down(&lost(), 0, at(round * 100 + 70), 0);
+            it.handle_timeout(at(round * 100 + 71), 0);
+        }
+        // It is gone, and so is the other one: the configured one may know more.
+        for (round, server) in [(5, Some("c.example")), (6, None), (7, Some("b.example"))] {
+            it.poll_output();
+            it.handle_down(&lost(), 0, at(round * 1000), 0);
+            it.handle_timeout(at(round * 1000 + 999), 0);
+            assert_eq!(it.poll_output(), open(server));
+        }
+    }
+
+    #[test]
+    fn clients_that_a_broker_refused_do_not_come_back_at_once() {
+        let denied = End::Hopeless("no".into());
+        for end in [&End::Busy, &denied] {
+            let mut seconds = std::collections::BTreeMap::<u64, u32>::new();
+            for client in 0..1000 {
+                let mut rng = periwinkle_testkit::rng::Rng::new(client);
+                let mut it = connection("anytime");
+                it.handle_timeout(at(0), 0);
+                let mut waited = 0;
+                for round in 0..10 {
+                    it.poll_output();
+                    it.handle_down(end, rng.next_u64(), at(round * 1000), 0);
+                    let due = it.poll_timeout().unwrap();
+                    waited = due.since(at(round * 1000).mono).as_millis() / 1000;
+                    it.handle_timeout(at(round * 1000 + 999), 0);
+                }
+                *seconds.entry(waited as u64).or_default() += 1;
+            }
+            let most = seconds.values().max().unwrap();
+            assert!(*most <= 40, "{end}: {most} of 1000 in one second");
+            assert!(seconds.keys().all(|second| *second < 120), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_window_opens_later_for_some_devices_and_on_demand_for_all() {
+        let opens = 23 * 3600;
+        let mut it = placed("workhours", 1 << 63);
+        it.handle_timeout(at(0), 0);
+        it.handle_timeout(at(opens), 0);
+        assert_eq!(it.poll_output(), None);
+        assert_eq!(it.poll_timeout(), Some(at(opens + 30).mono));
+        it.handle_timeout(at(opens + 30), 0);
+        assert_eq!(it.poll_output(), Some(Command::Open(None)));
+        let mut it = placed("workhours", 1 << 63);
+        it.handle_timeout(at(0), 0);
+        it.handle_use(at(opens), 0);
+        assert_eq!(it.poll_output(), Some(Command::Open(None)));
+    }
+
+    #[test]
+    fn a_connection_on_demand_that_took_longer_than_it_may_be_idle_closes_all_the_same() {
+        let mut it = connection("never");
+        it.handle_use(at(0), 0);
+        assert_eq!(it.poll_output(), Some(Command::Open(None)));
+        it.handle_timeout(at(60), 0);
+        assert_eq!(it.poll_output(), None);
+        it.handle_up(at(64));
+        assert_eq!(it.poll_timeout(), Some(at(124).mono));
+        it.handle_timeout(at(124), 0);
+        assert_eq!(it.poll_output(), Some(Command::Close));
     }
 
     #[test]
@@ -528,6 +642,9 @@ mod tests {
         it.handle_timeout(dark, 0);
         assert_eq!(it.poll_output(), Some(Command::Open(None)));
         let mut it = connection("* * * * *");
+        it.handle_timeout(dark, 0);
+        assert_eq!(it.poll_output(), Some(Command::Open(None)));
+        let mut it = connection("* * * * 0-5");
         it.handle_timeout(dark, 0);
         assert_eq!(it.poll_output(), None);
     }

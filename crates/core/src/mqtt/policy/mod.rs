@@ -2,8 +2,12 @@
 
 mod connection;
 mod profile;
+mod servers;
 mod throttle;
+mod windows;
 
 pub use connection::{Command, Connection, ConnectionConfig, End, Past};
 pub use profile::{Profile, ProfileError};
+pub use servers::Holds;
 pub use throttle::Throttle;
+pub use windows::place_of;

@@ -264,6 +264,9 @@ impl Session {
                 marks.push(id);
             }
         });
+        // They would be new messages from here on, so those that are late are not sent.
+        self.expire();
+        marks.retain(|id| self.outbox.entry(*id).is_some());
         for id in marks {
             self.persist_mark(id, Then::Marked(id));
         }

@@ -85,6 +85,9 @@ pub enum SubscribeError {
     /// The broker offers no shared subscriptions.
     #[error("the broker offers no shared subscriptions")]
     Shared,
+    /// A shared subscription with No Local (section 3.8.3.1): a broker ends the connection for it.
+    #[error("a shared subscription cannot leave out what this client publishes itself")]
+    SharedNoLocal,
     /// There are as many as there may be.
     #[error("there are {subscriptions_max} subscriptions, and no more are possible")]
     TooMany {

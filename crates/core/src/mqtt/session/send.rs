@@ -171,6 +171,13 @@ impl Session {
         self.allows(entry.qos, entry.retain, sizes)
     }
 
+    fn is_in_time(&self, entry: &Entry) -> Result<(), DropCause> {
+        match entry.expires {
+            Some(expires) if expires <= self.now => Err(DropCause::Expired),
+            _ => Ok(()),
+        }
+    }
+
     /// Sends what can be sent now, until the buffer to the socket is full.
     pub(super) fn pump(&mut self) {
         if self.link != Link::Up {
@@ -264,7 +271,10 @@ impl Session {
             return tries;
         };
         let entry = self.outbox.at(slot);
-        if let Err(cause) = self.allows_entry(entry) {
+        if let Err(cause) = self
+            .is_in_time(entry)
+            .and_then(|()| self.allows_entry(entry))
+        {
             let entry = self.outbox.drop_queued(slot, cause);
             self.dropped(&entry, cause);
             return true;
@@ -290,7 +300,10 @@ impl Session {
         }
     }
 
-    /// Sends again what was on its way when an earlier connection ended.
+    /// Sends again what was on its way when an earlier connection ended, and the broker remembers
+    /// the session: it may have the message, and hand it on already. The protocol demands that the
+    /// exchange goes on (section 4.4), and forbids to end one with QoS 2 for its expiry (4.3.3); so
+    /// a message whose time is over goes again, too, with as little time as can be said.
     #[cold]
     fn send_again(&mut self, slot: Slot) -> bool {
         let next = self.outbox.next_in_flight(slot);
@@ -487,7 +500,8 @@ fn is_on_flash(entry: &Entry, durable_ids: bool) -> bool {
     }
 }
 
-/// What is left of the time of use, rounded up so that it does not vanish on the way.
+/// What is left of the time of use, in seconds, rounded up; at least one, for to some brokers zero
+/// is without end.
 fn push_expiry(out: &mut Vec<u8>, expires: Mono, now: Mono) {
     let left = expires.since(now);
     let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);

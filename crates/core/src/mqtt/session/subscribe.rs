@@ -1,7 +1,9 @@
 //! Subscriptions: what is wanted here, what the broker knows of it, and what is still to be asked.
 //!
 //! Several subscriptions share one filter at the broker if they ask for the same filter, or if a
-//! master subscription covers them. The filter is given up when the last of them goes. Who comes
+//! master subscription covers them. The broker is asked for what the widest of them wants: the
+//! highest QoS, No Local only if all want it, Retain As Published if one does; and again when that
+//! changes. The filter is given up when the last of them goes. Who comes
 //! later for the same filter may want its retained messages, which only a SUBSCRIBE brings: it is
 //! sent again, and the shell gives what comes to those who have not had it.
 //!
@@ -26,8 +28,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Subscriptions {
     at_broker: BTreeMap<u64, AtBroker>,
-    /// The filter that serves a subscription, and the QoS that it asks for.
-    served_by: BTreeMap<SubscriptionId, (u64, QoS)>,
+    /// The filter that serves a subscription, and what it asks for.
+    served_by: BTreeMap<SubscriptionId, (u64, SubscribeOptions)>,
     /// Requests that are not answered.
     asked: Vec<(PacketId, Vec<u64>)>,
     last: u64,
@@ -40,7 +42,10 @@ pub(super) struct Subscriptions {
 #[derive(Clone, Debug)]
 struct AtBroker {
     filter: String,
+    /// As wide as the widest of those who want it.
     options: SubscribeOptions,
+    /// Retained messages have still to come for someone.
+    retained_due: bool,
     is_master: bool,
     /// The broker may know of it.
     is_known: bool,
@@ -89,6 +94,10 @@ impl Session {
     ) -> Result<SubscriptionId, SubscribeError> {
         self.now = now;
         let parsed = Filter::parse(filter)?;
+        if options.no_local && parsed.share_name().is_some() {
+            return Err(SubscribeError::SharedNoLocal);
+        }
+        let options = self.sayable(options);
         self.config.profile.check_filter(parsed, options.qos)?;
         if self.link == Link::Up {
             if parsed.has_wildcard() && !self.limits.wildcards {
@@ -105,6 +114,19 @@ impl Session {
         }
         self.pump();
         Ok(id)
+    }
+
+    /// What the version has words for. The rest changes nothing at the broker, and is not asked for
+    /// again when it changes here.
+    const fn sayable(&self, options: SubscribeOptions) -> SubscribeOptions {
+        match self.config.version {
+            Version::V5 => options,
+            Version::V311 => SubscribeOptions {
+                no_local: false,
+                retain_as_published: false,
+                ..options
+            },
+        }
     }
 
     /// Asks for no more messages; other subscriptions stay. [`Output::Unsubscribed`] follows.
@@ -275,6 +297,42 @@ const fn granted(reason: Reason) -> Result<QoS, Reason> {
 }
 
 impl AtBroker {
+    /// One more wants it; says whether the broker has to hear of that.
+    fn widen(&mut self, wanted: SubscribeOptions) -> bool {
+        let before = self.options;
+        if self.users.is_empty() {
+            // Nobody is left for whom the options of before would still count.
+            self.options = wanted;
+            self.retained_due = true;
+        } else {
+            self.options.qos = before.qos.max(wanted.qos);
+            self.options.no_local &= wanted.no_local;
+            self.options.retain_as_published |= wanted.retain_as_published;
+        }
+        let said = |of: SubscribeOptions| (of.qos, of.no_local, of.retain_as_published);
+        said(before) != said(self.options)
+    }
+
+    /// These are left who want it; says whether the broker has to hear of that. A lower QoS is not
+    /// worth a word.
+    fn narrow(&mut self, left: impl Iterator<Item = SubscribeOptions> + Clone) -> bool {
+        let before = self.options;
+        self.options.no_local = left.clone().all(|user| user.no_local);
+        self.options.retain_as_published = left.clone().any(|user| user.retain_as_published);
+        before != self.options
+    }
+
+    /// What a SUBSCRIBE says. Retained messages come again only for who has not had them.
+    const fn asks(&self) -> SubscribeOptions {
+        match (self.options.retain_handling, self.retained_due) {
+            (RetainHandling::Send, false) => SubscribeOptions {
+                retain_handling: RetainHandling::SendIfNew,
+                ..self.options
+            },
+            _ => self.options,
+        }
+    }
+
     /// Whether asking again brings retained messages that this one wants. Of a master's filter, and
     /// of shared subscriptions, nobody gets them later.
     fn brings_retained(&self, filter: Filter<'_>, options: SubscribeOptions) -> bool {
@@ -305,25 +363,21 @@ impl Subscriptions {
             None => self.insert(filter, options, id),
         };
         self.due = true;
-        self.served_by.insert(id, (number, options.qos));
+        self.served_by.insert(id, (number, options));
         let there = self.at_broker.get_mut(&number).expect("just found");
-        if there.users.is_empty() {
-            // Nobody is left for whom the options of before would still count.
-            there.options = options;
+        if there.widen(options) {
+            there.state = State::Wanted;
         }
         there.users.push(id);
         there.last_user = id;
         there.is_master |= is_master;
-        if options.qos > there.options.qos {
-            there.options.qos = options.qos;
-            there.state = State::Wanted;
-        }
         let granted = match there.state {
             State::Granted(qos) => Some(qos),
             _ => None,
         };
         if there.users.len() > 1 && there.brings_retained(filter, options) {
             there.options.retain_handling = RetainHandling::Send;
+            there.retained_due = true;
             there.state = State::Wanted;
         }
         Ok((id, granted))
@@ -352,6 +406,7 @@ impl Subscriptions {
             AtBroker {
                 filter: filter.as_str().to_owned(),
                 options,
+                retained_due: true,
                 is_master: false,
                 is_known: false,
                 state: State::Wanted,
@@ -372,6 +427,12 @@ impl Subscriptions {
         };
         there.users.retain(|user| *user != id);
         if !there.users.is_empty() {
+            let users = there.users.clone();
+            let left = users.iter().filter_map(|user| self.served_by.get(user));
+            if there.narrow(left.map(|(_, options)| *options)) {
+                there.state = State::Wanted;
+                self.due = true;
+            }
             return true;
         }
         there.last_user = id;
@@ -428,7 +489,7 @@ impl Subscriptions {
         there
             .map(|there| FilterRequest {
                 filter: &there.filter,
-                options: there.options,
+                options: there.asks(),
             })
             .collect()
     }
@@ -458,6 +519,7 @@ impl Subscriptions {
         result: Result<QoS, Reason>,
         retry: Mono,
     ) -> Vec<(SubscriptionId, Result<QoS, Reason>)> {
+        let is_last = !self.asked.iter().any(|(_, asked)| asked.contains(&number));
         let Some(there) = self.at_broker.get_mut(&number) else {
             return Vec::new();
         };
@@ -465,7 +527,8 @@ impl Subscriptions {
         // In the meantime it was given up, or more is asked for.
         if there.state != State::Asked || there.users.is_empty() {
             there.state = State::Wanted;
-        } else {
+        } else if is_last {
+            there.retained_due &= result.is_err();
             there.state = match result {
                 Ok(qos) => State::Granted(qos),
                 Err(_) => State::Refused { retry },
@@ -474,7 +537,8 @@ impl Subscriptions {
         let users = there.users.iter();
         users
             .map(|user| {
-                let asked = self.served_by.get(user).map_or(QoS::AtMostOnce, |it| it.1);
+                let asked = self.served_by.get(user);
+                let asked = asked.map_or(QoS::AtMostOnce, |(_, options)| options.qos);
                 (*user, result.map(|granted| granted.min(asked)))
             })
             .collect()
@@ -485,6 +549,7 @@ impl Subscriptions {
         let there = self.at_broker.get_mut(&number)?;
         there.is_known = false;
         self.news = true;
+        there.retained_due = true;
         if !there.users.is_empty() {
             there.state = State::Wanted;
             self.due = true;
@@ -515,8 +580,10 @@ impl Subscriptions {
         self.due = true;
         if session_present {
             if unsure {
-                let all = self.at_broker.values_mut();
-                all.for_each(|there| there.state = State::Wanted);
+                for there in self.at_broker.values_mut() {
+                    there.state = State::Wanted;
+                    there.retained_due = true;
+                }
             }
             return Vec::new();
         }
@@ -525,6 +592,7 @@ impl Subscriptions {
         self.at_broker.retain(|_, there| {
             there.state = State::Wanted;
             there.is_known = false;
+            there.retained_due = true;
             if there.users.is_empty() {
                 gone.push(there.last_user);
             }

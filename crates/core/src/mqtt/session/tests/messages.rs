@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::MQTT_RECEIVE_MORE_MESSAGES;
-use crate::mqtt::outbox::DropCause;
+use crate::mqtt::outbox::{DropCause, Mode, Stage, StoredEntry};
 use crate::mqtt::topic::TopicError;
 
 #[test]
@@ -164,6 +164,95 @@ fn expiry_counts_while_a_message_waits_and_what_is_left_is_sent() {
     connect(&mut it, false, &[], at(40));
     assert!(sent(&mut it)[0].contains("MessageExpiryInterval(60)"));
     assert_eq!(it.outbox().counts().expired, 1);
+}
+
+fn useful_for(seconds: u64, qos: QoS, mode: Mode) -> Publication<'static> {
+    Publication {
+        expiry: Some(Duration::from_secs(seconds)),
+        tag: Some(1),
+        mode,
+        ..Publication::new("t", b"open", qos)
+    }
+}
+
+/// A session that has sent a message which is of use for three seconds, and lost the connection.
+fn cut_off(qos: QoS, mode: Mode) -> Session {
+    let mut it = connected(config(), &[]);
+    it.publish(&useful_for(3, qos, mode), at(1)).unwrap();
+    // Whatever has to be on flash first is there at once.
+    while told(&mut it).iter().any(|told| told.starts_with("Persist")) {
+        it.handle_persisted(Ticket(u64::MAX), at(1));
+    }
+    assert_eq!(words(&mut it), ["publish 1"]);
+    it.handle_disconnected(at(2));
+    it
+}
+
+#[test]
+fn a_message_whose_time_is_over_is_not_begun_again_where_the_broker_lost_the_session() {
+    for (qos, mode) in [
+        (ONE, Mode::Spill),
+        (TWO, Mode::Spill),
+        (ONE, Mode::Durable),
+        (TWO, Mode::Durable),
+    ] {
+        for (back, late) in [(3, false), (4, true), (11, true)] {
+            let mut it = cut_off(qos, mode);
+            connect(&mut it, false, &[], at(back));
+            let told = told(&mut it);
+            let is_told = told.contains(&"Done(1, Dropped(Expired))".to_owned());
+            assert_eq!(is_told, late, "{qos:?} {mode:?} after {back} s: {told:?}");
+            assert_eq!(it.outbox().counts().expired, u64::from(late));
+            assert_eq!(it.outbox().is_empty(), late);
+            assert_eq!(words(&mut it).is_empty(), late, "{qos:?} {mode:?}");
+            if late && mode == Mode::Durable {
+                assert!(told.iter().any(|it| it.contains("Remove(1)")), "{told:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_whose_time_is_over_goes_on_where_the_broker_kept_the_session() {
+    for qos in [ONE, TWO] {
+        let mut it = cut_off(qos, Mode::Spill);
+        connect(&mut it, true, &[], at(11));
+        let again = sent(&mut it);
+        assert_eq!(again.len(), 1);
+        for part in ["dup: true", "MessageExpiryInterval(1)"] {
+            assert!(again[0].contains(part), "{again:?}");
+        }
+        assert_eq!(it.outbox().counts().expired, 0);
+    }
+}
+
+#[test]
+fn a_message_from_flash_whose_time_is_over_goes_on_only_in_the_same_session_of_the_broker() {
+    let stored = |stage, packet_id| StoredEntry {
+        sequence: 7,
+        publication: useful_for(0, ONE, Mode::Spill),
+        stage,
+        packet_id,
+        age: Duration::from_secs(9),
+    };
+    let waits = (Stage::Queued, None);
+    let was_sent = (Stage::Sent, Some(id(5)));
+    for (ending, (stage, packet_id), session_present, expected) in [
+        (Ending::Orderly, was_sent, true, "publish 5 dup"),
+        (Ending::Orderly, was_sent, false, ""),
+        // After any other end it begins anew, so it is a new message.
+        (Ending::Badly, was_sent, true, ""),
+        (Ending::Orderly, waits, true, ""),
+    ] {
+        let outbox = Outbox::new(Budget::default());
+        let mut it = Session::new(config(), outbox, ending);
+        it.restore(&stored(stage, packet_id), at(0));
+        connect(&mut it, session_present, &[], at(1));
+        it.handle_timeout(at(1));
+        assert_eq!(words(&mut it).concat(), expected, "{ending:?} {stage:?}");
+        let dropped = u64::from(expected.is_empty());
+        assert_eq!(it.outbox().counts().expired, dropped);
+    }
 }
 
 #[test]

@@ -176,6 +176,119 @@ fn a_higher_qos_for_the_same_filter_is_asked_for() {
     assert_eq!(words(&mut it), ["subscribe 2"]);
 }
 
+fn without_own() -> SubscribeOptions {
+    SubscribeOptions {
+        no_local: true,
+        ..options()
+    }
+}
+
+/// Asks for one filter, and has the broker grant it.
+fn granted(it: &mut Session, filter: &str, options: SubscribeOptions) -> (SubscriptionId, String) {
+    let asked = it.subscribe(filter, options, at(1)).unwrap();
+    (asked, grant(it))
+}
+
+/// What a subscription says, in words; nothing if none is sent.
+fn grant(it: &mut Session) -> String {
+    let packets = sent(it);
+    for packet in &packets {
+        let number = packet.split("PacketId(").nth(1).unwrap();
+        let number = number.split(')').next().unwrap().parse().unwrap();
+        receive(it, &suback(number, &[Reason::GrantedQos1]), at(1));
+    }
+    told(it);
+    packets.concat()
+}
+
+#[test]
+fn a_filter_is_as_wide_at_the_broker_as_the_widest_of_those_who_want_it() {
+    let mut it = connected(config(), &[]);
+    let (_, said) = granted(&mut it, "a", without_own());
+    assert!(said.contains("no_local: true"), "{said}");
+    // What this client publishes is wanted by one more, and what it has had does not come again.
+    let (wide, said) = granted(&mut it, "a", without_retained());
+    assert!(said.contains("no_local: false"), "{said}");
+    assert!(said.contains("retain_handling: SendIfNew"), "{said}");
+    let (as_published, said) = granted(
+        &mut it,
+        "a",
+        SubscribeOptions {
+            retain_as_published: true,
+            ..without_retained()
+        },
+    );
+    assert!(said.contains("no_local: false"), "{said}");
+    assert!(said.contains("retain_as_published: true"), "{said}");
+    let (_, said) = granted(&mut it, "a", without_retained());
+    assert_eq!(said, "");
+    it.unsubscribe(as_published, at(2));
+    assert!(grant(&mut it).contains("retain_as_published: false"));
+    it.unsubscribe(wide, at(2));
+    assert_eq!(grant(&mut it), "");
+}
+
+#[test]
+fn a_filter_is_narrow_again_when_the_widest_is_gone() {
+    let mut it = connected(config(), &[]);
+    granted(&mut it, "a", without_own());
+    let (wide, _) = granted(&mut it, "a", without_retained());
+    it.unsubscribe(wide, at(2));
+    let said = grant(&mut it);
+    assert!(said.contains("no_local: true"), "{said}");
+    assert!(said.contains("retain_handling: SendIfNew"), "{said}");
+    assert_eq!(grant(&mut it), "");
+}
+
+#[test]
+fn a_finer_filter_below_a_master_widens_it() {
+    let mut it = connected(config(), &[]);
+    it.subscribe_master("me/#", without_own(), at(1)).unwrap();
+    assert!(grant(&mut it).contains("no_local: true"));
+    let (fine, said) = granted(&mut it, "me/jobs/+", options());
+    assert!(said.contains("filter: \"me/#\""), "{said}");
+    assert!(said.contains("no_local: false"), "{said}");
+    it.unsubscribe(fine, at(2));
+    assert!(grant(&mut it).contains("no_local: true"));
+}
+
+#[test]
+fn what_3_1_1_cannot_say_is_not_asked_for_again() {
+    let mut it = connected(Config::new(Version::V311, "me"), &[]);
+    granted(&mut it, "a", without_own());
+    let (wide, said) = granted(&mut it, "a", without_retained());
+    assert_eq!(said, "");
+    it.unsubscribe(wide, at(2));
+    assert_eq!(grant(&mut it), "");
+}
+
+#[test]
+fn a_shared_subscription_never_says_no_local() {
+    for version in [Version::V311, Version::V5] {
+        let mut it = connected(Config::new(version, "me"), &[]);
+        let refused = it.subscribe("$share/g/jobs/+", without_own(), at(1));
+        assert_eq!(refused, Err(SubscribeError::SharedNoLocal));
+        let refused = it.subscribe_master("$share/g/jobs/+", without_own(), at(1));
+        assert_eq!(refused, Err(SubscribeError::SharedNoLocal));
+        assert_eq!(words(&mut it), [""; 0]);
+        it.subscribe("$share/g/jobs/+", options(), at(1)).unwrap();
+        assert_eq!(words(&mut it), ["subscribe 1"]);
+    }
+}
+
+#[test]
+fn two_requests_for_one_filter_are_enough_when_both_are_answered() {
+    let mut it = connected(config(), &[]);
+    it.subscribe("a", without_own(), at(1)).unwrap();
+    it.subscribe("a", without_retained(), at(1)).unwrap();
+    assert_eq!(words(&mut it), ["subscribe 1", "subscribe 2"]);
+    for number in [1, 2] {
+        receive(&mut it, &suback(number, &[Reason::GrantedQos1]), at(1));
+        told(&mut it);
+        assert_eq!(words(&mut it), [""; 0]);
+    }
+}
+
 #[test]
 fn a_master_subscription_serves_what_it_covers() {
     let mut it = connected(config(), &[]);
