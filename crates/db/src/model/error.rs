@@ -119,6 +119,13 @@ pub enum DbError {
         /// The field.
         field: String,
     },
+    /// What stands in the way of a write is an item that nobody sees: it has expired by a clock that
+    /// is not trusted yet, and such a clock removes nothing.
+    #[error(
+        "{0}: it is hidden, because it has expired by a clock that nothing has confirmed yet; it goes \
+         when the time is known, or when it is removed by its key"
+    )]
+    Hidden(Box<DbError>),
     /// A check of the maker's refused the write.
     #[error("{model} refuses this: {reason}")]
     Refused {
@@ -226,7 +233,7 @@ impl DbError {
             DbError::Update { .. } => "update_failed",
             DbError::NotUnique { .. } => "not_unique",
             DbError::Refused { .. } => "refused",
-            DbError::InTransaction { source, .. } => source.kind(),
+            DbError::InTransaction { source, .. } | DbError::Hidden(source) => source.kind(),
             DbError::Reentrant => "reentrant",
             DbError::Expression { .. } => "bad_expression",
             DbError::BadQuery { .. } => "bad_query",
@@ -235,6 +242,14 @@ impl DbError {
             DbError::Waits(_) => "waits",
             DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
+        }
+    }
+
+    /// What is wrong, without the write that it is wrong with and why nobody sees it.
+    pub fn cause(&self) -> &DbError {
+        match self {
+            DbError::InTransaction { source, .. } | DbError::Hidden(source) => source.cause(),
+            error => error,
         }
     }
 
@@ -249,7 +264,7 @@ impl DbError {
             DbError::NotUnique { field, .. } => Some(field),
             DbError::IndexKey(error) => Some(&error.field),
             DbError::Refused { field, .. } => field.as_deref(),
-            DbError::InTransaction { source, .. } => source.field(),
+            DbError::InTransaction { source, .. } | DbError::Hidden(source) => source.field(),
             _ => None,
         }
     }

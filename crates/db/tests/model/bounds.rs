@@ -5,7 +5,9 @@ use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::sync::store::Store;
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::model::transfer::Row;
-use periwinkle_db::{Database, DbError, Dropped, Environment, Find, ImportOptions, Write};
+use periwinkle_db::{
+    Database, DbError, Dropped, Environment, ExportForm, Find, ImportOptions, Write,
+};
 
 use crate::world::{START, World, props};
 
@@ -214,9 +216,74 @@ fn an_expired_item_is_hidden_at_once_and_can_be_made_again() {
         []
     );
     assert_eq!(db.update("UserLog", &key).unwrap_err().kind(), "not_found");
-    assert_eq!(db.remove("UserLog", &key).unwrap_err().kind(), "not_found");
     db.create("UserLog", &key).unwrap();
     assert!(db.get("UserLog", &key).unwrap().is_some());
+}
+
+#[test]
+fn what_is_hidden_can_be_removed_by_its_key() {
+    let world = World::new(1);
+    let db = world.open();
+    let item = props(r#"{"id":"a","expires":"2026-11-22"}"#);
+    for trusted in [true, false] {
+        db.create("UserLog", &item).unwrap();
+        if !trusted {
+            world.clock.distrust();
+        }
+        let key = props(r#"{"id":"a"}"#);
+        assert_eq!(db.get("UserLog", &key).unwrap(), None);
+        db.remove("UserLog", &key).unwrap();
+        assert_eq!(db.remove("UserLog", &key).unwrap_err().kind(), "not_found");
+    }
+}
+
+/// A log entry that a wrong clock, which nothing has confirmed, takes for expired.
+fn hidden_by_a_wrong_clock(world: &World, db: &Database) -> Map {
+    let item = Map::from([
+        ("id", Value::from("a")),
+        ("text", Value::from("kept")),
+        ("expires", Value::from(START + 60_000)),
+    ]);
+    db.create("UserLog", &item).unwrap();
+    world.clock.show(START + 86_400_000);
+    let key = props(r#"{"id":"a"}"#);
+    assert_eq!(db.get("UserLog", &key).unwrap(), None);
+    key
+}
+
+#[test]
+fn no_write_takes_an_item_for_gone_because_a_wrong_clock_hides_it() {
+    let world = World::new(1);
+    let db = world.open();
+    let key = hidden_by_a_wrong_clock(&world, &db);
+    assert_eq!(
+        db.create("UserLog", &key).unwrap_err().to_string(),
+        "there is a UserLog with this key already (a); update it, or use another key: it is hidden, \
+         because it has expired by a clock that nothing has confirmed yet; it goes when the time is \
+         known, or when it is removed by its key"
+    );
+    db.upsert("UserLog", &key).unwrap();
+    db.update("UserLog", &key).unwrap();
+    world.clock.confirm(START + 1000);
+    let item = db.get("UserLog", &key).unwrap().unwrap();
+    assert_eq!(item.text("text"), Some("kept"));
+}
+
+#[test]
+fn an_export_by_a_clock_that_nothing_has_confirmed_leaves_nothing_out() {
+    let world = World::new(1);
+    let db = world.open();
+    hidden_by_a_wrong_clock(&world, &db);
+    let exported = |db: &Database| {
+        let mut export = db
+            .export(&["UserLog".to_owned()], ExportForm::Properties)
+            .unwrap();
+        while export.next_lines().unwrap().is_some() {}
+        export.items()
+    };
+    assert_eq!(exported(&db), 1);
+    world.clock.confirm(START + 86_400_000);
+    assert_eq!(exported(&db), 0);
 }
 
 #[test]
