@@ -58,6 +58,7 @@ mod index;
 mod index_keys;
 mod keys;
 mod migrate;
+mod oldest;
 mod options;
 mod reentry;
 mod reindex;

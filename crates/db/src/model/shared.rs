@@ -14,6 +14,7 @@ use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
 use super::index::{Counts, Declared};
+use super::oldest::PassedOver;
 use super::options::{Environment, QueueBounds};
 use super::reentry::Reentry;
 use super::reindex::Completed;
@@ -53,6 +54,7 @@ pub(super) struct State {
     pub(super) counts: Counts,
     pub(super) ulids: UlidSource,
     pub(super) dropped: DroppedRows,
+    pub(super) passed_over: PassedOver,
     /// The versions of the schema that the models were last written in.
     pub(super) written: Written,
     /// The first frame of the database has to say that rows have their index entries.
@@ -226,6 +228,7 @@ pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, Compl
         counts: Counts::read(store, schema),
         ulids: UlidSource::default(),
         dropped: DroppedRows::read(store)?,
+        passed_over: PassedOver::default(),
         written: written::read(store)?.unwrap_or_default(),
         note_due: indexed.note_due,
     };
