@@ -55,6 +55,8 @@ const SYNC_OFF = {
   region: '',
 };
 
+const UPLOADS_OFF = { enabled: false, uploads: [] };
+
 export function startMock({ port = 0, code = 'SPRING-TIME', owner = null } = {}) {
   const world = {
     code,
@@ -64,6 +66,7 @@ export function startMock({ port = 0, code = 'SPRING-TIME', owner = null } = {})
     measurements: new Measurements(),
     tables: new Tables(),
     sync: SYNC_OFF,
+    uploads: UPLOADS_OFF,
     services: ['db', 'web', 'metrics', 'sync'].map((name) => ({
       name,
       state: 'running',
@@ -123,7 +126,7 @@ async function handle(world, request, response) {
   await route(context);
 }
 
-const ROUTES = { setup, session, status, models, data, metrics, sync, users, events };
+const ROUTES = { setup, session, status, models, data, metrics, sync, uploads, users, events };
 
 async function setup({ world, method, request, response }) {
   if (method === 'GET') return send(response, 200, { needed: world.users.size === 0 });
@@ -238,6 +241,19 @@ function sync({ world, method, response, who }) {
   return send(response, 202);
 }
 
+function uploads({ world, method, response, segments, who }) {
+  need(who, method === 'GET' ? 'viewer' : 'editor');
+  if (world.uploads === null) throw new Refusal(404, 'There is nothing at this address.');
+  if (method === 'GET') return send(response, 200, world.uploads);
+  if (method === 'POST') {
+    world.retries = (world.retries ?? 0) + 1;
+    return send(response, 202);
+  }
+  const left = world.uploads.uploads.filter(({ id }) => id !== segments[1]);
+  world.uploads = { ...world.uploads, uploads: left, queued_rows: world.uploads.queued_rows - 1 };
+  return send(response, 204);
+}
+
 async function users({ world, method, request, response, segments, who }) {
   need(who, 'owner');
   const name = segments[1];
@@ -282,7 +298,7 @@ function publish(world, event, content) {
   for (const stream of world.streams) stream.write(text);
 }
 
-/** What only a real device does: `sync`, `services`, `change`, `remove`, `offline`, `expire`, `trust`. */
+/** What only a real device does: `sync`, `uploads`, `services`, `change`, `remove`, `offline`, `expire`, `trust`. */
 function stage(world, what, input, response) {
   switch (what) {
     case 'sync':
@@ -300,6 +316,9 @@ function stage(world, what, input, response) {
               ...input,
             };
       publish(world, 'sync', world.sync);
+      break;
+    case 'uploads':
+      world.uploads = input === null || input.enabled !== false ? input : UPLOADS_OFF;
       break;
     case 'services':
       world.services = world.services.map((one) =>

@@ -8,6 +8,7 @@ import { AccountMenu } from './account';
 import { DataPage } from './pages/data/page';
 import { HomePage } from './pages/home/page';
 import { ReplicationPage } from './pages/replication';
+import { UploadsPage } from './pages/uploads';
 import { UsersPage } from './pages/users';
 import { Empty, Link } from './ui/basics';
 import { Logo } from './ui/flower';
@@ -27,6 +28,7 @@ const TARGETS: Target[] = [
   { page: 'home', to: '/', label: 'Home', icon: 'home' },
   { page: 'data', to: '/data', label: 'Data', icon: 'data' },
   { page: 'replication', to: '/replication', label: 'Replication', icon: 'cloud' },
+  { page: 'uploads', to: '/uploads', label: 'Uploads', icon: 'upload' },
   { page: 'users', to: '/users', label: 'Users', icon: 'users' },
 ];
 
@@ -112,6 +114,8 @@ function Page({ page }: { page: Place['page'] }) {
       return <DataPage />;
     case 'replication':
       return <ReplicationPage />;
+    case 'uploads':
+      return <UploadsPage />;
     case 'users':
       return <UsersPage />;
     case 'unknown':

@@ -29,6 +29,7 @@ try {
   await step('a row is made, changed and deleted', data);
   await step('a reload keeps the session and the page', reload);
   await step('replication says what it does', replication);
+  await step('uploads say how to switch them on, or what they do', uploads);
   await step('users are added, changed and removed', users);
   if (mock) await walkFailures({ browser, mock, step, owner: OWNER });
   browser.assertNoErrors();
@@ -195,6 +196,21 @@ async function replication() {
   }
   await assertAccessible(browser, 'replication');
   await browser.shot('07-replication');
+}
+
+async function uploads() {
+  await page.getByRole('link', { name: 'Uploads', exact: true }).click();
+  await heading('Uploads');
+  const { enabled } = await (await page.request.get(`${url}/api/v1/uploads`)).json();
+  if (enabled) {
+    await page.locator('[data-counter="Uploaded"]').waitFor();
+  } else {
+    await page.getByRole('heading', { name: 'Uploads are off' }).waitFor();
+    await page.getByRole('heading', { name: 'Switch them on' }).waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Try now' }).count(), 0);
+  }
+  await assertAccessible(browser, 'uploads');
+  await browser.shot('07-uploads');
 }
 
 async function users() {

@@ -104,6 +104,47 @@ export async function walkFailures({ browser, mock, step, owner }) {
     assert.equal(await page.getByRole('button', { name: 'New row' }).count(), 0);
   });
 
+  await step('uploads are shown as they go, tried again, and removed', async () => {
+    await page.goto(`${mock.url}/uploads`);
+    await page.getByRole('heading', { name: 'Uploads are off' }).waitFor();
+    await stage('uploads', queueOf([]));
+    await page.getByRole('heading', { name: 'Nothing waits' }).first().waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Try now' }).count(), 0);
+    await assertAccessible(browser, 'an empty queue');
+
+    // Each is read without anybody doing anything.
+    await stage('uploads', queueOf([{ state: 'sending', sent: 250, attempts: 0 }]));
+    const bar = page.getByRole('progressbar', { name: 'Sent of pump/a.bin' });
+    await bar.waitFor();
+    assert.equal(await bar.getAttribute('value'), '0.25');
+    await stage('uploads', queueOf([{ state: 'sending', sent: 750, attempts: 0 }]));
+    await page.waitForFunction(() => document.querySelector('progress')?.value === 0.75);
+    await assertAccessible(browser, 'an upload on its way');
+    const error = 'S3 refused it: AccessDenied';
+    await stage('uploads', queueOf([{ state: 'waiting', attempts: 2, refused: true, error }]));
+    await page.getByRole('heading', { name: 'Somebody has to set something right' }).waitFor();
+    await page.getByText(error).waitFor();
+    assert.equal(await bar.count(), 0);
+    await assertAccessible(browser, 'an upload that is refused');
+    await browser.shot('23-uploads');
+
+    const before = mock.world.retries ?? 0;
+    await page.getByRole('button', { name: 'Try now' }).click();
+    await page.getByText('Trying now.').waitFor();
+    assert.equal(mock.world.retries, before + 1);
+    mock.world.retries = before;
+    await page.getByRole('button', { name: 'Remove pump/a.bin from the queue' }).click();
+    const sure = page.getByRole('dialog', { name: 'Remove this upload?' });
+    await assertAccessible(browser, 'removing an upload');
+    await sure.getByRole('button', { name: 'Remove' }).click();
+    await page.getByText('The upload is removed.').waitFor();
+    await page.getByText('pump/a.bin').waitFor({ state: 'detached' });
+    assert.deepEqual(mock.world.uploads.uploads, []);
+
+    await stage('uploads', null);
+    await page.getByText('This agent runs without them.').waitFor();
+  });
+
   await step('each state of replication is put in words', async () => {
     await page.goto(`${mock.url}/replication`);
     await page.locator('.sync-words').waitFor();
@@ -283,4 +324,36 @@ async function streamOpen(mock) {
     assert.ok(Date.now() < deadline, 'the page opened no stream of events');
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** A queue of uploads under one key. */
+function queueOf(uploads) {
+  return {
+    enabled: true,
+    bucket: 'pumps-7',
+    region: 'eu-central-1',
+    queued_rows: uploads.length,
+    queued_bytes: 0,
+    sending: uploads.filter(({ state }) => state === 'sending').length,
+    done: 3,
+    done_bytes: 3000,
+    aborted: 0,
+    lost: 0,
+    expired: 0,
+    refused: 0,
+    attempts_failed: 0,
+    uploads: uploads.map((more, at) => ({
+      id: `01J${at}`,
+      bucket: 'pumps-7',
+      key: 'pump/a.bin',
+      file: '/data/a.bin',
+      bytes: 1000,
+      sent: 0,
+      created_ms: Date.now() - 5000,
+      ended_ms: null,
+      error: null,
+      refused: false,
+      ...more,
+    })),
+  };
 }

@@ -39,6 +39,71 @@ const SYNC = {
   },
 };
 
+const upload = (more) => ({
+  id: more.key,
+  state: 'waiting',
+  bucket: 'pumps-7',
+  file: `/var/spool/camera/${more.key.split('/').at(-1)}`,
+  bytes: 4_812_345,
+  sent: 0,
+  attempts: 0,
+  created_ms: Date.now() - 12 * MINUTE_MS,
+  ended_ms: null,
+  error: null,
+  refused: false,
+  ...more,
+});
+
+const UPLOADS = {
+  enabled: true,
+  bucket: 'pumps-7',
+  region: 'eu-central-1',
+  queued_rows: 64,
+  queued_bytes: 31_457_280,
+  sending: 1,
+  done: 1_204,
+  done_bytes: 5_120_000_000,
+  aborted: 1,
+  lost: 2,
+  expired: 0,
+  refused: 0,
+  attempts_failed: 17,
+  uploads: [
+    upload({
+      key: 'greenhouse-7f3a/2026-11-22/north/video-of-a-rather-long-name-103000.mp4',
+      state: 'sending',
+      bytes: 734_003_200,
+      sent: 291_504_128,
+    }),
+    upload({
+      key: 'greenhouse-7f3a/report.json',
+      file: null,
+      bytes: 812,
+      attempts: 3,
+      error: 'pumps-7.s3.eu-central-1.amazonaws.com cannot be connected to: no route to host',
+    }),
+    upload({
+      key: 'other/settings.json',
+      bytes: 96,
+      attempts: 1,
+      refused: true,
+      error: 'S3 refused it: AccessDenied: Access Denied; see the policy of the device',
+    }),
+    upload({ key: 'greenhouse-7f3a/2026-11-22/north/103100.jpg' }),
+    upload({
+      key: 'greenhouse-7f3a/2026-11-22/north/102900.jpg',
+      state: 'done',
+      ended_ms: Date.now() - 2 * MINUTE_MS,
+    }),
+    upload({
+      key: 'greenhouse-7f3a/2026-11-22/south/102800.jpg',
+      state: 'changed',
+      ended_ms: Date.now() - 3 * MINUTE_MS,
+      error: 'the file was changed since it was taken',
+    }),
+  ],
+};
+
 const PAGES = {
   home: ['/', (page) => page.locator('.chart canvas').nth(5).waitFor()],
   rows: ['/data/Setting', (page) => page.getByRole('row', { name: /alarm/ }).waitFor()],
@@ -47,6 +112,8 @@ const PAGES = {
   create: ['/data/Valve?new', (page) => page.getByRole('button', { name: 'Create' }).waitFor()],
   sync: ['/replication', (page) => page.getByText('set aside').waitFor()],
   off: ['/replication', (page) => page.getByText('Switch it on').waitFor(), null],
+  uploads: ['/uploads', (page) => page.getByText('Of late').waitFor()],
+  uploadsOff: ['/uploads', (page) => page.getByText('Switch them on').waitFor(), SYNC, null],
   account: [
     '/users',
     async (page) => {
@@ -75,8 +142,9 @@ async function look(colorScheme, size, viewport) {
     await page.getByLabel('Password', { exact: true }).fill(OWNER.password);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('heading', { name: 'Greenhouse north' }).waitFor();
-    for (const [name, [path, ready, sync = SYNC]] of Object.entries(PAGES)) {
+    for (const [name, [path, ready, sync = SYNC, uploads = UPLOADS]] of Object.entries(PAGES)) {
       await page.request.post(`${mock.url}/mock/sync`, { data: sync });
+      await page.request.post(`${mock.url}/mock/uploads`, { data: uploads ?? { enabled: false } });
       await page.goto(mock.url + path);
       await ready(page);
       await check(name);

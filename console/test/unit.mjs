@@ -16,12 +16,13 @@ after(() => rmSync(folder, { recursive: true }));
 globalThis.location = { pathname: '/', search: '' };
 globalThis.addEventListener = () => {};
 
-const { numbers, fields, live, format, route } = await load(`
+const { numbers, fields, live, format, route, uploads } = await load(`
   export * as numbers from './src/api/numbers';
   export * as fields from './src/pages/data/fields';
   export * as live from './src/pages/data/live';
   export * as format from './src/format';
   export * as route from './src/state/route';
+  export * as uploads from './src/pages/upload-words';
 `);
 
 async function load(contents) {
@@ -247,4 +248,42 @@ test('addresses carry any key', () => {
     rest: ['%E0%A4%A'],
     creating: false,
   });
+});
+
+test('an upload is put in words by what somebody has to do', () => {
+  const upload = (more) => ({ state: 'waiting', attempts: 0, refused: false, ...more });
+  for (const [more, mood, words] of [
+    [{}, 'quiet', 'Waiting'],
+    [{ attempts: 2 }, 'busy', 'Will try again'],
+    [{ attempts: 2, refused: true }, 'bad', 'Refused'],
+    [{ state: 'sending' }, 'accent', 'Sending'],
+    [{ state: 'sending', attempts: 1 }, 'busy', 'Trying again'],
+    [{ state: 'done' }, 'good', 'Uploaded'],
+    [{ state: 'aborted' }, 'quiet', 'Removed'],
+    [{ state: 'gone' }, 'busy', 'File gone'],
+  ]) {
+    assert.deepEqual(uploads.uploadState(upload(more)), [mood, words]);
+  }
+  const share = (more) => uploads.sentShare({ state: 'sending', sent: 5, bytes: 10, ...more });
+  assert.equal(share({}), 0.5);
+  assert.equal(share({ sent: 50 }), 1, 'what was lost on its way leaves again');
+  assert.equal(share({ bytes: 0 }), null);
+  assert.equal(share({ state: 'waiting' }), null);
+});
+
+test('a queue is put in words, the worst of it first', () => {
+  const queue = (rows, sending = 0) => ({
+    queued_rows: rows.length,
+    sending,
+    uploads: rows.map((more) => ({ state: 'waiting', attempts: 0, refused: false, ...more })),
+  });
+  for (const [shown, title] of [
+    [queue([]), 'Nothing waits'],
+    [queue([{}]), 'About to send'],
+    [queue([{ attempts: 1 }, {}]), 'Waiting to try again'],
+    [queue([{ attempts: 1 }, { state: 'sending' }], 1), 'Sending'],
+    [queue([{ refused: true }, { state: 'sending' }], 1), 'Somebody has to set something right'],
+  ]) {
+    assert.equal(uploads.queueWords(shown)[0], title);
+  }
 });

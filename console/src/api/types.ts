@@ -66,6 +66,45 @@ export interface SyncStatus {
   region: string;
 }
 
+export type UploadState =
+  'waiting' | 'sending' | 'done' | 'aborted' | 'changed' | 'gone' | 'expired';
+
+export interface Upload {
+  id: string;
+  state: UploadState;
+  bucket: string;
+  key: string;
+  /** Null where the bytes are a copy of the agent's own. */
+  file: string | null;
+  bytes: number;
+  sent: number;
+  attempts: number;
+  /** Null where no clock was trusted. */
+  created_ms: number | null;
+  ended_ms: number | null;
+  /** Why the last attempt failed, or how it ended. */
+  error: string | null;
+  /** Somebody has to set something right. */
+  refused: boolean;
+}
+
+export interface Uploads {
+  enabled: boolean;
+  bucket: string | null;
+  queued_rows: number;
+  queued_bytes: number;
+  sending: number;
+  done: number;
+  done_bytes: number;
+  aborted: number;
+  lost: number;
+  expired: number;
+  /** By the budget of the queue. */
+  refused: number;
+  attempts_failed: number;
+  uploads: Upload[];
+}
+
 /** What the device does not have or tell is null. Rates are in bytes per second. */
 export interface Sample {
   at_ms: number;

@@ -3,11 +3,13 @@
 import { computed, signal } from '@preact/signals';
 
 export interface Place {
-  page: 'home' | 'data' | 'replication' | 'users' | 'unknown';
+  page: 'home' | 'data' | 'replication' | 'uploads' | 'users' | 'unknown';
   /** The rest of the path, segments decoded: model and key on the data page. */
   rest: string[];
   creating: boolean;
 }
+
+const PAGES: Place['page'][] = ['data', 'replication', 'uploads', 'users'];
 
 const address = signal(location.pathname + location.search);
 
@@ -32,9 +34,9 @@ export function dataAddress(model: string, key: readonly string[] = []): string 
 export function parsePlace(text: string): Place {
   const [path = '/', query = ''] = text.split('?');
   const [first = '', ...rest] = path.split('/').slice(1).map(decode);
-  const page = { '': 'home', data: 'data', replication: 'replication', users: 'users' }[first];
+  const page = first === '' ? 'home' : PAGES.find((known) => known === first);
   return {
-    page: (page ?? 'unknown') as Place['page'],
+    page: page ?? 'unknown',
     rest: rest.filter((segment, index) => segment !== '' || index < rest.length - 1),
     creating: query === 'new',
   };

@@ -35,16 +35,18 @@ pub enum Error {
         /// The system's words.
         source: std::io::Error,
     },
-    /// Another agent runs on the same state directory.
+    /// Another process has the state directory: an agent, or a command that works on its files.
     #[error(
-        "another agent (process {pid}) already runs on the state directory {path}; stop it, or \
-         name another directory with --state"
+        "the state directory {path} is in use by {}; stop it, or name another directory with \
+         --state",
+        pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
     )]
     StateInUse {
         /// The directory.
         path: PathBuf,
-        /// The process that holds it.
-        pid: String,
+        /// The process that holds it, as it wrote itself into the lock file. Those who only read
+        /// do not.
+        pid: Option<u32>,
     },
     /// The schema cannot be used.
     #[error("{0}")]

@@ -23,7 +23,7 @@ pub struct StateDir {
 impl StateDir {
     /// Creates the directory if there is none, and takes its lock.
     ///
-    /// Fails with [`Error::StateInUse`], naming the holder, when another agent has it.
+    /// Fails with [`Error::StateInUse`], naming the holder, when another process has it.
     pub fn open(path: &Path) -> Result<StateDir> {
         let failed = |source| Error::State {
             path: path.to_owned(),
@@ -42,7 +42,12 @@ impl StateDir {
         give_to_owner_of(&folder, &lock).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => write_pid(&mut lock).map_err(failed)?,
-            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
+            Err(TryLockError::WouldBlock) => {
+                // Readers do not write themselves into the file: it names the last who wrote.
+                let by_readers = lock.try_lock_shared().is_ok();
+                let pid = read_pid(&mut lock).filter(|_| !by_readers);
+                return Err(in_use(path, pid));
+            }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         Ok(StateDir {
@@ -54,7 +59,7 @@ impl StateDir {
     /// The directory as it is, for reading: nothing is made in it, and no agent can start on it
     /// meanwhile. Without a lock file nothing is locked: the medium may be read-only.
     ///
-    /// Fails with [`Error::StateInUse`], naming the holder, when an agent has it.
+    /// Fails with [`Error::StateInUse`], naming the holder, when an agent, or whoever writes, has it.
     pub fn look(path: &Path) -> Result<StateDir> {
         let failed = |source| Error::State {
             path: path.to_owned(),
@@ -67,7 +72,7 @@ impl StateDir {
         if let Some(lock) = &mut lock {
             match lock.try_lock_shared() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(in_use(path, lock)),
+                Err(TryLockError::WouldBlock) => return Err(in_use(path, read_pid(lock))),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
         }
@@ -119,14 +124,10 @@ impl StateDir {
     }
 }
 
-fn in_use(path: &Path, lock: &mut File) -> Error {
-    let pid = read_text(lock).unwrap_or_default();
+fn in_use(path: &Path, pid: Option<u32>) -> Error {
     Error::StateInUse {
         path: path.to_owned(),
-        pid: match pid.is_empty() {
-            true => "of unknown number".to_owned(),
-            false => pid,
-        },
+        pid,
     }
 }
 
@@ -157,11 +158,11 @@ fn write_pid(lock: &mut File) -> io::Result<()> {
     lock.write_all(std::process::id().to_string().as_bytes())
 }
 
-fn read_text(file: &mut File) -> io::Result<String> {
+fn read_pid(lock: &mut File) -> Option<u32> {
     let mut text = String::new();
-    file.rewind()?;
-    file.read_to_string(&mut text)?;
-    Ok(text.trim().to_owned())
+    lock.rewind().ok()?;
+    lock.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
 }
 
 /// An id that tells nothing of the machine's own: the manual page of machine-id(5) asks not to

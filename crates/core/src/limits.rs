@@ -216,6 +216,9 @@ pub const DB_READ_GAP_BYTES_MAX: usize = 4 << 10;
 pub const DB_ROW_COPIED_BYTES_MAX: usize = 1 << 10;
 /// Index entries from which on an opening of the database merges them on a thread of their own.
 pub const DB_LOAD_BESIDE_ENTRIES_MIN: usize = 10_000;
+/// Bytes of sealed segments from which on an opening of the database reads their key files on a
+/// thread of their own.
+pub const DB_LOAD_AHEAD_BYTES_MIN: u64 = 8 << 20;
 /// Key files that a close makes before the log is closed; the next opening reads the segments that
 /// are left, and makes theirs.
 pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
@@ -345,6 +348,8 @@ pub const PROXY_ANSWER_BYTES_MAX: usize = 8 * 1024;
 /// Length of a message over WebSocket that is received, in frames or in one, unless its caller says
 /// otherwise.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Length of the pieces in which the messages of a WebSocket come whose bounds mean nothing.
+pub const WEBSOCKET_PIECE_BYTES_MAX: usize = 16 * 1024;
 /// What may wait to be written to a WebSocket.
 pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The silence after which the other end of a WebSocket is asked for a sign of life, unless
@@ -454,6 +459,9 @@ pub const CONTROL_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const IMPORT_REQUEST_BYTES: usize = 256 * 1024;
 /// Faults of an import that are shown one by one; the others are counted.
 pub const IMPORT_FAULTS_SHOWN_MAX: usize = 100;
+/// Keys and unique values of a file that an import compares with each other: some 60 bytes of memory
+/// each.
+pub const IMPORT_MARKS_MAX: usize = 200_000;
 /// Threads for what cannot wait without holding a thread up: password hashing, name resolution.
 pub const BLOCKING_THREADS_MAX: usize = 4;
 /// How long threads may take to end after the agent has stopped.
@@ -463,6 +471,11 @@ pub const THREADS_END_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Nesting of parentheses, functions and `NOT` in an expression, so that none can exhaust the stack.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
+
+// Words.
+
+/// Fields that an error names one by one when none is near the one that was given.
+pub const FIELDS_TOLD_MAX: usize = 12;
 
 // Export, import and backup of the database.
 
@@ -785,6 +798,8 @@ pub const MQTT_READER_PATIENCE: Duration = Duration::from_millis(50);
 pub const MQTT_TURNS_MAX: usize = 16;
 /// Bytes of messages that one commit to flash takes, unless one message is longer.
 pub const MQTT_COMMIT_BYTES: usize = 256 * 1024;
+/// Removals from flash that are not known to be durable, before one is waited for.
+pub const MQTT_REMOVALS_UNSURE_MAX: usize = 1024;
 /// Time that an orderly stop gives the broker for our farewell, and flash for what waits.
 pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Questions that a responder works on at once.

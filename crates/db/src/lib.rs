@@ -9,6 +9,7 @@ pub mod model;
 pub use model::{
     Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError, Dropped,
     Environment, Event, Export, ExportForm, Expression, Find, ImportOptions, Imported,
-    IndexKeyError, Next, OnConflict, Options, Origin, Page, ParkedModel, Proposed, QueueBounds,
-    Refusal, Rows, Shelf, ShelfBatch, Since, Stats, Transacted, Transaction, Write, describe_key,
+    IndexKeyError, Mark, Next, OnConflict, Options, Origin, Page, ParkedModel, Proposed,
+    QueueBounds, Refusal, Room, Rows, Shelf, ShelfBatch, Since, Stats, Trace, Transacted,
+    Transaction, Write, describe_key,
 };

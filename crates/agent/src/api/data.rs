@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
 use periwinkle_core::limits;
-use periwinkle_core::schema::{Durability, Model};
+use periwinkle_core::schema::{Durability, Model, PropertyError};
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::{Committed, Database, DbError, Expression, Find, Write};
 use tokio::task::spawn_blocking;
@@ -193,13 +193,8 @@ fn parse_switch(name: &str, text: &str) -> Result<bool, Problem> {
 pub(super) async fn show(State(api): State<DataApi>, named: Named) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &named.model)?;
     let keys = parse_key(&api.db, model, &named.key)?;
-    match api.db.get(model.name(), &keys)? {
-        Some(item) => Ok(value_answer(StatusCode::OK, &Value::Map(item))),
-        None => {
-            let (model, key) = (model.name().to_owned(), named.key.join("/"));
-            Err(DbError::NotFound { model, key }.into())
-        }
-    }
+    let item = api.db.require(model.name(), &keys)?;
+    Ok(value_answer(StatusCode::OK, &Value::Map(item)))
 }
 
 pub(super) async fn create(
@@ -322,16 +317,21 @@ fn check_all_used(expressions: &Expressions) -> Result<(), Problem> {
 
 /// A model, unless it is the agent's own.
 pub(super) fn shown_model<'a>(db: &'a Database, name: &str) -> Result<&'a Model, Problem> {
-    if is_internal(name) {
-        return Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "unknown_model",
-            format!("{name} is the agent's own; its users are at /api/v1/users."),
-        ));
+    let models = db.schema().models().iter();
+    let shown = models.filter(|model| !is_internal(model.name()));
+    if let Some(model) = shown.clone().find(|model| model.name() == name) {
+        return Ok(model);
     }
-    db.schema()
-        .model(name)
-        .map_err(|error| DbError::from(error).into())
+    if is_internal(name) {
+        let detail = format!(
+            "{name} is the agent's own and cannot be seen or changed here; users are at \
+             /api/v1/users."
+        );
+        let status = StatusCode::NOT_FOUND;
+        return Err(Problem::new(status, "unknown_model", detail));
+    }
+    let names = shown.map(Model::name);
+    Err(DbError::from(PropertyError::unknown_model(name, names)).into())
 }
 
 /// What the caller hears of is on the disk, if its model asks for that.

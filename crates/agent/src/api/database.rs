@@ -6,9 +6,11 @@ use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use periwinkle_core::schema::Model;
-use periwinkle_core::value;
+use periwinkle_core::{hex, value};
 use periwinkle_db::model::transfer::{Reader, Row};
-use periwinkle_db::{Database, DbError, Export, ExportForm, ImportOptions, Imported, OnConflict};
+use periwinkle_db::{
+    Database, DbError, Export, ExportForm, ImportOptions, Imported, Mark, OnConflict, Room, Trace,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
@@ -88,6 +90,9 @@ pub(super) struct ImportQuery {
     on_conflict: Conflict,
     #[serde(default)]
     check: bool,
+    /// What the items would touch, for who imports a file in many requests.
+    #[serde(default)]
+    traces: bool,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -119,6 +124,7 @@ pub(super) async fn import(
         },
         // What is understood is checked even when the whole is refused.
         check_only: query.check || !read.faults.is_empty(),
+        traces: query.traces,
     };
     let db = api.db.clone();
     let work = spawn_blocking(move || {
@@ -130,7 +136,16 @@ pub(super) async fn import(
     if let Some(ticket) = &imported.ticket {
         ticket.clone().durable().await?;
     }
-    Ok(json_answer(StatusCode::OK, &describe(&read, &imported)))
+    let mut answer = describe(&read, &imported);
+    if query.traces {
+        let traces = imported.traces.iter();
+        let traces: Vec<Value> = traces
+            .map(|trace| describe_trace(read.places[trace.row], trace))
+            .collect();
+        answer["traces"] = traces.into();
+        answer["rooms"] = imported.rooms.iter().map(describe_room).collect();
+    }
+    Ok(json_answer(StatusCode::OK, &answer))
 }
 
 /// What the body of an import holds.
@@ -203,6 +218,27 @@ fn describe(read: &ReadRows, imported: &Imported) -> Value {
         "written": imported.ticket.is_some(),
         "faults": faults,
     })
+}
+
+fn describe_trace((line, column): (u64, u64), trace: &Trace) -> Value {
+    let hex = |mark: &Mark| Value::from(hex::encode(&mark.0));
+    let claims = trace.claims.iter();
+    json!({
+        "line": line,
+        "column": column,
+        "model": trace.model,
+        "key": hex(&trace.key),
+        "item": hex(&trace.item),
+        "is_there": trace.is_there,
+        "claims": claims.map(|(field, mark)| (field.clone(), hex(mark))).collect::<Value>(),
+        "freed": trace.freed.iter().map(hex).collect::<Value>(),
+        "bytes": [trace.bytes.0, trace.bytes.1],
+    })
+}
+
+fn describe_room((model, room): (&String, &Room)) -> (String, Value) {
+    let room = json!({"rows": room.rows, "bytes": room.bytes, "refusal": room.refusal});
+    (model.clone(), room)
 }
 
 fn fault((line, column): (u64, u64), kind: &str, field: Option<&str>, words: &str) -> Value {

@@ -43,13 +43,18 @@ struct Listed {
     /// Those that have ended, too.
     #[serde(default)]
     ended: bool,
+    /// At most so many of those that wait, and of those that have ended.
+    limit: Option<usize>,
 }
 
 async fn list(
     State(uploads): State<Uploads>,
     Checked(Query(listed)): Checked<Query<Listed>>,
 ) -> Result<Response, Problem> {
-    Ok(json_answer(StatusCode::OK, &uploads.show(listed.ended)?))
+    Ok(json_answer(
+        StatusCode::OK,
+        &uploads.show(listed.ended, listed.limit)?,
+    ))
 }
 
 async fn show(

@@ -198,6 +198,7 @@ impl Fetch {
             headers,
             payload: Payload::empty(),
             deadlines: options.deadlines,
+            began: None,
             redirects: RedirectPolicy {
                 hops_max: options.redirects_max,
                 ..RedirectPolicy::default()

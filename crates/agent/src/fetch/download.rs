@@ -107,10 +107,11 @@ impl Download {
     /// Why the file is not there; what there is of it stays, but for a file with a wrong hash.
     pub async fn run(self) -> Result<Downloaded, FetchError> {
         let hash = self.hash.transpose()?;
+        let request = self.request?;
         let mut transfer = Transfer {
             fetch: self.fetch,
-            request: self.request?,
-            began: Instant::now(),
+            began: request.began.unwrap_or_else(Instant::now),
+            request,
             begun: 0,
             is_at_beginning: false,
             furthest: 0,
@@ -259,6 +260,7 @@ impl Transfer {
                 let source = RangeError::OtherPart;
                 return Err(self.unfit(source));
             }
+            Err(source @ RangeError::Unasked) => return Err(self.unfit(source)),
             Err(source) => {
                 // What is there belongs to another state of the file.
                 self.part.remove().await;

@@ -18,7 +18,7 @@ use periwinkle_core::fetch::retry::{Failure, Repeatable, Retries};
 use periwinkle_core::fetch::{Url, parse_date};
 use periwinkle_core::limits;
 use periwinkle_core::time::{Mono, UnixMillis};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::answer::Answer;
 use super::client::{Fetch, Lane};
@@ -32,7 +32,6 @@ use super::request::{Parts, field_value};
 use super::sending::{SendBody, Upload};
 use super::signing::{self, Unsigned};
 use crate::net::entropy;
-use crate::net::outbound::Sent;
 use crate::net::pool::{Choice, Lease, Within};
 
 /// One exchange under way.
@@ -49,6 +48,10 @@ pub(super) struct Exchange {
     is_corrected: bool,
     /// Whether the next attempt is made on a new connection, because a kept one had ended.
     needs_new_connection: bool,
+    /// Whether the last attempt kept its body back until the server asked for it.
+    kept_back: bool,
+    /// Whether the server refuses to be waited for.
+    waits_for_nobody: bool,
     /// When the last attempt began, by the clock of signatures.
     sent: UnixMillis,
 }
@@ -57,13 +60,15 @@ impl Exchange {
     pub(super) fn new(fetch: Fetch, parts: Box<Parts>) -> Exchange {
         Exchange {
             fetch,
-            began: Instant::now(),
+            began: parts.began.unwrap_or_else(Instant::now),
             hops: 0,
             retries: Retries::new(parts.retries_max),
             asked: Asked::First,
             proxy_asked: Asked::First,
             is_corrected: false,
             needs_new_connection: false,
+            kept_back: false,
+            waits_for_nobody: false,
             sent: UnixMillis(0),
             parts,
         }
@@ -75,7 +80,8 @@ impl Exchange {
         };
         let url = self.parts.url.clone();
         let too_slow = |_| FetchError::too_slow(url.authority(), Phase::Total, total);
-        timeout(total, self.steps()).await.map_err(too_slow)?
+        let end = self.began + total;
+        timeout_at(end, self.steps()).await.map_err(too_slow)?
     }
 
     async fn steps(mut self) -> Result<Answer, FetchError> {
@@ -174,8 +180,14 @@ impl Exchange {
     ) -> Result<(Request<SendBody>, Option<Arc<Upload>>), FetchError> {
         let mut headers = self.parts.headers.clone();
         let shared = self.fetch.shared.clone();
+        self.kept_back = self.keeps_back(lane);
+        let keeps_back = self.kept_back;
         let parts = &mut *self.parts;
         let body = match &parts.signing {
+            None if keeps_back => {
+                let opened = parts.payload.open_when_asked().await;
+                opened.map_err(FetchError::Body)?
+            }
             None => parts.payload.open().await.map_err(FetchError::Body)?,
             Some(signing) => {
                 self.sent = shared.clock().uncorrected().wall.unwrap_or(UnixMillis(0));
@@ -193,7 +205,7 @@ impl Exchange {
             vacant.insert(field_value(self.parts.url.authority())?);
         }
         let parts = &*self.parts;
-        let (body, upload) = SendBody::new(body, parts.asks_first, parts.progress.as_ref());
+        let (body, upload) = SendBody::new(body, keeps_back, parts.progress.as_ref());
         if body.is_end_stream() && wants_a_length(&parts.method) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
@@ -223,7 +235,7 @@ impl Exchange {
             let value = HeaderValue::from_static(decode::ACCEPT_ENCODING);
             headers.insert(ACCEPT_ENCODING, value);
         }
-        if parts.asks_first && !parts.payload.is_empty() {
+        if self.kept_back {
             headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
         }
         if !headers.contains_key(COOKIE)
@@ -242,11 +254,7 @@ impl Exchange {
         if let Some(forwarder) = lane.client.connector().forwarder(&parts.url)
             && !headers.contains_key(PROXY_AUTHORIZATION)
         {
-            let sent = match parts.payload.is_repeatable() {
-                true => Sent::AsAsked,
-                false => Sent::Once,
-            };
-            let field = forwarder.authorization(parts.method.as_str(), sent);
+            let field = forwarder.authorization(parts.method.as_str());
             if let Some(field) = field.map_err(|error| FetchError::Connect(Arc::new(error)))? {
                 let mut value = field_value(&field)?;
                 value.set_sensitive(true);
@@ -254,6 +262,27 @@ impl Exchange {
             }
         }
         Ok(())
+    }
+
+    /// Whether the body waits until the server asks for it: when the request says so, and when the
+    /// body is read once and would be lost to a question for the password.
+    fn keeps_back(&self, lane: &Lane) -> bool {
+        let parts = &*self.parts;
+        if self.waits_for_nobody || parts.payload.is_empty() {
+            return false;
+        }
+        parts.asks_first || (parts.payload.is_read_once() && self.may_be_asked(lane))
+    }
+
+    /// Whether server or proxy may ask for a password that is at hand.
+    fn may_be_asked(&self, lane: &Lane) -> bool {
+        let parts = &*self.parts;
+        let by_server = !parts.headers.contains_key(AUTHORIZATION)
+            && logins::may_be_asked(&self.fetch.shared, parts);
+        let forwarder = lane.client.connector().forwarder(&parts.url);
+        let by_proxy = !parts.headers.contains_key(PROXY_AUTHORIZATION)
+            && forwarder.is_some_and(|forwarder| forwarder.may_ask());
+        by_server || by_proxy
     }
 
     /// What an answer of success tells for later requests.
@@ -271,6 +300,7 @@ impl Exchange {
         let is_answered = match status {
             StatusCode::UNAUTHORIZED => self.answer_server(&answer)?,
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => self.answer_proxy(&answer)?,
+            StatusCode::EXPECTATION_FAILED => self.give_up_waiting(),
             _ => false,
         };
         if is_answered {
@@ -359,6 +389,14 @@ impl Exchange {
         let worth = worth.map_err(|error| FetchError::Connect(Arc::new(error)))?;
         // What can be sent only once has failed; the next request knows what is asked for.
         Ok(worth && parts.payload.is_repeatable())
+    }
+
+    /// Whether the request can be sent again without the question whether its body is wanted, which
+    /// not everybody on the way understands (RFC 9110, section 10.1.1).
+    fn give_up_waiting(&mut self) -> bool {
+        let was_kept_back = std::mem::take(&mut self.kept_back);
+        self.waits_for_nobody = true;
+        was_kept_back && self.parts.payload.is_repeatable()
     }
 
     /// Whether the request can be sent again with a better time in its signature.

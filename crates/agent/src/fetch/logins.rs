@@ -33,6 +33,12 @@ pub(super) fn authorization(
     Ok(Some(value))
 }
 
+/// Whether the server may ask for the password.
+pub(super) fn may_be_asked(shared: &Shared, parts: &Parts) -> bool {
+    let asks = |login| shared.logins().may_ask(&parts.url.origin(), login);
+    parts.login.as_ref().is_some_and(asks)
+}
+
 /// Whether a request that the server refused with these fields can be sent again with the answer
 /// to its challenge.
 pub(super) fn answer_challenges(

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{Stream, StreamExt, try_unfold};
@@ -26,8 +26,7 @@ pub struct Payload(pub(super) Source);
 pub(super) enum Source {
     Empty,
     Memory(Bytes),
-    /// `None` once it was taken.
-    Once(Option<Opened>),
+    Once(Untouched),
     Again(Arc<Opener>),
 }
 
@@ -37,6 +36,32 @@ type Opener = dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<Opened>> + Send
 pub(super) struct Opened {
     pub(super) stream: ByteStream,
     pub(super) length: Option<u64>,
+}
+
+/// A body that is read once, until somebody takes it. Who only might have read it leaves it to the
+/// next attempt.
+#[derive(Clone)]
+pub(super) struct Untouched(Arc<Mutex<Option<Opened>>>);
+
+impl Untouched {
+    /// Takes the body; nobody else can from then on.
+    pub(super) fn take(&self) -> io::Result<Opened> {
+        self.lock()
+            .take()
+            .ok_or_else(|| io::Error::other("it can be read only once, and that was done before"))
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.lock().as_ref().and_then(|opened| opened.length)
+    }
+
+    fn is_there(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Opened>> {
+        self.0.lock().expect("no holder of the body panics")
+    }
 }
 
 impl Payload {
@@ -52,7 +77,8 @@ impl Payload {
         length: Option<u64>,
     ) -> Payload {
         let stream = Box::pin(stream);
-        Payload(Source::Once(Some(Opened { stream, length })))
+        let opened = Some(Opened { stream, length });
+        Payload(Source::Once(Untouched(Arc::new(Mutex::new(opened)))))
     }
 
     /// What a reader gives, read once.
@@ -90,9 +116,17 @@ impl Payload {
         })))
     }
 
-    /// Whether it can be sent now, and once more after that.
-    pub(super) const fn is_repeatable(&self) -> bool {
-        !matches!(self.0, Source::Once(_))
+    /// Whether it can be sent once more, after what was done with it up to now.
+    pub(super) fn is_repeatable(&self) -> bool {
+        match &self.0 {
+            Source::Once(untouched) => untouched.is_there(),
+            _ => true,
+        }
+    }
+
+    /// Whether one reader has all of it.
+    pub(super) const fn is_read_once(&self) -> bool {
+        matches!(self.0, Source::Once(_))
     }
 
     /// The same body for another request.
@@ -114,10 +148,18 @@ impl Payload {
         match &mut self.0 {
             Source::Empty => Ok(OpenBody::Empty),
             Source::Memory(bytes) => Ok(OpenBody::Memory(bytes.clone())),
-            Source::Once(opened) => opened.take().map(OpenBody::Stream).ok_or_else(|| {
-                io::Error::other("it can be read only once, and that was done before")
-            }),
+            Source::Once(untouched) => untouched.take().map(OpenBody::Stream),
             Source::Again(open) => open().await.map(OpenBody::Stream),
+        }
+    }
+
+    /// The body, of which nothing is taken before the server asks for it.
+    pub(super) async fn open_when_asked(&mut self) -> io::Result<OpenBody> {
+        match &self.0 {
+            Source::Once(untouched) if untouched.is_there() => {
+                Ok(OpenBody::Untouched(untouched.clone(), untouched.length()))
+            }
+            _ => self.open().await,
         }
     }
 }
@@ -127,6 +169,8 @@ pub(super) enum OpenBody {
     Empty,
     Memory(Bytes),
     Stream(Opened),
+    /// Not even begun, with its length where that is known.
+    Untouched(Untouched, Option<u64>),
 }
 
 impl<T: Into<Bytes>> From<T> for Payload {

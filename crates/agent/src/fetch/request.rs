@@ -14,6 +14,7 @@ use periwinkle_core::limits;
 use periwinkle_core::secret::Secret;
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::client::Fetch;
@@ -40,6 +41,8 @@ pub(super) struct Parts {
     pub(super) headers: HeaderMap,
     pub(super) payload: Payload,
     pub(super) deadlines: Deadlines,
+    /// When the time for everything began, where that was before the first attempt.
+    pub(super) began: Option<Instant>,
     pub(super) redirects: RedirectPolicy,
     /// Fields that redirects carry to any host.
     pub(super) fields_for_all: Vec<HeaderName>,
@@ -320,7 +323,12 @@ impl RequestBuilder {
 
     /// The time for everything, from the first attempt to the end of the answer.
     pub fn deadline(self, total: Duration) -> RequestBuilder {
-        self.with(|parts| parts.deadlines.total = Some(total))
+        self.with(|parts| (parts.deadlines.total, parts.began) = (Some(total), None))
+    }
+
+    /// The same, where some of the time has passed since it began.
+    pub(crate) fn deadline_since(self, began: Instant, total: Duration) -> RequestBuilder {
+        self.with(|parts| (parts.deadlines.total, parts.began) = (Some(total), Some(began)))
     }
 
     /// The time for a new connection, in all: name, TCP, proxy and TLS.
@@ -381,7 +389,8 @@ impl RequestBuilder {
     }
 
     /// Sends the body when the server has asked for it (`Expect: 100-continue`), or a second has
-    /// passed: a refusal then costs no upload.
+    /// passed: a refusal then costs no upload. A body that is read once is kept back unasked as long
+    /// as server or proxy may want a password that is at hand.
     pub fn ask_first(self) -> RequestBuilder {
         self.with(|parts| parts.asks_first = true)
     }

@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use periwinkle_core::limits;
 
 use super::error::BodyError;
-use super::payload::{ByteStream, OpenBody};
+use super::payload::{ByteStream, OpenBody, Opened, Untouched};
 use super::progress::Progress;
 use crate::net::standing::Way;
 use tokio::sync::{Notify, watch};
@@ -31,6 +31,8 @@ enum Content {
         length: Option<u64>,
         sent: u64,
     },
+    /// Left to others until the gate opens.
+    Untouched(Untouched, Option<u64>),
 }
 
 /// How far a body has come; shared between hyper, which takes it, and whoever waits.
@@ -77,14 +79,8 @@ impl SendBody {
                 let long = bytes.len() >= limits::FETCH_WATCHED_BYTES_MIN;
                 (Content::Memory(bytes), long)
             }
-            OpenBody::Stream(opened) => {
-                let content = Content::Stream {
-                    stream: opened.stream,
-                    length: opened.length,
-                    sent: 0,
-                };
-                (content, true)
-            }
+            OpenBody::Stream(opened) => (Content::begun(opened), true),
+            OpenBody::Untouched(untouched, length) => (Content::Untouched(untouched, length), true),
         };
         let gated = gated && !matches!(content, Content::Nothing);
         let mut body = SendBody {
@@ -100,7 +96,14 @@ impl SendBody {
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if let Content::Untouched(untouched, _) = &self.content {
+            match untouched.take() {
+                Ok(opened) => self.content = Content::begun(opened),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
         match &mut self.content {
+            Content::Untouched(..) => unreachable!("it was just begun"),
             Content::Nothing => Poll::Ready(None),
             Content::Memory(bytes) => {
                 let piece = bytes.split_to(bytes.len().min(limits::FETCH_PIECE_BYTES));
@@ -121,6 +124,16 @@ impl SendBody {
                 }
                 other => Poll::Ready(other),
             },
+        }
+    }
+}
+
+impl Content {
+    fn begun(Opened { stream, length }: Opened) -> Content {
+        Content::Stream {
+            stream,
+            length,
+            sent: 0,
         }
     }
 }
@@ -160,6 +173,7 @@ impl Body for SendBody {
             Content::Nothing => true,
             Content::Memory(bytes) => bytes.is_empty(),
             Content::Stream { length, sent, .. } => *length == Some(*sent),
+            Content::Untouched(_, length) => *length == Some(0),
         }
     }
 
@@ -172,7 +186,10 @@ impl Body for SendBody {
                 sent,
                 ..
             } => SizeHint::with_exact(length.saturating_sub(*sent)),
-            Content::Stream { length: None, .. } => SizeHint::default(),
+            Content::Untouched(_, Some(length)) => SizeHint::with_exact(*length),
+            Content::Stream { length: None, .. } | Content::Untouched(_, None) => {
+                SizeHint::default()
+            }
         }
     }
 }

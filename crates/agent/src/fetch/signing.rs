@@ -62,9 +62,9 @@ impl Unsigned<'_> {
                 }),
                 true,
             ) => BodySource::Reopenable { length: *length },
-            (OpenBody::Stream(opened), _) => BodySource::Stream {
-                length: opened.length,
-            },
+            (OpenBody::Stream(Opened { length, .. }) | OpenBody::Untouched(_, length), _) => {
+                BodySource::Stream { length: *length }
+            }
         };
         let plan = plan_body(&self.signing.service, tls, source, None).map_err(SignError::from)?;
         match (plan, body) {

@@ -37,7 +37,8 @@ pub(super) struct Server {
 type Answerer = dyn Fn(usize, &Seen) -> Vec<u8> + Send + Sync;
 
 impl Server {
-    /// Answers the n-th request with what `answer` says; an empty answer closes the connection.
+    /// Answers the n-th request with what `answer` says; an empty answer closes the connection. Who
+    /// asks first whether the body is wanted is refused without it, unless the answer is success.
     pub(super) async fn new<B: Into<Vec<u8>>>(
         answer: impl Fn(usize, &Seen) -> B + Send + Sync + 'static,
     ) -> Server {
@@ -103,9 +104,24 @@ async fn talk(
     seen: &Mutex<Vec<Seen>>,
     answer: &Arc<Answerer>,
 ) {
-    while let Some(request) = read_request(&mut stream, connection).await {
+    let lock = || seen.lock().expect("nobody panics with it");
+    while let Some(mut request) = read_head(&mut stream, connection).await {
+        if request.field("expect").is_some() {
+            let at = lock().len();
+            let bytes = answer(at, &request);
+            if !bytes.starts_with(b"HTTP/1.1 2") {
+                lock().push(request);
+                let _ = stream.write_all(&bytes).await;
+                return;
+            }
+            let go_on = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+            go_on.expect("the client waits for it");
+        }
+        if read_body(&mut stream, &mut request).await.is_none() {
+            return;
+        }
         let at = {
-            let mut seen = seen.lock().expect("nobody panics with it");
+            let mut seen = lock();
             seen.push(request.clone());
             seen.len() - 1
         };
@@ -121,7 +137,7 @@ async fn talk(
     }
 }
 
-async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) -> Option<Seen> {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin), connection: usize) -> Option<Seen> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -133,12 +149,15 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) 
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
-    let mut seen = Seen {
+    Some(Seen {
         connection,
         line,
         fields,
         body: Vec::new(),
-    };
+    })
+}
+
+async fn read_body(stream: &mut (impl AsyncRead + Unpin), seen: &mut Seen) -> Option<()> {
     if let Some(length) = seen.field("content-length") {
         seen.body = vec![0; length.parse().ok()?];
         stream.read_exact(&mut seen.body).await.ok()?;
@@ -147,7 +166,7 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) 
             seen.body.push(stream.read_u8().await.ok()?);
         }
     }
-    Some(seen)
+    Some(())
 }
 
 /// An answer with a length.

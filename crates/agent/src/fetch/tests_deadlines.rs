@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use super::test_server::{Server, answer, fetch};
@@ -30,21 +30,30 @@ fn assert_too_slow(error: &FetchError, expected: Phase, within: Duration, began:
     assert!(took >= within && took < within + grain, "{took:?}");
 }
 
-/// A server that takes connections and everything on them, and never answers.
-async fn silent() -> String {
+/// A server that does this with each connection.
+async fn server<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
         .expect("loopback has ports");
     let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut bytes = [0; 4096];
-                while let Ok(1..) = stream.read(&mut bytes).await {}
-            });
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
         }
     });
     url
+}
+
+/// A server that takes connections and everything on them, and never answers.
+async fn silent() -> String {
+    server(|mut stream| async move {
+        let mut bytes = [0; 4096];
+        while let Ok(1..) = stream.read(&mut bytes).await {}
+    })
+    .await
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,12 +96,7 @@ async fn the_deadline_for_everything_holds_in_each_phase() {
 
 /// A server that gives a byte a second.
 async fn dripping() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("loopback has ports");
-    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.expect("we connect");
+    server(|mut stream| async move {
         let _ = stream.read(&mut [0; 4096]).await;
         let _ = stream
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
@@ -100,8 +104,8 @@ async fn dripping() -> String {
         while stream.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-    });
-    url
+    })
+    .await
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,4 +158,58 @@ async fn the_total_deadline_holds_while_bytes_keep_coming() {
         ),
         "{error:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_for_everything_holds_over_an_answer_without_end() {
+    let endless = server(|mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+        while stream.write_all(&[7; 1000]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    let total = Duration::from_secs(5);
+    let began = Instant::now();
+    let request = fetch().get(&endless).deadline(total);
+    let mut answer = request.send().await.expect("it begins");
+    let error = loop {
+        if let Err(error) = answer.chunk().await {
+            break error;
+        }
+    };
+    assert_too_slow(&error, Phase::Total, total, began);
+    // The same to a file, which is not begun again.
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let began = Instant::now();
+    let request = fetch().get(&endless).deadline(total);
+    let download = request.download(folder.path().join("file"));
+    let error = download.run().await.expect_err("it never ends");
+    assert_too_slow(&error, Phase::Total, total, began);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passed_before_the_first_attempt_counts_where_the_caller_says_so() {
+    let total = Duration::from_secs(5);
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    for to_file in [false, true] {
+        let began = Instant::now();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        let request = fetch().get(&silent().await).deadline_since(began, total);
+        let error = match to_file {
+            false => request.send().await.map(drop),
+            true => request
+                .download(folder.path().join("file"))
+                .run()
+                .await
+                .map(drop),
+        };
+        assert_too_slow(
+            &error.expect_err("it is silent"),
+            Phase::Total,
+            total,
+            began,
+        );
+    }
 }

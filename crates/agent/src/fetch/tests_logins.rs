@@ -137,25 +137,96 @@ async fn a_wrong_password_for_a_proxy_is_given_once() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_read_once_takes_the_password_along_until_it_is_known_what_is_asked() {
-    let proxy = digest_proxy().await;
-    let fetch = through(&proxy, "na:pa");
-    let send = || {
+async fn a_body_that_is_read_once_waits_for_the_question_and_is_not_lost_to_it() {
+    let once = || {
         let pieces = futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"body"))]);
-        let request = fetch.put("http://flower.example/");
-        request.body(Payload::stream(pieces, Some(4))).send()
+        Payload::stream(pieces, Some(4))
     };
-    let refused = send().await.expect("it is an answer").status();
-    assert_eq!(refused, StatusCode::PROXY_AUTHENTICATION_REQUIRED);
-    assert!(send().await.expect("it is let in").is_success());
-    let given = logins(&proxy);
-    assert_eq!(given.len(), 2, "{given:?}");
-    assert_eq!(given[0].as_deref(), Some("Basic bmE6cGE="));
-    assert!(
-        given[1]
-            .as_deref()
-            .is_some_and(|field| field.starts_with("Digest "))
-    );
+    // Asked by the proxy: twice, because a nonce may have ended.
+    let proxy = digest_proxy().await;
+    let known = through(&proxy, "na:pa");
+    for _ in 0..2 {
+        let request = known.put("http://flower.example/").body(once());
+        assert!(request.send().await.expect("it is let in").is_success());
+    }
+    let seen = proxy.seen();
+    let bodies: Vec<&[u8]> = seen.iter().map(|seen| &seen.body[..]).collect();
+    assert_eq!(bodies, [&b""[..], b"body", b"body"]);
+    assert!(seen.iter().all(|seen| seen.field("expect").is_some()));
+    assert_eq!(logins(&proxy)[0], None, "never the password before");
+
+    // Asked by the server, which takes the password itself: there is nothing more to wait for.
+    let server = Server::new(|_, seen| match seen.field("authorization") {
+        Some("Basic bmE6cGE=") => answer("200 OK", "in"),
+        _ => answer("401 x\r\nwww-authenticate: Basic realm=\"r\"", "out"),
+    })
+    .await;
+    let fetch = fetch();
+    for _ in 0..2 {
+        let request = fetch.put(&server.url("/")).login("na", "pa").body(once());
+        assert!(request.send().await.expect("it is let in").is_success());
+    }
+    let seen = server.seen();
+    let came = |seen: &Seen| (seen.field("expect").is_some(), seen.body.len());
+    let came: Vec<(bool, usize)> = seen.iter().map(came).collect();
+    assert_eq!(came, [(true, 0), (false, 4), (false, 4)]);
+
+    // Nobody can be asked: it is not waited.
+    let open = Server::always(answer("200 OK", "in")).await;
+    let request = fetch.put(&open.url("/")).body(once());
+    assert!(request.send().await.expect("it answers").is_success());
+    assert_eq!(open.seen()[0].field("expect"), None);
+}
+
+#[tokio::test]
+async fn who_does_not_understand_the_question_is_sent_the_body_without() {
+    let server = Server::new(|_, seen| match seen.field("expect") {
+        Some(_) => answer("417 x", ""),
+        None => answer("200 OK", "in"),
+    })
+    .await;
+    let pieces = futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"body"))]);
+    for body in [Payload::stream(pieces, Some(4)), Payload::from("body")] {
+        let request = fetch().put(&server.url("/")).body(body).ask_first();
+        assert!(request.send().await.expect("it answers").is_success());
+    }
+    let bodies: Vec<usize> = server.seen().iter().map(|seen| seen.body.len()).collect();
+    assert_eq!(bodies, [0, 4, 0, 4]);
+    // A refusal that nothing asked for is an answer.
+    let server = Server::always(answer("417 x", "")).await;
+    let refused = fetch().put(&server.url("/")).bytes("body").send().await;
+    let status = refused.expect("it answers").status();
+    assert_eq!(status, StatusCode::EXPECTATION_FAILED);
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_say_what_it_asks_for_gets_the_password_itself() {
+    let proxy = Server::new(|_, seen| match seen.field("proxy-authorization") {
+        Some("Basic bmE6cGE=") => answer("200 OK", "in"),
+        _ => answer("407 x", "out"),
+    })
+    .await;
+    let known = through(&proxy, "na:pa");
+    let text = known.get_text("http://flower.example/").await;
+    assert_eq!(text.expect("it is let in"), "in");
+    let basic = Some("Basic bmE6cGE=".to_owned());
+    assert_eq!(logins(&proxy), [None, basic.clone()]);
+    let stranger = through(&proxy, "na:wrong");
+    let status = stranger
+        .get("http://flower.example/")
+        .send()
+        .await
+        .expect("it answers")
+        .status();
+    assert_eq!(status, StatusCode::PROXY_AUTHENTICATION_REQUIRED);
+    assert_eq!(logins(&proxy).len(), 4, "a wrong one is given once");
+    // The same before a tunnel.
+    let tunnel = Server::always(answer("407 x", "out")).await;
+    let known = through(&tunnel, "na:pa");
+    let text = known.get_text("https://flower.example/").await;
+    text.expect_err("it never opens");
+    assert_eq!(logins(&tunnel), [None, basic]);
 }
 
 #[tokio::test]

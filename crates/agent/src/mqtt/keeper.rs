@@ -9,12 +9,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use periwinkle_core::limits::{MQTT_COMMIT_BYTES, MQTT_STORAGE_PAUSE};
+use periwinkle_core::limits::{MQTT_COMMIT_BYTES, MQTT_REMOVALS_UNSURE_MAX, MQTT_STORAGE_PAUSE};
 use periwinkle_core::mqtt::codec::{PacketId, QoS};
 use periwinkle_core::mqtt::outbox::{Outbox, Record};
 use periwinkle_core::mqtt::session::{Ending, Kept, Persist, Session, Ticket};
 use periwinkle_core::time::{Mono, Now};
-use periwinkle_db::engine::{Durability, Durable};
+use periwinkle_db::engine::{Durability, Durable, Ticket as Commit};
 use periwinkle_db::{Shelf, ShelfBatch};
 
 use super::error::MqttError;
@@ -41,8 +41,14 @@ pub(super) struct Keeper {
     scratch: Vec<u8>,
     /// The row of the next received message.
     next_row: u64,
-    /// Received messages whose write failed, and when they are tried again.
-    failed: (Vec<Keep>, Mono),
+    /// Received messages whose write failed, with their rows: the same again, for it may be there.
+    failed: Vec<(Keep, u64)>,
+    /// Rows whose removal is not known to be durable, in order. If it fails, or the database is
+    /// opened again without it, it comes before all later writes: a packet id in such a row may be
+    /// in use again.
+    removed: Removed,
+    /// When what failed is tried again.
+    again_at: Mono,
     /// What went wrong last.
     failure: Option<String>,
 }
@@ -63,6 +69,22 @@ struct Flight {
     durable: Durable,
     tickets: Option<(Ticket, Ticket)>,
     keeps: Vec<(Keep, u64)>,
+    /// Rows that were removed before it, or by it.
+    removed: u64,
+    /// Commits before it that nobody waits for.
+    relaxed: Vec<Commit>,
+}
+
+/// Rows that were removed, until that is known to be durable.
+#[derive(Debug, Default)]
+struct Removed {
+    keys: VecDeque<[u8; 9]>,
+    /// How many have left `keys` at its front.
+    base: u64,
+    /// They have to be removed once more, before anything else is written.
+    again: bool,
+    /// The commits that removed them and that nobody waits for.
+    relaxed: Vec<Commit>,
 }
 
 /// What became of a commit.
@@ -82,7 +104,9 @@ impl Keeper {
             flights: VecDeque::new(),
             scratch: Vec::new(),
             next_row: 1,
-            failed: (Vec::new(), Mono::ZERO),
+            failed: Vec::new(),
+            removed: Removed::default(),
+            again_at: Mono::ZERO,
             failure: None,
         }
     }
@@ -140,17 +164,24 @@ impl Keeper {
     }
 
     /// Takes received messages that have to reach flash before their readers get them.
-    pub(super) fn keep(&mut self, mut keeps: Vec<Keep>, now: Mono) {
-        let (failed, again) = &mut self.failed;
-        if *again <= now {
-            keeps.splice(..0, failed.drain(..));
-        }
+    pub(super) fn keep(&mut self, keeps: Vec<Keep>, now: Mono) {
         for keep in keeps {
-            let row = self.next_row;
+            self.failed.push((keep, self.next_row));
             self.next_row += 1;
+        }
+        if self.again_at > now {
+            // They keep their order.
+            return;
+        }
+        if self.removed.again
+            && let Some(batch) = batch(&self.shelf, &mut self.batch, &mut self.removed)
+        {
+            batch.immediate = true;
+        }
+        for (keep, row) in std::mem::take(&mut self.failed) {
             self.scratch.clear();
             kept::encode(&keep.filter, &keep.message, &mut self.scratch);
-            let Some(batch) = batch(&self.shelf, &mut self.batch) else {
+            let Some(batch) = batch(&self.shelf, &mut self.batch, &mut self.removed) else {
                 return;
             };
             batch.immediate = true;
@@ -162,29 +193,28 @@ impl Keeper {
         }
     }
 
-    /// When messages whose write failed are tried again.
+    /// When what failed is tried again.
     pub(super) fn retry_at(&self) -> Option<Mono> {
-        (!self.failed.0.is_empty()).then_some(self.failed.1)
+        (!self.failed.is_empty() || self.removed.again).then_some(self.again_at)
     }
 
     /// Removes received messages that have been dealt with.
     pub(super) fn remove(&mut self, rows: &mut Vec<u64>) {
         for row in rows.drain(..) {
-            if let Some(batch) = batch(&self.shelf, &mut self.batch) {
+            if let Some(batch) = batch(&self.shelf, &mut self.batch, &mut self.removed) {
                 batch.immediate = true;
-                batch.writes.delete(&kept::message_key(row));
+                batch.delete(kept::message_key(row), &mut self.removed);
             }
         }
     }
 
     /// Takes what the session asks for.
     pub(super) fn add(&mut self, ticket: Ticket, what: &Persist, outbox: &Outbox, now: Now) {
-        let Some(batch) = batch(&self.shelf, &mut self.batch) else {
+        let Some(batch) = batch(&self.shelf, &mut self.batch, &mut self.removed) else {
             return;
         };
         let first = batch.tickets.map_or(ticket, |(first, _)| first);
         batch.tickets = Some((first, ticket));
-        let writes = &mut batch.writes;
         match what {
             Persist::Entry(id) => {
                 batch.immediate = true;
@@ -193,17 +223,20 @@ impl Keeper {
                     Some(entry) => {
                         self.scratch.clear();
                         Record::encode(entry, now, &mut self.scratch);
-                        writes.put(&key, &self.scratch);
+                        batch.writes.put(&key, &self.scratch);
                     }
-                    None => drop(writes.delete(&key)),
+                    None => batch.delete(key, &mut self.removed),
                 }
             }
             // Nobody waits for it: at worst a message that is done is sent again after a power
             // cut, as QoS 1 may be; with QoS 2 only its PUBREL is.
-            Persist::Remove(sequence) => drop(writes.delete(&message_key(*sequence))),
+            Persist::Remove(sequence) => {
+                batch.delete(message_key(*sequence), &mut self.removed);
+                batch.immediate |= self.removed.keys.len() >= MQTT_REMOVALS_UNSURE_MAX;
+            }
             Persist::Forget(id) => {
                 batch.immediate = true;
-                writes.delete(&kept::id_key(*id));
+                batch.writes.delete(&kept::id_key(*id));
             }
             Persist::Stopped { received, ending } => {
                 batch.immediate = true;
@@ -213,7 +246,7 @@ impl Keeper {
                 };
                 let ids = received.iter().flat_map(|id| id.number().to_be_bytes());
                 let life: Vec<u8> = std::iter::once(ended).chain(ids).collect();
-                writes.put(LIFE, &life);
+                batch.writes.put(LIFE, &life);
             }
         }
     }
@@ -234,12 +267,17 @@ impl Keeper {
             false => Durability::Relaxed,
         };
         match shelf.commit(&batch.writes, durability) {
-            Ok(_) if !batch.immediate => None,
+            Ok(ticket) if !batch.immediate => {
+                self.removed.relaxed.push(ticket);
+                None
+            }
             Ok(ticket) => {
                 self.flights.push_back(Flight {
                     durable: ticket.durable(),
                     tickets: batch.tickets,
                     keeps: batch.keeps,
+                    removed: self.removed.base + self.removed.keys.len() as u64,
+                    relaxed: std::mem::take(&mut self.removed.relaxed),
                 });
                 None
             }
@@ -254,9 +292,11 @@ impl Keeper {
         now: Mono,
         error: &dyn std::fmt::Display,
     ) -> Stored {
-        let (failed, again) = &mut self.failed;
-        failed.extend(keeps.into_iter().map(|(keep, _)| keep));
-        *again = now + MQTT_STORAGE_PAUSE;
+        self.failed.extend(keeps);
+        // Those of an earlier commit may fail after those of a later one.
+        self.failed.sort_by_key(|(_, row)| *row);
+        self.removed.again = !self.removed.keys.is_empty();
+        self.again_at = now + MQTT_STORAGE_PAUSE;
         let text = error.to_string();
         if self.failure.as_ref() != Some(&text) {
             tracing::error!(target: "mqtt", "the queue cannot be written to flash: {text}");
@@ -278,12 +318,14 @@ impl Keeper {
         let Poll::Ready(outcome) = Pin::new(&mut flight.durable).poll(context) else {
             return Poll::Pending;
         };
-        let Some(Flight { tickets, keeps, .. }) = self.flights.pop_front() else {
+        let Some(flight) = self.flights.pop_front() else {
             return Poll::Pending;
         };
+        let Flight { tickets, keeps, .. } = flight;
         Poll::Ready(match outcome {
             Ok(()) => {
                 self.failure = None;
+                self.removed.note_durable(flight.removed, &flight.relaxed);
                 Stored::Durable(tickets.map(|(_, last)| last), keeps)
             }
             Err(error) => self.note_failure(tickets, keeps, now, &error),
@@ -296,14 +338,48 @@ impl Keeper {
     }
 }
 
-/// What is being gathered, if there is flash.
-fn batch<'a>(shelf: &Option<Shelf>, gathered: &'a mut Option<Batch>) -> Option<&'a mut Batch> {
+impl Batch {
+    fn delete(&mut self, key: [u8; 9], removed: &mut Removed) {
+        self.writes.delete(&key);
+        removed.keys.push_back(key);
+    }
+}
+
+impl Removed {
+    /// The first so many are gone for good, if the commits before are durable, too: the database may
+    /// have been opened again in between, without them.
+    fn note_durable(&mut self, count: u64, before: &[Commit]) {
+        if !before.iter().all(Commit::is_durable) {
+            self.again = !self.keys.is_empty();
+            return;
+        }
+        let gone = usize::try_from(count.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        let gone = gone.min(self.keys.len());
+        self.keys.drain(..gone);
+        self.base += gone as u64;
+    }
+}
+
+/// What is being gathered, if there is flash. It begins with what has to be removed once more.
+fn batch<'a>(
+    shelf: &Option<Shelf>,
+    gathered: &'a mut Option<Batch>,
+    removed: &mut Removed,
+) -> Option<&'a mut Batch> {
     let shelf = shelf.as_ref()?;
-    Some(gathered.get_or_insert_with(|| Batch {
-        writes: shelf.batch(),
-        tickets: None,
-        keeps: Vec::new(),
-        immediate: false,
+    Some(gathered.get_or_insert_with(|| {
+        let mut writes = shelf.batch();
+        if std::mem::take(&mut removed.again) {
+            for key in &removed.keys {
+                writes.delete(key);
+            }
+        }
+        Batch {
+            writes,
+            tickets: None,
+            keeps: Vec::new(),
+            immediate: false,
+        }
     }))
 }
 

@@ -25,7 +25,8 @@ use crate::net::clock::Clock;
 use crate::net::dial::{Patience, Target, Via, dial};
 use crate::net::link::Link;
 use crate::net::proxy_logins::ProxyLogins;
-use crate::net::websocket::{Opening, WebSocket};
+use crate::net::websocket::{Opening, open_stream};
+use crate::net::websocket_pieces::Pieces;
 
 /// A connection that packets travel on.
 pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -43,7 +44,6 @@ pub(super) struct Dialer {
     proxy: Option<Via>,
     presign: Option<Arc<dyn Presign>>,
     wait: Duration,
-    packet_bytes_max: usize,
 }
 
 impl fmt::Debug for Dialer {
@@ -71,7 +71,6 @@ impl Dialer {
             proxy: proxy.transpose()?,
             presign: options.presign.clone(),
             wait: options.connect_wait,
-            packet_bytes_max: options.session.packet_bytes_max,
         })
     }
 
@@ -92,10 +91,10 @@ impl Dialer {
             tls: address.transport.is_secure().then(|| self.tls.clone()),
             proxy: self.proxy.clone(),
         };
-        let (wait, packet_bytes_max) = (self.wait, self.packet_bytes_max);
+        let wait = self.wait;
         Box::pin(async move {
             signed?;
-            let connecting = connect(target, address, packet_bytes_max, wait);
+            let connecting = connect(target, address, wait);
             let connected = tokio::time::timeout(wait, connecting).await;
             connected.unwrap_or_else(|_| {
                 let why = format!("no connection within {wait:?}");
@@ -124,7 +123,6 @@ fn client_tls(options: &TlsOptions, clock: &Clock) -> Result<ClientTls, ClientTl
 async fn connect(
     target: Target,
     address: Address,
-    packet_bytes_max: usize,
     wait: Duration,
 ) -> Result<Box<dyn Wire>, OfflineReason> {
     let link = dial(&target, &Patience::default()).await?;
@@ -135,16 +133,15 @@ async fn connect(
     let url = web_address(&address).map_err(|error| odd(&error))?;
     let opening = Opening {
         protocols: vec!["mqtt".to_owned()],
-        message_bytes_max: Some(packet_bytes_max),
         ..Opening::default()
     };
-    let socket = WebSocket::open(link, &url, &opening, wait).await?;
-    if socket.protocol() != Some("mqtt") {
+    let (stream, protocol) = open_stream(link, &url, &opening, wait).await?;
+    if protocol.as_deref() != Some("mqtt") {
         let why = format!("{address} opens a WebSocket, but not for MQTT");
         return Err(odd(&why));
     }
     Ok(Box::new(Messages {
-        stream: socket.into_stream(),
+        stream,
         unread: Bytes::new(),
     }))
 }
@@ -159,9 +156,10 @@ fn web_address(address: &Address) -> Result<Url, periwinkle_core::fetch::UrlErro
     Url::parse(&format!("{scheme}://{host}:{port}{target}"))
 }
 
-/// A stream of bytes in binary messages, whose bounds mean nothing (MQTT 5, section 6).
+/// A stream of bytes in binary messages, whose bounds mean nothing (MQTT 5, section 6): packets are
+/// bounded where they are decoded.
 struct Messages {
-    stream: WebSocketStream<Link>,
+    stream: WebSocketStream<Pieces<Link>>,
     unread: Bytes,
 }
 

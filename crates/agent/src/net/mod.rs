@@ -30,3 +30,5 @@ mod tunnel;
 pub mod websocket;
 #[cfg(feature = "fetch")]
 pub mod websocket_messages;
+#[cfg(feature = "mqtt")]
+pub(crate) mod websocket_pieces;

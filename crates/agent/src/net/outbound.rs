@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::client_tls::ClientTls;
 use super::dial::{Cause, DialError, Patience, Target, Via, dial};
 use super::link::Link;
-use super::proxy_logins::{self, ProxyLogins};
+use super::proxy_logins::ProxyLogins;
 use super::standing::Standing;
 use super::tunnel::ProxyFailure;
 
@@ -47,28 +47,20 @@ pub struct Forwarder<'a> {
     url: &'a Url,
 }
 
-/// Whether a request can be sent again when the proxy asks who we are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// As often as is asked.
-    AsAsked,
-    /// Once: whatever may be asked has to be answered before.
-    Once,
-}
-
 impl Forwarder<'_> {
     /// The value of `Proxy-Authorization` for a request.
     ///
     /// # Errors
     /// When name and password cannot be sent.
-    pub fn authorization(&self, method: &str, sent: Sent) -> Result<Option<String>, DialError> {
+    pub fn authorization(&self, method: &str) -> Result<Option<String>, DialError> {
         let target = self.url.to_string();
-        let known = self.logins.authorization(self.proxy, (method, &target));
-        let field = match (known, sent) {
-            (Ok(None), Sent::Once) => proxy_logins::unasked(self.proxy),
-            (known, _) => known,
-        };
+        let field = self.logins.authorization(self.proxy, (method, &target));
         field.map_err(|failure| self.failed(failure))
+    }
+
+    /// Whether the proxy may ask for a password that is at hand.
+    pub fn may_ask(&self) -> bool {
+        self.logins.may_ask(self.proxy)
     }
 
     /// Whether a request that the proxy refused with these fields is worth sending again.

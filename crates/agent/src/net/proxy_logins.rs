@@ -29,6 +29,12 @@ impl ProxyLogins {
         Ok(self.lock().authorization(proxy, &login, request, &random))
     }
 
+    /// Whether the proxy may answer a request with a question for the password that is at hand.
+    #[cfg(feature = "fetch")]
+    pub(super) fn may_ask(&self, proxy: &Proxy) -> bool {
+        login(proxy).is_some_and(|login| self.lock().may_ask(proxy, &login))
+    }
+
     /// Whether a request that was refused with these challenges is worth sending again.
     pub(super) fn handle_challenges<'a>(
         &self,
@@ -39,7 +45,11 @@ impl ProxyLogins {
         let Some(login) = login(proxy) else {
             return Ok(false);
         };
-        let found = challenges(fields);
+        let mut found = challenges(fields);
+        if found.is_empty() {
+            // It does not say what it asks for, as it should; such a one knows nothing but Basic.
+            found = challenges(["Basic"]);
+        }
         // Whoever wrote the password into the proxy's address gave it to the proxy.
         let basic = BasicUse::Allowed;
         let reply = self
@@ -62,15 +72,6 @@ impl ProxyLogins {
     fn lock(&self) -> MutexGuard<'_, Logins<Proxy>> {
         self.0.lock().expect("no holder of the logins panics")
     }
-}
-
-/// The value of `Proxy-Authorization` for a proxy that may not have asked.
-#[cfg(feature = "fetch")]
-pub(super) fn unasked(proxy: &Proxy) -> Result<Option<String>, ProxyFailure> {
-    let Some(login) = login(proxy) else {
-        return Ok(None);
-    };
-    login.basic().map(Some).ok_or(COLON)
 }
 
 const COLON: ProxyFailure = ProxyFailure::Credentials("a name for a proxy holds no colon");

@@ -8,6 +8,7 @@ use http::{HeaderMap, Request, StatusCode};
 use periwinkle_core::fetch::Url;
 use periwinkle_core::limits;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
 #[cfg(feature = "fetch")]
@@ -16,6 +17,10 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::link::Link;
+#[cfg(feature = "fetch")]
+pub use super::websocket_messages::WebSocket;
+#[cfg(feature = "mqtt")]
+use super::websocket_pieces::Pieces;
 
 /// What is asked for when a WebSocket is opened.
 #[derive(Clone, Debug, Default)]
@@ -25,20 +30,11 @@ pub struct Opening {
     /// The protocols to offer, the preferred one first.
     pub protocols: Vec<String>,
     /// The longest message that is received; none means [`limits::WEBSOCKET_MESSAGE_BYTES_MAX`].
+    #[cfg(feature = "fetch")]
     pub message_bytes_max: Option<usize>,
     /// After which silence the other end is asked whether it is still there; none never asks.
     #[cfg(feature = "fetch")]
     pub ping_interval: Option<Duration>,
-}
-
-/// An open WebSocket. Pings are answered, and sent where that was asked for, while messages are
-/// awaited.
-#[derive(Debug)]
-pub struct WebSocket {
-    pub(super) stream: WebSocketStream<Link>,
-    #[cfg(feature = "fetch")]
-    pub(super) life: super::websocket_messages::Life,
-    protocol: Option<String>,
 }
 
 /// Why a WebSocket cannot be opened or used.
@@ -96,54 +92,47 @@ pub enum WebSocketError {
     Closed,
 }
 
-impl WebSocket {
-    /// Opens a WebSocket over a connection to the server of `url`, whose scheme is `http` or
-    /// `https` as that of the connection.
-    ///
-    /// # Errors
-    /// Why the server does not open it.
-    pub async fn open(
-        link: Link,
-        url: &Url,
-        opening: &Opening,
-        within: Duration,
-    ) -> Result<WebSocket, WebSocketError> {
-        let request = request(url, opening)?;
-        let host = url.authority().to_owned();
-        let message_bytes_max = opening
-            .message_bytes_max
-            .unwrap_or(limits::WEBSOCKET_MESSAGE_BYTES_MAX);
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(message_bytes_max))
-            .max_frame_size(Some(message_bytes_max))
-            .max_write_buffer_size(limits::WEBSOCKET_WRITE_BYTES_MAX);
-        let handshake = tokio_tungstenite::client_async_with_config(request, link, Some(config));
-        let (stream, answer) = tokio::time::timeout(within, handshake)
-            .await
-            .map_err(|_| WebSocketError::TooSlow {
-                host: host.clone(),
-                after: within,
-            })?
-            .map_err(|error| not_opened(host, error))?;
-        let protocol = answer.headers().get(SEC_WEBSOCKET_PROTOCOL);
-        let protocol = protocol.and_then(|field| field.to_str().ok());
-        Ok(WebSocket {
-            stream,
-            #[cfg(feature = "fetch")]
-            life: super::websocket_messages::Life::new(opening.ping_interval),
-            protocol: protocol.map(str::to_owned),
-        })
-    }
+/// Opens one for a protocol that is a stream of bytes, in binary messages whose bounds mean
+/// nothing to it: messages of any length come in pieces. With it comes the protocol that the
+/// server chose.
+///
+/// # Errors
+/// Why the server does not open it.
+#[cfg(feature = "mqtt")]
+pub(crate) async fn open_stream(
+    link: Link,
+    url: &Url,
+    opening: &Opening,
+    within: Duration,
+) -> Result<(WebSocketStream<Pieces<Link>>, Option<String>), WebSocketError> {
+    let bytes_max = limits::WEBSOCKET_PIECE_BYTES_MAX;
+    shake_hands(Pieces::new(link), url, opening, bytes_max, within).await
+}
 
-    /// The protocol that the server chose.
-    pub fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref()
-    }
-
-    /// The stream of frames itself, for whoever runs a protocol of its own over it.
-    pub fn into_stream(self) -> WebSocketStream<Link> {
-        self.stream
-    }
+pub(super) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    link: S,
+    url: &Url,
+    opening: &Opening,
+    message_bytes_max: usize,
+    within: Duration,
+) -> Result<(WebSocketStream<S>, Option<String>), WebSocketError> {
+    let request = request(url, opening)?;
+    let host = url.authority().to_owned();
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(message_bytes_max))
+        .max_frame_size(Some(message_bytes_max))
+        .max_write_buffer_size(limits::WEBSOCKET_WRITE_BYTES_MAX);
+    let handshake = tokio_tungstenite::client_async_with_config(request, link, Some(config));
+    let (stream, answer) = tokio::time::timeout(within, handshake)
+        .await
+        .map_err(|_| WebSocketError::TooSlow {
+            host: host.clone(),
+            after: within,
+        })?
+        .map_err(|error| not_opened(host, error))?;
+    let protocol = answer.headers().get(SEC_WEBSOCKET_PROTOCOL);
+    let protocol = protocol.and_then(|field| field.to_str().ok());
+    Ok((stream, protocol.map(str::to_owned)))
 }
 
 fn request(url: &Url, opening: &Opening) -> Result<Request<()>, WebSocketError> {

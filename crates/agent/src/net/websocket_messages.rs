@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use periwinkle_core::fetch::Url;
+use periwinkle_core::limits;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::websocket::{WebSocket, WebSocketError};
+use super::link::Link;
+use super::websocket::{Opening, WebSocketError, shake_hands};
 
 /// What comes over a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +23,15 @@ pub enum Message {
     Text(String),
     /// Bytes.
     Binary(Bytes),
+}
+
+/// An open WebSocket. Pings are answered, and sent where that was asked for, while messages are
+/// awaited.
+#[derive(Debug)]
+pub struct WebSocket {
+    stream: WebSocketStream<Link>,
+    life: Life,
+    protocol: Option<String>,
 }
 
 /// Whether the other end is still there: a peer that vanished closes nothing.
@@ -46,6 +59,33 @@ impl Life {
 }
 
 impl WebSocket {
+    /// Opens a WebSocket over a connection to the server of `url`, whose scheme is `http` or
+    /// `https` as that of the connection.
+    ///
+    /// # Errors
+    /// Why the server does not open it.
+    pub async fn open(
+        link: Link,
+        url: &Url,
+        opening: &Opening,
+        within: Duration,
+    ) -> Result<WebSocket, WebSocketError> {
+        let message_bytes_max = opening
+            .message_bytes_max
+            .unwrap_or(limits::WEBSOCKET_MESSAGE_BYTES_MAX);
+        let (stream, protocol) = shake_hands(link, url, opening, message_bytes_max, within).await?;
+        Ok(WebSocket {
+            stream,
+            life: Life::new(opening.ping_interval),
+            protocol,
+        })
+    }
+
+    /// The protocol that the server chose.
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
     /// Sends a text. Waits while the other end is slow.
     ///
     /// # Errors

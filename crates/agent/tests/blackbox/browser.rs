@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::agent::Home;
 
-/// Walks setup, login, home, data, replication and users; `console/test/browser.mjs` says what it
+/// Walks setup, login, home, data, replication, uploads and users; `console/test/browser.mjs` says what it
 /// asserts at each step.
 #[test]
 fn an_owner_walks_through_the_console() {

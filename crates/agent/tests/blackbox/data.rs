@@ -158,13 +158,14 @@ fn a_wrong_expression_is_a_problem_that_names_the_place() {
             "filter=code = '1234'",
             "unknown_field",
             "code",
-            "Room has no field \"code\".",
+            "The filter is wrong at column 1: Room has no field \"code\"; there are house, name, \
+             area, log and tags.",
         ),
         (
             "code=1234",
             "unknown_field",
             "code",
-            "Room has no field \"code\".",
+            "Room has no field \"code\"; there are house, name, area, log and tags.",
         ),
     ];
     for (parameters, kind, field, detail) in table {

@@ -12,6 +12,7 @@ use crate::agent::{Agent, Home};
 
 mod care;
 mod traced;
+mod whole_files;
 
 /// Runs `periwinkle db WORDS`.
 fn db(home: &Home, words: &[&str]) -> Output {
@@ -175,7 +176,11 @@ fn a_mistake_says_what_to_do_and_has_its_exit_code() {
             "There is no Setting with this key (zz)",
         ),
         (&["get", "Seting", "a"], 3, "did you mean \"Setting\"?"),
-        (&["get", "User", "ada"], 3, "There is no model \"User\"."),
+        (
+            &["get", "User", "ada"],
+            3,
+            "User is the agent's own and cannot",
+        ),
         (
             &["put", "Setting", "a", "valu=1"],
             3,
@@ -331,31 +336,6 @@ fn every_bad_item_of_an_import_is_named_and_nothing_is_written() {
     );
     let missing = bad(&home, &["import", "nowhere"], 2);
     assert!(missing.starts_with("nowhere cannot be read"), "{missing}");
-}
-
-/// What items of different batches have to do with each other no batch can tell: the guide says so.
-#[test]
-fn what_repeats_in_a_later_batch_shows_when_it_is_written_and_the_rest_can_be_brought_in() {
-    let home = quiet();
-    let line = |n: u32| json!({"id": format!("s{n:05}"), "value": "x".repeat(1000)});
-    let mut text: String = (0..400).map(|n| format!("{}\n", line(n))).collect();
-    text.push_str(&format!("{}\n", line(0)));
-    fs::write(home.path().join("items"), text).expect("ours");
-    let words = ["import", "items", "--model", "Setting"];
-    let told = bad(&home, &words, 3);
-    assert!(
-        told.contains("line 401, column 1: there is a Setting"),
-        "{told}"
-    );
-    let before = good(&home, &["find", "Setting", "--count"]);
-    let written = before.trim().parse::<u32>().expect("a number");
-    assert!((200..400).contains(&written), "{written}");
-    assert!(
-        told.contains(&format!("{written} items before it written")),
-        "{told}"
-    );
-    good(&home, &[&words[..], &["--on-conflict", "skip"]].concat());
-    assert_eq!(good(&home, &["find", "Setting", "--count"]).trim(), "400");
 }
 
 #[test]

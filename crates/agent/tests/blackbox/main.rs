@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "a failed test shows the agent's log")]
 
 mod agent;
+mod bad_input;
 #[cfg(feature = "fetch")]
 mod certificates;
 mod client;

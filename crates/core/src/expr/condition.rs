@@ -1,8 +1,10 @@
 //! Conditions as trees.
 
 use super::Path;
-use super::error::ExpressionError;
+use super::error::{ExpressionError, Place};
 use super::evaluate::Source;
+use super::parse::Parser;
+use super::parse_condition;
 use super::placeholders::Placeholders;
 use crate::value::{Set, Value};
 use std::str::FromStr;
@@ -20,7 +22,22 @@ impl Condition {
     /// # Errors
     /// What DynamoDB would refuse whatever the item, with its place in the text.
     pub fn parse(text: &str, given: &mut Placeholders) -> Result<Condition, ExpressionError> {
-        super::parse_condition::condition(text, given).map(Condition)
+        let mut parser = Parser::new(text, given)?;
+        parse_condition::condition(&mut parser).map(Condition)
+    }
+
+    /// Every path of such a text with its place, in the order of the text: to say where a name
+    /// stands that an item cannot have.
+    ///
+    /// # Errors
+    /// As `parse`.
+    pub fn places(
+        text: &str,
+        given: &mut Placeholders,
+    ) -> Result<Vec<(Place, Path)>, ExpressionError> {
+        let mut parser = Parser::new(text, given)?;
+        parse_condition::condition(&mut parser)?;
+        Ok(parser.into_named())
     }
 
     /// Whether it holds of the item; where there is none, ask of an empty one.

@@ -1,9 +1,9 @@
 //! What all kinds of expressions are read with: a cursor over tokens, paths and literals.
 
-use super::error::{ExpressionError, Reason};
+use super::error::{ExpressionError, Place, Reason};
 use super::path::{Path, Step, clash};
 use super::placeholders::Placeholders;
-use super::token::{Token, error, tokens};
+use super::token::{Token, error, place, tokens};
 use crate::limits;
 use crate::value::{Number, Set, Value};
 
@@ -15,6 +15,8 @@ pub(super) struct Parser<'a, 'g> {
     at: usize,
     depth: usize,
     operators: usize,
+    /// Every path so far, with the byte at which it begins.
+    named: Vec<(usize, Path)>,
     given: &'g mut Placeholders,
 }
 
@@ -24,6 +26,7 @@ pub(super) struct Mark {
     at: usize,
     depth: usize,
     operators: usize,
+    named: usize,
 }
 
 impl<'a, 'g> Parser<'a, 'g> {
@@ -34,6 +37,7 @@ impl<'a, 'g> Parser<'a, 'g> {
             at: 0,
             depth: 0,
             operators: 0,
+            named: Vec::new(),
             given,
         })
     }
@@ -65,11 +69,13 @@ impl<'a, 'g> Parser<'a, 'g> {
             at: self.at,
             depth: self.depth,
             operators: self.operators,
+            named: self.named.len(),
         }
     }
 
     pub(super) fn back_to(&mut self, mark: Mark) {
         (self.at, self.depth, self.operators) = (mark.at, mark.depth, mark.operators);
+        self.named.truncate(mark.named);
     }
 
     pub(super) fn is_sign(&self, sign: &str) -> bool {
@@ -192,7 +198,16 @@ impl<'a, 'g> Parser<'a, 'g> {
         }
         let max = limits::VALUE_DEPTH_MAX;
         self.bounded("levels of a path", path.steps.len() + 1, max, begin)?;
+        self.named.push((begin, path.clone()));
         Ok(path)
+    }
+
+    /// Every path of the text and its place, in the order of the text.
+    pub(super) fn into_named(self) -> Vec<(Place, Path)> {
+        let named = self.named.into_iter();
+        named
+            .map(|(byte, path)| (place(self.text, byte), path))
+            .collect()
     }
 
     fn name(&mut self, expected: &'static str) -> Parsed<String> {

@@ -9,7 +9,6 @@ use super::error::Reason;
 use super::evaluate;
 use super::parse::{Parsed, Parser};
 use super::path::Path;
-use super::placeholders::Placeholders;
 use super::token::Token;
 use crate::limits;
 use crate::value::Value;
@@ -19,9 +18,8 @@ const PATH: &str = "a name";
 const KNOWN: &str = "attribute_exists, attribute_not_exists, attribute_type, begins_with, \
                      contains and size";
 
-pub(super) fn condition(text: &str, given: &mut Placeholders) -> Parsed<Test> {
-    let mut parser = Parser::new(text, given)?;
-    let test = any(&mut parser)?;
+pub(super) fn condition(parser: &mut Parser<'_, '_>) -> Parsed<Test> {
+    let test = any(parser)?;
     parser.expect_end("AND, OR or the end")?;
     Ok(test)
 }

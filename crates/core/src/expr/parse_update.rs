@@ -3,7 +3,6 @@
 use super::error::Reason;
 use super::parse::{Parsed, Parser};
 use super::path::Path;
-use super::placeholders::Placeholders;
 use super::token::Token;
 use super::update::{Assigned, Operand, Update};
 use crate::value::{Set, Value};
@@ -13,8 +12,7 @@ const PATH: &str = "the name of what to change";
 const OPERAND: &str = "a name, a value, if_not_exists(...) or list_append(...)";
 const KNOWN: &str = "if_not_exists and list_append";
 
-pub(super) fn update(text: &str, given: &mut Placeholders) -> Parsed<Update> {
-    let mut parser = Parser::new(text, given)?;
+pub(super) fn update(parser: &mut Parser<'_, '_>) -> Parsed<Update> {
     let mut update = Update::default();
     let mut seen = Vec::new();
     let mut at = Vec::new();
@@ -28,7 +26,7 @@ pub(super) fn update(text: &str, given: &mut Placeholders) -> Parsed<Update> {
         }
         seen.push(clause);
         parser.next();
-        actions(&mut parser, clause, &mut update, &mut at)?;
+        actions(parser, clause, &mut update, &mut at)?;
         if *parser.peek() == Token::End {
             break;
         }

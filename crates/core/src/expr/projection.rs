@@ -1,6 +1,6 @@
 //! Projections: the parts of an item that are wanted.
 
-use super::error::ExpressionError;
+use super::error::{ExpressionError, Place};
 use super::parse::Parser;
 use super::path::{Path, Step, child};
 use super::placeholders::Placeholders;
@@ -19,14 +19,26 @@ impl Projection {
     /// # Errors
     /// What DynamoDB would refuse, with its place in the text.
     pub fn parse(text: &str, given: &mut Placeholders) -> Result<Projection, ExpressionError> {
+        let found = Projection::places(text, given)?;
+        Ok(Projection {
+            paths: found.into_iter().map(|(_, path)| path).collect(),
+        })
+    }
+
+    /// Every path of such a text with its place, in the order of the text.
+    ///
+    /// # Errors
+    /// As `parse`.
+    pub fn places(
+        text: &str,
+        given: &mut Placeholders,
+    ) -> Result<Vec<(Place, Path)>, ExpressionError> {
         let mut parser = Parser::new(text, given)?;
         let found = parser.list(|parser| Ok((parser.byte(), parser.path("a name")?)))?;
         parser.expect_end("`,` or the end")?;
         let places: Vec<(usize, &Path)> = found.iter().map(|(at, path)| (*at, path)).collect();
         parser.check_apart(&places)?;
-        Ok(Projection {
-            paths: found.into_iter().map(|(_, path)| path).collect(),
-        })
+        Ok(parser.into_named())
     }
 
     /// The paths, in the order of the text.

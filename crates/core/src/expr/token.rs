@@ -52,11 +52,14 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token<'_>)>, ExpressionEr
 
 /// An error at a byte of the text.
 pub(super) fn error(text: &str, byte: usize, reason: Reason) -> ExpressionError {
+    let at = place(text, byte);
+    ExpressionError { at, reason }
+}
+
+/// The place of a byte of the text.
+pub(super) fn place(text: &str, byte: usize) -> Place {
     let column = text[..byte].chars().count() + 1;
-    ExpressionError {
-        at: Place { byte, column },
-        reason,
-    }
+    Place { byte, column }
 }
 
 fn blank(rest: &str) -> usize {

@@ -1,7 +1,9 @@
 //! Updates as trees.
 
 use super::Path;
-use super::error::ExpressionError;
+use super::error::{ExpressionError, Place};
+use super::parse::Parser;
+use super::parse_update;
 use super::placeholders::Placeholders;
 use crate::value::{Set, Value};
 use std::str::FromStr;
@@ -40,7 +42,20 @@ impl Update {
     /// # Errors
     /// What DynamoDB would refuse whatever the item, with its place in the text.
     pub fn parse(text: &str, given: &mut Placeholders) -> Result<Update, ExpressionError> {
-        super::parse_update::update(text, given)
+        parse_update::update(&mut Parser::new(text, given)?)
+    }
+
+    /// Every path of such a text with its place, in the order of the text: those it reads, too.
+    ///
+    /// # Errors
+    /// As `parse`.
+    pub fn places(
+        text: &str,
+        given: &mut Placeholders,
+    ) -> Result<Vec<(Place, Path)>, ExpressionError> {
+        let mut parser = Parser::new(text, given)?;
+        parse_update::update(&mut parser)?;
+        Ok(parser.into_named())
     }
 
     /// The places it changes: key attributes must not be among them.

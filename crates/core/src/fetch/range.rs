@@ -37,6 +37,9 @@ pub enum RangeError {
     /// The answer is a part, and not the one that was asked for.
     #[error("another part of the file than was asked for")]
     OtherPart,
+    /// The answer is a part, and the whole was asked for: asking again would end the same.
+    #[error("a part of the file, although all of it was asked for")]
+    Unasked,
     /// The file is another than before: ask for the whole.
     #[error("the file was changed since the download began")]
     Changed,
@@ -142,15 +145,17 @@ impl Partial {
     /// When its body is of no use.
     pub fn judge(&self, answer: RangeAnswer<'_>) -> Result<Continuation, RangeError> {
         let range = answer.content_range.and_then(ContentRange::parse);
+        let asked = !self.fields().is_empty();
         match answer.status {
             200 => Ok(Continuation::StartOver(Partial {
                 received: 0,
                 length: answer.content_length,
                 etag: answer.etag.and_then(strong),
             })),
+            206 if !asked => Err(RangeError::Unasked),
             206 => self.judge_part(answer, range.ok_or(RangeError::OtherPart)?),
             // Nothing follows what is there; that may be all, or a file that became shorter.
-            416 => match range.and_then(|range| range.length) {
+            416 if asked => match range.and_then(|range| range.length) {
                 Some(length) if length == self.received && self.length == Some(length) => {
                     Ok(Continuation::Complete)
                 }
@@ -166,7 +171,7 @@ impl Partial {
         range: ContentRange,
     ) -> Result<Continuation, RangeError> {
         let (first, last) = range.range.ok_or(RangeError::OtherPart)?;
-        if self.fields().is_empty() || first != self.received {
+        if first != self.received {
             return Err(RangeError::OtherPart);
         }
         let expected = last - first + 1;
@@ -411,11 +416,17 @@ mod tests {
             content_range: Some("bytes 100-999/1000"),
         });
         assert_eq!(short, Err(OtherPart));
-        // A part that nobody asked for.
-        assert_eq!(
-            judge(&Partial::default(), 206, tag, "bytes 0-9/10"),
-            Err(OtherPart)
-        );
+    }
+
+    #[test]
+    fn an_answer_about_a_range_that_nobody_asked_for_is_told_apart() {
+        let nothing = Partial::default();
+        for range in ["bytes 0-9/10", "bytes 3-9/10", "items 0-9/10", ""] {
+            let judged = judge(&nothing, 206, Some("\"e\""), range);
+            assert_eq!(judged, Err(RangeError::Unasked), "{range}");
+        }
+        let judged = judge(&nothing, 416, None, "bytes */10");
+        assert_eq!(judged, Err(RangeError::Status(416)));
     }
 
     #[test]

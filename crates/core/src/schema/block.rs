@@ -8,7 +8,6 @@ use super::error::PropertyError;
 use super::key::expand_in;
 use super::model::{Field, FieldType, Generate};
 use crate::ids;
-use crate::nearest::nearest;
 use crate::value::{Map, Value};
 
 /// Which fields get a value that nobody gave.
@@ -142,11 +141,9 @@ fn new_block(
 fn check_names(fields: &[Field], given: &Map, site: &Site<'_>) -> Result<(), PropertyError> {
     for name in given.keys() {
         if !fields.iter().any(|field| field.name == name) {
-            return Err(PropertyError::UnknownField {
-                model: site.model.to_owned(),
-                field: format!("{}.{name}", site.path()),
-                nearest: nearest(name, fields.iter().map(Field::name)).map(str::to_owned),
-            });
+            let path = format!("{}.{name}", site.path());
+            let known = fields.iter().filter(|field| !field.hidden).map(Field::name);
+            return Err(PropertyError::unknown_field(site.model, path, name, known));
         }
     }
     Ok(())

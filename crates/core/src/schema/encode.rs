@@ -6,7 +6,6 @@ use super::convert::{self, Site};
 use super::error::PropertyError;
 use super::model::{Field, Model, Role};
 use crate::ids::{Entropy, UlidSource};
-use crate::nearest::nearest;
 use crate::time::UnixMillis;
 use crate::value::{Map, Value};
 
@@ -271,12 +270,10 @@ impl Model {
 
 /// The error for a property that is no field of the model.
 pub(super) fn unknown_field(model: &Model, name: &str) -> PropertyError {
-    let visible = model.fields.iter().filter(|field| field.template.is_none());
-    PropertyError::UnknownField {
-        model: model.name.clone(),
-        field: name.to_owned(),
-        nearest: nearest(name, visible.map(Field::name)).map(str::to_owned),
-    }
+    let fields = model.fields.iter();
+    let given = fields.filter(|field| field.template.is_none() && !field.hidden);
+    let known = given.map(Field::name);
+    PropertyError::unknown_field(&model.name, name.to_owned(), name, known)
 }
 
 fn timestamp(field: &Field, writing: &Writing<'_>) -> Option<Value> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::limits::FIELDS_TOLD_MAX;
 use crate::nearest::nearest;
 
 /// A schema that cannot be used: where, and what is wrong.
@@ -73,7 +74,7 @@ pub enum PropertyError {
         nearest: Option<String>,
     },
     /// The model has no such field.
-    #[error("{model} has no field \"{field}\"{}", did_you_mean(.nearest))]
+    #[error("{model} has no field \"{field}\"{}", instead(.nearest.as_deref(), .known))]
     UnknownField {
         /// The model.
         model: String,
@@ -81,6 +82,8 @@ pub enum PropertyError {
         field: String,
         /// The field that was probably meant.
         nearest: Option<String>,
+        /// The fields that there are, if none is near.
+        known: Vec<String>,
     },
     /// The value has another type than the field.
     #[error("{model}.{field} is {found}; expected {expected}")]
@@ -160,6 +163,26 @@ impl PropertyError {
         }
     }
 
+    /// The error for a name that is none of `fields`, which are those that the caller may hear of.
+    pub(super) fn unknown_field<'a>(
+        model: &str,
+        path: String,
+        name: &str,
+        fields: impl Iterator<Item = &'a str> + Clone,
+    ) -> PropertyError {
+        let nearest = nearest(name, fields.clone()).map(str::to_owned);
+        let known = match nearest {
+            Some(_) => Vec::new(),
+            None => fields.map(str::to_owned).collect(),
+        };
+        PropertyError::UnknownField {
+            model: model.to_owned(),
+            field: path,
+            nearest,
+            known,
+        }
+    }
+
     /// A stable name of the kind of error, for programs.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -187,9 +210,50 @@ impl PropertyError {
     }
 }
 
+/// What could stand in the place of a name: the nearest one, or the first of those that there are.
+fn instead(nearest: Option<&str>, known: &[String]) -> String {
+    if let Some(name) = nearest {
+        return format!("; did you mean \"{name}\"?");
+    }
+    let told = &known[..known.len().min(FIELDS_TOLD_MAX)];
+    match (known.len() - told.len(), told) {
+        (_, []) => String::new(),
+        (0, [one]) => format!("; there is {one}"),
+        (0, [others @ .., last]) => format!("; there are {} and {last}", others.join(", ")),
+        (more, _) => format!("; there are {} and {more} more", told.join(", ")),
+    }
+}
+
 fn did_you_mean(nearest: &Option<String>) -> String {
-    match nearest {
-        Some(name) => format!("; did you mean \"{name}\"?"),
-        None => String::new(),
+    instead(nearest.as_deref(), &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_field_is_told_with_what_is_near_or_what_there_is() {
+        let words = |name: &str, known: usize| {
+            let known: Vec<String> = (1..=known).map(|n| format!("field{n}")).collect();
+            let known = known.iter().map(String::as_str);
+            PropertyError::unknown_field("Room", format!("door.{name}"), name, known).to_string()
+        };
+        let table = [
+            ("field", 2, "; did you mean \"field1\"?"),
+            ("x", 0, ""),
+            ("x", 1, "; there is field1"),
+            ("x", 2, "; there are field1 and field2"),
+            ("x", 3, "; there are field1, field2 and field3"),
+        ];
+        for (name, known, end) in table {
+            let expected = format!("Room has no field \"door.{name}\"{end}");
+            assert_eq!(words(name, known), expected);
+        }
+        let at_the_bound = words("x", FIELDS_TOLD_MAX);
+        assert!(at_the_bound.ends_with(&format!(" and field{FIELDS_TOLD_MAX}")));
+        let beyond = words("x", FIELDS_TOLD_MAX + 1);
+        let end = format!(", field{FIELDS_TOLD_MAX} and 1 more");
+        assert!(beyond.ends_with(&end), "{beyond}");
     }
 }

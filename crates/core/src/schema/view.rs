@@ -9,7 +9,6 @@ use super::encode::unknown_field;
 use super::error::PropertyError;
 use super::model::{Field, FieldType, Model};
 use crate::expr::{Condition, Path, Projection, Source, Step};
-use crate::nearest::nearest;
 use crate::value::{Map, Value};
 
 /// A stored item, asked by property. Only what is asked for is brought into its form.
@@ -120,10 +119,9 @@ impl Model {
             }
             let inner = field.nested.iter().find(|inner| inner.name == *name);
             let inner = inner.filter(|inner| !inner.is_kept_from(hidden));
-            field = inner.ok_or_else(|| PropertyError::UnknownField {
-                model: self.name.clone(),
-                field: path.to_string(),
-                nearest: nearest(name, shown_names(&field.nested, hidden)).map(str::to_owned),
+            let known = shown_names(&field.nested, hidden);
+            field = inner.ok_or_else(|| {
+                PropertyError::unknown_field(&self.name, path.to_string(), name, known)
             })?;
         }
         Ok(Some(field))
@@ -133,11 +131,10 @@ impl Model {
     pub(super) fn not_shown(&self, name: &str, hidden: Hidden) -> PropertyError {
         match hidden {
             Hidden::Include => unknown_field(self, name),
-            Hidden::Omit => PropertyError::UnknownField {
-                model: self.name.clone(),
-                field: name.to_owned(),
-                nearest: nearest(name, shown_names(&self.fields, hidden)).map(str::to_owned),
-            },
+            Hidden::Omit => {
+                let known = shown_names(&self.fields, hidden);
+                PropertyError::unknown_field(&self.name, name.to_owned(), name, known)
+            }
         }
     }
 }
@@ -160,7 +157,7 @@ impl Field {
     }
 }
 
-fn shown_names(fields: &[Field], hidden: Hidden) -> impl Iterator<Item = &str> {
+fn shown_names(fields: &[Field], hidden: Hidden) -> impl Iterator<Item = &str> + Clone {
     let shown = fields
         .iter()
         .filter(move |field| !field.is_kept_from(hidden));

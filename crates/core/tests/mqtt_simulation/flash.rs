@@ -1,4 +1,5 @@
-//! The device's flash: writes in order, durable when they are flushed, and a kill in between.
+//! The device's flash: writes in order, durable when they are flushed, and a kill in between. It can
+//! be full, which refuses a commit, and break, which loses some of what was committed.
 
 use periwinkle_core::mqtt::codec::{PacketId, QoS};
 use periwinkle_core::mqtt::outbox::{
@@ -35,12 +36,13 @@ impl Stored {
         }
     }
 
-    pub(crate) fn as_entry(&self, tag: u64) -> StoredEntry<'_> {
+    pub(crate) fn as_entry(&self, tag: u64, expiry: Option<Duration>) -> StoredEntry<'_> {
         StoredEntry {
             sequence: self.sequence,
             publication: Publication {
                 class: self.class,
                 mode: self.mode,
+                expiry,
                 tag: Some(tag),
                 ..Publication::new(&self.topic, &self.payload, self.qos)
             },
@@ -75,7 +77,16 @@ pub(crate) struct Flash {
     pub(crate) received: BTreeSet<PacketId>,
     /// What an orderly stop left for the next start.
     pub(crate) stopped: Option<(Vec<PacketId>, Ending)>,
+    /// Committed, and not durable.
     waiting: VecDeque<(Option<Ticket>, Write)>,
+    /// Not committed.
+    batch: Vec<(Option<Ticket>, Write)>,
+    /// What the shell repeats before anything else, because it failed.
+    again: Vec<Write>,
+    /// It refuses commits.
+    pub(crate) is_full: bool,
+    /// Received messages that are there though writing them failed.
+    unknown: BTreeSet<u64>,
 }
 
 impl Flash {
@@ -89,47 +100,87 @@ impl Flash {
             Persist::Forget(id) => Write::Forget(id),
             Persist::Stopped { received, ending } => Write::Stopped(received, ending),
         };
-        self.waiting.push_back((Some(ticket), write));
+        self.batch.push((Some(ticket), write));
     }
 
     pub(crate) fn keep(&mut self, number: u64, token: AckToken) {
-        self.waiting.push_back((None, Write::Kept(number, token)));
+        self.batch.push((None, Write::Kept(number, token)));
     }
 
+    /// Writes that are not durable, nor given up.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.batch.len() + self.again.len()
+    }
+
+    /// Commits what was gathered. A full disk takes none of it: then the first ticket is told.
+    pub(crate) fn commit(&mut self) -> Option<Ticket> {
+        let batch = std::mem::take(&mut self.batch);
+        if self.is_full {
+            return self.fail(batch);
+        }
+        let again = self.again.drain(..).map(|write| (None, write));
+        self.waiting.extend(again.chain(batch));
+        None
+    }
+
+    /// A sync fails: the first so many writes are there all the same, and nobody knows which.
+    pub(crate) fn fail_sync(&mut self, survive: usize) -> Option<Ticket> {
+        let waiting: Vec<_> = self.waiting.drain(..).collect();
+        for (_, write) in waiting.iter().take(survive) {
+            if let Write::Kept(number, _) = write {
+                self.unknown.insert(*number);
+            }
+            self.apply(write.clone());
+        }
+        self.fail(waiting)
+    }
+
+    fn fail(&mut self, writes: Vec<(Option<Ticket>, Write)>) -> Option<Ticket> {
+        let first = writes.iter().find_map(|(ticket, _)| *ticket);
+        let repeated = |write: &Write| matches!(write, Write::Remove(_) | Write::Kept(..));
+        let failed = writes.into_iter().map(|(_, write)| write);
+        self.again.extend(failed.filter(repeated));
+        first
     }
 
     /// Makes the first writes durable.
     pub(crate) fn flush(&mut self, count: usize) -> Flushed {
         let mut flushed = Flushed::default();
-        for (ticket, write) in self.waiting.drain(..count.min(self.waiting.len())) {
+        let first: Vec<_> = self
+            .waiting
+            .drain(..count.min(self.waiting.len()))
+            .collect();
+        for (ticket, write) in first {
             flushed.ticket = ticket.or(flushed.ticket);
-            match write {
-                Write::Entry(stored) => {
-                    self.entries.insert(stored.sequence, *stored);
-                }
-                Write::Remove(sequence) => {
-                    self.entries.remove(&sequence);
-                }
-                Write::Forget(id) => {
-                    self.received.remove(&id);
-                }
-                Write::Stopped(received, ending) => self.stopped = Some((received, ending)),
-                Write::Kept(number, token) => {
-                    if token.qos() == QoS::ExactlyOnce {
-                        self.received.insert(token.packet_id());
-                    }
-                    flushed.kept.push((number, token));
-                }
+            if let Write::Kept(number, token) = write {
+                self.unknown.remove(&number);
+                flushed.kept.push((number, token));
             }
+            self.apply(write);
         }
         flushed
     }
 
-    /// The rest was never written.
-    pub(crate) fn kill(&mut self) {
+    fn apply(&mut self, write: Write) {
+        match write {
+            Write::Entry(stored) => drop(self.entries.insert(stored.sequence, *stored)),
+            Write::Remove(sequence) => drop(self.entries.remove(&sequence)),
+            Write::Forget(id) => drop(self.received.remove(&id)),
+            Write::Stopped(received, ending) => self.stopped = Some((received, ending)),
+            Write::Kept(_, token) if token.qos() == QoS::ExactlyOnce => {
+                self.received.insert(token.packet_id());
+            }
+            Write::Kept(..) => {}
+        }
+    }
+
+    /// The rest was never written. Received messages that are there though nobody knew are told by
+    /// the next life.
+    pub(crate) fn kill(&mut self) -> BTreeSet<u64> {
         self.waiting.clear();
+        self.batch.clear();
+        self.again.clear();
+        std::mem::take(&mut self.unknown)
     }
 }
 

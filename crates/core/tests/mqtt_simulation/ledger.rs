@@ -30,6 +30,12 @@ pub(crate) struct Up {
     /// It may arrive twice although it has QoS 2.
     pub(crate) excused_twice: bool,
     pub(crate) arrived: u64,
+    /// When it is of no use any more.
+    pub(crate) expires: Option<Mono>,
+    /// Flash has it, as the device was told.
+    pub(crate) kept: bool,
+    /// It was dropped while it waited, so it must not come.
+    pub(crate) dropped: bool,
     /// The device does not know it any more; if the broker still has it, it may come at any time.
     pub(crate) orphan: bool,
 }
@@ -52,6 +58,9 @@ impl Ledger {
     pub(crate) fn note_up(&mut self, number: u64) -> Result<(), Broken> {
         let up = self.up.get_mut(&number).expect("only we publish");
         up.arrived += 1;
+        if up.dropped {
+            return Err(Broken(format!("{number} arrived though it was dropped")));
+        }
         if up.arrived == 1 && up.orphan {
             return Ok(());
         }
@@ -97,6 +106,39 @@ impl Ledger {
     pub(crate) fn promise(&mut self, number: u64) {
         if let Some(up) = self.up.get_mut(&number) {
             up.promised = !up.excused;
+            up.kept = true;
+        }
+    }
+
+    /// The device says that it could not write it to flash.
+    pub(crate) fn refuse_up(&mut self, number: u64) -> Result<(), Broken> {
+        let up = self.up.get_mut(&number).expect("only we publish");
+        if up.mode == Mode::Spill || up.kept {
+            return Err(Broken(format!("{number} was accepted, and then refused")));
+        }
+        // A sync that failed may have written it, and a kill may come before it is removed.
+        up.orphan = true;
+        up.promised = false;
+        Ok(())
+    }
+
+    /// The device says that it has expired while it waited.
+    pub(crate) fn expire_up(&mut self, number: u64, now: Mono) -> Result<(), Broken> {
+        let up = self.up.get_mut(&number).expect("only we publish");
+        if up.expires.is_none_or(|expires| now < expires) {
+            return Err(Broken(format!("{number} was dropped before its time")));
+        }
+        up.promised = false;
+        up.dropped = true;
+        Ok(())
+    }
+
+    /// A new life of the device. It tells nobody of messages that expire in it, and one that flash
+    /// had may have been on its way already.
+    pub(crate) fn begin_life(&mut self) {
+        for up in self.up.values_mut() {
+            up.dropped = false;
+            up.promised &= up.expires.is_none();
         }
     }
 

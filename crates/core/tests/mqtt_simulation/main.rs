@@ -95,6 +95,26 @@ fn a_link_that_ends_connections_at_random_costs_no_message() {
     check(weather::FLAKY);
 }
 
+#[test]
+fn a_full_flash_refuses_in_words_and_costs_nothing_that_was_accepted() {
+    check(weather::FULL);
+}
+
+#[test]
+fn a_flash_whose_syncs_fail_costs_nothing_that_was_accepted() {
+    check(weather::FAULTY);
+}
+
+#[test]
+fn a_flash_that_fails_and_a_device_that_ends_break_no_promise_together() {
+    check(weather::FAULTY_AND_WILD);
+}
+
+#[test]
+fn messages_that_expire_while_they_wait_are_dropped_in_time_and_never_sent() {
+    check(weather::EXPIRING);
+}
+
 /// Without this rule some history of this kind breaks a promise.
 fn check_needed(rule: &str, weather: Weather, remove: fn(&mut Rules)) {
     let mut rules = Rules::default();
@@ -117,8 +137,8 @@ type Rule = (&'static str, Weather, fn(&mut Rules));
 
 #[test]
 fn every_rule_is_needed() {
-    use weather::{FORGETFUL, KILLED, STORMY, WILD};
-    let rules: [Rule; 11] = [
+    use weather::{FAULTY, FAULTY_AND_WILD, FORGETFUL, KILLED, STORMY, WILD};
+    let rules: [Rule; 13] = [
         ("sending again", STORMY, |rules| rules.resend = false),
         ("beginning again", FORGETFUL, |rules| {
             rules.begin_again = false;
@@ -142,6 +162,12 @@ fn every_rule_is_needed() {
         }),
         ("releasing doubtful ids", KILLED, |rules| {
             rules.release_doubtful = false;
+        }),
+        ("ids in order", FAULTY_AND_WILD, |rules| {
+            rules.marks_in_order = false;
+        }),
+        ("removing what may be there", FAULTY, |rules| {
+            rules.doubt_failed = false;
         }),
         ("waiting behind the backlog", STORMY, |rules| {
             rules.behind_backlog = false;

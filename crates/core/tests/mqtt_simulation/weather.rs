@@ -31,6 +31,12 @@ pub(crate) struct Weather {
     pub(crate) poison: bool,
     /// Time passes in each step, and not in one of ten.
     pub(crate) is_slow: bool,
+    /// Flash takes no more writes, or takes them again.
+    pub(crate) fills: u64,
+    /// A sync of flash fails: some of what was committed is there, and nobody knows what.
+    pub(crate) sync_faults: u64,
+    /// One of so many messages is of no use any more after some seconds.
+    pub(crate) expiring: Option<u64>,
 }
 
 /// Nothing goes wrong.
@@ -49,6 +55,9 @@ pub(crate) const CALM: Weather = Weather {
     rows_max: None,
     poison: false,
     is_slow: false,
+    fills: 0,
+    sync_faults: 0,
+    expiring: None,
 };
 
 /// Connections break in all ways, and the broker comes back as it was.
@@ -113,4 +122,35 @@ pub(crate) const FLAKY: Weather = Weather {
     settle_steps: 60_000,
     is_slow: true,
     ..CALM
+};
+
+/// Flash is full now and then, and the process lives on.
+pub(crate) const FULL: Weather = Weather {
+    fills: 4,
+    is_slow: true,
+    durable_subscription: true,
+    ..STORMY
+};
+
+/// Syncs of flash fail, and the process lives on.
+pub(crate) const FAULTY: Weather = Weather {
+    sync_faults: 4,
+    ..FULL
+};
+
+/// The same with ends of the process, in order and not.
+pub(crate) const FAULTY_AND_WILD: Weather = Weather {
+    fills: 2,
+    sync_faults: 2,
+    is_slow: true,
+    expiring: Some(5),
+    ..WILD
+};
+
+/// Messages expire while they wait.
+pub(crate) const EXPIRING: Weather = Weather {
+    expiring: Some(2),
+    is_slow: true,
+    stops: 1,
+    ..STORMY
 };

@@ -4,12 +4,13 @@ use crate::broker::{Broker, DEVICE_RECEIVE_MAX, is_poison, number_of};
 use crate::flash::Flash;
 use crate::ledger::{Broken, Down, Ledger, Up};
 use crate::weather::Weather;
+use periwinkle_core::limits::MQTT_STORAGE_PAUSE;
 use periwinkle_core::mqtt::codec::{QoS, SubscribeOptions, Version};
 use periwinkle_core::mqtt::outbox::{
     Budget, Class, DropCause, Mode, Outbox, Overflow, Publication,
 };
 use periwinkle_core::mqtt::session::{
-    AckToken, Config, Ending, Kept, Outcome, Output, PublishError, Rules, Session,
+    AckToken, Config, Ending, Kept, Outcome, Output, PublishError, Rules, Session, Ticket,
 };
 use periwinkle_core::time::Mono;
 use periwinkle_testkit::rng::Rng;
@@ -21,6 +22,8 @@ const FLUSH_LAG: Duration = Duration::from_millis(500);
 /// The longest time that passes in one step; a deadline may be noticed so much later.
 const STEP: Duration = Duration::from_millis(300);
 const TOPICS: usize = 4;
+/// Within so many steps a stop is over, whatever flash did at first.
+const STOP_STEPS: usize = 1000;
 
 pub(crate) struct World {
     rng: Rng,
@@ -40,6 +43,8 @@ pub(crate) struct World {
     held: bool,
     /// Messages that their reader has not acknowledged yet.
     unacknowledged: Vec<AckToken>,
+    /// Until then the device may not have written again what failed.
+    unwritten_until: Mono,
 }
 
 /// Bytes on their way.
@@ -71,6 +76,7 @@ impl World {
             last_number: 0,
             held: false,
             unacknowledged: Vec::new(),
+            unwritten_until: Mono::ZERO,
             rng,
         };
         world.broker.is_touchy = weather.poison;
@@ -124,6 +130,8 @@ impl World {
             kills,
             stops,
             holds,
+            fills,
+            sync_faults,
             ..
         } = self.weather;
         if hit(cuts) || hit(restarts) {
@@ -136,11 +144,15 @@ impl World {
             self.cut();
             self.broker.forget(&mut self.ledger);
         } else if hit(kills) {
-            self.kill();
+            self.kill()?;
         } else if hit(stops) {
             self.stop()?;
         } else if hit(holds) {
             self.hold(!self.held);
+        } else if hit(fills) {
+            self.flash.is_full ^= true;
+        } else if hit(sync_faults) {
+            self.fail_sync()?;
         }
         Ok(())
     }
@@ -163,6 +175,7 @@ impl World {
     fn settle(&mut self) -> Result<(), Broken> {
         self.cut();
         self.hold(false);
+        self.flash.is_full = false;
         for _ in 0..self.weather.settle_steps {
             self.acknowledge(usize::MAX);
             if self.wire.is_none() {
@@ -205,11 +218,16 @@ impl World {
             Mode::Spill => QoS::from_level(self.rng.below(3) as u8).unwrap(),
             Mode::Durable => QoS::from_level(1 + self.rng.below(2) as u8).unwrap(),
         };
+        let expiry = match self.weather.expiring {
+            Some(one_in) if self.rng.one_in(one_in) => Some(STEP * self.rng.below(40) as u32),
+            _ => None,
+        };
         let payload = number.to_string();
         let name = format!("up/{topic}");
         let publication = Publication {
             class: Class::ALL[topic % 3],
             mode,
+            expiry,
             tag: Some(number),
             ..Publication::new(&name, payload.as_bytes(), qos)
         };
@@ -227,6 +245,9 @@ impl World {
             promised: mode == Mode::Spill,
             excused: false,
             excused_twice: false,
+            expires: expiry.map(|expiry| self.now + expiry),
+            kept: false,
+            dropped: false,
             arrived: 0,
             orphan: false,
         };
@@ -318,7 +339,13 @@ impl World {
         loop {
             // A message is borrowed from the session, so what is needed of it is taken first.
             let message = match self.session.poll_output() {
-                None => break,
+                None => match self.flash.commit() {
+                    None => break,
+                    Some(first) => {
+                        self.tell_failed(first);
+                        continue;
+                    }
+                },
                 Some(Output::Message(message)) => {
                     (number_of(message.payload), message.token.unwrap())
                 }
@@ -329,6 +356,14 @@ impl World {
                 Some(Output::Persist(ticket, what)) => {
                     self.flash.write(ticket, what, self.session.outbox());
                     self.unflushed_since.get_or_insert(self.now);
+                    continue;
+                }
+                Some(Output::Done(tag, Outcome::Dropped(DropCause::Storage))) => {
+                    self.ledger.refuse_up(tag)?;
+                    continue;
+                }
+                Some(Output::Done(tag, Outcome::Dropped(DropCause::Expired))) => {
+                    self.ledger.expire_up(tag, self.now)?;
                     continue;
                 }
                 Some(Output::Done(tag, Outcome::Dropped(cause))) => {
@@ -375,7 +410,24 @@ impl World {
         Ok(())
     }
 
+    /// The disk breaks under what was committed. Until it is opened again it takes nothing.
+    fn fail_sync(&mut self) -> Result<(), Broken> {
+        self.outputs()?;
+        let survive = self.rng.index(self.flash.waiting() + 1);
+        if let Some(first) = self.flash.fail_sync(survive) {
+            self.tell_failed(first);
+        }
+        self.flash.is_full = true;
+        self.outputs()
+    }
+
+    fn tell_failed(&mut self, first: Ticket) {
+        self.unwritten_until = self.now + MQTT_STORAGE_PAUSE + FLUSH_LAG + 2 * STEP;
+        self.session.handle_persist_failed(first, self.now);
+    }
+
     fn flush(&mut self, count: usize) -> Result<(), Broken> {
+        self.outputs()?;
         let flushed = self.flash.flush(count);
         for (number, token) in flushed.kept {
             self.ledger.note_told(number)?;
@@ -386,19 +438,22 @@ impl World {
         }
         if self.flash.waiting() == 0 {
             self.unflushed_since = None;
-            if self.session.is_connected() {
+            if self.session.is_connected() && self.unwritten_until < self.now {
                 self.broker.note_known();
             }
         }
         self.outputs()
     }
 
-    fn kill(&mut self) {
+    fn kill(&mut self) -> Result<(), Broken> {
         self.excuse_lost();
         // That the broker's session is new was known to nobody but the one that dies here.
         self.broker.excuse_forgotten(&mut self.ledger);
-        self.flash.kill();
+        for number in self.flash.kill() {
+            self.ledger.note_told(number)?;
+        }
         self.restart();
+        Ok(())
     }
 
     /// What a kill may cost: messages that were to be spilled and were too young for it.
@@ -409,8 +464,13 @@ impl World {
         for up in self.ledger.up.values_mut() {
             if up.mode == Mode::Spill {
                 up.excused_twice = true;
+                // If the broker has it, it comes when the new life releases its packet id, and the
+                // order of those is not on flash.
+                up.orphan |= up.qos == QoS::ExactlyOnce && up.arrived == 0;
                 let young = self.now.since(up.taken) <= SPILL_DELAY + FLUSH_LAG + 2 * STEP;
-                if young && up.arrived == 0 {
+                // While flash fails, nothing is spilled.
+                let late = self.weather.fills > 0 && !up.kept;
+                if (young || late) && up.arrived == 0 {
                     up.promised = false;
                     up.orphan = true;
                 }
@@ -422,12 +482,18 @@ impl World {
         self.session.stop(self.now);
         self.stopped = false;
         self.outputs()?;
-        self.flush(usize::MAX)?;
-        if !self.stopped {
-            return Err(Broken("the session does not stop".into()));
+        for _ in 0..STOP_STEPS {
+            self.flush(usize::MAX)?;
+            if self.stopped {
+                self.restart();
+                return Ok(());
+            }
+            // What flash refuses now it may take when it is asked again.
+            self.flash.is_full &= !self.rng.one_in(4);
+            self.pass(STEP);
+            self.drive()?;
         }
-        self.restart();
-        Ok(())
+        Err(Broken("the session does not stop".into()))
     }
 
     fn restart(&mut self) {
@@ -438,9 +504,13 @@ impl World {
         self.broker.disconnect(&mut self.ledger);
         self.unflushed_since = None;
         self.session = session(self.version, self.rules, self.weather, ending);
+        self.ledger.begin_life();
         for stored in self.flash.entries.values() {
             let tag = number_of(&stored.payload);
-            self.session.restore(&stored.as_entry(tag), self.now);
+            let expires = self.ledger.up[&tag].expires;
+            let expiry = expires.map(|expires| expires.since(self.now));
+            self.session
+                .restore(&stored.as_entry(tag, expiry), self.now);
         }
         let durable: Vec<_> = self.flash.received.iter().copied().collect();
         self.session.restore_received(&durable, Kept::OnFlash);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::batch::Entries;
 use super::cache::{Cache, CacheSlot};
-use super::index::{IndexHit, IndexId, IndexStats, Indexes, NO_ENTRY};
+use super::index::{IndexHit, IndexId, IndexStats, Indexes, NO_ENTRY, RowEntries};
 use super::keyed::KeyedSlab;
 use super::moves::{moved_bytes_max, moved_entry_bytes_max};
 use super::range::{IndexRange, KeyRange, Order};
@@ -112,41 +112,46 @@ pub(crate) struct Found {
 }
 
 impl Directory {
-    /// A directory of these rows, which were numbered in the order of their keys. `entry_bytes` is
-    /// what the index entries of each take at most when it is moved.
+    /// The keys of rows that were numbered in the order of their keys.
+    pub(crate) fn sorted_keys(rows: &RowSlab) -> Tree {
+        let ids: Vec<u32> = rows.ids().collect();
+        Tree::from_sorted(&ids, |id| rows.key(id))
+    }
+
+    /// A directory of these rows with their keys in order and their index entries.
     pub(crate) fn loaded(
         cache_bytes: usize,
-        rows: RowSlab,
+        mut rows: RowSlab,
+        keys: Tree,
         indexes: Indexes,
-        entry_bytes: &[u32],
+        entries: &[RowEntries],
     ) -> Directory {
-        let ids: Vec<u32> = rows.ids().collect();
-        let mut directory = Directory {
-            keys: Tree::from_sorted(&ids, |id| rows.key(id)),
-            rows: KeyedSlab::default(),
-            indexes,
-            cache: Cache::new(cache_bytes),
-            live_bytes: 0,
-            needed: BTreeMap::new(),
-            needed_bytes: 0,
-            largest_row: 0,
-        };
-        let segments = || ids.iter().map(|id| rows[*id].segment);
+        let segments = || rows.ids().map(|id| rows[id].segment);
         let first = segments().min().unwrap_or(0);
         let last = segments().max().unwrap_or(0);
         let mut needed: Vec<u64> = vec![0; (last - first) as usize + 1];
-        for (id, entries) in rows.ids().zip(entry_bytes) {
-            let row = &rows[id];
-            let weight = row.weight(rows.key(id).len(), u64::from(*entries));
+        let (mut live_bytes, mut largest_row) = (0, 0);
+        for (id, entries) in rows.ids().zip(entries) {
+            let key = rows.key(id).len();
+            let row = &mut rows[id];
+            row.entries = entries.first;
+            let weight = row.weight(key, u64::from(entries.moved_bytes_max));
             needed[(row.segment - first) as usize] += weight.needed;
-            directory.live_bytes += weight.live;
-            directory.largest_row = directory.largest_row.max(weight.needed);
+            live_bytes += weight.live;
+            largest_row = largest_row.max(weight.needed);
         }
-        directory.needed_bytes = needed.iter().sum();
+        let needed_bytes = needed.iter().sum();
         let needed = (first..).zip(needed).filter(|(_, bytes)| *bytes > 0);
-        directory.needed = needed.collect();
-        directory.rows = rows;
-        directory
+        Directory {
+            keys,
+            rows,
+            indexes,
+            cache: Cache::new(cache_bytes),
+            live_bytes,
+            needed: needed.collect(),
+            needed_bytes,
+            largest_row,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -59,6 +59,11 @@ impl Front {
         }
     }
 
+    /// From which segment on the log is needed, as all intact frames say.
+    pub(crate) fn first_needed(&self) -> u32 {
+        self.first_needed
+    }
+
     pub(crate) fn note_gap(&mut self, bytes: usize) {
         if self.first_seen.is_none() {
             self.gap_bytes += bytes as u64;

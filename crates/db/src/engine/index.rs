@@ -250,6 +250,22 @@ pub(crate) struct LoadedEntries {
     same: Vec<Range<u32>>,
 }
 
+/// The entries of a row that was loaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowEntries {
+    /// The first of its chain.
+    pub(crate) first: u32,
+    /// What all of them take at most when the row is moved.
+    pub(crate) moved_bytes_max: u32,
+}
+
+impl RowEntries {
+    const NONE: RowEntries = RowEntries {
+        first: NO_ENTRY,
+        moved_bytes_max: 0,
+    };
+}
+
 impl LoadedEntries {
     /// With room for so many.
     pub(crate) fn with_capacity(entries: usize) -> LoadedEntries {
@@ -295,15 +311,15 @@ impl LoadedEntries {
         Some(())
     }
 
-    /// The indexes, and what the entries of each row take at most when it is moved. `row_of` knows
-    /// the row of each that a segment tells of, or [`NO_ROW`]. `None` if a segment tells of no such
-    /// row, or an entry is there twice.
+    /// The indexes, and the entries of each row. `row_of` knows the row of each that a segment
+    /// tells of, or [`NO_ROW`]. `None` if a segment tells of no such row, or an entry is there
+    /// twice.
     pub(crate) fn linked(
         mut self,
-        rows: &mut RowSlab,
+        rows: &RowSlab,
         row_of: &[Vec<u32>],
-    ) -> Option<(Indexes, Vec<u32>)> {
-        let mut entry_bytes = vec![0; rows.ids().len()];
+    ) -> Option<(Indexes, Vec<RowEntries>)> {
+        let mut of_rows = vec![RowEntries::NONE; rows.ids().len()];
         let mut by_id = BTreeMap::new();
         let mut same = std::mem::take(&mut self.same).into_iter().peekable();
         for (index, all) in std::mem::take(&mut self.indexes) {
@@ -316,11 +332,11 @@ impl LoadedEntries {
                     self.entries.remove(id);
                     continue;
                 }
-                (entry.row, entry.next) = (row, rows[row].entries);
-                rows[row].entries = id;
+                let of_row = &mut of_rows[row as usize];
+                (entry.row, entry.next) = (row, of_row.first);
+                of_row.first = id;
+                of_row.moved_bytes_max += moved_entry_bytes_max(self.entries.key(id).len()) as u32;
                 value_bytes += u64::from(rows[row].length);
-                let key = self.entries.key(id);
-                entry_bytes[row as usize] += moved_entry_bytes_max(key.len()) as u32;
                 ids.push(id);
             }
             while let Some(same) = same.next_if(|same| same.end <= all.end) {
@@ -332,7 +348,7 @@ impl LoadedEntries {
             }
         }
         let entries = self.entries;
-        Some((Indexes { entries, by_id }, entry_bytes))
+        Some((Indexes { entries, by_id }, of_rows))
     }
 
     /// Puts entries with one key in order; `None` if one is there twice. The others have their

@@ -11,6 +11,7 @@ use super::frame::{
     SegmentHeader, frame_bytes,
 };
 use super::front::{Begin, Front};
+use super::given_up::rows_left;
 use super::key_file::{SegmentFacts, segment_of_key_file};
 use super::key_job::read_key_file;
 use super::log::{segment_name, segment_of};
@@ -125,7 +126,16 @@ impl Verification {
 
     /// What was found.
     pub fn finish(self) -> Inspection {
-        self.walk.finish()
+        let Verification {
+            files, mut walk, ..
+        } = self;
+        let last = walk.judge();
+        let mut found = walk.found;
+        if found.is_whole() {
+            let left = rows_left(&files, walk.front.first_needed(), last);
+            found.damage.extend(left);
+        }
+        found
     }
 
     /// What was found in an open log, of which this is a snapshot taken since. A file that
@@ -203,9 +213,10 @@ fn salt_of(files: &[LogFile]) -> Option<u64> {
 pub(crate) type TakeFrame<'a> =
     &'a mut dyn FnMut(usize, &PlacedFrame<'_>) -> Result<(), PayloadFault>;
 
-/// A frame and where its payload begins.
+/// A frame, its segment, and where its payload begins there.
 pub(crate) struct PlacedFrame<'a> {
     pub(crate) frame: Frame<'a>,
+    pub(crate) segment: u32,
     pub(crate) payload_at: usize,
 }
 
@@ -328,6 +339,7 @@ impl Walk {
             }
             let placed = PlacedFrame {
                 frame,
+                segment: header.segment,
                 payload_at: at + FRAME_HEADER_BYTES,
             };
             self.read_frame(file, name, &placed, take);
@@ -392,6 +404,10 @@ impl Walk {
         let frame = &placed.frame;
         match check_payload(frame).and_then(|moves| take(file, placed).map(|()| moves)) {
             Ok(moves) => {
+                if moves.iter().any(|entry| contradicts(entry, placed)) {
+                    let at = placed.payload_at - FRAME_HEADER_BYTES;
+                    self.report(name, at, "moved rows or segments given up that cannot be");
+                }
                 self.front.note_frame(frame.sequence, &moves);
                 self.found.frames += 1;
                 self.mark = self.mark.max(frame.synced);
@@ -423,8 +439,15 @@ impl Walk {
         });
     }
 
-    /// Judges what was found, once all is read.
+    /// What was found, once all is read.
     pub(crate) fn finish(mut self) -> Inspection {
+        self.judge();
+        self.found
+    }
+
+    /// Judges what was found. Answers the last sequence that counts: what lies behind the tail of a
+    /// power cut does not.
+    fn judge(&mut self) -> u64 {
         let missing_behind = self.look_behind();
         let mut last_that_counts = u64::MAX;
         if let Some(end) = self.end.take() {
@@ -441,7 +464,7 @@ impl Walk {
         let is_whole = self.found.is_whole() && self.found.tail.is_none();
         let begin = self.front.judge(&self.keys, is_whole);
         self.report_front(&begin, last_that_counts);
-        self.found
+        last_that_counts
     }
 
     /// The gaps in the sequences: between intact frames, and up to what is proved to have been
@@ -487,6 +510,15 @@ impl Walk {
         }
         self.mark = self.mark.max(facts.last_sequence);
         Some(missing(self.expected, sealed.saturating_add(1)))
+    }
+}
+
+/// Whether compaction cannot have written this: a row younger than the frame that moved it, or that
+/// the segment is given up in which the frame lies.
+fn contradicts(entry: &Move, placed: &PlacedFrame<'_>) -> bool {
+    match entry {
+        Move::Row { sequence, .. } => *sequence >= placed.frame.sequence,
+        Move::First(first) => *first > placed.segment,
     }
 }
 

@@ -128,6 +128,8 @@ pub(crate) struct KeyFileBytes {
     rows: u32,
     entries: u32,
     bytes: Vec<u8>,
+    /// Where the index entries begin, once that is known.
+    entries_at: Option<usize>,
 }
 
 /// The body of a key file is not one.
@@ -142,6 +144,7 @@ impl KeyFileBytes {
             rows: run.rows.len() as u32,
             entries: run.entries.len() as u32,
             bytes: encode_unchecked(facts, run),
+            entries_at: None,
         }
     }
 
@@ -182,7 +185,22 @@ impl KeyFileBytes {
             rows,
             entries,
             bytes,
+            entries_at: None,
         })
+    }
+
+    /// The same, and what it takes to find the index entries is done.
+    pub(crate) fn with_entries_found(mut self) -> KeyFileBytes {
+        self.entries_at = self.find_entries();
+        self
+    }
+
+    fn find_entries(&self) -> Option<usize> {
+        let mut reader = Reader::new(&self.bytes[HEADER_BYTES..], 0);
+        for _ in 0..self.rows {
+            reader.skip_row()?;
+        }
+        Some(self.bytes.len() - reader.rest.len())
     }
 
     /// The rows in the order of their keys.
@@ -199,12 +217,9 @@ impl KeyFileBytes {
 
     /// The index entries in the order of their indexes and keys.
     pub(crate) fn entries(&self) -> Result<EntryCursor<'_>, Malformed> {
-        let mut reader = Reader::new(&self.bytes[HEADER_BYTES..], 0);
-        for _ in 0..self.rows {
-            reader.skip_row().ok_or(Malformed)?;
-        }
+        let at = self.entries_at.or_else(|| self.find_entries());
         Ok(EntryCursor {
-            reader: Reader::new(reader.rest, INDEX_BYTES),
+            reader: Reader::new(&self.bytes[at.ok_or(Malformed)?..], INDEX_BYTES),
             left: self.entries,
             row: 0,
         })

@@ -57,11 +57,8 @@ impl<T> KeyedSlab<T> {
 
     #[inline]
     pub(crate) fn insert(&mut self, key: &[u8], thing: T) -> u32 {
-        let id = self.slots.insert(Slot {
-            key: KeyAt::NONE,
-            thing,
-        });
-        self.slots[id].key = self.keys.add(id, key);
+        let key = self.keys.add(self.slots.next(), key);
+        let id = self.slots.insert(Slot { key, thing });
         self.tidy_filled();
         id
     }
@@ -163,10 +160,11 @@ struct Keys {
 
 #[derive(Debug, Default)]
 struct Chunk {
-    bytes: Box<[u8]>,
-    /// How far it is filled.
-    used: usize,
-    /// How much of that is of things that are gone.
+    /// The records. Its memory is taken whole, and not written before a record is.
+    bytes: Vec<u8>,
+    /// How many bytes it takes yet.
+    room: usize,
+    /// How much of the records is of things that are gone.
     holes: usize,
 }
 
@@ -181,17 +179,19 @@ impl Keys {
     #[inline]
     fn add(&mut self, owner: u32, key: &[u8]) -> KeyAt {
         let bytes = record_bytes(key.len());
-        let room = self.chunks.get(self.current).map(Chunk::room);
+        let room = self.chunks.get(self.current).map(|chunk| chunk.room);
         if room.is_none_or(|room| room < bytes) {
             self.begin_chunk(bytes.max(CHUNK_BYTES));
         }
         let chunk = &mut self.chunks[self.current];
-        let start = chunk.used;
-        chunk.used += bytes;
-        let (head, rest) = chunk.bytes[start..].split_at_mut(RECORD_HEAD_BYTES);
-        head[..WORD_BYTES].copy_from_slice(&owner.to_le_bytes());
-        head[WORD_BYTES..].copy_from_slice(&(key.len() as u32).to_le_bytes());
-        rest[..key.len()].copy_from_slice(key);
+        chunk.room -= bytes;
+        let start = chunk.bytes.len();
+        let head = u64::from(owner) | (key.len() as u64) << u32::BITS;
+        chunk.bytes.extend_from_slice(&head.to_le_bytes());
+        chunk.bytes.extend_from_slice(key);
+        if chunk.bytes.len() < start + bytes {
+            chunk.bytes.resize(start + bytes, 0);
+        }
         KeyAt::new(self.current, start)
     }
 
@@ -201,7 +201,11 @@ impl Keys {
             self.chunks.push(Chunk::default());
             self.chunks.len() - 1
         });
-        self.chunks[self.current].bytes = vec![0; bytes].into();
+        self.chunks[self.current] = Chunk {
+            bytes: Vec::with_capacity(bytes),
+            room: bytes,
+            holes: 0,
+        };
     }
 
     /// A chunk that takes no more records since this was asked last.
@@ -217,8 +221,8 @@ impl Keys {
     }
 
     fn is_sparse(&self, chunk: usize) -> bool {
-        let Chunk { used, holes, .. } = self.chunks[chunk];
-        chunk != self.current && holes > used / 4
+        let Chunk { bytes, holes, .. } = &self.chunks[chunk];
+        chunk != self.current && *holes > bytes.len() / 4
     }
 
     /// Gives up a chunk.
@@ -229,12 +233,8 @@ impl Keys {
 }
 
 impl Chunk {
-    fn room(&self) -> usize {
-        self.bytes.len() - self.used
-    }
-
     fn records(&self) -> Records<'_> {
-        Records(&self.bytes[..self.used])
+        Records(&self.bytes)
     }
 }
 
@@ -279,7 +279,7 @@ mod tests {
     /// Bytes that keys take, holes and what chunks have ahead included.
     fn memory(keys: &Keys) -> usize {
         let chunks = keys.chunks.iter();
-        chunks.map(|chunk| chunk.bytes.len()).sum()
+        chunks.map(|chunk| chunk.bytes.capacity()).sum()
     }
 
     #[test]

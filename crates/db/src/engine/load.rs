@@ -31,31 +31,46 @@ impl From<Malformed> for LoadError {
 
 /// The directory that the last words of the segments make, the oldest first.
 ///
-/// Rows and index entries are merged at the same time when there are many: most of the time of an
-/// opening goes there.
+/// When there is much to merge, what belongs to the index entries and what belongs to the rows is
+/// done at the same time: most of the time of an opening goes there.
 pub(crate) fn directory(
     segments: &[KeyFileBytes],
     cache_bytes: usize,
 ) -> Result<Directory, LoadError> {
-    let (rows, entries) = thread::scope(|scope| {
-        let many = segments.iter().map(|words| words.counts().1).sum::<usize>();
-        let beside = (many >= DB_LOAD_BESIDE_ENTRIES_MIN).then(|| {
-            let name = "periwinkle-db-load".to_owned();
-            let thread = thread::Builder::new().name(name);
-            thread.spawn_scoped(scope, || merged_entries(segments)).ok()
-        });
-        let rows = merged_rows(segments);
-        let entries = match beside.flatten().map(ScopedJoinHandle::join) {
-            None => merged_entries(segments),
-            Some(Ok(entries)) => entries,
+    let counts = segments.iter().map(|words| words.counts().1);
+    let many = counts.sum::<usize>() >= DB_LOAD_BESIDE_ENTRIES_MIN;
+    let (entries, rows) = beside(many, || merged_entries(segments), || merged_rows(segments));
+    let ((rows, indexed_by), entries) = (rows?, entries?);
+    let (keys, linked) = beside(
+        many,
+        || Directory::sorted_keys(&rows),
+        || entries.linked(&rows, &indexed_by),
+    );
+    let (indexes, links) = linked.ok_or(LoadError::Malformed)?;
+    Ok(Directory::loaded(cache_bytes, rows, keys, indexes, &links))
+}
+
+/// Does both, at the same time when there is much to do: `one` then on a thread of its own, if there
+/// can be one.
+fn beside<A: Send, B>(
+    much: bool,
+    one: impl Fn() -> A + Send + Sync,
+    other: impl FnOnce() -> B,
+) -> (A, B) {
+    thread::scope(|scope| {
+        let name = "periwinkle-db-load".to_owned();
+        let thread = thread::Builder::new().name(name);
+        let started = much
+            .then(|| thread.spawn_scoped(scope, &one).ok())
+            .flatten();
+        let other = other();
+        let one = match started.map(ScopedJoinHandle::join) {
+            None => one(),
+            Some(Ok(one)) => one,
             Some(Err(panic)) => resume_unwind(panic),
         };
-        (rows, entries)
-    });
-    let ((mut rows, indexed_by), entries) = (rows?, entries?);
-    let linked = entries.linked(&mut rows, &indexed_by);
-    let (indexes, entry_bytes) = linked.ok_or(LoadError::Malformed)?;
-    Ok(Directory::loaded(cache_bytes, rows, indexes, &entry_bytes))
+        (one, other)
+    })
 }
 
 /// By segment and row there: the row of the directory whose index entries it tells.
@@ -68,7 +83,16 @@ fn merged_rows(segments: &[KeyFileBytes]) -> Result<(RowSlab, IndexedBy), LoadEr
     let mut indexed_by: IndexedBy = segments.iter().map(KeyFileBytes::no_rows).collect();
     let mut merge = Merge::new(segments.iter().map(KeyFileBytes::rows).collect())?;
     let mut key = Vec::new();
-    while let Some((_, first)) = merge.first() {
+    while let Some((segment, first)) = merge.first() {
+        if merge.first_is_alone() {
+            // So it is mostly, and then the key need not be kept to know others by.
+            if let Word::There(place) = first.word() {
+                indexed_by[segment][first.row() as usize] =
+                    rows.insert(first.key(), Row::new(place));
+            }
+            merge.advance()?;
+            continue;
+        }
         key.clear();
         key.extend_from_slice(first.key());
         if let Some((place, (segment, row))) = last_word(&mut merge, &key)? {
@@ -180,6 +204,14 @@ impl<S: Stream> Merge<S> {
     fn first(&self) -> Option<(usize, &S)> {
         let (_, stream) = *self.order.last()?;
         Some((stream, &self.streams[stream]))
+    }
+
+    /// Whether no other stream has something of the same rank, as far as heads tell.
+    fn first_is_alone(&self) -> bool {
+        match self.order[..] {
+            [.., next, first] => next.0 != first.0,
+            _ => true,
+        }
     }
 
     /// Lets the stream whose turn it is go on, and puts it where it belongs now.

@@ -26,6 +26,7 @@
 //!
 //! The format of the log is in `docs/formats/log.md`.
 
+mod ahead;
 mod backup;
 mod batch;
 mod cache;
@@ -37,6 +38,7 @@ mod file_storage;
 mod flush;
 mod frame;
 mod front;
+mod given_up;
 mod head;
 mod index;
 mod inspect;

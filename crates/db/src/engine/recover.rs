@@ -1,5 +1,6 @@
 //! Opening a log: everything is read and judged before the first byte is changed.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::directory::Directory;
@@ -129,7 +130,7 @@ pub(crate) fn open_read_only(
         check_end(&*storage, &found, last)?;
     }
     let Some(first) = found.files.first() else {
-        let missing = std::io::ErrorKind::NotFound.into();
+        let missing = ErrorKind::NotFound.into();
         return Err(io_error("find", "the first segment")(missing));
     };
     let (header, used, count) = match &scan.last {
@@ -213,8 +214,9 @@ fn remove_key_file_of_last(
     let name = key_file_name(found.files[last.index].segment.id);
     match storage.remove(&name) {
         Ok(()) => storage.sync_dir().map_err(io_error("remove", &name)),
-        // One that cannot be removed does not fit any more once the segment has gone on.
-        Err(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        // With it, and without the segments behind, the next opening would find one missing.
+        Err(error) => Err(io_error("remove", &name)(error)),
     }
 }
 

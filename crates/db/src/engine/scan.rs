@@ -2,7 +2,9 @@
 //! the first damage. Changes nothing on the disk.
 
 use std::collections::BTreeSet;
+use std::thread;
 
+use super::ahead::KeyFiles;
 use super::batch::PayloadFault;
 use super::directory::Directory;
 use super::error::{Damage, OpenError};
@@ -10,8 +12,8 @@ use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frames_anywhere,
     known_frame,
 };
+use super::given_up::ROWS_GIVEN_UP;
 use super::key_file::{KeyFileBytes, SegmentFacts};
-use super::key_job::read_key_file;
 use super::load::{self, LoadError};
 use super::log::segment_name;
 use super::run::RunBuilder;
@@ -48,10 +50,9 @@ pub(crate) struct Facts {
 
 /// The state of reading.
 struct Reader<'a> {
-    storage: &'a dyn Storage,
+    key_files: KeyFiles<'a>,
     /// The last words of each segment.
     words: Vec<KeyFileBytes>,
-    trusts_key_files: bool,
     facts: Facts,
     last: Option<LastSegment>,
 }
@@ -98,27 +99,15 @@ impl Scan {
         cache_bytes: usize,
         trusts_key_files: bool,
     ) -> Result<Option<Scan>, OpenError> {
-        let mut reader = Reader {
-            storage,
-            words: Vec::new(),
-            trusts_key_files,
-            facts: Facts::default(),
-            last: None,
-        };
-        let mut known = Known::of(files)?;
-        for (index, file) in files.iter().take(known.last + 1).enumerate() {
-            if index < known.sealed && reader.use_key_file(index, file) {
-                continue;
-            }
-            let bytes = match known.last_bytes.take_if(|_| index == known.last) {
-                Some(bytes) => bytes,
-                None => file.read()?,
-            };
-            reader.read_segment(index, file, bytes)?;
-        }
         let Reader {
             words, facts, last, ..
-        } = reader;
+        } = thread::scope(|scope| {
+            let key_files = match trusts_key_files {
+                true => KeyFiles::of(files, storage, scope),
+                false => KeyFiles::Distrusted,
+            };
+            Reader::read(files, key_files)
+        })?;
         match &last {
             Some(last) if last.damaged && facts.mark > facts.sequence => return Err(last.damage()),
             _ => facts.check_front(files)?,
@@ -213,7 +202,7 @@ impl Facts {
             Some(id) => Err(OpenError::Damaged(Damage {
                 file: segment_name(id),
                 offset: 0,
-                what: "rows of a segment that was given up as no longer needed".to_owned(),
+                what: ROWS_GIVEN_UP.to_owned(),
             })),
             None => Ok(()),
         }
@@ -229,16 +218,33 @@ impl Facts {
     }
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn read(files: &[SegmentFile], key_files: KeyFiles<'a>) -> Result<Reader<'a>, OpenError> {
+        let mut reader = Reader {
+            key_files,
+            words: Vec::new(),
+            facts: Facts::default(),
+            last: None,
+        };
+        let mut known = Known::of(files)?;
+        for (index, file) in files.iter().take(known.last + 1).enumerate() {
+            if index < known.sealed && reader.use_key_file(index, file) {
+                continue;
+            }
+            let bytes = match known.last_bytes.take_if(|_| index == known.last) {
+                Some(bytes) => bytes,
+                None => file.read()?,
+            };
+            reader.read_segment(index, file, bytes)?;
+        }
+        Ok(reader)
+    }
+
     /// Takes a sealed segment from its key file; `false` if there is none that fits.
     fn use_key_file(&mut self, index: usize, file: &SegmentFile) -> bool {
         let id = file.segment.id;
         let previous = self.last.as_ref();
-        let found = match self.trusts_key_files {
-            true => read_key_file(self.storage, id),
-            false => None,
-        };
-        let known = found.filter(|found| {
+        let known = self.key_files.next(id).filter(|found| {
             let facts = found.facts;
             let follows = match previous {
                 None if index == 0 => id > 1 || facts.first_sequence == 1,

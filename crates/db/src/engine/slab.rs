@@ -39,12 +39,21 @@ impl<T> Slab<T> {
         self.things.shrink_to_fit();
     }
 
+    /// The number that the next thing gets.
+    #[inline]
+    pub(crate) fn next(&self) -> u32 {
+        let new = || u32::try_from(self.things.len());
+        let free = self.free.last().map_or_else(new, |id| Ok(*id));
+        free.expect("memory ends before four billion things")
+    }
+
+    #[inline]
     pub(crate) fn insert(&mut self, thing: T) -> u32 {
-        if let Some(id) = self.free.pop() {
+        let id = self.next();
+        if self.free.pop().is_some() {
             self.things[id as usize] = thing;
             return id;
         }
-        let id = u32::try_from(self.things.len()).expect("memory ends before four billion things");
         if self.things.len() == self.things.capacity() {
             // Doubling would leave up to half of a large slab unused.
             self.things.reserve_exact(64 + self.things.len() / 8);

@@ -241,6 +241,16 @@ impl Database {
         self.shared.properties(model, properties, context, hidden)
     }
 
+    /// As [`get`](Database::get), where there has to be such an item.
+    ///
+    /// # Errors
+    /// As `get`; `NotFound` if there is none.
+    pub fn require(&self, model: &str, properties: &Map) -> Result<Map, DbError> {
+        let item = self.get(model, properties)?;
+        let model = self.shared.model(model)?;
+        item.ok_or_else(|| DbError::not_found(model, properties, &self.context))
+    }
+
     /// Changes the given properties of an item; null removes one.
     ///
     /// # Errors

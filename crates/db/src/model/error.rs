@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use periwinkle_core::expr::{ExpressionError, UpdateError};
+use periwinkle_core::expr::{ExpressionError, Place, UpdateError};
 use periwinkle_core::schema::{ApplyError, Model, PropertyError};
 use periwinkle_core::sync::record::{ItemKey, RecordError};
 use periwinkle_core::value::Map;
@@ -159,6 +159,16 @@ pub enum DbError {
         /// Where and why.
         source: Box<ExpressionError>,
     },
+    /// An expression names what the model does not have, or what only the database sets.
+    #[error("the {role} is wrong at column {}: {source}", .at.column)]
+    Misnamed {
+        /// What it was to be: filter, condition, update or projection.
+        role: &'static str,
+        /// Where the name stands.
+        at: Place,
+        /// What is wrong with it, and what there is.
+        source: Box<PropertyError>,
+    },
     /// The call asks for something that makes no sense.
     #[error("{reason}")]
     BadQuery {
@@ -236,6 +246,7 @@ impl DbError {
             DbError::InTransaction { source, .. } | DbError::Hidden(source) => source.kind(),
             DbError::Reentrant => "reentrant",
             DbError::Expression { .. } => "bad_expression",
+            DbError::Misnamed { source, .. } => source.kind(),
             DbError::BadQuery { .. } => "bad_query",
             DbError::Corrupt(_) | DbError::Record { .. } => "corrupt",
             DbError::Disk(_) => "disk",
@@ -261,6 +272,7 @@ impl DbError {
                 .filter(|field| !field.is_empty())
                 .map(String::as_str),
             DbError::Expression { role, .. } => Some(role),
+            DbError::Misnamed { source, .. } => source.field(),
             DbError::NotUnique { field, .. } => Some(field),
             DbError::IndexKey(error) => Some(&error.field),
             DbError::Refused { field, .. } => field.as_deref(),
@@ -271,6 +283,13 @@ impl DbError {
 }
 
 impl DbError {
+    pub(super) fn not_found(model: &Model, properties: &Map, context: &Map) -> DbError {
+        DbError::NotFound {
+            model: model.name().to_owned(),
+            key: model.property_segments(properties, context).join("/"),
+        }
+    }
+
     pub(super) fn of_apply(model: &Model, error: ApplyError) -> DbError {
         match error {
             ApplyError::Property(error) => error.into(),

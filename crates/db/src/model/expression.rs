@@ -1,7 +1,9 @@
 //! Expressions as callers give them: a text, and what its placeholders stand for.
 
-use periwinkle_core::expr::{Condition, ExpressionError, Placeholders, Projection, Update};
-use periwinkle_core::schema::{Hidden, Model};
+use periwinkle_core::expr::{
+    Condition, ExpressionError, Path, Place, Placeholders, Projection, Update,
+};
+use periwinkle_core::schema::{Hidden, Model, PropertyError};
 use periwinkle_core::value::Value;
 
 use super::error::DbError;
@@ -23,6 +25,9 @@ pub struct Expression {
     text: String,
     given: Placeholders,
 }
+
+/// Reads the places of the paths of a text.
+type Places = fn(&str, &mut Placeholders) -> Result<Vec<(Place, Path)>, ExpressionError>;
 
 impl Expression {
     /// A text with what its placeholders stand for.
@@ -55,23 +60,42 @@ impl Expression {
         hidden: Hidden,
     ) -> Result<Condition, DbError> {
         let condition = self.read(role, Condition::parse)?;
-        Ok(model.bind(condition, hidden)?)
+        let bound = model.bind(condition, hidden);
+        bound.map_err(|error| self.misnamed(role, Condition::places, error))
     }
 
     /// The update that it is.
     pub(super) fn update(&self, model: &Model, hidden: Hidden) -> Result<Update, DbError> {
         let update = self.read("update", Update::parse)?;
-        model.check_update(&update, hidden)?;
-        Ok(update)
+        match model.check_update(&update, hidden) {
+            Ok(()) => Ok(update),
+            Err(error) => Err(self.misnamed("update", Update::places, error)),
+        }
     }
 
     /// The projection that it is.
     pub(super) fn projection(&self, model: &Model, hidden: Hidden) -> Result<Projection, DbError> {
         let projection = self.read("projection", Projection::parse)?;
-        for path in projection.paths() {
-            model.check_path(path, hidden)?;
+        let mut paths = projection.paths().iter();
+        match paths.try_for_each(|path| model.check_path(path, hidden)) {
+            Ok(()) => Ok(projection),
+            Err(error) => Err(self.misnamed("projection", Projection::places, error)),
         }
-        Ok(projection)
+    }
+
+    /// The error for a name that the model does not have, with the place where it stands first.
+    fn misnamed(&self, role: &'static str, places: Places, error: PropertyError) -> DbError {
+        let named = places(&self.text, &mut self.given.clone()).unwrap_or_default();
+        let field = error.field().unwrap_or_default();
+        let is_it = |path: &Path| path.attribute() == field || path.to_string() == field;
+        match named.into_iter().find(|(_, path)| is_it(path)) {
+            Some((at, _)) => DbError::Misnamed {
+                role,
+                at,
+                source: Box::new(error),
+            },
+            None => error.into(),
+        }
     }
 
     fn read<T>(

@@ -1,10 +1,13 @@
 //! Import: rows of an export become items, many to a frame.
 
+use std::collections::BTreeMap;
+
 use periwinkle_core::schema::{Hidden, Model};
 use periwinkle_core::value::Map;
 
 use super::database::Database;
 use super::error::DbError;
+use super::trace::{Room, Trace};
 use super::transfer::Row;
 use super::writer::{FrameOf, Writer};
 use crate::engine::{Durability, Ticket};
@@ -28,6 +31,8 @@ pub struct ImportOptions {
     pub on_conflict: OnConflict,
     /// Only says what an import would do.
     pub check_only: bool,
+    /// Also says what the rows would touch.
+    pub traces: bool,
 }
 
 /// What became of the rows of one call.
@@ -43,6 +48,10 @@ pub struct Imported {
     pub faults: Vec<(usize, DbError)>,
     /// Tells when what was written is on the disk; `None` when nothing was.
     pub ticket: Option<Ticket>,
+    /// If asked for: what the rows would touch that could be understood so far.
+    pub traces: Vec<Trace>,
+    /// If asked for: the room in the models of these rows that refuse at a bound.
+    pub rooms: BTreeMap<String, Room>,
 }
 
 /// What became of one row.
@@ -70,7 +79,13 @@ impl Database {
         let mut writer = self.writer(&mut state);
         writer.frame = FrameOf::Many;
         for (at, row) in rows.iter().enumerate() {
-            match writer.import(row, options.on_conflict) {
+            let made = writer.imported(row).and_then(|(model, item)| {
+                if options.traces {
+                    writer.note(at, model, &item, &mut imported)?;
+                }
+                writer.import(model, item, options.on_conflict)
+            });
+            match made {
                 Ok(Fate::Created) => imported.created += 1,
                 Ok(Fate::Replaced) => imported.replaced += 1,
                 Ok(Fate::Skipped) => imported.skipped += 1,
@@ -88,12 +103,13 @@ impl Database {
     }
 }
 
-impl Writer<'_> {
-    fn import(&mut self, row: &Row, on_conflict: OnConflict) -> Result<Fate, DbError> {
-        let (model, item) = match row {
+impl<'a> Writer<'a> {
+    /// The item that a row makes.
+    fn imported(&mut self, row: &Row) -> Result<(&'a Model, Map), DbError> {
+        match row {
             Row::Properties { model, properties } => {
                 let model = self.writable(model)?;
-                (model, self.imported_item(model, properties)?)
+                Ok((model, self.imported_item(model, properties)?))
             }
             Row::Stored(stored) => {
                 let model = self
@@ -108,9 +124,31 @@ impl Writer<'_> {
                         item.insert(name, value.clone());
                     }
                 }
-                (self.writable(model.name())?, item)
+                Ok((self.writable(model.name())?, item))
             }
-        };
+        }
+    }
+
+    fn note(
+        &self,
+        at: usize,
+        model: &Model,
+        item: &Map,
+        imported: &mut Imported,
+    ) -> Result<(), DbError> {
+        imported.traces.push(self.trace(at, model, item)?);
+        if let Some(room) = self.room(model) {
+            imported.rooms.insert(model.name().to_owned(), room);
+        }
+        Ok(())
+    }
+
+    fn import(
+        &mut self,
+        model: &Model,
+        item: Map,
+        on_conflict: OnConflict,
+    ) -> Result<Fate, DbError> {
         let (key, before) = self.row_of(model, &item)?;
         let fate = match self.current(model, &before) {
             None => Fate::Created,
@@ -155,8 +193,7 @@ fn unknown_item() -> DbError {
 fn is_of_the_row(error: &DbError) -> bool {
     let of_the_database = matches!(
         error,
-        DbError::Full { .. }
-            | DbError::Corrupt(_)
+        DbError::Corrupt(_)
             | DbError::Record { .. }
             | DbError::Disk(_)
             | DbError::ReadOnly

@@ -48,7 +48,7 @@ impl Writer<'_> {
         let record = self.edit.record(written);
         let own = record.map_or(0, |record| index::row_bytes(written, record));
         if is_over(own) || model.process().overflow == Overflow::Refuse {
-            return Err(full(model, "remove rows, or raise the bound in the schema"));
+            return Err(full(model, MAKE_ROOM));
         }
         let alone = self.edit.weight(model.name());
         if self.frame == FrameOf::One && is_over(alone.max(0) as u64) {
@@ -192,9 +192,14 @@ impl Excess {
 const NOTHING_TO_DROP: &str = "what is written here at once, as a whole or not at all, is more than \
                                that: write it in parts";
 
-fn full(model: &Model, advice: &str) -> DbError {
+pub(super) const MAKE_ROOM: &str = "remove rows, or raise the bound in the schema";
+
+pub(super) fn full(model: &Model, advice: &str) -> DbError {
     let process = model.process();
-    let rows = process.rows_max.map(|rows_max| format!("{rows_max} rows"));
+    let rows = process.rows_max.map(|rows_max| match rows_max {
+        1 => "1 row".to_owned(),
+        rows_max => format!("{rows_max} rows"),
+    });
     let bytes = process
         .bytes_max
         .map(|bytes_max| format!("{bytes_max} bytes"));

@@ -75,7 +75,7 @@ impl<'a> Writer<'a> {
         let key = model.key(properties, self.context)?;
         let record = self.record(&key)?;
         let Some(current) = self.named(model, properties, &record) else {
-            return Err(self.not_found(model, properties));
+            return Err(DbError::not_found(model, properties, self.context));
         };
         self.expect_condition(model, Some(current), properties, terms)?;
         let item = self.changed_item(model, current, properties)?;
@@ -123,7 +123,7 @@ impl<'a> Writer<'a> {
         let there = record.item.as_ref();
         let Some(current) = there.filter(|item| model.is_named_by(item, properties, self.context))
         else {
-            return Err(self.not_found(model, properties));
+            return Err(DbError::not_found(model, properties, self.context));
         };
         self.expect_condition(model, Some(current), properties, terms)?;
         let shown = model.properties(current, self.hidden);
@@ -137,7 +137,7 @@ impl<'a> Writer<'a> {
         let record = self.record(&key)?;
         let current = self.named(model, properties, &record);
         if current.is_none() && terms.condition.is_none() {
-            return Err(self.not_found(model, properties));
+            return Err(DbError::not_found(model, properties, self.context));
         }
         self.expect_condition(model, current, properties, terms)?;
         let shown = current.map(|item| model.properties(item, self.hidden));
@@ -306,7 +306,12 @@ impl<'a> Writer<'a> {
     }
 
     /// The record after a write; `None` when that changes nothing.
-    fn written(&self, model: &Model, before: &Record, item: Option<Map>) -> Option<Record> {
+    pub(super) fn written(
+        &self,
+        model: &Model,
+        before: &Record,
+        item: Option<Map>,
+    ) -> Option<Record> {
         if model.direction().is_up() {
             let mut after = before.clone();
             let is_other = after.write(item);
@@ -346,14 +351,6 @@ impl<'a> Writer<'a> {
         match is_expired(model, item, || self.now) {
             true => DbError::Hidden(Box::new(error)),
             false => error,
-        }
-    }
-
-    fn not_found(&self, model: &Model, properties: &Map) -> DbError {
-        let key = model.property_segments(properties, self.context);
-        DbError::NotFound {
-            model: model.name().to_owned(),
-            key: key.join("/"),
         }
     }
 }

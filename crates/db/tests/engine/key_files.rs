@@ -1,7 +1,7 @@
 //! Key files save time at opening, and nothing else: whatever is in them or missing, the database
 //! is the same.
 
-use periwinkle_core::limits::DB_LOAD_BESIDE_ENTRIES_MIN;
+use periwinkle_core::limits::{DB_LOAD_AHEAD_BYTES_MIN, DB_LOAD_BESIDE_ENTRIES_MIN};
 use periwinkle_db::engine::{
     Batch, Durability, Engine, Entry, KeyRange, OpenError, OpenReport, Options, Order, ReadError,
     Stats, Store, verify,
@@ -140,6 +140,48 @@ fn the_indexes_of_few_rows_and_of_many_are_the_same_after_an_opening() {
         let (mut engine, report) = Engine::open(disk.storage(), &options).unwrap();
         assert!(report.key_files_used > 0, "{report:?}");
         assert!(contents(&mut engine) == before, "{rows} rows, {rewritten}");
+    }
+}
+
+#[test]
+fn key_files_of_a_small_log_and_of_a_large_one_are_used_alike() {
+    let options = Options {
+        segment_bytes: 1 << 20,
+        ..small_options()
+    };
+    let segments = DB_LOAD_AHEAD_BYTES_MIN / options.segment_bytes;
+    // What a segment has behind its last frame is given back when it is sealed: of these logs one
+    // is just below the bound, the other just above it.
+    for sealed in [segments, segments + 1] {
+        let disk = SimDisk::new(1);
+        let (mut engine, _) = Engine::open(disk.storage(), &options).unwrap();
+        let mut row = 0u32;
+        while engine.stats().key_files_made < sealed {
+            let key = row.wrapping_mul(0x9E37_79B1).to_be_bytes();
+            let entries = [(INDEXES[0], &key[..2])];
+            let mut batch = Batch::new();
+            batch.put_indexed(&key, &[7; 8000], &entries);
+            commit(&mut engine, &batch).unwrap();
+            flush(&mut engine);
+            make_key_files(&mut engine);
+            row += 1;
+        }
+        let expected = contents(&mut engine);
+        engine.close();
+        flush(&mut engine);
+        let is_log = |name: &&String| name.ends_with(".log");
+        let files = disk.files();
+        let logs = files.keys().filter(is_log).take(sealed as usize);
+        let bytes: usize = logs.map(|name| files[name].len()).sum();
+        assert_eq!(bytes as u64 >= DB_LOAD_AHEAD_BYTES_MIN, sealed > segments);
+        let opened = |disk: &SimDisk| {
+            let (mut engine, report) = Engine::open(disk.storage(), &options).unwrap();
+            assert!(contents(&mut engine) == expected, "{sealed} segments");
+            (report.key_files_used, report.key_files_missing)
+        };
+        assert_eq!(opened(&disk.snapshot()), (sealed, 0));
+        disk.flip_bit("00000003.keys", 1000);
+        assert_eq!(opened(&disk), (sealed - 1, 1));
     }
 }
 

@@ -1,8 +1,8 @@
 //! What opens leaves files that open again, with the same rows; what cannot is refused at the first
 //! opening, and untouched.
 
-use periwinkle_db::engine::{Batch, Engine, Entry, KeyRange, OpenError, OpenReport, Order};
-use periwinkle_testkit::disk::SimDisk;
+use periwinkle_db::engine::{Batch, Engine, Entry, KeyRange, OpenError, OpenReport, Order, verify};
+use periwinkle_testkit::disk::{Fault, SimDisk};
 
 use crate::damage::crc32c;
 use crate::life::{commit, flush, small_options};
@@ -46,6 +46,15 @@ fn refusal(disk: &SimDisk) -> (String, String) {
     }
 }
 
+/// Files and findings of a look that leaves everything as it was.
+fn found(disk: &SimDisk) -> Vec<(String, String)> {
+    let before = disk.files();
+    let found = verify(&*disk.storage()).unwrap();
+    assert_eq!(disk.files(), before);
+    let damage = found.damage.into_iter();
+    damage.map(|damage| (damage.file, damage.what)).collect()
+}
+
 /// The last two segments that hold anything.
 fn last_two(disk: &SimDisk) -> [String; 2] {
     let files = disk.files().into_iter();
@@ -78,6 +87,33 @@ fn a_segment_whose_first_frame_is_torn_is_cut_and_the_log_opens_again() {
     assert_eq!(rows(&mut engine), expected);
 }
 
+/// With the key file of the last segment left and the blank one behind it gone, the opening after
+/// it would miss a segment.
+#[test]
+fn an_opening_that_fails_at_any_call_before_a_blank_segment_leaves_a_log_that_opens() {
+    let disk = written();
+    let [_, last] = last_two(&disk);
+    let mut bytes = disk.files()[&last].clone();
+    bytes[SEGMENT_HEADER..].fill(0);
+    disk.put_file(&last, &bytes);
+    let whole = disk.snapshot();
+    let before = whole.counts().calls;
+    let expected = rows(&mut open(&whole).unwrap().0);
+    let calls = whole.counts().calls - before;
+    let mut removals_that_failed = 0;
+    for call in 0..calls {
+        let disk = disk.snapshot();
+        disk.fail_nth(call, Fault::Io);
+        let opened = open(&disk).is_ok();
+        let failed_to_remove = disk.struck().contains("remove");
+        removals_that_failed += usize::from(failed_to_remove && !opened);
+        disk.heal();
+        let opened = open(&disk).map(|(mut engine, _)| rows(&mut engine));
+        assert!(opened.is_ok_and(|rows| rows == expected), "call {call}");
+    }
+    assert!(removals_that_failed > 1, "{removals_that_failed}");
+}
+
 /// The torn tail shows that the segment before it was synced; once it is cut, nothing does.
 #[test]
 fn damage_that_a_key_file_passes_over_is_told_before_a_torn_segment_behind_it_is_cut() {
@@ -108,14 +144,42 @@ fn a_log_that_gives_up_a_segment_with_rows_in_it_is_damaged() {
         disk
     };
     let what = "rows of a segment that was given up as no longer needed";
-    let refused = refusal(&log(&give_up));
+    let disk = log(&give_up);
+    let refused = refusal(&disk);
     assert_eq!(refused, ("00000001.log".to_owned(), what.to_owned()));
+    assert_eq!(found(&disk), [refused]);
 
     let disk = log(&[&moved[..], &give_up].concat());
+    assert_eq!(found(&disk), []);
     for _ in 0..2 {
         let (mut engine, _) = open(&disk).unwrap();
         assert_eq!(&*engine.get(b"k").unwrap().unwrap().value, b"value");
         assert!(!disk.files().contains_key("00000001.log"));
+    }
+}
+
+#[test]
+fn a_look_tells_of_moves_that_an_opening_refuses() {
+    let value = [&b"kvalue"[..], &crc32c(b"kvalue").to_le_bytes()].concat();
+    let put = [&[1, 1, 5], &value[..]].concat();
+    let moved = |sequence: u64| [&[3, 1, 5][..], &sequence.to_le_bytes(), &value].concat();
+    let give_up = |first: u32| [&[4][..], &first.to_le_bytes()].concat();
+    for (payload, whole) in [
+        (moved(1), true),
+        (moved(2), false),
+        ([moved(1), give_up(2)].concat(), true),
+        ([moved(1), give_up(3)].concat(), false),
+    ] {
+        let disk = SimDisk::new(0);
+        disk.put_file("00000001.log", &segment(1, 1, &put));
+        disk.put_file("00000002.log", &segment(2, 3, &payload));
+        let files: Vec<String> = found(&disk).into_iter().map(|(file, _)| file).collect();
+        if whole {
+            assert_eq!(files, [""; 0], "{payload:?}");
+            open(&disk).unwrap();
+        } else {
+            assert_eq!(files, [refusal(&disk).0], "{payload:?}");
+        }
     }
 }
 

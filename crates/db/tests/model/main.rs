@@ -18,6 +18,7 @@ mod replication;
 mod shelves;
 mod streams;
 mod together;
+mod traces;
 mod transfer;
 mod typed;
 mod unique;

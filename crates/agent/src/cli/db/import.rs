@@ -1,10 +1,12 @@
 //! `import`: items from JSON lines or a JSON array.
 //!
-//! A file is read twice: each item in it is checked, together with those of its batch and with what
-//! is there, before the first item is written. What items of different batches have to do with each
-//! other shows only while they are written. What comes on standard input can be read once only;
-//! there each batch is checked as it comes.
+//! A file is read twice: each item in it is checked, with what is there and with the items before
+//! it, before the first one is written. What comes on standard input can be read once only; there
+//! each batch is checked as it comes.
 
+mod together;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::Path;
@@ -21,6 +23,7 @@ use super::super::{human, output};
 use super::args::Import;
 use super::face::{Call, Face};
 use crate::api::path::encoded;
+use together::{Together, Told, Touched, Verdict};
 
 pub(super) fn import(face: &Face, import: &Import) -> Result<(), Failure> {
     let name = import.file.display().to_string();
@@ -83,6 +86,30 @@ struct Counts {
 struct Fault {
     place: (u64, u64),
     words: String,
+    /// Of what kind it is, and which field it is about, if the database found it.
+    kind: Option<(String, Option<String>)>,
+}
+
+impl Fault {
+    fn told(&self) -> Option<Told<'_>> {
+        let (kind, field) = self.kind.as_ref()?;
+        Some(Told {
+            kind,
+            field: field.as_deref(),
+            words: &self.words,
+        })
+    }
+}
+
+impl Counts {
+    /// An item that was counted as created is the second with its key.
+    fn comes_again(&mut self, replaces: bool) {
+        self.created = self.created.saturating_sub(1);
+        match replaces {
+            true => self.replaced += 1,
+            false => self.skipped += 1,
+        }
+    }
 }
 
 /// One pass over the items.
@@ -90,6 +117,8 @@ struct Run<'a> {
     face: &'a Face,
     path: String,
     checks_only: bool,
+    /// What the items so far have to do with those to come, while nothing is written.
+    together: Option<Together>,
     /// The items of the next request, a line each, and where they stand in the file.
     batch: String,
     places: Vec<(u64, u64)>,
@@ -105,7 +134,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(face: &'a Face, import: &Import, checks_only: bool) -> Run<'a> {
         let mut path = format!(
-            "/api/v1/database/import?check={checks_only}&on_conflict={}",
+            "/api/v1/database/import?check={checks_only}&traces={checks_only}&on_conflict={}",
             import.on_conflict.as_str()
         );
         if let Some(model) = &import.model {
@@ -115,6 +144,7 @@ impl<'a> Run<'a> {
             face,
             path,
             checks_only,
+            together: checks_only.then(|| Together::new(import.on_conflict)),
             batch: String::new(),
             places: Vec::new(),
             batch_bytes_max: IMPORT_REQUEST_BYTES.min(face.body_bytes_max()),
@@ -157,6 +187,7 @@ impl<'a> Run<'a> {
                 self.unread.push(Fault {
                     place: (error.line, error.column),
                     words: error.fault.to_string(),
+                    kind: None,
                 });
                 return match self.unread.len() < IMPORT_FAULTS_SHOWN_MAX {
                     true => Ok(()),
@@ -206,14 +237,20 @@ impl<'a> Run<'a> {
             .map_err(|error| Failure::internal(format!("the answer is not JSON: {error}")))?;
         let faults = answer["faults"].as_array().map(Vec::as_slice);
         let found = faults.unwrap_or_default().iter();
-        let found = found.map(|fault| read_fault(fault, &places)).collect();
-        if !is_broken {
-            let count = |name: &str| answer[name].as_u64().unwrap_or(0);
-            if faults.is_none_or(<[_]>::is_empty) {
-                self.counts.created += count("created");
-                self.counts.replaced += count("replaced");
-                self.counts.skipped += count("skipped");
-            }
+        let mut found = found.map(|fault| read_fault(fault, &places)).collect();
+        let count = |name: &str| answer[name].as_u64().unwrap_or(0);
+        let mut counts = Counts {
+            created: count("created"),
+            replaced: count("replaced"),
+            skipped: count("skipped"),
+        };
+        if let Some(together) = &mut self.together {
+            compare(together, &answer, &places, &mut found, &mut counts);
+        }
+        if !is_broken && found.is_empty() {
+            self.counts.created += counts.created;
+            self.counts.replaced += counts.replaced;
+            self.counts.skipped += counts.skipped;
         }
         let counts = self.counts;
         let all = counts.created + counts.replaced + counts.skipped;
@@ -221,7 +258,7 @@ impl<'a> Run<'a> {
         Ok(found)
     }
 
-    fn note_fault(&mut self, Fault { place, words }: Fault) {
+    fn note_fault(&mut self, Fault { place, words, .. }: Fault) {
         let (line, column) = place;
         match self.faults.len() < IMPORT_FAULTS_SHOWN_MAX {
             true => self.faults.push(match line {
@@ -265,15 +302,60 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Compares the items of a request with those before them: some faults are added, others do not
+/// hold, and what comes again is not created again.
+fn compare(
+    together: &mut Together,
+    answer: &Value,
+    places: &[(u64, u64)],
+    faults: &mut Vec<Fault>,
+    counts: &mut Counts,
+) {
+    together.read_rooms(&answer["rooms"]);
+    let traces = answer["traces"].as_array().map(Vec::as_slice);
+    let traces = traces.unwrap_or_default().iter();
+    let touched: Vec<_> = traces
+        .filter_map(|trace| Some((place_of(trace, places)?, Touched::read(trace)?)))
+        .collect();
+    let mut told: BTreeMap<_, _> = faults.drain(..).map(|fault| (fault.place, fault)).collect();
+    let again = touched.iter().filter(|(_, touched)| together.has(touched));
+    let mut again: BTreeSet<_> = again.map(|(_, touched)| touched.key()).collect();
+    for (place, touched) in &touched {
+        let own = told.get(place).and_then(Fault::told);
+        match together.judge(touched, *place, own) {
+            Verdict::AsTold => {}
+            Verdict::Good => {
+                told.remove(place);
+                // The request took the first of them in it for a new one.
+                if again.remove(&touched.key()) && !touched.is_there() {
+                    counts.comes_again(together.replaces());
+                }
+            }
+            Verdict::Fault(words) => {
+                let fault = Fault {
+                    place: *place,
+                    words,
+                    kind: None,
+                };
+                told.insert(*place, fault);
+            }
+        }
+    }
+    faults.extend(told.into_values());
+}
+
+fn place_of(answered: &Value, places: &[(u64, u64)]) -> Option<(u64, u64)> {
+    let line = usize::try_from(answered["line"].as_u64()?).ok()?;
+    places.get(line.checked_sub(1)?).copied()
+}
+
 /// A fault of the API, whose lines are those of the batch, with the place in the file; line 0 if
 /// the API names none.
 fn read_fault(fault: &Value, places: &[(u64, u64)]) -> Fault {
-    let line = fault["line"]
-        .as_u64()
-        .and_then(|line| usize::try_from(line).ok());
-    let place = line.and_then(|line| places.get(line.checked_sub(1)?));
+    let text = |name: &str| fault[name].as_str().map(str::to_owned);
     Fault {
-        place: place.copied().unwrap_or_default(),
+        place: place_of(fault, places).unwrap_or_default(),
         words: output::plain(fault["detail"].as_str().unwrap_or("it was refused")),
+        kind: text("kind").map(|kind| (kind, text("field"))),
     }
 }

@@ -65,9 +65,13 @@ pub(super) fn model(face: &Face, name: &str) -> Result<Model, Failure> {
     if let Some(at) = models.iter().position(|model| model.name == name) {
         return Ok(models.swap_remove(at));
     }
-    let names = models.iter().map(|model| model.name.as_str());
-    let unknown = PropertyError::unknown_model(name, names);
-    Err(Failure::refused(sentence(&unknown.to_string())).hint("`periwinkle db models` lists them"))
+    // The API has the words for it.
+    let path = format!("/api/v1/data/{}?limit=1", encoded(name));
+    let refused = match face.bytes(Call::get(&path)) {
+        Err(failure) => failure,
+        Ok(_) => Failure::internal(format!("{name} is no model and has items")),
+    };
+    Err(refused.hint("`periwinkle db models` lists them"))
 }
 
 impl Model {

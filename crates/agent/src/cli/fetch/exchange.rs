@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
+use http::StatusCode;
 use periwinkle_core::limits::FETCH_SHOWN_BYTES_MAX;
 use tokio::sync::watch;
 
@@ -31,7 +32,23 @@ pub(super) async fn run(options: &Options, prepared: &Prepared) -> Result<(), Fa
             false => pass_on(answer).await?,
         }
     }
-    verdict(&host, status)
+    verdict(&host, status).map_err(|failure| match asks_too_late(prepared, status) {
+        true => failure.hint(
+            "check name and password; if they are right, send the body from a file (@FILE), which \
+             can be sent again: standard input cannot",
+        ),
+        false => failure,
+    })
+}
+
+/// Whether a body that is gone may be why the question for a password was not answered: it is kept
+/// back as long as the other end may ask, but who asks behind it gets no second one.
+fn asks_too_late(prepared: &Prepared, status: StatusCode) -> bool {
+    let asks = match status {
+        StatusCode::UNAUTHORIZED => prepared.has_login(),
+        status => status == StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+    };
+    asks && matches!(&prepared.plan.body, Body::File { path, .. } if path == "-")
 }
 
 /// What is streamed may take long, which a terminal is told.

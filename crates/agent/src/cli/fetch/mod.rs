@@ -20,7 +20,7 @@ use plan::Plan;
 use request::Prepared;
 
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::control;
 use super::failure::Failure;
@@ -29,6 +29,7 @@ use super::log;
 
 /// Does what was typed after `fetch`.
 pub(in crate::cli) fn run(inputs: &Inputs, options: &Fetch) -> Result<(), Failure> {
+    check_place(options)?;
     let config = inputs.load()?.config;
     log::install(&config.log);
     let fetch = client::client(&config, options)?;
@@ -37,15 +38,27 @@ pub(in crate::cli) fn run(inputs: &Inputs, options: &Fetch) -> Result<(), Failur
         match options.aws {
             true => aws::run(options, &config, &fetch).await,
             false => {
-                Prepared::new(fetch, options, plan(options).await?)?
-                    .run(options)
-                    .await
+                let begun = Instant::now();
+                let plan = plan(options).await?;
+                let read = begun.elapsed();
+                let prepared = Prepared::new(fetch, options, plan, read)?;
+                prepared.run(options).await
             }
         }
     });
     // Standard input may be waited for in a thread that nobody can stop.
     runtime.shutdown_background();
     result
+}
+
+/// What was passed on cannot be gone on with.
+fn check_place(options: &Fetch) -> Result<(), Failure> {
+    match &options.output {
+        Some(path) if options.resume && path.as_os_str() == "-" => Err(Failure::usage(
+            "--resume needs a file to go on with: --output - is standard output",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The plan; the files that give values may be pipes that nobody writes to.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::Method;
 use periwinkle_core::config::Expiry;
 use periwinkle_core::secret::Secret;
+use tokio::time::Instant;
 
 use super::args::Fetch as Options;
 use super::plan::{Body, Part, Plan};
@@ -21,7 +22,10 @@ pub(super) struct Prepared {
     pub(super) fetch: Fetch,
     pub(super) plan: Plan,
     method: Method,
-    timeout: Option<Duration>,
+    /// The end to everything: since when, and how long.
+    timeout: Option<(Instant, Duration)>,
+    /// Each of many requests has the time of its own.
+    is_repeated: bool,
     connect_timeout: Option<Duration>,
     login: Option<Login>,
     service: Option<String>,
@@ -44,21 +48,36 @@ enum How {
 }
 
 impl Prepared {
-    pub(super) fn new(fetch: Fetch, options: &Options, plan: Plan) -> Result<Prepared, Failure> {
+    /// `read` is what the files of the plan have taken of the time for everything; what somebody
+    /// takes to type a password does not count.
+    pub(super) fn new(
+        fetch: Fetch,
+        options: &Options,
+        plan: Plan,
+        read: Duration,
+    ) -> Result<Prepared, Failure> {
         let method = Method::from_bytes(plan.method.as_bytes())
             .map_err(|_| Failure::usage(format!("{} is no method", plan.method)))?;
         check_files(&plan.body)?;
+        let login = login(options)?;
+        let now = Instant::now();
+        let began = now.checked_sub(read).unwrap_or(now);
         Ok(Prepared {
             fetch,
             method,
-            timeout: timeout(options)?,
+            timeout: timeout(options)?.map(|timeout| (began, timeout)),
+            is_repeated: options.bench.is_some(),
             connect_timeout: time("--connect-timeout", options.connect_timeout.as_deref())?,
-            login: login(options)?,
+            login,
             service: options.sigv4.clone(),
             accepts_any_certificate: options.danger_accept_any_certificate,
             fields_for_all: options.follow_with.clone(),
             plan,
         })
+    }
+
+    pub(super) const fn has_login(&self) -> bool {
+        self.login.is_some()
     }
 
     pub(super) fn request(&self) -> Result<RequestBuilder, Failure> {
@@ -76,8 +95,11 @@ impl Prepared {
             request = request.follow_with(name);
         }
         request = self.with_body(request)?;
-        if let Some(timeout) = self.timeout {
-            request = request.deadline(timeout);
+        if let Some((began, timeout)) = self.timeout {
+            request = match self.is_repeated {
+                true => request.deadline(timeout),
+                false => request.deadline_since(began, timeout),
+            };
         }
         if let Some(timeout) = self.connect_timeout {
             request = request.connect_deadline(timeout);
@@ -217,4 +239,43 @@ fn standard_input() -> Result<Payload, Failure> {
     let input = input.map_err(|error| Failure::input(format!("standard input: {error}")))?;
     let file = tokio::fs::File::from_std(File::from(input));
     Ok(Payload::reader(file, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::fetch::{FetchError, FetchOptions};
+    use crate::net::clock::Clock;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        fetch: Options,
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_for_everything_is_one_for_the_files_of_the_items_and_the_exchange() {
+        // It is connected to, and never answers.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", silent.local_addr().unwrap());
+        for (more, waited) in [(&[][..], 1), (&["--bench", "1"], 3)] {
+            let words = ["fetch", &address, "--timeout", "3 s"];
+            let line = Line::try_parse_from(words.iter().chain(more)).unwrap();
+            let client = FetchOptions::new(&Clock::new(Path::new("/nonexistent")));
+            let plan = Plan::new(&line.fetch).unwrap();
+            let read = Duration::from_secs(2);
+            let prepared = Prepared::new(client.build().unwrap(), &line.fetch, plan, read);
+            let begun = Instant::now();
+            let request = prepared.unwrap().request().unwrap();
+            let error = request.send().await.expect_err("nobody answers");
+            assert!(
+                matches!(error, FetchError::TooSlow { after, .. } if after.as_secs() == 3),
+                "{error:?}"
+            );
+            assert_eq!(begun.elapsed().as_secs(), waited);
+        }
+    }
 }

@@ -119,7 +119,13 @@ pub(super) async fn clear_orphans(hub: &Hub) {
         Err(UploadError::Refused(S3CallError::Service(error)))
             if error.kind == ServiceErrorKind::AccessDenied =>
         {
-            tracing::debug!("what was left behind at S3 is left to the bucket's own rule");
+            hub.orphans_told.call_once(|| {
+                tracing::info!(
+                    "what S3 has of uploads that nobody goes on with is left to the bucket's own \
+                     rule: the credentials may not list or remove it \
+                     (s3:ListBucketMultipartUploads, s3:AbortMultipartUpload)"
+                );
+            });
         }
         Err(error) => tracing::debug!("what was left behind at S3 is not cleared: {error}"),
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 use periwinkle_core::config::{self, Config};
 use periwinkle_core::ids::UlidSource;
@@ -50,6 +50,8 @@ pub(super) struct Hub {
     ids: Mutex<UlidSource>,
     /// The trouble that the log knows of.
     logged: Mutex<Option<String>>,
+    /// Said once that what is left behind at S3 cannot be cleared from here.
+    pub(super) orphans_told: Once,
 }
 
 /// An upload that is being sent.
@@ -129,6 +131,7 @@ impl Hub {
             hurries: watch::Sender::new(()),
             ends: watch::Sender::new(0),
             logged: Mutex::default(),
+            orphans_told: Once::new(),
             queue: Mutex::new(Queue::new(budget)),
             running: Mutex::default(),
             ids: Mutex::default(),

@@ -1,5 +1,6 @@
 //! An upload as a row of the database.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -206,6 +207,23 @@ impl Row {
     }
 }
 
+/// Of those that wait so many, and of those that have ended: those that are being sent first, then
+/// those that somebody has to set right, then the others by priority; then the latest that ended.
+pub(super) fn foremost(
+    rows: Vec<Row>,
+    limit: usize,
+    is_sending: impl Fn(&str) -> bool,
+) -> Vec<Row> {
+    let waits = |row: &Row| row.state == State::Waiting;
+    let (mut queued, mut over): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(waits);
+    queued.sort_by_cached_key(|row| (!is_sending(&row.id), !row.refused, Reverse(row.priority)));
+    over.sort_by_key(|row| Reverse(row.ended_ms));
+    queued.truncate(limit);
+    over.truncate(limit);
+    queued.append(&mut over);
+    queued
+}
+
 pub(super) fn whole(number: u64) -> Value {
     Value::from(i64::try_from(number).expect("lengths are less than 2^63"))
 }
@@ -215,8 +233,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_written_and_read_back() {
-        let row = Row {
+    fn a_short_list_shows_those_that_need_somebody_first_and_the_latest_that_ended() {
+        let of = |id: &str, state, priority, refused, ended_ms| Row {
+            id: id.to_owned(),
+            state,
+            priority,
+            refused,
+            ended_ms,
+            ..row()
+        };
+        let waits = |id, priority, refused| of(id, State::Waiting, priority, refused, None);
+        let rows = vec![
+            of("late", State::Done, 5, false, Some(9)),
+            waits("low", 1, false),
+            waits("high", 9, false),
+            waits("wrong", 1, true),
+            waits("moving", 1, false),
+            of("early", State::Gone, 9, false, Some(3)),
+            of("later", State::Aborted, 1, false, Some(10)),
+            of("timeless", State::Done, 1, false, None),
+        ];
+        for (limit, expected) in [
+            (0, &[][..]),
+            (1, &["moving", "later"]),
+            (3, &["moving", "wrong", "high", "later", "late", "early"]),
+            (
+                9,
+                &[
+                    "moving", "wrong", "high", "low", "later", "late", "early", "timeless",
+                ],
+            ),
+        ] {
+            let shown = foremost(rows.clone(), limit, |id| id == "moving");
+            let ids: Vec<&str> = shown.iter().map(|row| &row.id[..]).collect();
+            assert_eq!(ids, expected);
+        }
+    }
+
+    fn row() -> Row {
+        Row {
             id: "01J".into(),
             state: State::Changed,
             bucket: "abc".into(),
@@ -237,7 +292,12 @@ mod tests {
             refused: true,
             etag: Some("\"e\"".into()),
             record: Some(Map::from([("version", 1)])),
-        };
+        }
+    }
+
+    #[test]
+    fn a_row_is_written_and_read_back() {
+        let row = row();
         assert_eq!(Row::read(&row.properties()), Some(row.clone()));
         for state in State::ALL {
             let bare = Row {

@@ -17,7 +17,7 @@ use periwinkle_core::time::UnixMillis;
 use super::error::UploadError;
 use super::hub::{Hub, Trouble, Wanted};
 use super::look::fill;
-use super::row::{Row, State};
+use super::row::{Row, State, foremost};
 use super::source::Source;
 use crate::Agent;
 
@@ -156,13 +156,21 @@ impl Uploads {
     }
 
     /// The queue and what has ended of late, as `GET /api/v1/uploads` answers it.
-    pub(crate) fn show(&self, ended: bool) -> Result<serde_json::Value, UploadError> {
+    ///
+    /// With a limit, of each kind so many, as [`foremost`] has it.
+    pub(crate) fn show(
+        &self,
+        ended: bool,
+        limit: Option<usize>,
+    ) -> Result<serde_json::Value, UploadError> {
         let mut shown = self.hub.show();
-        let rows = self.hub.rows()?;
-        let wanted = rows
-            .iter()
-            .filter(|row| ended || row.state == State::Waiting);
-        let uploads: Vec<serde_json::Value> = wanted.map(|row| self.show_row(row)).collect();
+        let mut rows = self.hub.rows()?;
+        rows.retain(|row| ended || row.state == State::Waiting);
+        if let Some(limit) = limit {
+            let is_sending = |id: &str| self.hub.running_one(id).is_some();
+            rows = foremost(rows, limit, is_sending);
+        }
+        let uploads: Vec<serde_json::Value> = rows.iter().map(|row| self.show_row(row)).collect();
         shown["uploads"] = uploads.into();
         Ok(shown)
     }

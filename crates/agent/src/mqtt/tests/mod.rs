@@ -9,6 +9,7 @@ mod questions;
 mod receiving;
 mod schedule;
 mod threads;
+mod websockets;
 
 use super::{Mqtt, Options};
 use broker::Broker;

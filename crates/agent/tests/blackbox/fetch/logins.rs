@@ -284,3 +284,35 @@ fn a_web_socket_is_opened_with_one_password_for_the_proxy_and_another_for_the_se
     .concat();
     assert_eq!(lines(&proxy)[3..], second);
 }
+
+#[test]
+fn standard_input_waits_for_the_question_of_digest() {
+    for post in [Post::Server, Post::Proxy] {
+        let guard = Mutex::new(Guard::new(post, "SHA-256", usize::MAX));
+        let server = StandIn::start(move |_, request| {
+            vec![Step::Send(guard.lock().unwrap().handle(request))]
+        });
+        let put = |password: &str| {
+            let login = format!("olga:{password}");
+            let proxy = format!("http://{login}@{}", server.address);
+            let page = server.url("/page");
+            let words = match post {
+                Post::Server => ["PUT", &page, "@-", "--user", &login],
+                Post::Proxy => ["PUT", "http://flower.example/", "@-", "--proxy", &proxy],
+            };
+            Place::new().fetch_with_input(&words, b"told once")
+        };
+        put("periwinkle").expect(DONE);
+        let requests = server.requests();
+        assert_eq!(requests.len(), 2);
+        assert!(
+            requests
+                .iter()
+                .all(|one| one.fields["expect"] == "100-continue")
+        );
+        // Whether it was the password or the body that was missing, nobody says.
+        put("wrong")
+            .expect(CLIENT_ERROR)
+            .tells("check name and password; if they are right, send the body from a file");
+    }
+}

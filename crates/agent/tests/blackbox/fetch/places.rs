@@ -16,6 +16,22 @@ fn a_plain_request_goes_through_either_kind_of_proxy() {
 }
 
 #[test]
+fn what_comes_from_standard_input_is_not_lost_to_the_question_of_a_proxy() {
+    let (nginx, proxy) = (Nginx::plain(), Proxy::http());
+    let body = b"periwinkle ".repeat(100_000);
+    let words = [
+        "PUT",
+        &nginx.far_url("/put/told"),
+        "@-",
+        "--proxy",
+        &proxy.url(),
+    ];
+    Place::new().fetch_with_input(&words, &body).expect(DONE);
+    assert!(std::fs::read(nginx.place("put/told")).unwrap() == body);
+    assert_eq!(nginx.log().len(), 1);
+}
+
+#[test]
 fn tls_goes_through_a_tunnel_and_is_judged_by_us() {
     let (authority, unknown) = (Authority::new(), Authority::new());
     let nginx = Nginx::tls(&authority.server(&[FAR]), None);

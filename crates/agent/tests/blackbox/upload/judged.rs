@@ -38,6 +38,8 @@ struct State {
     verdicts: Vec<Result<usize, Refused>>,
     /// The addresses of what was given up.
     given_up: Vec<String>,
+    /// Nobody may see what was begun.
+    hides_uploads: bool,
 }
 
 impl JudgedS3 {
@@ -48,6 +50,7 @@ impl JudgedS3 {
             spoil: Spoil::Nothing,
             verdicts: Vec::new(),
             given_up: Vec::new(),
+            hides_uploads: false,
         }));
         let shared = state.clone();
         thread::spawn(move || {
@@ -80,6 +83,8 @@ impl JudgedS3 {
 fn serve(mut client: TcpStream, address: SocketAddr, state: &Mutex<State>) -> io::Result<()> {
     let mut received = read_request(&mut client, address)?;
     let is_body = received.method == "PUT";
+    let is_list = received.method == "GET" && received.uri.contains("uploads=");
+    let is_hidden = is_list && state.lock().expect("nobody panics with it").hides_uploads;
     let verdict = {
         let mut state = state.lock().expect("nobody panics with it");
         if is_body {
@@ -100,6 +105,10 @@ fn serve(mut client: TcpStream, address: SocketAddr, state: &Mutex<State>) -> io
         verdict
     };
     let (status, body) = match verdict {
+        Ok(_) if is_hidden => (
+            "403 Forbidden",
+            "<Error><Code>AccessDenied</Code><Message>no</Message></Error>".to_owned(),
+        ),
         Ok(_) => ("200 OK", answer_to(&received)),
         Err(_) => (
             "400 Bad Request",
@@ -260,6 +269,30 @@ fn every_part_is_signed_and_carries_its_checksum() {
 }
 
 #[test]
+fn a_short_list_shows_the_latest_that_ended() {
+    let s3 = JudgedS3::start();
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let agent = home(&device(&folder), &s3.endpoint(), "").start();
+    let file = write(&agent, "any", b"any");
+    for at in 0..3 {
+        let id = put_file(&agent, &file, &format!("judged/{at}"));
+        assert_eq!(ended(&agent, &id)["state"], "done");
+    }
+    let owner = agent.owner();
+    let shown = |query: &str| -> Vec<String> {
+        let answer = owner.get(&format!("/api/v1/uploads?ended=true{query}"));
+        let listed = answer.json()["uploads"].as_array().expect("a list").clone();
+        let keys = listed.iter().map(|one| one["key"].as_str());
+        keys.map(|key| key.expect("it is text").to_owned())
+            .collect()
+    };
+    assert_eq!(shown(""), ["judged/0", "judged/1", "judged/2"]);
+    assert_eq!(shown("&limit=2"), ["judged/2", "judged/1"]);
+    assert_eq!(shown("&limit=0"), [""; 0]);
+    assert_eq!(owner.get("/api/v1/uploads?limit=-1").status, 400);
+}
+
+#[test]
 fn what_was_left_behind_long_ago_is_given_up_once_the_time_is_known() {
     let s3 = JudgedS3::start();
     let folder = tempfile::tempdir().expect("a folder for the test");
@@ -277,5 +310,26 @@ fn what_was_left_behind_long_ago_is_given_up_once_the_time_is_known() {
     assert!(
         given_up.ends_with("/judged-bucket/judged/old?uploadId=old"),
         "{given_up}"
+    );
+}
+
+#[test]
+fn what_the_credentials_may_not_clear_is_told_once_and_uploads_go_on() {
+    let s3 = JudgedS3::start();
+    s3.state.lock().expect("nobody panics").hides_uploads = true;
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let agent = home(&device(&folder), &s3.endpoint(), "").start();
+    let file = write(&agent, "any", b"any");
+    let put = |key: &str| {
+        let id = put_file(&agent, &file, key);
+        assert_eq!(ended(&agent, &id)["state"], "done");
+    };
+    put("judged/one");
+    let told = || agent.log().matches("s3:ListBucketMultipartUploads").count();
+    eventually("the log says it", || (told() > 0).then_some(()));
+    put("judged/two");
+    assert_eq!(
+        (told(), agent.status()["upload"]["orphans"].as_u64()),
+        (1, Some(0))
     );
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::expr::{KeySplit, SortCondition};
+use crate::expr::{ExpressionError, KeySplit, Path, Place, Projection, SortCondition, Update};
 
 fn check(table: &[(&str, bool)]) {
     for (text, expected) in table {
@@ -212,7 +212,7 @@ fn a_printed_condition_has_placeholders_and_no_idle_parentheses() {
 fn expressions_of_one_request_share_their_placeholders() {
     let mut places = Placeholders::new();
     let condition: Condition = "a = 1".parse().unwrap();
-    let update: crate::expr::Update = "set b = a + 1".parse().unwrap();
+    let update: Update = "set b = a + 1".parse().unwrap();
     assert_eq!(condition.print(&mut places).unwrap(), "#0 = :0");
     assert_eq!(update.print(&mut places).unwrap(), "SET #1 = #0 + :0");
     assert_eq!(
@@ -306,7 +306,52 @@ fn projections_keep_the_shape_of_the_item() {
         ("m.z, l[9], n.a", "{}"),
         ("#n, `m`.a", r#"{"n": 5, "m": {"a": 1}}"#),
     ] {
-        let projection = crate::expr::Projection::parse(text, &mut given()).unwrap();
+        let projection = Projection::parse(text, &mut given()).unwrap();
         assert_eq!(projection.apply(&item()), map(expected), "{text}");
+    }
+}
+
+#[test]
+fn every_path_of_a_text_has_its_place() {
+    type Places = fn(&str, &mut Placeholders) -> Result<Vec<(Place, Path)>, ExpressionError>;
+    let table: [(Places, &str, &[(usize, &str)]); 6] = [
+        (
+            Condition::places,
+            "a = 1 and b.c[2] > d",
+            &[(1, "a"), (11, "b.c[2]"), (20, "d")],
+        ),
+        // What is in parentheses is read as an operand first.
+        (
+            Condition::places,
+            "(a) = 1 or (b = c)",
+            &[(2, "a"), (13, "b"), (17, "c")],
+        ),
+        (
+            Condition::places,
+            "'ü' = `a b` and size(c) in (1)",
+            &[(7, "`a b`"), (22, "c")],
+        ),
+        (Condition::places, "#n = :v", &[(1, "name")]),
+        (
+            Update::places,
+            "SET a = b + c REMOVE d",
+            &[(5, "a"), (9, "b"), (13, "c"), (22, "d")],
+        ),
+        (Projection::places, "a, b.c", &[(1, "a"), (4, "b.c")]),
+    ];
+    for (places, text, expected) in table {
+        let mut given = Placeholders::new()
+            .with_name("#n", "name")
+            .with_value(":v", 1);
+        let found = places(text, &mut given).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|(at, path)| (at.column, path.to_string()))
+            .collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(column, path)| (*column, (*path).to_owned()))
+            .collect();
+        assert_eq!(found, expected, "{text}");
     }
 }

@@ -51,6 +51,12 @@ impl<K: Clone + PartialEq> Logins<K> {
         self.find(whom, login).is_some()
     }
 
+    /// Whether a request may be answered with a question: nothing is known, or a nonce that may
+    /// have ended.
+    pub fn may_ask(&mut self, whom: &K, login: &Login) -> bool {
+        !matches!(self.find(whom, login), Some(Answerer::Basic(_)))
+    }
+
     /// A request was refused with these challenges.
     pub fn handle_challenges(
         &mut self,
@@ -156,6 +162,18 @@ mod tests {
                 "{field}"
             );
         }
+    }
+
+    #[test]
+    fn who_takes_the_password_itself_has_no_more_questions() {
+        let mut logins = Logins::default();
+        assert!(logins.may_ask(&1, &login()));
+        ask(&mut logins, &[DIGEST], Asked::First, BasicUse::Allowed);
+        assert!(logins.may_ask(&1, &login()));
+        let mut logins = Logins::default();
+        ask(&mut logins, &[BASIC], Asked::First, BasicUse::Allowed);
+        assert!(!logins.may_ask(&1, &login()));
+        assert!(logins.may_ask(&2, &login()));
     }
 
     #[test]

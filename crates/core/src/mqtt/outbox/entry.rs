@@ -101,6 +101,8 @@ pub(crate) enum Flash {
     None,
     /// It is being written.
     Writing,
+    /// Writing it failed, and what is there is not known. It will be written again.
+    Failed,
     /// It is there.
     There,
     /// It is there, and says of the exchange what is not true any more.

@@ -551,7 +551,7 @@ impl Outbox {
     fn first_unspilled(&mut self) -> Option<Slot> {
         while let Some(slot) = self.unspilled {
             let entry = self.slab.at(slot);
-            if entry.flash == Flash::None && spills(entry) {
+            if matches!(entry.flash, Flash::None | Flash::Failed) && spills(entry) {
                 return Some(slot);
             }
             self.unspilled = entry.age.after();
@@ -559,9 +559,10 @@ impl Outbox {
         None
     }
 
-    /// A write failed: it will be tried again with those that come later.
+    /// A write failed: it will be tried again with those that come later. Some of it may be there
+    /// all the same, as after a sync that failed, so it has to be removed when the message is done.
     pub(crate) fn unspill(&mut self, slot: Slot) {
-        self.slab.at_mut(slot).flash = Flash::None;
+        self.slab.at_mut(slot).flash = Flash::Failed;
         self.counts.spilled -= 1;
         self.unspilled = self.age.first();
     }

@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::ids::Owner;
-use super::output::{Outcome, Persist};
+use super::output::Outcome;
 use super::persist::Then;
 use crate::mqtt::codec::{Ack, Packet, PacketId, QoS, Reason, Version};
 use crate::mqtt::outbox::{Flash, Mode, Slot, Stage};
@@ -44,7 +44,7 @@ impl Session {
                 if durable && entry.mode == Mode::Durable && entry.flash == Flash::Marked {
                     entry.flash = Flash::Marking;
                     let id = self.outbox.id(slot);
-                    self.persist(Persist::Entry(id), Some(Then::Release(id)));
+                    self.persist_mark(id, Then::Release(id));
                 }
                 self.release(slot);
             }

@@ -81,7 +81,7 @@ impl Session {
     /// When to call [`handle_timeout`](Session::handle_timeout), and why.
     pub fn poll_timeout(&mut self) -> Option<(Mono, Wake)> {
         if self.link == Link::Stopping {
-            return None;
+            return self.retry_due().map(|at| (at, Wake::Spill));
         }
         let spill = self.spill_due().map(|at| (at, Wake::Spill));
         let expiry = self.outbox.deadline().map(|at| (at, Wake::Expiry));
@@ -125,6 +125,7 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Mono) {
         self.now = now;
         if self.link == Link::Stopping {
+            self.retry();
             return;
         }
         if let Link::Connecting(since) = self.link

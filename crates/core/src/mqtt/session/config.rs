@@ -195,6 +195,10 @@ pub struct Rules {
     pub durable_forget: bool,
     /// After a bad end each packet id is released before it is used.
     pub release_doubtful: bool,
+    /// What flash is to know of exchanges is written in their order, though writing fails.
+    pub marks_in_order: bool,
+    /// A copy on flash that could not be written for certain is removed all the same.
+    pub doubt_failed: bool,
     /// A live message waits behind the backlog of its topic.
     pub behind_backlog: bool,
 }
@@ -212,6 +216,8 @@ impl Default for Rules {
             durable_release: true,
             durable_forget: true,
             release_doubtful: true,
+            marks_in_order: true,
+            doubt_failed: true,
             behind_backlog: true,
         }
     }

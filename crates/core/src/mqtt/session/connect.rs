@@ -1,7 +1,7 @@
 //! The beginning and the end of a connection.
 
 use super::ids::Owner;
-use super::output::{CloseReason, Connected, Limits, Output, Persist};
+use super::output::{CloseReason, Connected, Limits, Output};
 use super::persist::Then;
 use super::{Config, Link, Session};
 use crate::limits::{MQTT_REMAINING_BYTES_MAX, MQTT_TOPIC_ALIASES_MAX};
@@ -265,7 +265,7 @@ impl Session {
             }
         });
         for id in marks {
-            self.persist(Persist::Entry(id), Some(Then::Marked(id)));
+            self.persist_mark(id, Then::Marked(id));
         }
     }
 

@@ -159,7 +159,9 @@ pub enum Persist {
     /// The entry, as [`Outbox::entry`](crate::mqtt::outbox::Outbox::entry) shows it now; if it is
     /// gone, nothing. A copy that is there already is replaced.
     Entry(EntryId),
-    /// Remove the entry with this sequence.
+    /// Remove the entry with this sequence. Nobody waits for it, so the session does not ask again
+    /// when it fails: the shell repeats it before anything that it writes later, because a packet id
+    /// of the entry may be in use again by then.
     Remove(u64),
     /// Forget that a message with QoS 2 was received under this id.
     Forget(PacketId),

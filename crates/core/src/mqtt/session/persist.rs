@@ -57,6 +57,16 @@ impl Session {
         self.outputs.push_back(Output::Persist(ticket, what));
     }
 
+    /// Has flash know how far the exchange of a durable message with QoS 2 has come. After a kill
+    /// that decides what is sent before what, so it waits behind what failed and is to be tried
+    /// again.
+    pub(super) fn persist_mark(&mut self, id: EntryId, then: Then) {
+        match self.flushing.failed.is_empty() || !self.config.rules.marks_in_order {
+            true => self.persist(Persist::Entry(id), Some(then)),
+            false => self.flushing.failed.push(then),
+        }
+    }
+
     /// Everything up to this ticket is on flash.
     pub fn handle_persisted(&mut self, ticket: Ticket, now: Mono) {
         self.now = now;
@@ -122,6 +132,11 @@ impl Session {
             match then {
                 Then::Accept(id) => self.refuse(id),
                 Then::Spilled(id) => self.unspill(id),
+                Then::Forgotten(_) => {
+                    // What is written before it is asked for again says nothing of it.
+                    self.flushing.hold = Some(Ticket(u64::MAX));
+                    self.flushing.failed.push(then);
+                }
                 then => self.flushing.failed.push(then),
             }
         }
@@ -138,7 +153,27 @@ impl Session {
     fn unspill(&mut self, id: EntryId) {
         if let Some(slot) = self.outbox.slot(id) {
             self.outbox.unspill(slot);
+            if !self.config.rules.doubt_failed {
+                self.outbox.at_mut(slot).flash = Flash::None;
+            }
         }
+    }
+
+    /// When what failed is tried again.
+    pub(super) fn retry_due(&self) -> Option<Mono> {
+        self.flushing
+            .pause
+            .filter(|_| !self.flushing.failed.is_empty())
+    }
+
+    /// Tries it again, unless it is too soon for anything.
+    pub(super) fn retry(&mut self) -> bool {
+        if self.flushing.pause.is_some_and(|pause| pause > self.now) {
+            return false;
+        }
+        self.flushing.pause = None;
+        self.persist_again();
+        true
     }
 
     /// Asks again for what failed.
@@ -189,10 +224,7 @@ impl Session {
     }
 
     pub(super) fn spill_due(&mut self) -> Option<Mono> {
-        let retry = match self.flushing.failed.is_empty() {
-            true => None,
-            false => self.flushing.pause,
-        };
+        let retry = self.retry_due();
         let spill = self.outbox.spill_at(self.config.spill_delay);
         let spill = spill.map(|due| self.flushing.pause.map_or(due, |pause| due.max(pause)));
         [retry, spill].into_iter().flatten().min()
@@ -200,11 +232,9 @@ impl Session {
 
     /// Writes what has waited for too long for its acknowledgement.
     pub(super) fn spill(&mut self) {
-        if self.flushing.pause.is_some_and(|pause| pause > self.now) {
+        if !self.retry() {
             return;
         }
-        self.flushing.pause = None;
-        self.persist_again();
         if self.now.since_start() < self.config.spill_delay {
             return;
         }
@@ -223,6 +253,8 @@ impl Session {
             self.write(&Packet::Disconnect(Disconnect::because(Reason::Success)));
         }
         self.link = Link::Stopping;
+        // The next life goes by what flash knows: what failed is not left for later.
+        self.persist_again();
         self.persist_all();
     }
 
@@ -230,7 +262,8 @@ impl Session {
         let ids: Vec<EntryId> = (self.outbox.iter())
             .filter(|(_, entry)| entry.qos != QoS::AtMostOnce)
             .filter(|(_, entry)| {
-                matches!(entry.flash, Flash::None | Flash::Stale) || entry.stage != Stage::Queued
+                let unwritten = [Flash::None, Flash::Failed, Flash::Stale];
+                unwritten.contains(&entry.flash) || entry.stage != Stage::Queued
             })
             .map(|(id, _)| id)
             .collect();
@@ -248,7 +281,18 @@ impl Session {
     /// The broker has begun a new session: flash must forget the received ids of the old one
     /// before anything of the new one is taken.
     pub(super) fn forget_received(&mut self) {
-        for id in self.received.clear() {
+        let mut ids = self.received.clear();
+        // What failed of the old session is asked for now: later it would mean an id of the new one.
+        self.flushing.failed.retain(|then| match then {
+            Then::Complete(id) | Then::Forgotten(id) => {
+                if !ids.contains(id) {
+                    ids.push(*id);
+                }
+                false
+            }
+            _ => true,
+        });
+        for id in ids {
             self.persist(Persist::Forget(id), Some(Then::Forgotten(id)));
             self.flushing.hold = Some(Ticket(self.flushing.last));
         }

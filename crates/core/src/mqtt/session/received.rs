@@ -52,6 +52,7 @@ impl Received {
     pub(super) fn clear(&mut self) -> Vec<PacketId> {
         let on_flash = self.with_step(|step| step == Step::OnFlash);
         self.steps = Vec::new();
+        self.forgetting.clear();
         self.era = self.era.wrapping_add(1);
         on_flash
     }

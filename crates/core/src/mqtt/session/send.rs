@@ -2,7 +2,7 @@
 
 use super::error::PublishError;
 use super::ids::Owner;
-use super::output::{Outcome, Persist, Progress};
+use super::output::{Outcome, Progress};
 use super::persist::Then;
 use super::{Link, Session};
 use crate::limits::{MQTT_MARKS_AHEAD_MAX, MQTT_WRITE_BYTES};
@@ -232,7 +232,7 @@ impl Session {
             };
             self.outbox.mark(slot, packet_id);
             let id = self.outbox.id(slot);
-            self.persist(Persist::Entry(id), Some(Then::Marked(id)));
+            self.persist_mark(id, Then::Marked(id));
         }
     }
 
@@ -480,7 +480,7 @@ fn is_on_flash(entry: &Entry, durable_ids: bool) -> bool {
     match (entry.mode, entry.qos) {
         (Mode::Spill, _) => true,
         (Mode::Durable, QoS::ExactlyOnce) if durable_ids => entry.flash == Flash::Marked,
-        (Mode::Durable, _) => !matches!(entry.flash, Flash::None | Flash::Writing),
+        (Mode::Durable, _) => !matches!(entry.flash, Flash::None | Flash::Writing | Flash::Failed),
     }
 }
 
