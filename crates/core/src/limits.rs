@@ -434,6 +434,8 @@ pub const API_LIST_SMALL_BYTES_MAX: usize = 64 * 1024;
 pub const API_LIST_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often the database is looked at for a failure to recover from.
 pub const DB_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a large model that is full is not searched for expired rows again.
+pub const DB_EXPIRED_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// How often expired rows are purged.
 pub const DB_PURGE_INTERVAL: Duration = Duration::from_secs(600);
 

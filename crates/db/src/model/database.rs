@@ -361,6 +361,7 @@ impl Database {
             engine: self.shared.store.stats(),
             rows: state.counts.by_model(),
             bytes: state.counts.bytes_by_model(),
+            beyond: self.beyond(&state),
             queue: index::backlog(&self.shared.store),
             dropped: state.dropped.by_model(),
         }

@@ -14,7 +14,7 @@ use super::feed::Origin;
 use super::index::{self, Line};
 use super::keys;
 use super::options::QueueBounds;
-use super::stats::Dropped;
+use super::stats::{Beyond, Dropped};
 use super::writer::{FrameOf, Writer};
 use crate::engine::{Batch, Store};
 
@@ -39,6 +39,10 @@ impl Writer<'_> {
     /// Keeps a model within its bounds, now that the frame writes a row of it: the oldest others
     /// go in the same frame, or the write is refused, as the model's `overflow` says.
     pub(super) fn make_room(&mut self, model: &Model, written: &ItemKey) -> Result<(), DbError> {
+        if self.excess(model).is_none() {
+            return Ok(());
+        }
+        let hidden = self.purge_for_room(model)?;
         let excess = self.excess(model);
         if excess.is_none() {
             return Ok(());
@@ -48,7 +52,8 @@ impl Writer<'_> {
         let record = self.edit.record(written);
         let own = record.map_or(0, |record| index::row_bytes(written, record));
         if is_over(own) || model.process().overflow == Overflow::Refuse {
-            return Err(full(model, MAKE_ROOM));
+            let advice = format!("{MAKE_ROOM}{}", self.why_hidden(hidden));
+            return Err(full(model, &advice));
         }
         let alone = self.edit.weight(model.name());
         if self.frame == FrameOf::One && is_over(alone.max(0) as u64) {
@@ -174,6 +179,12 @@ fn over(is: u64, more: i64, max: u64) -> u64 {
 pub(super) struct Excess {
     rows: u64,
     bytes: u64,
+}
+
+impl From<Beyond> for Excess {
+    fn from(Beyond { rows, bytes }: Beyond) -> Excess {
+        Excess { rows, bytes }
+    }
 }
 
 impl Excess {

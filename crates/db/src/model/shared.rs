@@ -13,6 +13,7 @@ use super::checks::Checks;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
+use super::full::Searched;
 use super::index::{Counts, Declared};
 use super::oldest::PassedOver;
 use super::options::{Environment, QueueBounds};
@@ -55,6 +56,7 @@ pub(super) struct State {
     pub(super) ulids: UlidSource,
     pub(super) dropped: DroppedRows,
     pub(super) passed_over: PassedOver,
+    pub(super) searched: Searched,
     /// The versions of the schema that the models were last written in.
     pub(super) written: Written,
     /// The first frame of the database has to say that rows have their index entries.
@@ -229,6 +231,7 @@ pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, Compl
         ulids: UlidSource::default(),
         dropped: DroppedRows::read(store)?,
         passed_over: PassedOver::default(),
+        searched: Searched::default(),
         written: written::read(store)?.unwrap_or_default(),
         note_due: indexed.note_due,
     };

@@ -537,3 +537,83 @@ fn a_list_for_a_thread_that_should_not_wait_reads_so_many_items_and_not_one_more
         assert_eq!(count(&db.inline()).unwrap().items, made as u64);
     }
 }
+
+#[test]
+fn a_bound_that_was_lowered_is_kept_without_a_write() {
+    let mut world = World::new(1);
+    let bound = world.schema.clone();
+    world.schema = bound.replace("UserLog: { rows_max: 3 },", "UserLog: { rows_max: 1000 },");
+    let db = world.open();
+    for n in 0..700 {
+        log(&db, &format!("{n:03}"), "1").unwrap();
+    }
+    db.close().unwrap();
+    drop(db);
+    world.schema = bound;
+    let db = world.open();
+    let beyond = &db.stats().beyond["UserLog"];
+    assert_eq!((beyond.rows, beyond.bytes), (697, 0));
+    assert_eq!(db.keep_bounds().unwrap(), 697);
+    assert_eq!(ids(&db, "UserLog"), ["697", "698", "699"]);
+    assert_eq!(db.stats().dropped["UserLog"].rows, 697);
+    assert!(db.stats().beyond.is_empty());
+    assert_eq!(db.keep_bounds().unwrap(), 0);
+}
+
+#[test]
+fn a_model_that_refuses_keeps_what_is_beyond_a_bound_that_was_lowered_and_says_so() {
+    let mut world = World::new(1);
+    let db = world.open();
+    for id in ["a", "b", "c"] {
+        log(&db, id, "1").unwrap();
+    }
+    db.close().unwrap();
+    drop(db);
+    let refuse = "UserLog: { rows_max: 1, overflow: 'refuse' },";
+    world.schema = world.schema.replace("UserLog: { rows_max: 3 },", refuse);
+    let db = world.open();
+    assert_eq!(db.keep_bounds().unwrap(), 0);
+    assert_eq!(db.stats().beyond["UserLog"].rows, 2);
+    assert_eq!(ids(&db, "UserLog"), ["a", "b", "c"]);
+}
+
+/// A model that refuses at three rows, full of rows that expire in a minute.
+fn full_of_what_expires(world: &mut World) -> Database {
+    let refuse = "UserLog: { rows_max: 3, overflow: 'refuse' },";
+    world.schema = world.schema.replace("UserLog: { rows_max: 3 },", refuse);
+    let db = world.open();
+    for id in ["a", "b", "c"] {
+        let expires = Value::from(START + 60_000);
+        let item = Map::from([("id", Value::from(id)), ("expires", expires)]);
+        db.create("UserLog", &item).unwrap();
+    }
+    db
+}
+
+#[test]
+fn what_is_over_makes_room_for_what_a_full_model_would_refuse() {
+    let mut world = World::new(1);
+    let db = full_of_what_expires(&mut world);
+    assert_eq!(log(&db, "d", "1").unwrap_err().kind(), "full");
+    world.clock.pass(100_000);
+    log(&db, "d", "1").unwrap();
+    assert_eq!(ids(&db, "UserLog"), ["d"]);
+    assert_eq!(db.stats().rows["UserLog"], 1);
+    assert!(db.stats().dropped.is_empty());
+}
+
+#[test]
+fn a_full_model_whose_rows_are_hidden_by_an_unconfirmed_clock_says_so() {
+    let mut world = World::new(1);
+    let db = full_of_what_expires(&mut world);
+    world.clock.show(START + 86_400_000);
+    assert_eq!(
+        log(&db, "d", "1").unwrap_err().to_string(),
+        "UserLog is full: it keeps 3 rows; remove rows, or raise the bound in the schema; 3 of them \
+         have expired, are hidden, and go when the time is confirmed"
+    );
+    db.remove("UserLog", &props(r#"{"id":"b"}"#)).unwrap();
+    log(&db, "d", "1").unwrap();
+    world.clock.confirm(START + 1000);
+    assert_eq!(ids(&db, "UserLog"), ["a", "c", "d"]);
+}
