@@ -111,7 +111,7 @@ fn behind_links(path: &Path) -> io::Result<PathBuf> {
             Err(_) => return Ok(path),
         }
     }
-    Err(ErrorKind::FilesystemLoop.into())
+    Err(rustix::io::Errno::LOOP.into())
 }
 
 /// As many links as Linux follows.
@@ -170,10 +170,10 @@ pub(super) fn partial(path: &Path) -> PathBuf {
 pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let words = format!("{} cannot be written: {error}", path.display());
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             Failure::refused(words).hint("free some space, or name a file on another disk")
         }
-        io::ErrorKind::FileTooLarge => {
+        ErrorKind::FileTooLarge => {
             Failure::refused(words).hint("raise the limit on the size of files (ulimit -f)")
         }
         _ => Failure::refused(words),

@@ -76,11 +76,8 @@ pub enum DbError {
         /// The model.
         model: String,
     },
-    /// A newer major version of the schema has written to the model.
-    #[error(
-        "{model} was written by version {written} of the schema, and this program knows {known}: update \
-         it, or go back to the newer one", model = .0.model, written = .0.written, known = .0.known
-    )]
+    /// The model is left alone.
+    #[error("{0}")]
     Parked(ParkedModel),
     /// The model has as many rows as its schema admits, or the disk has no room.
     #[error("{what} is full: {reason}")]
