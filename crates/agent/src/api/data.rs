@@ -22,6 +22,7 @@ use super::models::json_text;
 use super::path::encoded;
 use super::session::text_answer;
 use crate::database::sentence;
+use crate::web::identity::Login;
 use crate::web::problem::Problem;
 use crate::web::rows::is_internal;
 
@@ -57,12 +58,13 @@ impl<S: Sync> FromRequestParts<S> for Named {
 /// property that the items must have.
 pub(super) async fn list(
     State(api): State<DataApi>,
+    login: Login,
     named: Named,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let model = shown_model(&api.db, &named.model)?;
     let asked = parse_find(model, query)?;
-    let place = api.lists.take().await?;
+    let place = api.lists.take(&login.name).await?;
     let body = if asked.counts {
         let Asked {
             properties, find, ..
@@ -538,7 +540,9 @@ mod tests {
                     key: Vec::new(),
                 };
                 let query = vec![(asked.to_owned(), value.to_owned())];
-                let answer = list(State(api.clone()), named, Query(query)).await.unwrap();
+                let answer = list(State(api.clone()), Login::local(0), named, Query(query))
+                    .await
+                    .unwrap();
                 let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await;
                 let body = String::from_utf8(body.unwrap().into()).unwrap();
                 let whole = match asked {
