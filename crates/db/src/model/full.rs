@@ -136,11 +136,13 @@ impl Database {
     /// # Errors
     /// The disk failed; the rest stays.
     pub fn keep_bounds(&self) -> Result<u64, DbError> {
-        let mut dropped = 0;
-        for model in self.shared.schema.models() {
+        let may_drop = |model: &&Model| {
             let drops = model.process().overflow == Overflow::DropOldest;
-            let is_ours = !model.direction().is_down() && self.shared.parked_model(model).is_none();
-            while drops && is_ours {
+            drops && !model.direction().is_down() && self.shared.parked_model(model).is_none()
+        };
+        let mut dropped = 0;
+        for model in self.shared.schema.models().iter().filter(may_drop) {
+            loop {
                 match self.keep_bound(model)? {
                     0 => break,
                     rows => dropped += rows,
