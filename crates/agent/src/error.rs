@@ -85,6 +85,8 @@ impl Error {
         match self {
             Error::Config(_) | Error::Schema(_) | Error::DatabaseOpen { .. } => 2,
             Error::State { .. } => 2,
+            #[cfg(feature = "mqtt")]
+            Error::Mqtt(crate::mqtt::MqttError::Options(_)) => 2,
             Error::StateInUse { .. } | Error::Database(_) => 3,
             _ => 1,
         }

@@ -251,10 +251,10 @@ impl Supervisor {
             mut task,
         }) = self.kept.pop()
         {
-            stopper.stop();
             // An equal share of what is left, so that one that hangs leaves time for the others.
             let shares = u32::try_from(self.kept.len() + 1).unwrap_or(u32::MAX);
             let share = deadline.saturating_duration_since(tokio::time::Instant::now()) / shares;
+            stopper.stop_within(share);
             if tokio::time::timeout(share, &mut task).await.is_err() {
                 task.abort();
                 tracing::warn!(service = name, "did not stop in time and was cut off");

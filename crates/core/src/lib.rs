@@ -19,3 +19,4 @@ pub mod sync;
 pub mod time;
 pub mod upload;
 pub mod value;
+pub mod wall;

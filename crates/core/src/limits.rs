@@ -214,11 +214,15 @@ pub const DB_READ_BYTES_MAX: usize = 256 << 10;
 pub const DB_READ_GAP_BYTES_MAX: usize = 4 << 10;
 /// Bytes of a value that a scan of the database copies; a larger one is shared with the cache.
 pub const DB_ROW_COPIED_BYTES_MAX: usize = 1 << 10;
-/// Index entries from which on an opening of the database merges them on a thread of their own.
+/// Index entries from which on an opening of the database merges them on a thread of their own, and
+/// waits for the disk on another.
 pub const DB_LOAD_BESIDE_ENTRIES_MIN: usize = 10_000;
 /// Bytes of sealed segments from which on an opening of the database reads their key files on a
 /// thread of their own.
 pub const DB_LOAD_AHEAD_BYTES_MIN: u64 = 8 << 20;
+/// What the database's upkeep, compaction and the making of key files, takes of memory beside its
+/// rows and its cache, with segments and transactions of the usual size.
+pub const DB_UPKEEP_BYTES_MAX: u64 = 6 << 20;
 /// Key files that a close makes before the log is closed; the next opening reads the segments that
 /// are left, and makes theirs.
 pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;
@@ -379,6 +383,8 @@ pub const FETCH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 pub const SOCKET_TABLE_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// The longest piece of a body that is read from a file and sent at once.
 pub const FETCH_PIECE_BYTES: usize = 256 * 1024;
+/// The longest file without a place on a disk that is read to learn its length.
+pub const FETCH_MADE_UP_BYTES_MAX: u64 = 64 * 1024;
 /// The longest piece of an answer that is read from a connection at once. Half as much costs more
 /// calls, twice as much no longer fits the cache of a processor: both are slower.
 pub const FETCH_READ_BYTES_MAX: usize = 128 * 1024;
@@ -397,6 +403,9 @@ pub const FETCH_EVENT_SILENCE_MAX: Duration = Duration::from_secs(300);
 pub const FETCH_DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
 /// Retries of a call of AWS that was throttled.
 pub const AWS_RETRIES_MAX: u32 = 5;
+/// How often one request is sent again because the nonce of its answer had ended: with many at a time
+/// the others may have used it up, or overtaken this one.
+pub const FETCH_STALE_NONCES_MAX: u32 = 8;
 /// Servers whose questions for a password are remembered.
 pub const FETCH_LOGINS_MAX: usize = 64;
 /// An answer that is read into memory and whose request names no deadline of its own.
@@ -529,6 +538,12 @@ pub const PRESIGNED_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How far AWS lets a signature's time be from its own; what is nearer needs no correction.
 pub const SIGNING_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
+// Clocks.
+
+/// What the system's clock may move against the one that nobody can set, in all, before it counts
+/// as set anew; also what stamps of files may be off.
+pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(1);
+
 // HTTP client: addresses and policies.
 
 /// The longest address that is sent or followed.
@@ -573,6 +588,8 @@ pub const UPLOAD_FAILURES_MAX: u32 = 12;
 pub const UPLOAD_FAILURES_TOLD: u32 = 3;
 /// How often an upload that S3 lost is begun anew.
 pub const UPLOAD_RESTARTS_MAX: u32 = 3;
+/// Lists of parts in a row that cannot be read, after which an upload is begun anew.
+pub const UPLOAD_LISTS_UNREADABLE_MAX: u32 = 4;
 /// Limit of the first pause after a failure; it doubles with each one that follows.
 pub const UPLOAD_BACKOFF_MIN: Duration = Duration::from_millis(500);
 /// Limit of the longest pause after a failure.
@@ -612,6 +629,12 @@ pub const UPLOAD_REFUSED_PAUSE: Duration = Duration::from_secs(15 * 60);
 pub const UPLOAD_PIECE_BYTES: usize = 64 * 1024;
 /// Time for the answer to a request without a body, and between two pieces of one with a body.
 pub const UPLOAD_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// `upload.rate_max`: bytes a second.
+pub const UPLOAD_RATE_BYTES_MIN: u64 = 1024;
+/// What leaves at once at the lowest rates.
+pub const UPLOAD_SLICE_BYTES_MIN: u64 = 256;
+/// A file whose length is not known before it is read, such as of `/proc`.
+pub const UPLOAD_MADE_BYTES_MAX: u64 = 1024 * 1024;
 /// Time for S3 to make an object of its parts ("several minutes", CompleteMultipartUpload).
 pub const UPLOAD_COMPLETE_WAIT_MAX: Duration = Duration::from_secs(600);
 /// Length of an answer that is read as XML.
@@ -622,6 +645,8 @@ pub const UPLOAD_DISCARD_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const UPLOAD_DISCARD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often what has ended long ago and what was left behind at S3 is cleared away.
 pub const UPLOAD_CLEAR_INTERVAL: Duration = Duration::from_secs(3600);
+/// The same where what is to be cleared is younger, and what could not be cleared.
+pub const UPLOAD_CLEAR_INTERVAL_MIN: Duration = Duration::from_secs(60);
 /// Uploads left behind that one clearing gives up.
 pub const UPLOAD_ORPHANS_MAX: usize = 1000;
 /// How often the service gives a sign of life, at least.
@@ -808,8 +833,14 @@ pub const MQTT_TURNS_MAX: usize = 16;
 pub const MQTT_COMMIT_BYTES: usize = 256 * 1024;
 /// Removals from flash that are not known to be durable, before one is waited for.
 pub const MQTT_REMOVALS_UNSURE_MAX: usize = 1024;
-/// Time that an orderly stop gives the broker for our farewell, and flash for what waits.
+/// Time that an orderly stop gives the broker for our farewell.
 pub const MQTT_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
+/// So long before it is cut off, an orderly stop says what flash has not taken.
+pub const MQTT_STOP_MARGIN: Duration = Duration::from_millis(100);
+/// Messages that came for durable subscriptions and that nobody reads: the oldest go first.
+pub const MQTT_UNCLAIMED_ROWS_MAX: usize = 10_000;
+/// The same in bytes of filters, topics, properties and payloads.
+pub const MQTT_UNCLAIMED_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Questions that a responder works on at once.
 pub const MQTT_ANSWERS_MAX: usize = 64;
 /// How often the schedule of connections is looked at, for the wall clock may be set meanwhile.

@@ -2,5 +2,6 @@
 
 pub mod disk;
 pub mod dynamo;
+pub mod memory;
 pub mod rng;
 pub mod sigv4_judge;

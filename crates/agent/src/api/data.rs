@@ -390,6 +390,7 @@ mod tests {
     use periwinkle_db::engine::{self, Storage, StorageFile};
     use periwinkle_db::{Environment, Options};
     use periwinkle_testkit::disk::SimDisk;
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -498,6 +499,10 @@ mod tests {
 
     /// A database of so many rows that keeps no value in memory.
     fn database(rows: usize) -> (DataApi, Readers) {
+        database_of((0..rows).map(|row| format!("{row:03}")))
+    }
+
+    fn database_of(ids: impl Iterator<Item = String>) -> (DataApi, Readers) {
         let disk = SimDisk::new(1);
         let readers = Readers::default();
         let open = || {
@@ -515,8 +520,7 @@ mod tests {
                 .0
         };
         let db = open();
-        for row in 0..rows {
-            let id = format!("{row:03}");
+        for id in ids {
             db.create("Reading", &Map::from([("id", id)])).unwrap();
         }
         // What waits for the disk is in memory still.
@@ -527,6 +531,41 @@ mod tests {
         (DataApi::new(db), readers)
     }
 
+    async fn listed(api: &DataApi, parameter: (&str, &str)) -> Result<Response, Problem> {
+        let named = Named {
+            model: "Reading".to_owned(),
+            key: Vec::new(),
+        };
+        let query = vec![(parameter.0.to_owned(), parameter.1.to_owned())];
+        list(State(api.clone()), Login::local(0), named, Query(query)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_waits_for_those_whose_large_answers_are_on_their_way() {
+        let id_bytes = 1000;
+        let rows = limits::API_LIST_SMALL_BYTES_MAX / id_bytes + 1;
+        let ids = (0..rows).map(|row| format!("{row:0id_bytes$}"));
+        let (api, _) = database_of(ids);
+        let whole = ("limit", "200");
+        let mut answers = Vec::new();
+        for _ in 0..limits::API_LISTS_PER_USER_MAX {
+            answers.push(listed(&api, whole).await.unwrap());
+        }
+        // The one of which nothing was taken for the longest time gives way.
+        let full = Instant::now();
+        listed(&api, ("count", "true")).await.unwrap();
+        let waited = full.elapsed();
+        let stall_max = limits::API_LIST_STALL_MAX;
+        assert!((stall_max..stall_max * 2).contains(&waited), "{waited:?}");
+        let cut = axum::body::to_bytes(answers.remove(0).into_body(), 1 << 20).await;
+        assert!(cut.is_err(), "half an answer is no answer");
+        // A small answer keeps no place.
+        for _ in 0..=limits::API_LISTS_MAX {
+            listed(&api, ("limit", "1")).await.unwrap();
+        }
+        listed(&api, whole).await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_list_of_more_values_than_may_be_read_inline_is_read_on_another_thread() {
         let bound = limits::DB_SCAN_INLINE_MISSES_MAX;
@@ -535,14 +574,7 @@ mod tests {
             let (api, readers) = database(rows);
             for asked in ["limit", "count"] {
                 let value = if asked == "limit" { "200" } else { "true" };
-                let named = Named {
-                    model: "Reading".to_owned(),
-                    key: Vec::new(),
-                };
-                let query = vec![(asked.to_owned(), value.to_owned())];
-                let answer = list(State(api.clone()), Login::local(0), named, Query(query))
-                    .await
-                    .unwrap();
+                let answer = listed(&api, (asked, value)).await.unwrap();
                 let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await;
                 let body = String::from_utf8(body.unwrap().into()).unwrap();
                 let whole = match asked {

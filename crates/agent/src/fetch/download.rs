@@ -3,16 +3,14 @@
 //! While a download runs, the bytes are in `NAME.part`, and `NAME.part.tag` holds what tells this
 //! state of the file from others: the entity tag, the length, and a hash of the address.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use periwinkle_core::fetch::Url;
 use periwinkle_core::fetch::range::{Continuation, ExpectedHash, Partial, RangeAnswer, RangeError};
 use periwinkle_core::fetch::retry::{Failure, is_idempotent};
 use periwinkle_core::limits;
 use periwinkle_core::retry::Backoff;
-use tokio::fs::{self, File, OpenOptions};
+use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -20,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use super::answer::Answer;
 use super::client::Fetch;
 use super::error::{FetchError, Phase};
+use super::part::Part;
 use super::progress::Progress;
 use super::request::{Parts, RequestBuilder};
 use crate::net::entropy;
@@ -104,7 +103,8 @@ impl Download {
     /// Downloads the file. Dropping the future leaves what there is for another run.
     ///
     /// # Errors
-    /// Why the file is not there; what there is of it stays, but for a file with a wrong hash.
+    /// [`FetchError::Downloading`] when somebody else downloads to this file; otherwise why the file
+    /// is not there; what there is of it stays, but for a file with a wrong hash.
     pub async fn run(self) -> Result<Downloaded, FetchError> {
         let hash = self.hash.transpose()?;
         let request = self.request?;
@@ -115,14 +115,14 @@ impl Download {
             begun: 0,
             is_at_beginning: false,
             furthest: 0,
-            part: Part::new(self.path),
+            part: Part::claim(self.path).await?,
             known: Partial::default(),
             expected: hash.clone(),
             hash,
             progress: self.progress,
         };
         if self.restarts {
-            transfer.part.remove().await;
+            transfer.part.clear().await?;
         } else {
             transfer.take_up().await?;
         }
@@ -180,7 +180,7 @@ impl Transfer {
             return Ok(());
         };
         let failed = |source| self.part.failed(source);
-        let mut file = File::open(&self.part.part).await.map_err(failed)?;
+        let mut file = File::open(self.part.path()).await.map_err(failed)?;
         let mut piece = vec![0; limits::FETCH_PIECE_BYTES];
         loop {
             match file.read(&mut piece).await.map_err(failed)? {
@@ -263,7 +263,7 @@ impl Transfer {
             Err(source @ RangeError::Unasked) => return Err(self.unfit(source)),
             Err(source) => {
                 // What is there belongs to another state of the file.
-                self.part.remove().await;
+                self.part.clear().await?;
                 self.known = Partial::default();
                 self.hash.clone_from(&self.expected);
                 return Ok(Step::Cut(self.unfit(source)));
@@ -357,13 +357,13 @@ impl Transfer {
         if let Some(hash) = self.hash.take()
             && let Err(source) = hash.finish()
         {
-            self.part.remove().await;
+            self.part.clear().await?;
             return Err(FetchError::Checksum {
-                path: self.part.path.clone(),
+                path: self.part.target().to_owned(),
                 source,
             });
         }
-        self.part.complete().await
+        self.part.complete(self.known.received).await
     }
 
     fn unfit(&self, source: RangeError) -> FetchError {
@@ -390,87 +390,4 @@ fn is_passing(error: &FetchError) -> bool {
             ..
         }
     )
-}
-
-/// The files of a download that is not complete.
-#[derive(Debug)]
-struct Part {
-    path: PathBuf,
-    part: PathBuf,
-    tag: PathBuf,
-}
-
-impl Part {
-    fn new(path: PathBuf) -> Part {
-        let with = |end: &str| {
-            let mut name = path.clone().into_os_string();
-            name.push(end);
-            PathBuf::from(name)
-        };
-        Part {
-            part: with(".part"),
-            tag: with(".part.tag"),
-            path,
-        }
-    }
-
-    /// What an earlier run left of this address, if it can be gone on with.
-    async fn known(&self, url: &Url) -> Option<Partial> {
-        let note = fs::read_to_string(&self.tag).await.ok()?;
-        let received = fs::metadata(&self.part).await.ok()?.len();
-        Partial::from_note(&note, url, received)
-    }
-
-    async fn begin(&self, known: &Partial, url: &Url) -> Result<File, FetchError> {
-        // First nothing is known of what is there: the bytes and the tag never belong to two states.
-        let _ = fs::remove_file(&self.tag).await;
-        let file = File::create(&self.part).await;
-        let file = file.map_err(|error| self.failed(error))?;
-        if let Some(note) = known.note(url) {
-            let noted = fs::write(&self.tag, note).await;
-            noted.map_err(|error| self.failed(error))?;
-        }
-        Ok(file)
-    }
-
-    async fn append(&self) -> Result<File, FetchError> {
-        let file = OpenOptions::new().append(true).open(&self.part).await;
-        file.map_err(|error| self.failed(error))
-    }
-
-    /// The file under its name, safe from a power cut.
-    async fn complete(&self) -> Result<(), FetchError> {
-        let done = async {
-            OpenOptions::new()
-                .append(true)
-                .open(&self.part)
-                .await?
-                .sync_all()
-                .await?;
-            fs::rename(&self.part, &self.path).await?;
-            let folder = self
-                .path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))
-                .await?
-                .sync_all()
-                .await
-        };
-        done.await.map_err(|error| self.failed(error))?;
-        let _ = fs::remove_file(&self.tag).await;
-        Ok(())
-    }
-
-    async fn remove(&self) {
-        let _ = fs::remove_file(&self.tag).await;
-        let _ = fs::remove_file(&self.part).await;
-    }
-
-    fn failed(&self, source: io::Error) -> FetchError {
-        FetchError::Save {
-            path: self.part.clone(),
-            source,
-        }
-    }
 }

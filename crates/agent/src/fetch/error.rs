@@ -197,6 +197,12 @@ pub enum FetchError {
         /// The system's words.
         source: io::Error,
     },
+    /// Somebody else downloads to this file.
+    #[error("{path} is being downloaded already; wait for that download, or choose another name")]
+    Downloading {
+        /// The file.
+        path: PathBuf,
+    },
     /// The answer is of no use for the download.
     #[error("the download from {host} does not go on: {source}")]
     Range {

@@ -22,7 +22,9 @@ pub struct EventStream {
     reader: EventReader,
     state: State,
     backoff: Backoff,
-    reconnects_left: Option<u32>,
+    reconnects_max: Option<u32>,
+    /// Connections in a row that brought nothing.
+    fruitless: u32,
     /// Whether events came at all: before that, a failure is the result.
     has_begun: bool,
 }
@@ -53,7 +55,8 @@ impl RequestBuilder {
             reader: EventReader::new(),
             state: State::Between(None),
             backoff: backoff(),
-            reconnects_left: None,
+            reconnects_max: None,
+            fruitless: 0,
             has_begun: false,
         }
     }
@@ -68,7 +71,7 @@ impl EventStream {
     #[must_use]
     pub fn reconnects(self, reconnects_max: u32) -> EventStream {
         EventStream {
-            reconnects_left: Some(reconnects_max),
+            reconnects_max: Some(reconnects_max),
             ..self
         }
     }
@@ -102,6 +105,7 @@ impl EventStream {
             match step {
                 Ok(Some(piece)) => {
                     self.has_begun = true;
+                    self.fruitless = 0;
                     self.backoff = backoff();
                     if let Err(error) = self.reader.handle_bytes(&piece) {
                         self.state = State::Over;
@@ -172,13 +176,11 @@ impl EventStream {
     /// Plans the next connection; gives the error up when there were too many.
     fn pause(&mut self, error: Option<FetchError>) -> Result<(), FetchError> {
         self.reader.handle_end();
-        if let Some(left) = &mut self.reconnects_left {
-            if *left == 0 {
-                self.state = State::Over;
-                return error.map_or(Ok(()), Err);
-            }
-            *left -= 1;
+        if self.reconnects_max.is_some_and(|max| self.fruitless >= max) {
+            self.state = State::Over;
+            return error.map_or(Ok(()), Err);
         }
+        self.fruitless = self.fruitless.saturating_add(1);
         let grown = match error {
             // A server that ends its stream in order is asked again as it says.
             None => Duration::ZERO,

@@ -63,8 +63,8 @@ impl Exchange {
             began: parts.began.unwrap_or_else(Instant::now),
             hops: 0,
             retries: Retries::new(parts.retries_max),
-            asked: Asked::First,
-            proxy_asked: Asked::First,
+            asked: Asked::NEVER,
+            proxy_asked: Asked::NEVER,
             is_corrected: false,
             needs_new_connection: false,
             kept_back: false,
@@ -368,7 +368,7 @@ impl Exchange {
         if parts.headers.contains_key(AUTHORIZATION) || !parts.payload.is_repeatable() {
             return Ok(false);
         }
-        let asked = std::mem::replace(&mut self.asked, Asked::Again);
+        let asked = self.asked.count();
         logins::answer_challenges(&self.fetch.shared, parts, &answer.headers, asked)
     }
 
@@ -384,7 +384,7 @@ impl Exchange {
         }
         let fields = answer.headers.get_all(PROXY_AUTHENTICATE);
         let fields = fields.iter().filter_map(|field| field.to_str().ok());
-        let asked = std::mem::replace(&mut self.proxy_asked, Asked::Again);
+        let asked = self.proxy_asked.count();
         let worth = forwarder.handle_challenges(fields, asked);
         let worth = worth.map_err(|error| FetchError::Connect(Arc::new(error)))?;
         // What can be sent only once has failed; the next request knows what is asked for.
@@ -434,10 +434,10 @@ impl Exchange {
             body_repeatable: parts.payload.is_repeatable(),
             hops: self.hops,
         };
-        let location = answer.header(LOCATION.as_str());
+        let location = answer.headers.get(LOCATION).map(encoded);
         let follow = parts
             .redirects
-            .follow(hop, answer.status().as_u16(), location);
+            .follow(hop, answer.status().as_u16(), location.as_deref());
         let refused = |source| FetchError::Redirect {
             host: parts.url.authority().to_owned(),
             source: Box::new(source),
@@ -473,8 +473,8 @@ impl Exchange {
         }
         parts.method = method;
         parts.url = Arc::new(next.url);
-        self.asked = Asked::First;
-        self.proxy_asked = Asked::First;
+        self.asked = Asked::NEVER;
+        self.proxy_asked = Asked::NEVER;
         Ok(())
     }
 
@@ -573,6 +573,18 @@ fn decoders(headers: &HeaderMap, host: &str) -> Result<Option<Box<Decoders>>, Fe
 /// RFC 9110, section 8.6: methods that mean something with a body say that there is none.
 fn wants_a_length(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+/// An address as some servers write it, with letters that belong encoded (RFC 3987, section 3.1).
+fn encoded(address: &HeaderValue) -> String {
+    let mut text = String::new();
+    for byte in address.as_bytes() {
+        match byte.is_ascii() {
+            true => text.push(char::from(*byte)),
+            false => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 /// A field of AWS's own that says what is wanted.

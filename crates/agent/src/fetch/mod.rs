@@ -42,6 +42,7 @@ mod exchange;
 mod leaving;
 mod logins;
 mod multipart;
+mod part;
 mod payload;
 mod progress;
 mod receiving;

@@ -9,7 +9,7 @@ use futures_util::stream::{Stream, try_unfold};
 use periwinkle_core::fetch::form::{self, Segment};
 use periwinkle_core::limits;
 use tokio::fs::File;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, Take};
 
 use super::error::FetchError;
 use super::payload::{ByteStream, Payload, file_length, open_file};
@@ -104,20 +104,22 @@ enum Piece {
 
 async fn open(pieces: Vec<Piece>) -> io::Result<(ByteStream, Option<u64>)> {
     let mut length = Some(0);
-    for piece in &pieces {
-        let more = match piece {
+    let mut measured = VecDeque::new();
+    for piece in pieces {
+        let more = match &piece {
             Piece::Bytes(bytes) => Some(bytes.len() as u64),
             Piece::File(path) => file_length(path).await?,
         };
         length = length.zip(more).map(|(sum, more)| sum + more);
+        measured.push_back((piece, more.unwrap_or(u64::MAX)));
     }
-    Ok((Box::pin(stream(pieces.into())), length))
+    Ok((Box::pin(stream(measured)), length))
 }
 
-/// One file is open at a time.
-fn stream(pieces: VecDeque<Piece>) -> impl Stream<Item = io::Result<Bytes>> + Send {
+/// One file is open at a time. What is behind the length that it had is not sent.
+fn stream(pieces: VecDeque<(Piece, u64)>) -> impl Stream<Item = io::Result<Bytes>> + Send {
     try_unfold(
-        (pieces, None::<File>),
+        (pieces, None::<Take<File>>),
         |(mut pieces, mut file)| async move {
             loop {
                 if let Some(open) = &mut file {
@@ -129,8 +131,10 @@ fn stream(pieces: VecDeque<Piece>) -> impl Stream<Item = io::Result<Bytes>> + Se
                 }
                 match pieces.pop_front() {
                     None => return Ok(None),
-                    Some(Piece::Bytes(bytes)) => return Ok(Some((bytes, (pieces, file)))),
-                    Some(Piece::File(path)) => file = Some(open_file(&path).await?),
+                    Some((Piece::Bytes(bytes), _)) => return Ok(Some((bytes, (pieces, file)))),
+                    Some((Piece::File(path), length)) => {
+                        file = Some(open_file(&path).await?.take(length));
+                    }
                 }
             }
         },

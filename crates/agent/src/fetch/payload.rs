@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ use futures_util::stream::{Stream, StreamExt, try_unfold};
 use periwinkle_core::limits;
 use rustix::buffer::spare_capacity;
 use rustix::io::retry_on_intr;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, copy, sink};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Pieces of a body on their way.
@@ -86,8 +87,9 @@ impl Payload {
         Payload::stream(read_pieces(reader), length)
     }
 
-    /// A file, opened when it is sent, and again when it has to be sent again. What does not know
-    /// its length, such as a pipe, goes in chunks.
+    /// A file, opened when it is sent, and again when it has to be sent again. What is written to it
+    /// behind its end meanwhile is not sent. What does not know its length, such as a pipe, goes in
+    /// chunks.
     pub fn file(path: impl Into<PathBuf>) -> Payload {
         let path = path.into();
         Payload(Source::Again(Arc::new(move || {
@@ -95,7 +97,7 @@ impl Payload {
             Box::pin(async move {
                 let length = file_length(&path).await?;
                 let file = open_file(&path).await?;
-                let stream: ByteStream = Box::pin(read_ahead(file.into_std().await));
+                let stream: ByteStream = Box::pin(read_ahead(file.into_std().await, length));
                 Ok(Opened { stream, length })
             })
         })))
@@ -201,7 +203,8 @@ pub(super) async fn open_file(path: &Path) -> io::Result<tokio::fs::File> {
 }
 
 /// The length of a file; `None` for one that is not known before it was read: a pipe, a device, or
-/// one that the kernel makes up as it is read and calls empty.
+/// one that the kernel makes up as it is read and calls empty. Others that it makes up it calls a
+/// page long, so that they have to be read to be measured.
 pub(super) async fn file_length(path: &Path) -> io::Result<Option<u64>> {
     let told = tokio::fs::metadata(path).await;
     let told = told.map_err(|error| named(path, &error))?;
@@ -210,6 +213,10 @@ pub(super) async fn file_length(path: &Path) -> io::Result<Option<u64>> {
         (true, 0) => {
             let read = open_file(path).await?.read(&mut [0]).await?;
             Ok((read == 0).then_some(0))
+        }
+        (true, length) if told.blocks() == 0 && length <= limits::FETCH_MADE_UP_BYTES_MAX => {
+            let mut made_up = open_file(path).await?.take(length);
+            Ok(Some(copy(&mut made_up, &mut sink()).await?))
         }
         (true, length) => Ok(Some(length)),
     }
@@ -232,18 +239,24 @@ pub(super) fn read_pieces(
     })
 }
 
-/// What a file gives, in pieces. While one is sent, a blocking thread reads the next, straight into
-/// the memory that it is sent from.
-fn read_ahead(file: std::fs::File) -> impl Stream<Item = io::Result<Bytes>> + Send {
+/// What a file gives, in pieces, up to this length. While one is sent, a blocking thread reads the
+/// next, straight into the memory that it is sent from.
+fn read_ahead(
+    file: std::fs::File,
+    length: Option<u64>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
     let file = Arc::new(file);
     let next = read_piece(file.clone());
-    try_unfold((file, next), |(file, next)| async move {
-        let piece = next.await.map_err(io::Error::other)??;
+    let left = length.unwrap_or(u64::MAX);
+    try_unfold((file, next, left), |(file, next, left)| async move {
+        let mut piece = next.await.map_err(io::Error::other)??;
+        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         if piece.is_empty() {
             return Ok(None);
         }
+        let left = left - piece.len() as u64;
         let next = read_piece(file.clone());
-        Ok(Some((piece, (file, next))))
+        Ok(Some((piece, (file, next, left))))
     })
 }
 

@@ -36,16 +36,15 @@ impl RequestBuilder {
                 parts.headers.insert(COOKIE, field_value(&field)?);
             }
         }
-        let mut asked = Asked::First;
+        let mut asked = Asked::NEVER;
         loop {
             let refusal = match attempt(&fetch, &parts, protocols).await {
                 Err(FetchError::WebSocket(refusal)) => refusal,
                 opened => return opened,
             };
-            if !is_answered(&fetch, &parts, &refusal, asked)? {
+            if !is_answered(&fetch, &parts, &refusal, asked.count())? {
                 return Err(refusal.into());
             }
-            asked = Asked::Again;
         }
     }
 }

@@ -351,6 +351,18 @@ async fn credentials_do_not_follow_to_another_host() {
 }
 
 #[tokio::test]
+async fn an_address_with_letters_that_belong_encoded_is_followed() {
+    let server = Server::new(|at, _| match at {
+        0 => answer("302 x\r\nlocation: /gr\u{fc}n?\u{e4}=%20", ""),
+        _ => answer("200 OK", "there"),
+    })
+    .await;
+    let text = fetch().get_text(&server.url("/")).await;
+    assert_eq!(text.expect("it is followed"), "there");
+    assert_eq!(server.seen()[1].line, "GET /gr%C3%BCn?%C3%A4=%20");
+}
+
+#[tokio::test]
 async fn a_redirect_out_of_tls_is_followed_only_when_that_was_said() {
     let plain = Server::always(answer("200 OK", "plain")).await;
     let head = format!("302 Found\r\nlocation: {}", plain.url("/"));

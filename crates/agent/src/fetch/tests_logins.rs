@@ -61,6 +61,44 @@ async fn a_nonce_of_digest_is_used_again_with_a_rising_count() {
     assert_eq!(seen[1].body, b"body");
 }
 
+/// The number that a request asks for, as in `GET /3`.
+fn number(seen: &Seen) -> usize {
+    let target = seen.line.trim_start_matches("GET /");
+    target.parse().expect("the test asks for numbers")
+}
+
+#[tokio::test]
+async fn many_at_a_time_keep_a_password_that_is_right_while_nonces_end() {
+    let refused = std::sync::Mutex::new([0; 32]);
+    let server = Server::new(move |at, seen| {
+        let mut refused = refused.lock().expect("nobody panics with it");
+        let times = &mut refused[number(seen)];
+        let stale = match seen.field("authorization") {
+            None => "false",
+            Some(_) if *times < number(seen) % 5 => {
+                *times += 1;
+                "true"
+            }
+            Some(_) => return answer("200 OK", "in"),
+        };
+        answer(
+            &format!(
+                "401 x\r\nwww-authenticate: Digest realm=\"r\", nonce=\"{at}\", qop=\"auth\", stale={stale}"
+            ),
+            "",
+        )
+    })
+    .await;
+    let fetch = fetch();
+    let ask = async |number: usize| {
+        let request = fetch.get(&server.url(&format!("/{number}")));
+        let answer = request.login("na", "pa").send().await;
+        answer.expect("it answers").status()
+    };
+    let all = futures_util::future::join_all((0..32).map(ask)).await;
+    assert_eq!(all, [StatusCode::OK; 32]);
+}
+
 const ASKS: &str = "407 x\r\nproxy-authenticate: Basic realm=\"r\"\r\n\
     proxy-authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256";
 

@@ -74,6 +74,25 @@ async fn an_event_stream_outlives_a_server_that_struggles_but_not_for_ever() {
     assert_eq!(server.seen().len(), 4);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_event_gives_back_the_connections_that_brought_nothing() {
+    let server = Server::new(|at, _| match at {
+        0 | 3 => stream_head("data: one\n\n").into_bytes(),
+        _ => answer("500 x", "broken"),
+    })
+    .await;
+    let mut events = fetch()
+        .get(&server.url("/"))
+        .retries(0)
+        .events()
+        .reconnects(3);
+    for _ in 0..2 {
+        assert!(events.next().await.expect("it comes").is_some());
+    }
+    events.next().await.expect_err("it stays broken");
+    assert_eq!(server.seen().len(), 7);
+}
+
 #[tokio::test]
 async fn what_is_no_event_stream_is_an_error_at_once() {
     let page = Server::always(answer("200 OK\r\ncontent-type: text/html", "x")).await;
@@ -181,6 +200,27 @@ async fn a_download_goes_on_where_it_was_cut() {
         .expect("it is ours")
         .collect();
     assert_eq!(left.len(), 1, "only the file itself is left");
+}
+
+#[tokio::test]
+async fn a_file_belongs_to_one_download_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("file");
+    let content = content();
+    let server = file_server(content.clone(), "\"v1\"", 400_000).await;
+    let other = part::Part::claim(path.clone()).await.expect("it is free");
+    let run = || fetch().download(&server.url("/"), &path).run();
+    let error = run().await.expect_err("another has it");
+    let is_told = matches!(&error, FetchError::Downloading { path: told } if *told == path);
+    assert!(is_told, "{error:?}");
+    assert_eq!(server.seen().len(), 0);
+    drop(other);
+    let left = std::fs::read_dir(folder.path())
+        .expect("it is ours")
+        .count();
+    assert_eq!(left, 0, "a download that brought nothing leaves nothing");
+    run().await.expect("it is free again");
+    assert_eq!(std::fs::read(&path).expect("it is there"), content);
 }
 
 #[tokio::test(start_paused = true)]

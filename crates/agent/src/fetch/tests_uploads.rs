@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::payload::OpenBody;
 use super::test_server::{Server, answer, fetch};
 use super::*;
 
@@ -113,6 +114,51 @@ async fn a_form_with_files_has_its_length_and_can_be_sent_again() {
         .await;
     let text = error.expect_err("there is no such file").to_string();
     assert!(text.contains("none: No such file"), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_written_behind_a_file_while_it_is_sent_is_left_out() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("app.log");
+    let before = vec![b'a'; 700_000];
+    std::fs::write(&path, &before).expect("it is ours");
+    let form = Form::new().file("file", &path);
+    let (_, form) = form.into_payload().expect("it can be written");
+    for (mut payload, around) in [(Payload::file(&path), 0), (form, 200)] {
+        let OpenBody::Stream(mut opened) = payload.open().await.expect("it is there") else {
+            panic!("a file is read in pieces");
+        };
+        let length = opened.length.expect("it has one");
+        let mut file = std::fs::File::options();
+        let mut file = file.append(true).open(&path).expect("it is ours");
+        std::io::Write::write_all(&mut file, &[b'b'; 300_000]).expect("it is ours");
+        let mut bytes = Vec::new();
+        while let Some(piece) = opened.stream.next().await {
+            bytes.extend_from_slice(&piece.expect("it can be read"));
+        }
+        assert_eq!(bytes.len() as u64, length);
+        assert!(bytes.len() <= before.len() + around, "{}", bytes.len());
+        std::fs::write(&path, &before).expect("it is ours");
+    }
+}
+
+#[tokio::test]
+async fn what_the_kernel_makes_up_is_sent_as_long_as_it_is() {
+    let path = "/sys/devices/system/cpu/online";
+    let whole = std::fs::read(path).expect("every Linux has it");
+    let told = std::fs::metadata(path).expect("it is there").len();
+    assert!(told > whole.len() as u64, "the system calls it a page long");
+    let server = Server::always(answer("200 OK", "")).await;
+    let fetch = fetch();
+    let put = fetch.put(&server.url("/")).body(Payload::file(path));
+    assert!(put.send().await.expect("it answers").is_success());
+    let form = fetch.post(&server.url("/"));
+    let form = form.multipart(Form::new().file("file", path));
+    assert!(form.send().await.expect("it answers").is_success());
+    let seen = server.seen();
+    assert_eq!(seen[0].body, whole);
+    let form = &seen[1].body;
+    assert!(form.windows(whole.len()).any(|part| part == whole));
 }
 
 #[tokio::test]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use periwinkle_core::limits::{MQTT_STOP_WAIT_MAX, MQTT_TURNS_MAX};
+use periwinkle_core::limits::{
+    MQTT_STOP_MARGIN, MQTT_STOP_WAIT_MAX, MQTT_TURNS_MAX, RUNTIME_STOP_TIMEOUT,
+};
 use periwinkle_core::mqtt::policy::{Command, Connection, End};
 use periwinkle_core::mqtt::session::{CloseReason, Connected, Kept, Output};
 use periwinkle_core::time::{Mono, Now};
@@ -98,7 +100,7 @@ impl Driver {
             () = stop.requested() => {}
             never = poll_fn(|context| self.poll(context)) => match never {},
         }
-        self.stop().await;
+        self.stop(stop.deadline()).await;
     }
 
     /// Whether everything that must survive is on flash, after an end in order.
@@ -346,6 +348,7 @@ impl Driver {
 
     fn commit(&mut self, state: &mut State, now: Mono) -> bool {
         self.keeper.keep(state.readers.take_keeps(), now);
+        state.rows_done.extend(state.readers.take_excess());
         self.keeper.remove(&mut state.rows_done);
         let flights = self.keeper.flights();
         match self.keeper.commit(now) {
@@ -476,7 +479,12 @@ impl Driver {
         else {
             return false;
         };
-        let due = Instant::now() + due.since(now.mono);
+        self.arm(context, due, now.mono)
+    }
+
+    /// Wakes this task then. Says whether that is now.
+    fn arm(&mut self, context: &mut Context<'_>, due: Mono, now: Mono) -> bool {
+        let due = Instant::now() + due.since(now);
         // A timer that is early costs a look; moving it with every packet would cost more.
         if self.armed.is_none_or(|armed| due < armed) {
             self.timer.as_mut().reset(due);
@@ -491,22 +499,24 @@ impl Driver {
         }
     }
 
-    /// The orderly end: what must survive goes to flash, the broker hears a farewell.
-    async fn stop(&mut self) {
+    /// The orderly end: what must survive goes to flash, for which there is all the time until we
+    /// are cut off; the broker hears a farewell, if it takes that soon.
+    async fn stop(&mut self, deadline: Option<Instant>) {
+        let now = self.clock.mono();
         {
             let mut state = self.shared.lock();
-            let now = self.clock.mono();
             state.stopped = true;
             state.session.stop(now);
             state.questions.requests.stop();
         }
-        let saved = poll_fn(|context| self.poll_stop(context));
-        if tokio::time::timeout(MQTT_STOP_WAIT_MAX, saved)
-            .await
-            .is_err()
-        {
-            tracing::warn!(target: "mqtt", "the queue or the farewell was not finished in time");
-        }
+        let say_by = now + MQTT_STOP_WAIT_MAX;
+        let deadline = match deadline {
+            Some(deadline) => deadline - MQTT_STOP_MARGIN,
+            None => Instant::now() + RUNTIME_STOP_TIMEOUT,
+        };
+        let saved = poll_fn(|context| self.poll_stop(context, say_by));
+        let _ = tokio::time::timeout_at(deadline, saved).await;
+        self.tell_unsaved();
         if let Line::Up(mut wire) = std::mem::replace(&mut self.line, Line::Down) {
             let _ = tokio::time::timeout(MQTT_STOP_WAIT_MAX, wire.shutdown()).await;
         }
@@ -523,24 +533,48 @@ impl Driver {
         self.woken.drain(..).for_each(Waker::wake);
     }
 
-    fn poll_stop(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Says what is lost because flash did not take it in time.
+    fn tell_unsaved(&self) {
+        if self.stopped {
+            return;
+        }
+        let messages = self.shared.lock().session.unsaved();
+        tracing::error!(
+            target: "mqtt",
+            messages,
+            "the queue was not written to flash before the stop had to be over: these messages are lost"
+        );
+    }
+
+    fn poll_stop(&mut self, context: &mut Context<'_>, say_by: Mono) -> Poll<()> {
         let shared = self.shared.clone();
         let mut state = shared.lock();
         let state = &mut *state;
         let now = self.clock.now();
         loop {
             let mut went_on = self.hear_of_flash(context, state, now.mono);
+            self.pass_time(state, now.mono);
             self.take_outputs(state, now);
             went_on |= self.keeper.is_full();
             went_on |= self.commit(state, now.mono);
             went_on |= self.write(context, state, now.mono);
             let is_said = !matches!(self.line, Line::Up(_))
-                || (state.session.pending().is_empty() && !self.unflushed);
+                || (state.session.pending().is_empty() && !self.unflushed)
+                || say_by <= now.mono;
             if self.stopped && is_said {
                 return Poll::Ready(());
             }
             if !went_on {
-                return Poll::Pending;
+                let session = state.session.poll_timeout().map(|(due, _)| due);
+                let due = [session, self.keeper.retry_at(), Some(say_by)];
+                let due = due
+                    .into_iter()
+                    .flatten()
+                    .filter(|due| *due > now.mono)
+                    .min();
+                if !due.is_some_and(|due| self.arm(context, due, now.mono)) {
+                    return Poll::Pending;
+                }
             }
         }
     }

@@ -13,6 +13,15 @@ pub(super) struct KeptMessage {
     pub(super) message: Message,
 }
 
+impl KeptMessage {
+    /// What it holds.
+    pub(super) fn bytes(&self) -> usize {
+        let message = &self.message;
+        let properties = message.properties().as_bytes().len();
+        self.filter.len() + message.topic().len() + properties + message.payload().len()
+    }
+}
+
 /// The bytes of a message for the subscription to `filter`.
 pub(super) fn encode(filter: &str, message: &Message, out: &mut Vec<u8>) {
     out.push(VERSION);

@@ -41,6 +41,7 @@ mod status;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod unclaimed;
 mod waiters;
 
 pub use client::Mqtt;

@@ -386,7 +386,8 @@ async fn at(time: Option<Instant>) {
 }
 
 fn track(mqtt: &Mqtt, route: &OutRoute, topic: &str, payload: &str) -> Result<Delivery, MqttError> {
-    let mut message = mqtt.publish(topic, payload).qos(route.qos);
+    let message = mqtt.publish(topic, payload).qos(route.qos);
+    let mut message = message.class(route.class);
     if route.retain {
         message = message.retain();
     }
@@ -430,6 +431,7 @@ fn row_key(route: &OutRoute, number: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use periwinkle_core::mqtt::outbox::Class;
     use periwinkle_core::mqtt::route::Template;
 
     fn rule() -> Rule {
@@ -440,6 +442,7 @@ mod tests {
             qos: QoS::AtLeastOnce,
             retain: false,
             durable: false,
+            class: Class::Normal,
         };
         Rule::new(route, Vec::new(), 7)
     }

@@ -25,6 +25,7 @@ use periwinkle_core::time::Mono;
 use super::kept::KeptMessage;
 use super::message::{Holder, Message, Receipt};
 use super::shared::{Shared, State};
+use super::unclaimed::Unclaimed;
 
 /// The name of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +53,7 @@ pub(super) struct Readers {
     /// Messages that have to reach flash before their readers get them.
     keeps: Vec<Keep>,
     /// Messages on flash, by row, for which nobody has subscribed yet.
-    kept: BTreeMap<u64, KeptMessage>,
+    kept: Unclaimed,
     /// Whose filters match the topic of the last message.
     found: Found,
 }
@@ -250,16 +251,26 @@ impl Readers {
 
     /// Messages of an earlier life that are for this filter.
     fn take_up_kept(&mut self, id: ReaderId, filter: &str) {
-        let mine = self.kept.extract_if(.., |_, kept| kept.filter == filter);
-        let mine: Vec<(u64, KeptMessage)> = mine.collect();
-        for (row, kept) in mine {
+        for (row, kept) in self.kept.take(filter) {
             self.deliver(id, kept, row, &mut Vec::new());
         }
     }
 
     /// What flash has, at the start.
     pub(super) fn restore_kept(&mut self, kept: BTreeMap<u64, KeptMessage>) {
-        self.kept = kept;
+        for (row, kept) in kept {
+            self.kept.insert(row, kept);
+        }
+    }
+
+    /// Messages on flash that nobody reads.
+    pub(super) const fn unclaimed(&self) -> &Unclaimed {
+        &self.kept
+    }
+
+    /// Rows that are to be removed because nobody reads them and there are too many.
+    pub(super) fn take_excess(&mut self) -> Vec<u64> {
+        self.kept.take_excess()
     }
 
     /// What has to reach flash.

@@ -91,7 +91,7 @@ pub enum OfflineKind {
 }
 
 impl OfflineReason {
-    pub(super) fn new(kind: OfflineKind, text: impl fmt::Display) -> OfflineReason {
+    pub(crate) fn new(kind: OfflineKind, text: impl fmt::Display) -> OfflineReason {
         let text = text.to_string();
         OfflineReason { kind, text }
     }

@@ -42,6 +42,11 @@ impl Mqtt {
             "counts": show_counts(&outbox.counts()),
             "subscriptions": state.readers.len(),
             "missed": state.readers.missed(),
+            "unclaimed": {
+                "messages": state.readers.unclaimed().len(),
+                "bytes": state.readers.unclaimed().bytes(),
+                "dropped": state.readers.unclaimed().dropped(),
+            },
             "questions": state.questions.requests.len(),
             "rules": {
                 "published": state.carried.published,

@@ -219,11 +219,10 @@ pub async fn dial(target: &Target, patience: &Patience) -> Result<Link, DialErro
 /// Connects to a proxy and has it connect to the target. One that asks who we are is told so on a
 /// new connection, since many end the one that they asked on.
 async fn through(via: &Via, target: &Target, patience: &Patience) -> Result<Link, DialError> {
-    let mut asked = Asked::First;
+    let mut asked = Asked::NEVER;
     loop {
-        match attempt(via, target, patience, asked).await? {
-            (link, Opened::Through) => return Ok(link),
-            (_, Opened::Asked) => asked = Asked::Again,
+        if let (link, Opened::Through) = attempt(via, target, patience, asked.count()).await? {
+            return Ok(link);
         }
     }
 }

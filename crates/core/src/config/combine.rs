@@ -6,6 +6,7 @@ use super::listener::Scheme;
 use super::mqtt::Broker;
 use super::sources::Origin;
 use super::types::{Credentials, Endpoint, ProxyAddress};
+use super::watch::Watch;
 use crate::limits::SOCKET_PATH_BYTES_MAX;
 use crate::mqtt::address::Transport;
 
@@ -235,6 +236,7 @@ impl Judge<'_> {
     fn upload(&mut self, config: &Config) {
         let upload = &config.upload;
         self.endpoint("upload", upload.endpoint.as_ref(), upload.insecure_endpoint);
+        self.watches(&upload.watch);
         if !upload.enable {
             return;
         }
@@ -245,6 +247,27 @@ impl Judge<'_> {
         if upload.region.is_none() {
             let why = "`upload.enable` needs the bucket's region in `upload.region`";
             self.refuse("upload.enable", why);
+        }
+    }
+
+    /// Each state of a file is uploaded once, whoever finds it first.
+    fn watches(&mut self, watches: &[Watch]) {
+        for (index, watch) in watches.iter().enumerate() {
+            let pattern = &watch.pattern;
+            for other in &watches[..index] {
+                if other.pattern == *pattern {
+                    let why = format!(
+                        "`upload.watch` names {pattern} twice, and a file is uploaded once only"
+                    );
+                    self.refuse("upload.watch", why);
+                } else if other.pattern.overlaps(pattern) {
+                    self.hints.push(format!(
+                        "`upload.watch` {} and {pattern} may name the same files: each is uploaded \
+                         once, by the one that finds it first",
+                        other.pattern
+                    ));
+                }
+            }
         }
     }
 

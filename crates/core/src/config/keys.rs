@@ -468,7 +468,8 @@ settings! {
         /// The checksum that S3 compares with what it received.
         checksum: UploadChecksum = UploadChecksum::Crc64Nvme;
         /// The most bytes that leave in a second. Unset: as fast as the link is.
-        rate_max: Option<Bytes> = None;
+        rate_max: Option<Bytes> = None,
+            in Some(Bytes(limits::UPLOAD_RATE_BYTES_MIN))..=Some(Bytes(1024 * GIB));
         /// Uploads that may wait. Further ones are refused, and files that are watched for stay
         /// where they are.
         queue_rows_max: u32 = limits::UPLOAD_QUEUE_ROWS_MAX, in 1..=100_000;

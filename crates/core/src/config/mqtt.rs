@@ -9,6 +9,7 @@ use super::types::{checked_text, choice};
 use crate::limits::MQTT_STRING_BYTES_MAX;
 use crate::mqtt::address::Address;
 use crate::mqtt::codec::QoS;
+use crate::mqtt::outbox::Class;
 use crate::mqtt::topic;
 use crate::schedule::Schedule;
 use crate::secret::Secret;
@@ -78,11 +79,24 @@ checked_text! {
     |text| (1..=255).contains(&text.len()).then(|| text.to_owned())
 }
 
-checked_text! {
-    /// A window of time.
-    MqttSchedule,
-    "anytime, never, day, night, midnight, weekdays, workhours or five fields of cron",
-    |text| text.parse::<Schedule>().is_ok().then(|| text.to_owned())
+/// A window of time, as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MqttSchedule(String);
+
+impl Setting for MqttSchedule {
+    const KIND: &'static str =
+        "anytime, never, day, night, midnight, weekdays, workhours or five fields of cron";
+
+    fn parse(raw: &Raw, _: &Path) -> Result<MqttSchedule, String> {
+        parse_text(raw, |text| match text.parse::<Schedule>() {
+            Ok(_) => Ok(MqttSchedule(text.to_owned())),
+            Err(error) => Err(format!("has a mistake: {error}")),
+        })
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quote(&self.0))
+    }
 }
 
 fn is_text(text: &str) -> bool {
@@ -92,12 +106,12 @@ fn is_text(text: &str) -> bool {
 impl MqttSchedule {
     /// Always.
     pub fn anytime() -> MqttSchedule {
-        MqttSchedule::new("anytime").expect("this name is known")
+        MqttSchedule("anytime".to_owned())
     }
 
     /// The windows.
     pub fn schedule(&self) -> Schedule {
-        let parsed = self.as_str().parse();
+        let parsed = self.0.parse();
         parsed.expect("it was parsed before")
     }
 }
@@ -158,6 +172,22 @@ impl Setting for Password {
 
     fn show(&self) -> Option<String> {
         Some(quote("(hidden)"))
+    }
+}
+
+/// What goes first.
+impl Setting for Class {
+    const KIND: &'static str = "\"high\", \"normal\" or \"low\"";
+
+    fn parse(raw: &Raw, _: &Path) -> Result<Class, String> {
+        parse_text(raw, |text| {
+            let class = Class::ALL.into_iter().find(|class| class.as_str() == text);
+            class.ok_or_else(|| mismatch::<Class>(raw))
+        })
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quote(self.as_str()))
     }
 }
 

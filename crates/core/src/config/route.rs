@@ -10,6 +10,7 @@ use super::table::{Field, Given, Table, table};
 use super::types::checked_text;
 use crate::limits::MQTT_ROUTES_MAX;
 use crate::mqtt::codec::QoS;
+use crate::mqtt::outbox::Class;
 use crate::mqtt::route::{self, Template};
 
 /// A rule between messages and the database.
@@ -51,6 +52,8 @@ table! {
         retain: bool = false;
         /// Whether it is on flash before it counts as published.
         durable: bool = false;
+        /// What goes first when the link is slow.
+        class: Class = Class::Normal;
     }
 }
 
@@ -94,6 +97,7 @@ impl Route {
                 qos: rule.qos,
                 retain: rule.retain,
                 durable: rule.durable,
+                class: rule.class,
             }),
         }
     }
@@ -139,7 +143,7 @@ mod tests {
             (
                 "model=A; to=a/${id}; payload={\"v\": ${v}}; retain=true",
                 "model=A; to=a/${id}; payload={\\\"v\\\": ${v}}; qos=1; retain=true; \
-                 durable=false",
+                 durable=false; class=normal",
             ),
         ] {
             let route = parsed(text).unwrap();

@@ -2,6 +2,7 @@
 //! the configuration, and what is made of a message or an item.
 
 use super::codec::QoS;
+use super::outbox::Class;
 use super::policy::{Profile, ProfileError};
 use super::topic::{self, Filter};
 use crate::schema::{PropertyError, Schema};
@@ -44,6 +45,8 @@ pub struct OutRoute {
     pub retain: bool,
     /// Whether it is on flash before it counts as published.
     pub durable: bool,
+    /// What goes first when the link is slow.
+    pub class: Class,
 }
 
 /// A text with places for values: `up/${deviceId}/${name}`.
@@ -321,6 +324,7 @@ mod tests {
             qos: QoS::AtLeastOnce,
             retain: false,
             durable: false,
+            class: Class::Normal,
         }
     }
 

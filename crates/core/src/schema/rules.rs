@@ -32,18 +32,19 @@ fn check_ttl(models: &[&Model]) -> Result<(), SchemaError> {
         let expiring = model.fields.iter().filter(|field| field.ttl);
         for (at, field) in expiring.enumerate() {
             let attribute = field.attribute.as_str();
-            let other = match ttl {
-                _ if at > 0 => Some((model.name.as_str(), ttl.map_or("", |(_, name)| name))),
-                Some((owner, name)) if name != attribute => Some((owner, name)),
-                _ => None,
+            let message = match ttl {
+                Some((_, name)) if at > 0 => {
+                    format!("a model has one ttl field, and this one has \"{name}\"")
+                }
+                Some((owner, name)) if name != attribute => format!(
+                    "a table has one ttl attribute, and {owner} has \"{name}\": use that name too, \
+                     or map: \"{name}\""
+                ),
+                _ => String::new(),
             };
-            if let Some((owner, name)) = other {
-                return Err(at_path(
-                    &["models", &model.name, &field.name, "ttl"],
-                    format!(
-                        "a table has one ttl attribute, and {owner} has \"{name}\": use that name too"
-                    ),
-                ));
+            if !message.is_empty() {
+                let path = ["models", &model.name, &field.name, "ttl"];
+                return Err(at_path(&path, message));
             }
             ttl = Some((&model.name, attribute));
         }

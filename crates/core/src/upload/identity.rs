@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// Length, time of the last change of its bytes, and number of a file. A file that is written
-/// again, or replaced by another of the same name, has another one.
+/// Length, time of the last change of its bytes, and number of a file, where it keeps one. A file
+/// that is written again, or replaced by another of the same name, has another one; without a
+/// number, one that is replaced by another of the same length and time has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Its length.
@@ -12,11 +13,12 @@ pub struct Identity {
     pub modified_s: i64,
     /// The nanoseconds of it.
     pub modified_ns: u32,
-    /// Its number on its file system.
-    pub inode: u64,
+    /// Its number on its file system; `None` where numbers change with each mount.
+    pub inode: Option<u64>,
 }
 
-/// `20971520@1795342913.667000000/1234`: as it is kept in the database.
+/// `20971520@1795342913.667000000/1234`, without the end where there is no number: as it is kept in
+/// the database.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Identity {
@@ -25,7 +27,11 @@ impl fmt::Display for Identity {
             modified_ns,
             inode,
         } = self;
-        write!(f, "{bytes}@{modified_s}.{modified_ns:09}/{inode}")
+        write!(f, "{bytes}@{modified_s}.{modified_ns:09}")?;
+        match inode {
+            Some(inode) => write!(f, "/{inode}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -39,7 +45,7 @@ mod tests {
             bytes: 5,
             modified_s: 7,
             modified_ns: 8,
-            inode: 9,
+            inode: Some(9),
         };
         assert_eq!(identity.to_string(), "5@7.000000008/9");
         let before_the_epoch = Identity {
@@ -47,5 +53,10 @@ mod tests {
             ..identity
         };
         assert_eq!(before_the_epoch.to_string(), "5@-1.000000008/9");
+        let without_number = Identity {
+            inode: None,
+            ..identity
+        };
+        assert_eq!(without_number.to_string(), "5@7.000000008");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::limits;
 use crate::time::Mono;
 
 /// A rate that all senders keep together.
@@ -32,10 +33,33 @@ impl Pace {
             true => Mono::from_start(now.since_start().saturating_sub(BURST)),
             false => self.free_at,
         };
-        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
-        let lasts = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        self.free_at = start + lasts;
+        self.free_at = start + self.lasts(bytes);
         self.free_at.since(now)
+    }
+
+    /// What was granted is not sent after all.
+    pub fn give_back(&mut self, bytes: u64) {
+        self.free_at = self.free_at - self.lasts(bytes);
+    }
+
+    /// How many bytes to ask for at once, so that something leaves every half a second.
+    pub fn slice_bytes(&self) -> u64 {
+        let most = limits::UPLOAD_PIECE_BYTES as u64;
+        (self.bytes_per_second / 2).clamp(limits::UPLOAD_SLICE_BYTES_MIN, most)
+    }
+
+    /// How many may send at once, of as many as were allowed: none of them so slowly that it looks
+    /// as if it were stuck.
+    pub fn senders(&self, allowed: u32) -> u32 {
+        let most = self.bytes_per_second / limits::UPLOAD_PIECE_BYTES as u64;
+        u32::try_from(most)
+            .unwrap_or(u32::MAX)
+            .clamp(1, allowed.max(1))
+    }
+
+    fn lasts(&self, bytes: u64) -> Duration {
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }
 
@@ -57,6 +81,42 @@ mod tests {
         assert_eq!(wait(&mut pace, 500, 60_500), 500);
         assert_eq!(wait(&mut pace, 0, 61_000), 0);
         assert_eq!(wait(&mut pace, 2000, 90_000), 1000);
+    }
+
+    #[test]
+    fn no_sender_is_silent_for_long_at_the_lowest_rate_or_any_other() {
+        for rate in [
+            limits::UPLOAD_RATE_BYTES_MIN,
+            2000,
+            4400,
+            70_000,
+            300_000,
+            1 << 40,
+        ] {
+            let mut pace = Pace::new(rate);
+            let senders = pace.senders(4);
+            let slice = pace.slice_bytes();
+            // Each asks again as soon as it was granted its slice.
+            let mut free = vec![Mono::ZERO; senders as usize];
+            for _ in 0..200 {
+                let next = free.iter_mut().min().unwrap();
+                let silent = pace.take(slice, *next);
+                assert!(silent <= Duration::from_secs(3), "{rate}: {silent:?}");
+                *next = *next + silent;
+            }
+        }
+        assert_eq!(Pace::new(131_072).senders(4), 2);
+        assert_eq!(Pace::new(1).senders(4), 1);
+        assert_eq!(Pace::new(1 << 30).senders(4), 4);
+    }
+
+    #[test]
+    fn what_was_not_sent_costs_the_others_nothing() {
+        let mut pace = Pace::new(1000);
+        assert_eq!(pace.take(1000, at(60_000)).as_millis(), 0);
+        assert_eq!(pace.take(60_000, at(60_000)).as_millis(), 60_000);
+        pace.give_back(60_000);
+        assert_eq!(pace.take(500, at(60_000)).as_millis(), 500);
     }
 
     proptest! {

@@ -116,6 +116,25 @@ impl PathPattern {
         states.iter().any(|at| *at < self.parts.len())
     }
 
+    /// Whether a path may be named by both; told by the letters that both fix, so it may say yes
+    /// where classes of letters keep them apart.
+    pub fn overlaps(&self, other: &PathPattern) -> bool {
+        let (one, two) = (self.names(), other.names());
+        self.text.starts_with('/') == other.text.starts_with('/') && paths_meet(&one, &two)
+    }
+
+    /// All names, those of the base too.
+    fn names(&self) -> Vec<Part> {
+        let base = self
+            .base
+            .split('/')
+            .filter(|name| !["", "."].contains(name));
+        let letters = |name: &str| Part::Name(name.chars().map(Token::Letter).collect());
+        base.map(letters)
+            .chain(self.parts.iter().cloned())
+            .collect()
+    }
+
     /// How many parts may have been used up when the names of `path` are.
     fn states(&self, path: &str) -> Vec<usize> {
         let mut states = self.with_skips(vec![0]);
@@ -213,6 +232,52 @@ fn class(letters: &mut std::str::Chars<'_>) -> Result<Token, PatternError> {
     }
 }
 
+/// A table over both lengths: whether what begins at each two places can be the same path.
+fn paths_meet(one: &[Part], two: &[Part]) -> bool {
+    meet(
+        one,
+        two,
+        |part| *part == Part::AnyFolders,
+        |a, b| match (a, b) {
+            (Part::Name(a), Part::Name(b)) => {
+                let any = |token: &Token| *token == Token::Many;
+                meet(a, b, any, tokens_meet)
+            }
+            _ => true,
+        },
+    )
+}
+
+fn tokens_meet(one: &Token, two: &Token) -> bool {
+    match (one, two) {
+        (Token::Letter(a), token @ Token::Class { .. })
+        | (token @ Token::Class { .. }, Token::Letter(a)) => takes(token, *a),
+        (Token::Letter(a), Token::Letter(b)) => a == b,
+        _ => true,
+    }
+}
+
+/// Whether two rows of signs can stand for the same, where `any` stands for any number and the
+/// others for one each.
+fn meet<T>(one: &[T], two: &[T], any: impl Fn(&T) -> bool, same: impl Fn(&T, &T) -> bool) -> bool {
+    let width = two.len() + 1;
+    // From the ends to the beginnings; both at their ends are the same.
+    let mut table = vec![false; (one.len() + 1) * width];
+    for i in (0..=one.len()).rev() {
+        for j in (0..=two.len()).rev() {
+            let at = |i: usize, j: usize| table[i * width + j];
+            table[i * width + j] = match (one.get(i), two.get(j)) {
+                (None, None) => true,
+                (Some(a), b) if any(a) => at(i + 1, j) || (b.is_some() && at(i, j + 1)),
+                (a, Some(b)) if any(b) => at(i, j + 1) || (a.is_some() && at(i + 1, j)),
+                (Some(a), Some(b)) => same(a, b) && at(i + 1, j + 1),
+                _ => false,
+            };
+        }
+    }
+    table[0]
+}
+
 /// Goes back to the last `*` only, which is enough, and takes time by both lengths at most.
 fn name_matches(tokens: &[Token], name: &str) -> bool {
     if name.starts_with('.') && tokens.first() != Some(&Token::Letter('.')) {
@@ -299,6 +364,30 @@ mod tests {
             for path in no {
                 assert!(!pattern.matches(path), "{text} does not name {path}");
             }
+        }
+    }
+
+    #[test]
+    fn patterns_that_may_name_the_same_path_are_told() {
+        let table = [
+            ("/v/*.jpg", "/v/*.jpg", true),
+            ("/v/*.jpg", "/v/a*", true),
+            ("/v/*.jpg", "/v/*.png", false),
+            ("/v/*.jpg", "/w/*.jpg", false),
+            ("/v/**/*.jpg", "/v/*.jpg", true),
+            ("/v/**/*.jpg", "/v/a/b/c.jpg", true),
+            ("/v/**/*.jpg", "/*/x/*", true),
+            ("/v/a/*.jpg", "/v/*.jpg", false),
+            ("/v/[ab].jpg", "/v/c.jpg", false),
+            ("/v/[ab].jpg", "/v/?.jpg", true),
+            ("/v/?", "/v/??", false),
+            ("v/*", "/v/*", false),
+            ("*.jpg", "a.jpg", true),
+        ];
+        for (one, two, expected) in table {
+            let (a, b) = (pattern(one), pattern(two));
+            assert_eq!(a.overlaps(&b), expected, "{one} {two}");
+            assert_eq!(b.overlaps(&a), expected, "{two} {one}");
         }
     }
 

@@ -159,9 +159,9 @@ impl Queue {
         self.sending.remove(id).is_some() || waited
     }
 
-    /// Whether it is being sent now.
-    pub fn is_sending(&self, id: &str) -> bool {
-        self.sending.contains_key(id)
+    /// It is over unless it is being sent now; whether it waited.
+    pub fn remove_waiting(&mut self, id: &str) -> bool {
+        self.entries.remove(id).is_some()
     }
 
     /// Ends all pauses.
@@ -220,6 +220,7 @@ mod tests {
         let order: Vec<String> = std::iter::from_fn(|| queue.take(at(0))).collect();
         assert_eq!(order, ["2", "1", "3", "4"]);
         assert_eq!((queue.rows(), queue.sending()), (4, 4));
+        assert!(!queue.remove_waiting("1"), "it is being sent");
         assert!(queue.remove("1") && !queue.remove("1"));
         assert_eq!(queue.rows(), 3);
     }

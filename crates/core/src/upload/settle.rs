@@ -83,7 +83,7 @@ mod tests {
             bytes,
             modified_s: 0,
             modified_ns: 0,
-            inode: 1,
+            inode: Some(1),
         };
         (name.to_owned(), identity)
     }

@@ -17,9 +17,7 @@ use std::sync::Arc;
 use super::batch::{PayloadFault, VALUE_CRC_BYTES, Write, decode_ops, encoded_entries};
 use super::directory::Place;
 use super::error::{Damage, ReadError, StoreFailure};
-use super::frame::{
-    FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes,
-};
+use super::frame::{FRAME_HEADER_BYTES, Frame, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::key_file::key_file_name;
 use super::log::{Segment, segment_name};
 use super::machine::{Engine, State};
@@ -418,10 +416,12 @@ fn read_rows(
             what: what.to_owned(),
         })
     };
-    let mut bytes = read(segment, at, bytes_max)?;
-    if let Some(length) = frame_bytes(&bytes).filter(|length| *length > bytes.len() as u64) {
-        bytes = read(segment, at, length)?;
-    }
+    let bytes = segment.read_frames(at, bytes_max);
+    let bytes = bytes.map_err(|error| ReadError::Io {
+        file: segment_name(segment.id),
+        offset: at,
+        source: Arc::new(error),
+    })?;
     let mut rows = Vec::new();
     let mut end = 0;
     while let Some(frame) = Frame::decode(header, &bytes[end..]) {
@@ -443,18 +443,6 @@ fn read_rows(
         next: 0,
     };
     Ok((read, at + end as u64))
-}
-
-fn read(segment: &Segment, at: u64, length: u64) -> Result<Vec<u8>, ReadError> {
-    let length = length.min(segment.size.saturating_sub(at));
-    let mut bytes = vec![0; length as usize];
-    let read = segment.file.read_at(at, &mut bytes);
-    read.map_err(|error| ReadError::Io {
-        file: segment_name(segment.id),
-        offset: at,
-        source: Arc::new(error),
-    })?;
-    Ok(bytes)
 }
 
 /// The puts and moves of a frame whose payload begins at `start` of what was read from `at` on.

@@ -52,7 +52,7 @@ pub(crate) struct SegmentFacts {
 }
 
 /// The bytes of a key file.
-pub(crate) fn encode(facts: SegmentFacts, run: &Run<'_>) -> Vec<u8> {
+pub(crate) fn encode(facts: SegmentFacts, run: &Run) -> Vec<u8> {
     let mut out = encode_unchecked(facts, run);
     let crc = checksum(&out);
     out[12..16].copy_from_slice(&crc.to_le_bytes());
@@ -60,7 +60,7 @@ pub(crate) fn encode(facts: SegmentFacts, run: &Run<'_>) -> Vec<u8> {
 }
 
 /// The same without the checksum.
-fn encode_unchecked(facts: SegmentFacts, run: &Run<'_>) -> Vec<u8> {
+fn encode_unchecked(facts: SegmentFacts, run: &Run) -> Vec<u8> {
     let mut out = vec![0; HEADER_BYTES];
     out[0..8].copy_from_slice(&KEY_FILE_MAGIC);
     let words = [
@@ -138,7 +138,7 @@ pub(crate) struct Malformed;
 
 impl KeyFileBytes {
     /// What the key file of a segment would say.
-    pub(crate) fn of_run(facts: SegmentFacts, run: &Run<'_>) -> KeyFileBytes {
+    pub(crate) fn of_run(facts: SegmentFacts, run: &Run) -> KeyFileBytes {
         KeyFileBytes {
             facts,
             rows: run.rows.len() as u32,

@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use periwinkle_core::limits::DB_COMPACT_STEP_BYTES;
+
 use super::frame::{FRAME_HEADER_BYTES, Frame, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::key_file::{self, KeyFileBytes, SegmentFacts, key_file_name};
 use super::log::Segment;
 use super::machine::{Engine, State};
 use super::reserve::create_anew;
 use super::run::{Run, RunBuilder};
-use super::segments::is_blank;
 use super::storage::{Storage, StorageFile};
 
 /// A key file to be made. Run it, then tell [`Engine::key_file_made`].
@@ -72,9 +73,7 @@ impl KeyFile {
     }
 
     fn make(&self, syncs: &mut u64) -> io::Result<u64> {
-        let mut bytes = vec![0; usize::try_from(self.segment.size).map_err(io::Error::other)?];
-        self.segment.file.read_at(0, &mut bytes)?;
-        let (facts, run) = read_segment(self.header, &bytes)
+        let (facts, run) = read_segment(&self.segment, self.header)?
             .ok_or_else(|| io::Error::other("the segment is not as it was written"))?;
         let contents = key_file::encode(facts, &run);
         // A shortcut is not worth the last room.
@@ -94,8 +93,12 @@ impl KeyFile {
     }
 }
 
-/// What the frames of a sealed segment say; `None` if they are not whole, or none.
-pub(crate) fn read_segment(header: SegmentHeader, bytes: &[u8]) -> Option<(SegmentFacts, Run<'_>)> {
+/// What the frames of a sealed segment say; `None` if they are not whole, or none. Reads one piece
+/// after the other.
+fn read_segment(
+    segment: &Segment,
+    header: SegmentHeader,
+) -> io::Result<Option<(SegmentFacts, Run)>> {
     let mut facts = SegmentFacts {
         segment: header.segment,
         salt: header.salt,
@@ -103,19 +106,29 @@ pub(crate) fn read_segment(header: SegmentHeader, bytes: &[u8]) -> Option<(Segme
     };
     let mut builder = RunBuilder::default();
     let mut at = SEGMENT_HEADER_BYTES;
-    while let Some(frame) = Frame::decode(header, bytes.get(at..)?) {
-        let follows = facts.end == 0 || frame.sequence == facts.last_sequence + 1;
-        let payload_at = at + FRAME_HEADER_BYTES;
-        let said = builder.add(header.segment, payload_at, frame).ok()?;
-        if !follows || said.moved_too_young || frame.kind.is_unknown() {
-            return None;
+    loop {
+        let piece = segment.read_frames(at as u64, DB_COMPACT_STEP_BYTES)?;
+        let mut read = 0;
+        while let Some(frame) = Frame::decode(header, &piece[read..]) {
+            let follows = facts.end == 0 || frame.sequence == facts.last_sequence + 1;
+            let said = builder.add(header.segment, at + read + FRAME_HEADER_BYTES, frame);
+            let Some(said) = said.ok().filter(|said| follows && !said.moved_too_young) else {
+                return Ok(None);
+            };
+            if frame.kind.is_unknown() {
+                return Ok(None);
+            }
+            facts.add(frame, at + read, said.first_needed);
+            read += frame.bytes();
         }
-        facts.add(frame, at, said.first_needed);
-        at += frame.bytes();
+        if read == 0 {
+            break;
+        }
+        at += read;
     }
-    let run = builder.finish(bytes);
-    let whole = facts.end > 0 && is_blank(&bytes[at..]) && run.contradiction.is_none();
-    whole.then_some((facts, run))
+    let run = builder.finish();
+    let whole = facts.end > 0 && run.contradiction.is_none() && segment.is_blank_from(at as u64)?;
+    Ok(whole.then_some((facts, run)))
 }
 
 impl SegmentFacts {
@@ -146,9 +159,7 @@ impl SegmentFacts {
         let mut head = vec![0; FRAME_HEADER_BYTES];
         segment.file.read_at(last_frame, &mut head)?;
         let head_fits = Frame::is_head(&head, self.last_crc, self.last_sequence);
-        let mut behind = vec![0; usize::try_from(segment.size - end).map_err(io::Error::other)?];
-        segment.file.read_at(end, &mut behind)?;
-        Ok(head_fits && is_blank(&behind))
+        Ok(head_fits && segment.is_blank_from(end)?)
     }
 }
 

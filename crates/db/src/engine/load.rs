@@ -37,8 +37,7 @@ pub(crate) fn directory(
     segments: &[KeyFileBytes],
     cache_bytes: usize,
 ) -> Result<Directory, LoadError> {
-    let counts = segments.iter().map(|words| words.counts().1);
-    let many = counts.sum::<usize>() >= DB_LOAD_BESIDE_ENTRIES_MIN;
+    let many = is_large(segments);
     let (entries, rows) = beside(many, || merged_entries(segments), || merged_rows(segments));
     let ((rows, indexed_by), entries) = (rows?, entries?);
     let (keys, linked) = beside(
@@ -50,9 +49,15 @@ pub(crate) fn directory(
     Ok(Directory::loaded(cache_bytes, rows, keys, indexes, &links))
 }
 
+/// Whether there is so much to merge that threads are worth their start.
+pub(crate) fn is_large(segments: &[KeyFileBytes]) -> bool {
+    let counts = segments.iter().map(|words| words.counts().1);
+    counts.sum::<usize>() >= DB_LOAD_BESIDE_ENTRIES_MIN
+}
+
 /// Does both, at the same time when there is much to do: `one` then on a thread of its own, if there
 /// can be one.
-fn beside<A: Send, B>(
+pub(crate) fn beside<A: Send, B>(
     much: bool,
     one: impl Fn() -> A + Send + Sync,
     other: impl FnOnce() -> B,

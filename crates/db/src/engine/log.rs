@@ -8,12 +8,15 @@
 //! bring. Other writes are refused until there is a reserve again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 
 use super::backup::DurablePart;
 use super::directory::Place;
 use super::flush::{Chunk, Flush};
-use super::frame::{FRAME_HEADER_BYTES, Frame, LOG_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::frame::{
+    FRAME_HEADER_BYTES, Frame, LOG_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes,
+};
 use super::moves::GIVE_UP_ENTRY_BYTES;
 use super::options::Options;
 use super::reserve::{Claim, Reserve, Sizes};
@@ -43,6 +46,25 @@ pub(crate) struct Segment {
     pub(crate) id: u32,
     pub(crate) file: Arc<dyn StorageFile>,
     pub(crate) size: u64,
+}
+
+impl Segment {
+    /// What lies from `at` on: as much as `bytes_max` holds, but the frame there whole, and no more
+    /// than there is.
+    pub(crate) fn read_frames(&self, at: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let bytes = self.read(at, bytes_max)?;
+        match frame_bytes(&bytes) {
+            Some(length) if length > bytes.len() as u64 => self.read(at, length),
+            _ => Ok(bytes),
+        }
+    }
+
+    fn read(&self, at: u64, length: u64) -> io::Result<Vec<u8>> {
+        let length = length.min(self.size.saturating_sub(at));
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        self.file.read_at(at, &mut bytes)?;
+        Ok(bytes)
+    }
 }
 
 pub(crate) struct Log {

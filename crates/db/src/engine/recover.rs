@@ -13,7 +13,7 @@ use super::log::{Log, Segment, reserve_sizes, segment_name};
 use super::machine::Counters;
 use super::options::Options;
 use super::reserve::{self, Claim, Reserve, Sizes};
-use super::scan::{LastSegment, Scan};
+use super::scan::{Facts, LastSegment, Scan};
 use super::segments::{self, SegmentFile, Segments, io_error};
 use super::storage::Storage;
 use super::tails;
@@ -125,10 +125,11 @@ pub(crate) fn open_read_only(
     options: &Options,
 ) -> Result<Opened, OpenError> {
     let found = segments::find(&*storage)?;
-    let scan = Scan::read(&*storage, &found.files, options.cache_bytes)?;
-    if let Some(last) = &scan.last {
+    let prove = |last: &LastSegment, _: &Facts| {
         check_end(&*storage, &found, last)?;
-    }
+        Ok(true)
+    };
+    let scan = Scan::read(&*storage, &found.files, options.cache_bytes, &prove)?;
     let Some(first) = found.files.first() else {
         let missing = ErrorKind::NotFound.into();
         return Err(io_error("find", "the first segment")(missing));
@@ -174,20 +175,28 @@ fn read(
     counters: &mut Counters,
 ) -> Result<Scan, OpenError> {
     let files = &found.files;
-    let scan = Scan::read(storage, files, options.cache_bytes)?;
-    let Some(last) = &scan.last else {
-        return Ok(scan);
-    };
-    let file = &files[last.index];
-    check_end(storage, found, last)?;
-    let unproven = last.unproven_from(scan.facts.mark);
-    let synced = file.segment.file.sync_and_forget(unproven as u64);
-    synced.map_err(io_error("sync", &last.name))?;
-    counters.syncs += 1;
-    if file.holds(unproven as u64, &last.bytes[unproven..])? {
+    let prove = |last: &LastSegment, facts: &Facts| prove_end(storage, found, last, facts);
+    let scan = Scan::read(storage, files, options.cache_bytes, &prove)?;
+    counters.syncs += u64::from(scan.last.is_some());
+    if scan.is_proved {
         return Ok(scan);
     }
-    Scan::read(storage, files, options.cache_bytes)
+    Scan::read(storage, files, options.cache_bytes, &|_, _| Ok(true))
+}
+
+/// Syncs the end of the log. Answers whether it is on the disk as it was read.
+fn prove_end(
+    storage: &dyn Storage,
+    found: &Segments,
+    last: &LastSegment,
+    facts: &Facts,
+) -> Result<bool, OpenError> {
+    check_end(storage, found, last)?;
+    let file = &found.files[last.index];
+    let unproven = last.unproven_from(facts.mark);
+    let synced = file.segment.file.sync_and_forget(unproven as u64);
+    synced.map_err(io_error("sync", &last.name))?;
+    file.holds(unproven as u64, &last.bytes[unproven..])
 }
 
 /// A sealed segment has a next one for as long as it has a key file. So when the last segment has

@@ -15,9 +15,9 @@ use super::moves::{Move, decode_moves};
 
 /// The last words of a segment.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Run<'a> {
-    /// The segment, in which keys and index keys lie.
-    bytes: &'a [u8],
+pub(crate) struct Run {
+    /// Keys, and index entries as they lie in the log. The values between them are not kept.
+    bytes: Vec<u8>,
     /// In the order of keys, each key once.
     pub(crate) rows: Vec<RunRow>,
     /// In the order of their indexes.
@@ -26,7 +26,7 @@ pub(crate) struct Run<'a> {
     pub(crate) contradiction: Option<u32>,
 }
 
-/// A place in a segment.
+/// A place in the bytes of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) start: u32,
@@ -63,7 +63,7 @@ pub(crate) struct RunEntry {
     pub(crate) row: u32,
 }
 
-impl Run<'_> {
+impl Run {
     pub(crate) fn slice(&self, span: Span) -> &[u8] {
         &self.bytes[span.start as usize..][..span.length as usize]
     }
@@ -92,13 +92,12 @@ impl Run<'_> {
 /// A run in the making, from frames in their order.
 #[derive(Default)]
 pub(crate) struct RunBuilder {
+    bytes: Vec<u8>,
     ops: Vec<RunOp>,
 }
 
 struct RunOp {
     key: Span,
-    /// What mostly decides where the key belongs, once that is asked.
-    head: u64,
     word: Word,
     entries: Span,
     moved: bool,
@@ -138,7 +137,7 @@ impl RunBuilder {
                         Write::Delete => Word::Gone,
                         Write::Index => Word::Indexed,
                     };
-                    self.push(payload_at, op.key, word, op.entries, false);
+                    self.push(payload, op.key, word, op.entries, false);
                 }
             }
             FrameKind::Moves => {
@@ -155,7 +154,7 @@ impl RunBuilder {
                         } => {
                             facts.moved_too_young |= sequence >= frame.sequence;
                             let word = Word::There(place(value, sequence));
-                            self.push(payload_at, key, word, entries, true);
+                            self.push(payload, key, word, entries, true);
                         }
                     }
                 }
@@ -166,62 +165,72 @@ impl RunBuilder {
 
     fn push(
         &mut self,
-        payload_at: usize,
+        payload: &[u8],
         key: Range<usize>,
         word: Word,
         entries: Range<usize>,
         moved: bool,
     ) {
-        let span = |range: Range<usize>| Span {
-            start: (payload_at + range.start) as u32,
-            length: range.len() as u32,
-        };
-        let (key, entries) = (span(key), span(entries));
+        let key = self.keep(&payload[key]);
+        let entries = self.keep(&payload[entries]);
         self.ops.push(RunOp {
             key,
-            head: 0,
             word,
             entries,
             moved,
         });
     }
 
-    /// The last words on each key; `bytes` are those of the segment.
-    pub(crate) fn finish(self, bytes: &[u8]) -> Run<'_> {
-        let RunBuilder { mut ops } = self;
+    fn keep(&mut self, bytes: &[u8]) -> Span {
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(bytes);
+        Span {
+            start,
+            length: bytes.len() as u32,
+        }
+    }
+
+    /// The last words on each key.
+    pub(crate) fn finish(self) -> Run {
+        let RunBuilder { bytes, ops } = self;
         let mut run = Run {
             bytes,
             ..Run::default()
         };
-        let shared = shared_by_all(ops.iter().map(|op| run.slice(op.key)));
-        for op in &mut ops {
-            op.head = head(run.slice(op.key), shared);
-        }
-        // Stable: the words on a key stay in their order.
-        ops.sort_by(|one, other| {
-            let by_key = || run.slice(one.key).cmp(run.slice(other.key));
-            one.head.cmp(&other.head).then_with(by_key)
+        let key = |op: u32| run.slice(ops[op as usize].key);
+        let all = 0..ops.len() as u32;
+        let shared = shared_by_all(all.clone().map(key));
+        // Numbers are sorted, for the words themselves are large.
+        let mut order: Vec<(u64, u32)> = all.map(|op| (head(key(op), shared), op)).collect();
+        order.sort_unstable_by(|one, other| {
+            let by_key = || key(one.1).cmp(key(other.1));
+            // The words on a key stay in their order.
+            let by_age = || one.1.cmp(&other.1);
+            one.0.cmp(&other.0).then_with(by_key).then_with(by_age)
         });
-        let mut entries = Vec::new();
-        let mut at = 0;
-        while at < ops.len() {
-            let key = run.slice(ops[at].key);
-            let same = ops[at..].iter().take_while(|op| run.slice(op.key) == key);
-            let count = same.count();
-            let last = last_word(&ops[at..at + count], &mut run.contradiction);
-            entries.push(last.1);
-            run.rows.push(last.0);
-            at += count;
+        let (mut rows, mut entries) = (Vec::new(), Vec::new());
+        let mut contradiction = None;
+        for same in order.chunk_by(|one, other| one.0 == other.0 && key(one.1) == key(other.1)) {
+            let words = same.iter().map(|(_, op)| &ops[*op as usize]);
+            let (row, span) = last_word(words, &mut contradiction);
+            entries.push(span);
+            rows.push(row);
         }
+        drop(ops);
+        (run.rows, run.contradiction) = (rows, contradiction);
         run.add_entries(&entries);
         run
     }
 }
 
-/// Folds the words on one key.
-fn last_word(ops: &[RunOp], contradiction: &mut Option<u32>) -> (RunRow, Span) {
-    let (mut word, mut entries) = (ops[0].word, ops[0].entries);
-    let moved = match ops[0] {
+/// Folds the words on one key, of which there is one at least.
+fn last_word<'o>(
+    mut ops: impl Iterator<Item = &'o RunOp>,
+    contradiction: &mut Option<u32>,
+) -> (RunRow, Span) {
+    let first = ops.next().expect("a word has brought us here");
+    let (mut word, mut entries) = (first.word, first.entries);
+    let moved = match first {
         RunOp {
             word: Word::There(place),
             moved: true,
@@ -229,7 +238,7 @@ fn last_word(ops: &[RunOp], contradiction: &mut Option<u32>) -> (RunRow, Span) {
         } => place.sequence,
         _ => 0,
     };
-    for op in &ops[1..] {
+    for op in ops {
         match (word, op.word) {
             (Word::There(old), Word::There(new)) if op.moved && old.sequence != new.sequence => {
                 contradiction.get_or_insert(new.offset);
@@ -243,11 +252,11 @@ fn last_word(ops: &[RunOp], contradiction: &mut Option<u32>) -> (RunRow, Span) {
         }
         (word, entries) = (op.word, op.entries);
     }
-    let key = ops[0].key;
+    let key = first.key;
     (RunRow { key, word, moved }, entries)
 }
 
-impl Run<'_> {
+impl Run {
     /// Adds the entries of each row, which are encoded in the run's bytes.
     fn add_entries(&mut self, encoded: &[Span]) {
         for (row, span) in encoded.iter().enumerate() {
@@ -268,7 +277,7 @@ impl Run<'_> {
         let entries = std::mem::take(&mut self.entries).into_iter();
         let with_head = |entry: RunEntry| (head(self.slice(entry.key), shared), entry);
         let mut entries: Vec<_> = entries.map(with_head).collect();
-        entries.sort_by(|(one_head, one), (other_head, other)| {
+        entries.sort_unstable_by(|(one_head, one), (other_head, other)| {
             let by_index = one.index.cmp(&other.index);
             let by_rest = || self.compare(one, other);
             by_index.then(one_head.cmp(other_head)).then_with(by_rest)

@@ -28,7 +28,13 @@ pub(crate) struct Scan {
     pub(crate) last: Option<LastSegment>,
     /// A key file with a right checksum said what its segment does not, so none was used.
     pub(crate) distrusts_key_files: bool,
+    /// What was found when the end was to be [proved](Prove).
+    pub(crate) is_proved: bool,
 }
+
+/// Says whether the disk has the end of the log as it was read. It waits for the disk, so it is
+/// asked while the directory of a large log is made.
+pub(crate) type Prove<'a> = &'a (dyn Fn(&LastSegment, &Facts) -> Result<bool, OpenError> + Sync);
 
 /// What the segments say as a whole.
 #[derive(Default)]
@@ -72,17 +78,18 @@ pub(crate) struct LastSegment {
 }
 
 impl Scan {
-    /// Reads all segments. Returns an error for damage to anything that was durable; what is
-    /// left in `last` as damaged is the tail of a power cut.
+    /// Reads all segments, and has the end proved. Returns an error for damage to anything that was
+    /// durable; what is left in `last` as damaged is the tail of a power cut.
     pub(crate) fn read(
         storage: &dyn Storage,
         files: &[SegmentFile],
         cache_bytes: usize,
+        prove: Prove<'_>,
     ) -> Result<Scan, OpenError> {
-        if let Some(scan) = Scan::read_trusting(storage, files, cache_bytes, true)? {
+        if let Some(scan) = Scan::read_trusting(storage, files, cache_bytes, prove, true)? {
             return Ok(scan);
         }
-        let scan = Scan::read_trusting(storage, files, cache_bytes, false)?;
+        let scan = Scan::read_trusting(storage, files, cache_bytes, prove, false)?;
         scan.ok_or_else(|| {
             OpenError::Damaged(Damage {
                 file: files.first().map(SegmentFile::name).unwrap_or_default(),
@@ -97,6 +104,7 @@ impl Scan {
         storage: &dyn Storage,
         files: &[SegmentFile],
         cache_bytes: usize,
+        prove: Prove<'_>,
         trusts_key_files: bool,
     ) -> Result<Option<Scan>, OpenError> {
         let Reader {
@@ -112,7 +120,12 @@ impl Scan {
             Some(last) if last.damaged && facts.mark > facts.sequence => return Err(last.damage()),
             _ => facts.check_front(files)?,
         }
-        let directory = match load::directory(&words, cache_bytes) {
+        let (proved, directory) = load::beside(
+            load::is_large(&words),
+            || last.as_ref().map_or(Ok(true), |last| prove(last, &facts)),
+            || load::directory(&words, cache_bytes),
+        );
+        let directory = match directory {
             Ok(directory) => directory,
             Err(LoadError::Malformed) => return Ok(None),
             Err(LoadError::Contradiction { segment, offset }) => {
@@ -132,6 +145,7 @@ impl Scan {
             facts,
             last,
             distrusts_key_files: !trusts_key_files,
+            is_proved: proved?,
         }))
     }
 }
@@ -333,7 +347,7 @@ impl<'a> Reader<'a> {
             self.read_frame(segment, frame, &mut builder)?;
             segment.end += frame.bytes();
         }
-        let run = builder.finish(&segment.bytes);
+        let run = builder.finish();
         if let Some(offset) = run.contradiction {
             return Err(OpenError::Damaged(Damage {
                 file: segment.name.clone(),

@@ -29,22 +29,10 @@ impl SegmentFile {
         segment_name(self.segment.id)
     }
 
-    /// Whether nothing was ever written behind the header. Looks at one piece after the other.
+    /// Whether nothing was ever written behind the header.
     pub(crate) fn is_blank(&self) -> Result<bool, OpenError> {
-        let Segment { file, size, .. } = &self.segment;
-        let mut piece = vec![0; PIECE_BYTES];
-        let mut at = SEGMENT_HEADER_BYTES as u64;
-        while at < *size {
-            let length = (*size - at).min(PIECE_BYTES as u64) as usize;
-            let piece = &mut piece[..length];
-            file.read_at(at, piece)
-                .map_err(io_error("read", &self.name()))?;
-            if !is_blank(piece) {
-                return Ok(false);
-            }
-            at += length as u64;
-        }
-        Ok(true)
+        let behind = self.segment.is_blank_from(SEGMENT_HEADER_BYTES as u64);
+        behind.map_err(io_error("read", &self.name()))
     }
 
     /// Whether the bytes from `offset` on are these. Looks at one piece after the other.
@@ -67,6 +55,24 @@ impl SegmentFile {
     pub(crate) fn read(&self) -> Result<Vec<u8>, OpenError> {
         let Segment { file, size, .. } = &self.segment;
         read_range(&**file, 0, *size).map_err(io_error("read", &self.name()))
+    }
+}
+
+impl Segment {
+    /// Whether nothing was ever written from `at` on. Looks at one piece after the other.
+    pub(crate) fn is_blank_from(&self, mut at: u64) -> io::Result<bool> {
+        let most = self.size.saturating_sub(at).min(PIECE_BYTES as u64);
+        let mut piece = vec![0; most as usize];
+        while at < self.size {
+            let length = (self.size - at).min(PIECE_BYTES as u64) as usize;
+            let piece = &mut piece[..length];
+            self.file.read_at(at, piece)?;
+            if !is_blank(piece) {
+                return Ok(false);
+            }
+            at += length as u64;
+        }
+        Ok(true)
     }
 }
 

@@ -1,29 +1,22 @@
 //! Bytes of memory per row and index entry, measured in a process of its own by what the system
-//! says that it has; and that compaction takes none.
+//! says that it has; and that compaction takes none that stays, and little meanwhile.
 
-use std::process::Command;
 use std::sync::Arc;
 
-use periwinkle_db::engine::{Batch, Engine, FileStorage, IndexId, Options};
+use periwinkle_core::limits::DB_UPKEEP_BYTES_MAX;
+use periwinkle_db::engine::{Batch, Durability, Engine, FileStorage, IndexId, Options, Store};
+use periwinkle_testkit::memory::{growth, in_a_child, measure_as_told, resident};
 use periwinkle_testkit::rng::Rng;
 
 use crate::life::{commit, flush};
 
-/// Tells the child what to measure; without it the child does nothing.
-const WHAT: &str = "PERIWINKLE_MEASURE_MEMORY";
 /// `docs/guide/database.md` says so.
 const BYTES_MAX: u64 = 96;
 const ROWS: u64 = 60_000;
+/// Written again and again: their log is a few segments long.
+const UPKEEP_ROWS: u64 = 20_000;
 const KEY_BYTES: usize = 60;
 const INDEX_KEY_BYTES: usize = 40;
-
-/// Resident bytes that belong to no file.
-fn resident() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find(|line| line.starts_with("RssAnon:"));
-    let kibibytes = line.unwrap().split_whitespace().nth(1).unwrap();
-    kibibytes.parse::<u64>().unwrap() * 1024
-}
 
 fn open(directory: &std::path::Path) -> Engine {
     let storage = Arc::new(FileStorage::open(directory).unwrap());
@@ -103,38 +96,68 @@ fn measure_compaction() -> u64 {
     resident().saturating_sub(before)
 }
 
-#[test]
-fn the_child_measures_what_it_is_told() {
-    match std::env::var(WHAT).as_deref() {
-        Ok("rows") => println!("bytes {}", measure(false)),
-        Ok("entries") => println!("bytes {}", measure(true)),
-        Ok("compaction") => println!("bytes {}", measure_compaction()),
-        _ => {}
-    }
+/// What rows take that are written once, without compaction or a key file.
+fn measure_rows_at_rest() -> u64 {
+    let scratch = tempfile::tempdir().unwrap();
+    growth(|| {
+        let mut engine = open(scratch.path());
+        write(&mut engine, 0..UPKEEP_ROWS, true);
+    })
 }
 
-fn in_a_child(what: &str) -> u64 {
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "memory::the_child_measures_what_it_is_told",
-            "--exact",
-            "--nocapture",
-        ])
-        .env(WHAT, what)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(child.stdout).unwrap();
-    let line = text.lines().find_map(|line| line.split("bytes ").nth(1));
-    line.unwrap_or_else(|| panic!("{text}"))
-        .trim()
-        .parse()
-        .unwrap()
+/// The most memory that the same rows take in a store that compacts and makes key files, while they
+/// are written at random again and again.
+fn measure_upkeep() -> u64 {
+    let scratch = tempfile::tempdir().unwrap();
+    let storage = Arc::new(FileStorage::open(scratch.path()).unwrap());
+    let options = Options {
+        cache_bytes: 0,
+        ..Options::default()
+    };
+    growth(|| {
+        let (store, _) = Store::open(storage, options).unwrap();
+        let commit = |numbers: &mut dyn Iterator<Item = u64>| {
+            let mut batch = Batch::new();
+            for number in numbers {
+                let index_key = key(number.reverse_bits(), INDEX_KEY_BYTES);
+                let entries = [(IndexId(40), &index_key[..])];
+                batch.put_indexed(&key(number, KEY_BYTES), &[7; 200], &entries);
+            }
+            let committed = store.commit(&batch, Durability::Immediate).unwrap();
+            committed.ticket.wait().unwrap();
+        };
+        for first in (0..UPKEEP_ROWS).step_by(100) {
+            commit(&mut (first..first + 100));
+        }
+        let mut rng = Rng::new(1);
+        for _ in 0..6 * UPKEEP_ROWS / 100 {
+            commit(&mut (0..100).map(|_| rng.below(UPKEEP_ROWS)));
+        }
+        let stats = store.stats();
+        assert!(stats.segments_freed > 5, "{stats:?}");
+        assert!(stats.key_files_made > 5, "{stats:?}");
+    })
+}
+
+#[test]
+fn the_child_measures_what_it_is_told() {
+    measure_as_told(|what| match what {
+        "rows" => measure(false),
+        "entries" => measure(true),
+        "compaction" => measure_compaction(),
+        "rows at rest" => measure_rows_at_rest(),
+        _ => measure_upkeep(),
+    });
+}
+
+fn measured(what: &str) -> u64 {
+    in_a_child("memory::the_child_measures_what_it_is_told", what)
 }
 
 #[test]
 fn a_row_and_an_index_entry_take_as_much_memory_as_promised_and_no_more() {
-    let rows = in_a_child("rows");
-    let both = in_a_child("entries");
+    let rows = measured("rows");
+    let both = measured("entries");
     println!(
         "{rows} bytes per row, {} per index entry, beside their keys",
         both - rows
@@ -149,7 +172,15 @@ fn a_row_and_an_index_entry_take_as_much_memory_as_promised_and_no_more() {
 
 #[test]
 fn compaction_takes_no_memory_that_stays() {
-    let grown = in_a_child("compaction");
+    let grown = measured("compaction");
     println!("{grown} bytes");
     assert!(grown < 1 << 20, "{grown} bytes");
+}
+
+#[test]
+fn compaction_and_key_files_take_no_more_memory_at_any_moment_than_promised() {
+    let (rows, with_upkeep) = (measured("rows at rest"), measured("upkeep"));
+    println!("{rows} bytes of rows, {with_upkeep} with their upkeep");
+    let upkeep = with_upkeep.saturating_sub(rows);
+    assert!(upkeep <= DB_UPKEEP_BYTES_MAX, "{upkeep} bytes");
 }

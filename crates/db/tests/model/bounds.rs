@@ -449,6 +449,31 @@ fn bytes_at_the_bound_are_kept_and_one_more_drops_the_oldest() {
 }
 
 #[test]
+fn a_transaction_of_more_bytes_than_its_model_keeps_is_refused_as_a_whole() {
+    let mut world = World::new(1);
+    let bound = "UserLog: { bytes_max: 1000 }";
+    world.schema = world.schema.replace("UserLog: { rows_max: 3 }", bound);
+    let db = world.open();
+    log(&db, "old", "1").unwrap();
+    let write = |id: &str, bytes: usize| {
+        Write::create(
+            "UserLog",
+            Map::from([("id", id.to_owned()), ("text", "x".repeat(bytes))]),
+        )
+    };
+    // There is an old row to drop when the bound is passed, and it is not enough.
+    let refused = db
+        .write_all(&[write("a", 400), write("b", 600)])
+        .unwrap_err();
+    let expected = "write 2 of 2: UserLog is full: it keeps 1000 bytes; what is written here at \
+                    once, as a whole or not at all, is more than that: write it in parts";
+    assert_eq!(refused.to_string(), expected);
+    assert_eq!(ids(&db, "UserLog"), ["old"]);
+    db.write_all(&[write("a", 400), write("b", 100)]).unwrap();
+    assert!(db.stats().bytes["UserLog"] <= 1000);
+}
+
+#[test]
 fn a_model_that_shall_refuse_does_at_its_bounds() {
     let mut world = World::new(1);
     let refuse = "UserLog: { rows_max: 2, overflow: 'refuse' }";

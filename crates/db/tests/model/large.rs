@@ -1,6 +1,5 @@
 //! Large items: every call holds a bounded number of bytes of them, whatever their number.
 
-use std::process::Command;
 use std::sync::Arc;
 
 use periwinkle_core::limits::{BATCH_GET_BYTES_MAX, DB_SCAN_BYTES_MAX, FIND_PAGE_BYTES_MAX};
@@ -9,6 +8,7 @@ use periwinkle_core::time::{Mono, Now, UnixMillis};
 use periwinkle_core::value::Map;
 use periwinkle_db::engine::FileStorage;
 use periwinkle_db::{Database, DbError, Environment, Find, Options, Page, engine};
+use periwinkle_testkit::memory::{growth, in_a_child, measure_as_told};
 
 use crate::world::{START, World};
 
@@ -167,9 +167,6 @@ fn rows_past_their_time_go_step_by_step() {
     assert_eq!(db.stats().rows.get("Photo"), Some(&0));
 }
 
-/// Tells the child what to do while it measures; without it the child does nothing.
-const WHAT: &str = "PERIWINKLE_MEASURE_LISTS";
-
 /// What a call holds at once: the rows of a step, what is read of the disk for it, a page of items,
 /// and what the allocator keeps of all that.
 const HELD_BYTES_MAX: u64 = 2 * (DB_SCAN_BYTES_MAX + FIND_PAGE_BYTES_MAX) as u64;
@@ -188,22 +185,6 @@ impl Environment for Still {
     fn fill(&self, bytes: &mut [u8]) {
         bytes.fill(7);
     }
-}
-
-/// The most resident bytes since the last reset.
-fn peak() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find(|line| line.starts_with("VmHWM:"));
-    let kibibytes = line.unwrap().split_whitespace().nth(1).unwrap();
-    kibibytes.parse::<u64>().unwrap() * 1024
-}
-
-/// By how much memory grows meanwhile at most.
-fn growth(work: impl FnOnce()) -> u64 {
-    std::fs::write("/proc/self/clear_refs", "5").unwrap();
-    let before = peak();
-    work();
-    peak() - before
 }
 
 fn measure(what: &str) -> u64 {
@@ -244,27 +225,13 @@ fn measure(what: &str) -> u64 {
 
 #[test]
 fn the_child_measures_what_it_is_told() {
-    if let Ok(what) = std::env::var(WHAT) {
-        println!("bytes {}", measure(&what));
-    }
+    measure_as_told(measure);
 }
 
 #[test]
 fn lists_and_counts_of_large_items_hold_a_few_of_them_at_a_time() {
     for what in ["count", "list", "list by index", "purge"] {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "large::the_child_measures_what_it_is_told",
-                "--exact",
-                "--nocapture",
-            ])
-            .env(WHAT, what)
-            .output()
-            .unwrap();
-        let text = String::from_utf8(child.stdout).unwrap();
-        let line = text.lines().find_map(|line| line.split("bytes ").nth(1));
-        let line = line.unwrap_or_else(|| panic!("{what}: {text}"));
-        let bytes: u64 = line.trim().parse().unwrap();
+        let bytes = in_a_child("large::the_child_measures_what_it_is_told", what);
         println!("{what}: {bytes} bytes");
         assert!(bytes <= HELD_BYTES_MAX, "{what}: {bytes} bytes");
     }

@@ -146,10 +146,17 @@ fn is_here(address: &str) -> bool {
 }
 
 fn range_field(range: &str) -> Result<String, Failure> {
-    let number = |text: &str| text.is_empty() || text.parse::<u64>().is_ok();
-    let good = range
-        .split_once('-')
-        .is_some_and(|(from, to)| number(from) && number(to) && range.len() > 1);
+    let number = |text: &str| match text {
+        "" => Some(None),
+        digits => digits.parse::<u64>().ok().map(Some),
+    };
+    let ends = range.split_once('-');
+    let ends = ends.and_then(|(from, to)| number(from).zip(number(to)));
+    let good = match ends {
+        None | Some((None, None)) => false,
+        Some((Some(from), Some(to))) => from <= to,
+        Some(_) => true,
+    };
     match good {
         true => Ok(format!("bytes={range}")),
         false => Err(Failure::usage(format!(
@@ -380,6 +387,7 @@ mod tests {
             (&["--json", "h", "a@b"], "cannot be part of a JSON object"),
             (&["--range", "x", "h"], "\"x\" is no range"),
             (&["--range", "-", "h"], "\"-\" is no range"),
+            (&["--range", "10-5", "h"], "\"10-5\" is no range"),
             (&["h", "a=@/nowhere"], "/nowhere: No such file"),
             (&["ftp://h/"], "ftp://h/: "),
         ] {

@@ -15,7 +15,8 @@ pub(super) fn failure(error: &FetchError) -> Failure {
         | FetchError::Tls(_)
         | FetchError::Sign(_)
         | FetchError::Body(_)
-        | FetchError::Save { .. } => Failure::input(words),
+        | FetchError::Save { .. }
+        | FetchError::Downloading { .. } => Failure::input(words),
         FetchError::Connect(_)
         | FetchError::Refused { .. }
         | FetchError::Cut { .. }

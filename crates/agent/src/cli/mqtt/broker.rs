@@ -50,13 +50,24 @@ fn no_connection(address: &str, why: &OfflineReason) -> Failure {
         ),
         _ => false,
     };
-    let why = output::plain(&why.to_string());
+    let words = output::plain(&why.to_string());
     match is_refusal {
-        true => Failure::refused(format!("{address}: {why}"))
+        true => Failure::refused(format!("{address}: {words}"))
             .hint("check -u and -P, or --cert and --key, and what the broker allows this client"),
-        false => Failure::unreachable(format!("no connection to {address}: {why}"))
-            .hint("name the broker with -h and -p, or with --url"),
+        false => {
+            let failure = Failure::unreachable(format!("no connection to {address}: {words}"));
+            match nobody_named_one(address, why.kind()) {
+                true => failure.hint("name the broker with -h and -p, or with --url"),
+                false => failure,
+            }
+        }
     }
+}
+
+/// Whether there is nothing where a broker is looked for that nobody named.
+fn nobody_named_one(address: &str, kind: OfflineKind) -> bool {
+    let is_default = ["mqtt://localhost", "mqtts://localhost"].contains(&address);
+    is_default && matches!(kind, OfflineKind::Dns | OfflineKind::Unreachable)
 }
 
 /// Says goodbye to the broker, and waits for the end of it.
@@ -174,4 +185,23 @@ fn will(broker: &Broker) -> Option<WillMessage> {
         retain: broker.will_retain,
         properties: Default::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_named_no_broker_and_finds_none_is_told_how_to_name_one() {
+        let is_told = |address, kind| {
+            let why = OfflineReason::new(kind, "why");
+            format!("{:?}", no_connection(address, &why)).contains("--url")
+        };
+        let (default, named) = ("mqtt://localhost", "mqtt://localhost:1");
+        assert!(is_told(default, OfflineKind::Unreachable));
+        assert!(!is_told(named, OfflineKind::Unreachable));
+        for kind in [OfflineKind::Tls, OfflineKind::Lost, OfflineKind::TimedOut] {
+            assert!(!is_told(default, kind), "{kind:?}");
+        }
+    }
 }

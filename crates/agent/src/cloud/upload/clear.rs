@@ -11,74 +11,189 @@ use periwinkle_core::aws::s3::upload::Record;
 use periwinkle_core::aws::s3::{
     AbortMultipartUpload, Bucket, ListUploads, ListedUpload, ObjectKey, S3CallError, UploadsPage,
 };
-use periwinkle_core::config::Expiry;
+use periwinkle_core::config::{self, Expiry};
 use periwinkle_core::limits;
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::DbError;
 use periwinkle_db::engine::Durability;
+use tokio::task::spawn_blocking;
 
+use super::drive::abort_parts;
 use super::error::UploadError;
-use super::hub::Hub;
+use super::hub::{End, Hub};
 use super::row::{Row, State, UPLOAD, UPLOAD_FILE};
 
 /// Removes rows of uploads that ended, drops those that wait for too long, and forgets files that
-/// are gone. Does nothing while the time cannot be trusted, but for the bound on rows.
-pub(super) async fn clear_ended(hub: &Hub) {
-    if let Err(error) = try_clear_ended(hub).await {
+/// are gone; what could not be removed or given up before is tried again. Does nothing by age while
+/// the time cannot be trusted. Gives how many rows have something left to be cleared.
+pub(super) async fn clear_ended(hub: &Hub) -> usize {
+    let cleared = try_clear_ended(hub).await;
+    cleared.unwrap_or_else(|error| {
         tracing::debug!("rows of uploads are not cleared for now: {error}");
-    }
+        0
+    })
 }
 
-async fn try_clear_ended(hub: &Hub) -> Result<(), UploadError> {
+async fn try_clear_ended(hub: &Hub) -> Result<usize, UploadError> {
     let now = hub.trusted_ms();
     let rows = hub.rows()?;
-    let ended: Vec<&Row> = rows
-        .iter()
-        .filter(|row| row.state != State::Waiting && !row.left)
-        .collect();
-    let beyond = ended.len().saturating_sub(limits::UPLOAD_ENDED_ROWS_MAX);
-    for (at, row) in ended.into_iter().enumerate() {
-        let old = is_older(row.ended_ms, hub.config.keep, now);
-        if old || at < beyond {
-            remove(hub, UPLOAD, &row.id)?;
-        }
-    }
     for row in rows.iter().filter(|row| row.state == State::Waiting) {
         match (row.created_ms, now) {
             // Its age is counted from the first moment whose time is known.
-            (None, Some(now)) => stamp(hub, &row.id, now)?,
+            (None, Some(now)) => stamp(hub, UPLOAD, "created_ms", &row.id, now)?,
             _ if is_older(row.created_ms, hub.config.queue_age_max, now) => {
                 expire(hub, row).await?;
             }
             _ => {}
         }
     }
-    forget_files(hub, now)
+    let rows = hub.rows()?;
+    let ended = rows.iter().filter(|row| row.state != State::Waiting);
+    let ended: Vec<&Row> = ended.collect();
+    let left = remove_left(hub, &ended).await + give_up_parts(hub, &ended).await?;
+    forget_ended(hub, now)?;
+    forget_files(hub, now).await?;
+    Ok(left)
 }
 
+/// Removes the files of uploads that have ended whose removal failed before. What is read may not
+/// be on the disk yet, or never come there: a file goes only when the end of its upload has.
+async fn remove_left(hub: &Hub, ended: &[&Row]) -> usize {
+    let left: Vec<_> = ended.iter().filter(|row| row.left).collect();
+    if !left.is_empty() && hub.db.flush().durable().await.is_err() {
+        return left.len();
+    }
+    let (mut files, mut why) = (0, None);
+    for row in left {
+        let is_there = hub.row(&row.id).is_ok_and(|now| now.left);
+        if !is_there {
+            continue;
+        }
+        if let Err(error) = hub.remove_file(row).await {
+            files += 1;
+            why.get_or_insert_with(|| format!("{}: {error}", row.file.display()));
+        }
+    }
+    hub.log_left(files, why);
+    files
+}
+
+/// Gives up what S3 has of uploads that have ended, for as long as their rows are remembered.
+async fn give_up_parts(hub: &Hub, ended: &[&Row]) -> Result<usize, UploadError> {
+    let with_parts: Vec<_> = ended.iter().filter(|row| row.record.is_some()).collect();
+    let mut given_up = 0;
+    for row in &with_parts {
+        match abort_parts(hub, row).await {
+            Ok(()) => {
+                given_up += 1;
+                let change = Map::from([
+                    ("id", Value::from(row.id.as_str())),
+                    ("record", Value::Null),
+                ]);
+                hub.db
+                    .durability(Durability::Relaxed)
+                    .update(UPLOAD, &change)?;
+            }
+            Err(error @ UploadError::Refused(_)) => {
+                tracing::debug!(key = %row.key, "S3 still has parts of it: {error}");
+            }
+            // The others would not be reached either.
+            Err(_) => break,
+        }
+    }
+    Ok(with_parts.len() - given_up)
+}
+
+/// Forgets uploads that ended long ago, and the oldest of too many. What could not be removed for
+/// as long stays where it is.
+fn forget_ended(hub: &Hub, now: Option<i64>) -> Result<(), UploadError> {
+    let rows = hub.rows()?;
+    let ended = rows.iter().filter(|row| row.state != State::Waiting);
+    let ended: Vec<&Row> = ended.collect();
+    let beyond = ended.len().saturating_sub(limits::UPLOAD_ENDED_ROWS_MAX);
+    let (mut files, mut parts) = (0, 0);
+    for (at, row) in ended.into_iter().enumerate() {
+        match (row.ended_ms, now) {
+            // It ended before the time was known.
+            (None, Some(now)) if at >= beyond => stamp(hub, UPLOAD, "ended_ms", &row.id, now)?,
+            _ if at < beyond || is_older(row.ended_ms, hub.config.keep, now) => {
+                remove(hub, UPLOAD, &row.id)?;
+                files += usize::from(row.left);
+                parts += usize::from(row.record.is_some());
+            }
+            _ => {}
+        }
+    }
+    if files + parts > 0 {
+        tracing::warn!(
+            files,
+            parts,
+            "uploads that have ended are forgotten, and files of theirs here, or parts at S3, \
+             could not be removed"
+        );
+    }
+    Ok(())
+}
+
+/// Drops an upload for its age. What S3 has of it is given up afterwards, by what its row keeps.
 async fn expire(hub: &Hub, row: &Row) -> Result<(), UploadError> {
-    if hub.queue().is_sending(&row.id) {
+    // From here on nobody begins to send it.
+    if !hub.queue().remove_waiting(&row.id) {
         return Ok(());
     }
     tracing::warn!(key = %row.key, "an upload is dropped: it waited for longer than queue_age_max");
-    let why = "it waited for longer than upload.queue_age_max".to_owned();
-    hub.end(row, State::Expired, (None, Some(why))).await
+    let end = End {
+        error: Some("it waited for longer than upload.queue_age_max".to_owned()),
+        has_parts: true,
+        ..End::of(State::Expired)
+    };
+    let ended = hub.end(row, end).await;
+    if ended.is_err() {
+        hub.wait_again(row);
+    }
+    ended.map(drop)
 }
 
 /// What was taken of a file that is gone is remembered for a while: a disk that is away for a
 /// moment must not make everything on it new.
-fn forget_files(hub: &Hub, now: Option<i64>) -> Result<(), UploadError> {
+async fn forget_files(hub: &Hub, now: Option<i64>) -> Result<(), UploadError> {
+    let Some(now) = now else {
+        return Ok(());
+    };
+    let mut old = Vec::new();
     for note in hub.all(UPLOAD_FILE)? {
         let (Some(id), Some(file)) = (note.text("id"), note.text("file")) else {
             continue;
         };
-        let taken = note.get("taken_ms").and_then(Value::as_i64);
-        let gone = !Path::new(file).exists();
-        if gone && is_older(taken, hub.config.keep, now) {
-            remove(hub, UPLOAD_FILE, id)?;
+        match note.get("taken_ms").and_then(Value::as_i64) {
+            // Its age is counted from the first moment whose time is known.
+            None => stamp(hub, UPLOAD_FILE, "taken_ms", id, now)?,
+            taken if is_older(taken, hub.config.keep, Some(now)) => {
+                old.push((id.to_owned(), file.to_owned()));
+            }
+            _ => {}
         }
     }
+    // A disk may be slow to say.
+    let gone = spawn_blocking(move || {
+        old.retain(|(_, file)| !Path::new(file).exists());
+        old
+    });
+    for (id, _) in gone.await.unwrap_or_default() {
+        remove(hub, UPLOAD_FILE, &id)?;
+    }
     Ok(())
+}
+
+/// How long after a clearing the next one is due, for what becomes old soonest.
+pub(super) fn interval(config: &config::Upload) -> Duration {
+    let ages = [config.keep, config.queue_age_max];
+    let soonest = ages.into_iter().filter_map(Expiry::duration).min();
+    let soonest = soonest.unwrap_or(limits::UPLOAD_CLEAR_INTERVAL);
+    soonest.clamp(
+        limits::UPLOAD_CLEAR_INTERVAL_MIN,
+        limits::UPLOAD_CLEAR_INTERVAL,
+    )
 }
 
 fn is_older(since_ms: Option<i64>, age: Expiry, now_ms: Option<i64>) -> bool {
@@ -97,11 +212,13 @@ fn remove(hub: &Hub, model: &str, id: &str) -> Result<(), UploadError> {
     }
 }
 
-fn stamp(hub: &Hub, id: &str, now: i64) -> Result<(), UploadError> {
-    let change = Map::from([("id", Value::from(id)), ("created_ms", Value::from(now))]);
+fn stamp(hub: &Hub, model: &str, field: &str, id: &str, now: i64) -> Result<(), UploadError> {
+    let change = Map::from([("id", Value::from(id)), (field, Value::from(now))]);
     let db = hub.db.durability(Durability::Relaxed);
-    db.update(UPLOAD, &change)?;
-    Ok(())
+    match db.update(model, &change) {
+        Ok(_) | Err(DbError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Gives up what S3 has of uploads under this device's own prefix that are old and that no row
@@ -202,6 +319,23 @@ mod tests {
         assert!(!old(None, day, Some(i64::MAX)));
         assert!(!old(Some(0), Expiry::Never, Some(i64::MAX)));
         assert!(!old(Some(86_400_000), day, Some(0)));
+    }
+
+    #[test]
+    fn what_becomes_old_soonest_says_how_often_is_cleared() {
+        let minute = Duration::from_secs(60);
+        let of = |keep: Expiry, queue_age_max: Expiry| {
+            interval(&config::Upload {
+                keep,
+                queue_age_max,
+                ..config::Config::default().upload
+            })
+        };
+        let after = |minutes| Expiry::After(minute * minutes);
+        assert_eq!(of(after(600), Expiry::Never), minute * 60);
+        assert_eq!(of(Expiry::Never, Expiry::Never), minute * 60);
+        assert_eq!(of(after(600), after(5)), minute * 5);
+        assert_eq!(of(after(1), after(5)), minute);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub(super) enum Ended {
     },
     /// It is over without an object.
     Over(State, String),
+    /// The same, and S3 may have parts of it.
+    Left(State, String),
 }
 
 /// Uploads what the row says, until it is done, given up or to be tried later.
@@ -105,7 +107,7 @@ async fn give_up(
 ) -> Ended {
     match abort_parts(hub, row).await {
         Ok(()) => Ended::Over(state, why),
-        Err(_) if *cancelled.borrow_and_update() => Ended::Over(state, why),
+        Err(_) if *cancelled.borrow_and_update() => Ended::Left(state, why),
         Err(error) => later(&error),
     }
 }
@@ -207,7 +209,7 @@ impl Driver {
             self.sent.store(0, Ordering::Relaxed);
             self.note_failure(&error);
             let failure = failure_of(&error);
-            if !matches!(failure, Failure::Retry { .. })
+            if !matches!(failure, Failure::Retry { .. } | Failure::Unreadable)
                 || backoff.attempts() >= limits::UPLOAD_FAILURES_MAX
             {
                 return later(&error);

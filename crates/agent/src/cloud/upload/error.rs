@@ -10,6 +10,7 @@ use periwinkle_core::aws::s3::{KeyError, S3CallError, S3RequestError, TemplateEr
 use periwinkle_core::aws::sigv4::LifeError;
 use periwinkle_core::config::NAMELESS_KEY_VARIABLES;
 use periwinkle_core::limits;
+use periwinkle_core::time::UnixMillis;
 use periwinkle_core::upload::Full;
 use periwinkle_db::DbError;
 use periwinkle_db::engine::DurabilityError;
@@ -58,6 +59,16 @@ pub enum UploadError {
     /// The path does not lead to a file.
     #[error("{0} is no file")]
     NotAFile(PathBuf),
+    /// A file that was at rest was written to while it was taken.
+    #[error("{0} was changed while it was taken")]
+    Changed(PathBuf),
+    /// The file is made when it is read.
+    #[error(
+        "{0} is made by the system when it is read: it cannot be watched for or removed, and must \
+         have at most {max} bytes",
+        max = limits::UPLOAD_MADE_BYTES_MAX
+    )]
+    NoLength(PathBuf),
     /// There is no room for a copy, or it cannot be written.
     #[error("the copy {path} cannot be written: {source}")]
     Spool {
@@ -95,6 +106,9 @@ pub enum UploadError {
     /// There are no credentials.
     #[error("there are no credentials: {0}")]
     Credentials(String),
+    /// The credentials were good until then.
+    #[error("the credentials have expired at {0}")]
+    CredentialsExpired(UnixMillis),
     /// S3 was not reached, or the answer was cut off.
     #[error("{0}")]
     Unreachable(String),
@@ -117,7 +131,10 @@ impl UploadError {
             }
             UploadError::Priority(_) => "priority_invalid",
             UploadError::Full(_) => "queue_full",
-            UploadError::File { .. } | UploadError::NotAFile(_) => "file_unreadable",
+            UploadError::File { .. } | UploadError::NotAFile(_) | UploadError::NoLength(_) => {
+                "file_unreadable"
+            }
+            UploadError::Changed(_) => "file_changed",
             UploadError::Spool { .. } => "full",
             UploadError::Stream(_) => "body_unreadable",
             UploadError::Request(_) => "too_large",
@@ -127,6 +144,7 @@ impl UploadError {
             UploadError::Unknown(_) => "not_found",
             UploadError::Ended { .. } => "upload_ended",
             UploadError::Credentials(_) => "credentials_missing",
+            UploadError::CredentialsExpired(_) => "credentials_expired",
             UploadError::Unreachable(_) => "cloud_unreachable",
             UploadError::Refused(_) => "cloud_refused",
             UploadError::Damaged => "damaged",
@@ -140,7 +158,9 @@ impl UploadError {
             UploadError::Request(_) => StatusCode::PAYLOAD_TOO_LARGE,
             UploadError::Unknown(_) => StatusCode::NOT_FOUND,
             UploadError::NotDurable(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            UploadError::Credentials(_) => StatusCode::CONFLICT,
+            UploadError::Credentials(_)
+            | UploadError::CredentialsExpired(_)
+            | UploadError::Changed(_) => StatusCode::CONFLICT,
             UploadError::Unreachable(_) | UploadError::Damaged => StatusCode::BAD_GATEWAY,
             UploadError::Refused(error) if is_missing(error) => StatusCode::NOT_FOUND,
             UploadError::Refused(_) => StatusCode::BAD_GATEWAY,

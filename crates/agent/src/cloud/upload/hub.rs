@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 use periwinkle_core::config::{self, Config};
 use periwinkle_core::ids::UlidSource;
 use periwinkle_core::limits;
 use periwinkle_core::time::{Mono, UnixMillis};
-use periwinkle_core::upload::{Budget, Queue, Waiting};
+use periwinkle_core::upload::{Budget, Identity, Queue, Waiting};
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::engine::Durability;
 use periwinkle_db::{Database, DbError, Find, Transaction, Write};
@@ -50,6 +50,8 @@ pub(super) struct Hub {
     ids: Mutex<UlidSource>,
     /// The trouble that the log knows of.
     logged: Mutex<Option<String>>,
+    /// Files that the last clearing could not remove.
+    left: AtomicUsize,
     /// Said once that what is left behind at S3 cannot be cleared from here.
     pub(super) orphans_told: Once,
 }
@@ -95,6 +97,36 @@ pub(super) struct Counters {
     pub(super) orphans: AtomicU64,
 }
 
+/// A file that a watch takes.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// The note that it was taken.
+    pub(super) note: Map,
+    /// What it was while it was at rest, and must be still.
+    pub(super) identity: Identity,
+}
+
+/// How an upload ends.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) state: State,
+    pub(super) etag: Option<String>,
+    pub(super) error: Option<String>,
+    /// S3 may have parts of it: the row keeps what is needed to give them up.
+    pub(super) has_parts: bool,
+}
+
+impl End {
+    pub(super) fn of(state: State) -> End {
+        End {
+            state,
+            etag: None,
+            error: None,
+            has_parts: false,
+        }
+    }
+}
+
 /// What is wanted, before it has a row.
 #[derive(Debug)]
 pub(super) struct Wanted {
@@ -131,6 +163,7 @@ impl Hub {
             hurries: watch::Sender::new(()),
             ends: watch::Sender::new(0),
             logged: Mutex::default(),
+            left: AtomicUsize::new(0),
             orphans_told: Once::new(),
             queue: Mutex::new(Queue::new(budget)),
             running: Mutex::default(),
@@ -147,8 +180,6 @@ impl Hub {
         for row in self.rows()? {
             if row.state == State::Waiting {
                 self.queue().push(&row.id, waiting(&row));
-            } else if row.left {
-                self.note_removal(&row, row.state, remove_same(&row.file, &row.identity));
             }
         }
         match self.spool.clear(|id| kept.contains(id)) {
@@ -218,9 +249,16 @@ impl Hub {
         &self,
         wanted: Wanted,
         path: &Path,
-        watch: Option<Map>,
+        watch: Option<Taken>,
     ) -> Result<Row, UploadError> {
-        let (_, identity) = Source::open(path)?;
+        let (source, identity) = Source::open(path)?;
+        if source.is_made() {
+            return Err(UploadError::NoLength(path.to_owned()));
+        }
+        let is_same = |taken: &Taken| taken.identity == identity;
+        if !watch.as_ref().is_none_or(is_same) {
+            return Err(UploadError::Changed(path.to_owned()));
+        }
         self.queue()
             .check_room(0)
             .inspect_err(|_| self.count_refused())?;
@@ -229,7 +267,7 @@ impl Hub {
             watched: watch.is_some(),
             ..row
         };
-        self.commit(row, watch).await
+        self.commit(row, watch.map(|taken| taken.note)).await
     }
 
     /// A row for a file that was just looked at.
@@ -238,7 +276,7 @@ impl Hub {
         id: String,
         wanted: Wanted,
         path: &Path,
-        identity: &periwinkle_core::upload::Identity,
+        identity: &Identity,
     ) -> Result<Row, UploadError> {
         let Some(file) = path.to_str() else {
             let source = io::Error::other("its name is not UTF-8");
@@ -267,6 +305,11 @@ impl Hub {
             etag: None,
             record: None,
         })
+    }
+
+    /// An upload that waited waits again.
+    pub(super) fn wait_again(&self, row: &Row) {
+        self.queue().push(&row.id, waiting(row));
     }
 
     /// Makes the row durable, then lets it be sent. Dropping the future may leave the row.
@@ -309,13 +352,15 @@ impl Hub {
         }
     }
 
-    /// Writes how an upload ended, and only when that is on the disk removes its file.
-    pub(super) async fn end(
-        &self,
-        row: &Row,
-        state: State,
-        (etag, error): (Option<String>, Option<String>),
-    ) -> Result<(), UploadError> {
+    /// Writes how an upload ended, and only when that is on the disk removes its file; whether
+    /// nothing is left to be cleared away later.
+    pub(super) async fn end(&self, row: &Row, end: End) -> Result<bool, UploadError> {
+        let End {
+            state,
+            etag,
+            error,
+            has_parts,
+        } = end;
         let removes = match state {
             State::Done => row.copied || row.remove,
             // The owner's word: by hand, or by `upload.queue_age_max`.
@@ -327,12 +372,14 @@ impl Hub {
             ("state", Value::from(state.as_str())),
             ("attempts", whole(self.attempts(row).into())),
             ("left", Value::from(removes)),
-            ("record", Value::Null),
             ("etag", etag.map_or(Value::Null, Value::from)),
             ("error", error.map_or(Value::Null, Value::from)),
         ]);
         if let Some(now) = self.trusted_ms() {
             change.insert("ended_ms", now);
+        }
+        if !has_parts {
+            change.insert("record", Value::Null);
         }
         let db = self.db.durability(Durability::Immediate);
         let written = db.transaction(|tx| {
@@ -346,31 +393,33 @@ impl Hub {
         self.queue().remove(&row.id);
         self.running().remove(&row.id);
         self.count_end(row, state);
+        let mut is_clear = !has_parts;
         if removes {
-            let (file, identity) = (row.file.clone(), row.identity.clone());
-            let removal = spawn_blocking(move || remove_same(&file, &identity)).await;
-            let removal = removal.unwrap_or_else(|error| Err(error.into()));
-            self.note_removal(row, state, removal);
+            let removed = self.remove_file(row).await;
+            is_clear &= removed.is_ok();
+            if let Err(error) = removed {
+                let file = row.file.display();
+                tracing::debug!("{file} is {state} and cannot be removed: {error}");
+            }
         }
         self.ends.send_modify(|ends| *ends += 1);
+        Ok(is_clear)
+    }
+
+    /// Removes the file of an upload that has ended, unless it is another one by now.
+    pub(super) async fn remove_file(&self, row: &Row) -> io::Result<()> {
+        let (file, identity) = (row.file.clone(), row.identity.clone());
+        let removal = spawn_blocking(move || remove_same(&file, &identity)).await;
+        let gone = removal.unwrap_or_else(|error| Err(error.into()))?;
+        self.note_removal(row, gone);
         Ok(())
     }
 
-    /// Notes that the file of an upload that has ended is gone. What cannot be removed now is tried
-    /// again at the next start.
-    fn note_removal(&self, row: &Row, state: State, removal: io::Result<bool>) {
-        match removal {
-            Ok(true) => {}
-            Ok(false) => tracing::debug!(
-                file = %row.file.display(), "not removed: it was changed since it was taken"
-            ),
-            Err(error) => {
-                let file = row.file.display();
-                tracing::warn!(
-                    "the upload of {file} is {state}, and it cannot be removed: {error}"
-                );
-                return;
-            }
+    /// Notes that nothing of an upload that has ended is to be removed any more.
+    fn note_removal(&self, row: &Row, gone: bool) {
+        if !gone {
+            let file = row.file.display();
+            tracing::debug!(%file, "not removed: it was changed since it was taken");
         }
         let change = Map::from([
             ("id", Value::from(row.id.as_str())),
@@ -379,6 +428,19 @@ impl Hub {
         let db = self.db.durability(Durability::Relaxed);
         if let Err(error) = db.update(UPLOAD, &change) {
             tracing::debug!("the removal of a file is not noted: {error}");
+        }
+    }
+
+    /// One line when the number of files that cannot be removed is another one.
+    pub(super) fn log_left(&self, files: usize, why: Option<String>) {
+        let before = self.left.swap(files, Ordering::Relaxed);
+        match why {
+            Some(why) if files != before => tracing::warn!(
+                files,
+                "files of uploads that have ended cannot be removed, and it is tried again: {why}"
+            ),
+            None if before > 0 => tracing::info!("files of uploads that have ended are removed"),
+            _ => {}
         }
     }
 
@@ -476,10 +538,15 @@ impl Hub {
         }
         self.queue().remove(id);
         let aborted = super::drive::abort_parts(self, &row).await;
+        let has_parts = aborted.is_err();
         if let Err(error) = aborted {
             tracing::info!(key = %row.key, "S3 still has parts of an aborted upload: {error}");
         }
-        self.end(&row, State::Aborted, (None, None)).await
+        let end = End {
+            has_parts,
+            ..End::of(State::Aborted)
+        };
+        self.end(&row, end).await.map(drop)
     }
 
     pub(super) fn count_refused(&self) {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::iter::{Flatten, Peekable};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -17,9 +18,9 @@ use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
 use super::error::UploadError;
-use super::hub::{Hub, Wanted};
+use super::hub::{Hub, Taken, Wanted};
 use super::row::UPLOAD_FILE;
-use super::source::identity_of;
+use super::source::{Volume, identity_of};
 
 /// All patterns, with what was seen of their files.
 #[derive(Debug)]
@@ -207,6 +208,8 @@ async fn take_rested(
             Ok(false) => {}
             // The file stays where it is; a later look finds it again.
             Err(UploadError::Full(_)) => return (unusable, false),
+            // It has to come to rest again.
+            Err(UploadError::Changed(_)) => {}
             Err(error) => {
                 tracing::debug!("{path} is not taken: {error}");
                 unusable += 1;
@@ -249,7 +252,8 @@ async fn take(
     if let Some(now) = hub.trusted_ms() {
         note.insert("taken_ms", now);
     }
-    hub.enqueue(wanted, &whole, Some(note)).await?;
+    hub.enqueue(wanted, &whole, Some(Taken { note, identity }))
+        .await?;
     Ok(true)
 }
 
@@ -311,8 +315,9 @@ impl Errand {
                 files: paths
                     .into_iter()
                     .filter_map(|path| {
-                        let metadata = fs::symlink_metadata(base.join(&path)).ok()?;
-                        let identity = identity_of(&metadata);
+                        let whole = base.join(&path);
+                        let metadata = fs::symlink_metadata(&whole).ok()?;
+                        let identity = identity_of(&metadata, Volume::of(&whole));
                         metadata.is_file().then_some((path, identity))
                     })
                     .collect(),
@@ -336,6 +341,9 @@ struct Walk {
 struct Folder {
     /// Relative to the base; empty for the base itself.
     path: String,
+    /// What a file relies on that lies in it, on the same device.
+    volume: Volume,
+    device: Option<u64>,
     entries: Peekable<Flatten<fs::ReadDir>>,
 }
 
@@ -352,9 +360,14 @@ impl Walk {
 
     fn enter(&mut self, path: String) {
         // A folder that is not there yet, or not for us, holds nothing.
-        if let Ok(list) = fs::read_dir(Path::new(self.pattern.base()).join(&path)) {
-            let entries = list.flatten().peekable();
-            self.open.push(Folder { path, entries });
+        let whole = Path::new(self.pattern.base()).join(&path);
+        if let Ok(list) = fs::read_dir(&whole) {
+            self.open.push(Folder {
+                path,
+                volume: Volume::of(&whole),
+                device: fs::metadata(&whole).ok().map(|folder| folder.dev()),
+                entries: list.flatten().peekable(),
+            });
         }
     }
 
@@ -411,7 +424,11 @@ impl Walk {
             && self.pattern.matches(&path)
             && let Ok(metadata) = entry.metadata()
         {
-            found.files.push((path, identity_of(&metadata)));
+            let volume = match folder.device == Some(metadata.dev()) {
+                true => folder.volume,
+                false => Volume::of(&entry.path()),
+            };
+            found.files.push((path, identity_of(&metadata, volume)));
         }
     }
 }

@@ -16,6 +16,8 @@ mod send;
 mod service;
 mod source;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod uploads;
 
 use periwinkle_core::config::Config;

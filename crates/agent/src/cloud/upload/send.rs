@@ -12,8 +12,8 @@ use periwinkle_core::aws::Credentials;
 use periwinkle_core::aws::checksum::{Algorithm, Checksum, Value};
 use periwinkle_core::aws::s3::{Bucket, GetObject, S3CallError};
 use periwinkle_core::aws::sigv4::{
-    BodyPlan, BodySource, ChunkedBody, ClockOffset, OwnHeaders, Payload as Signed, PresignedLife,
-    Signers, plan_body,
+    BodyPlan, BodySource, ChunkedBody, OwnHeaders, Payload as Signed, PresignedLife, Signers,
+    plan_body,
 };
 use periwinkle_core::aws::wire::{EndpointOptions, HttpAnswer, HttpRequest};
 use periwinkle_core::config::{self, UploadChecksum};
@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 use super::error::UploadError;
 use super::source::Source;
 use crate::fetch::{Answer, CredentialsSource, Deadlines, Fetch, Payload};
-use crate::net::clock::Clock;
+use crate::net::clock::{Clock, ServerOffset};
 
 /// Everything that a request to S3 needs besides itself.
 pub(super) struct Sender {
@@ -35,7 +35,7 @@ pub(super) struct Sender {
     config: config::Upload,
     credentials: CredentialsSource,
     signers: Mutex<Signers>,
-    offset: Mutex<ClockOffset>,
+    offset: ServerOffset,
     pacer: Pacer,
     /// Bodies on their way at once.
     places: Semaphore,
@@ -79,13 +79,14 @@ impl Sender {
         clock: Clock,
         credentials: CredentialsSource,
     ) -> Sender {
+        let pacer = Pacer::new(config.rate_max.map(|rate| rate.0), &clock);
         Sender {
             fetch,
             credentials,
             signers: Mutex::new(Signers::new()),
-            offset: Mutex::new(ClockOffset::default()),
-            pacer: Pacer::new(config.rate_max.map(|rate| rate.0), &clock),
-            places: Semaphore::new(config.parallel as usize),
+            offset: ServerOffset::new(clock.clone()),
+            places: Semaphore::new(pacer.senders(config.parallel) as usize),
+            pacer,
             config: config.clone(),
             clock,
         }
@@ -238,6 +239,9 @@ impl Sender {
     ) -> Result<(String, UnixMillis), UploadError> {
         let credentials = self.credentials()?;
         let at = self.now();
+        if let Some(expired) = credentials.expires.filter(|expires| *expires <= at) {
+            return Err(UploadError::CredentialsExpired(expired));
+        }
         let mut signers = self.signers.lock().expect("signing does not panic");
         let url = bucket.presign(request, &mut signers, &credentials, at, life);
         Ok((url, life.until(at, &credentials)))
@@ -260,12 +264,16 @@ impl Sender {
 
     /// The time to sign with: ours, set right by what S3 says.
     fn now(&self) -> UnixMillis {
-        let offset = *self.offset.lock().expect("nobody panics with it");
-        offset.signing_time(self.wall())
+        self.offset.now()
     }
 
-    fn wall(&self) -> UnixMillis {
-        self.clock.uncorrected().wall.unwrap_or(UnixMillis(0))
+    /// Whether the time is trusted and close to a server's, which counts whole seconds and may
+    /// have been on its way for long.
+    fn agrees_with(&self, date: UnixMillis) -> bool {
+        let now = self.clock.now();
+        let tolerance = limits::SIGNING_CLOCK_TOLERANCE.as_millis();
+        now.trusted_wall()
+            .is_some_and(|wall| u128::from(wall.0.abs_diff(date.0)) <= tolerance)
     }
 
     async fn exchange(
@@ -290,7 +298,7 @@ impl Sender {
         body: Payload,
         wait: Duration,
     ) -> Result<Answer, UploadError> {
-        let sent = self.wall();
+        let sent = self.offset.departure();
         let method = Method::from_bytes(request.method.as_bytes()).expect("the core's are methods");
         let deadlines = Deadlines {
             first_byte: wait,
@@ -311,10 +319,9 @@ impl Sender {
             .await
             .map_err(|error| UploadError::Unreachable(error.to_string()))?;
         if let Some(date) = answer.header("date").and_then(parse_date) {
-            let mut offset = self.offset.lock().expect("nobody panics with it");
-            offset.handle_date(date, sent, self.wall());
+            self.offset.handle_date(date, sent);
             // What S3 does for a signature of ours, it does at the time that it says.
-            if answer.is_success() && !self.clock.now().trusted {
+            if answer.is_success() && !self.agrees_with(date) {
                 self.clock.confirm(date);
             }
         }
@@ -393,16 +400,44 @@ impl Pacer {
         Pacer(pace.map(|pace| Arc::new((clock.clone(), pace))))
     }
 
+    /// Waits for the turn of these bytes. Dropping the future leaves it to others.
     async fn keep(&self, bytes: u64) {
-        let Some(shared) = &self.0 else {
+        let Some((clock, _)) = self.0.as_deref() else {
             return;
         };
-        let (clock, pace) = &**shared;
         let now = clock.mono();
-        let wait = pace.lock().expect("nobody panics with it").take(bytes, now);
+        let wait = self.pace(|pace| pace.take(bytes, now)).unwrap_or_default();
         if !wait.is_zero() {
+            let mut debt = Debt(self, bytes);
             tokio::time::sleep(wait).await;
+            debt.1 = 0;
         }
+    }
+
+    fn senders(&self, allowed: u32) -> u32 {
+        self.pace(|pace| pace.senders(allowed)).unwrap_or(allowed)
+    }
+
+    /// How many bytes may ask for their turn at once.
+    fn slice_bytes(&self) -> usize {
+        let bytes = self.pace(|pace| pace.slice_bytes());
+        bytes.map_or(usize::MAX, |bytes| {
+            usize::try_from(bytes).expect("a slice is at most a piece")
+        })
+    }
+
+    fn pace<T>(&self, ask: impl FnOnce(&mut Pace) -> T) -> Option<T> {
+        let (_, pace) = self.0.as_deref()?;
+        Some(ask(&mut pace.lock().expect("nobody panics with it")))
+    }
+}
+
+/// Bytes whose turn has not come.
+struct Debt<'a>(&'a Pacer, u64);
+
+impl Drop for Debt<'_> {
+    fn drop(&mut self) {
+        self.0.pace(|pace| pace.give_back(self.1));
     }
 }
 
@@ -413,6 +448,8 @@ struct Pieces {
     at: u64,
     /// `None` when the end was made.
     chunks: Option<ChunkedBody>,
+    /// Signed, and waiting for its turn: at low rates a piece leaves in slices.
+    ready: Bytes,
     sum: Arc<OnceLock<Value>>,
 }
 
@@ -427,6 +464,7 @@ fn pieces(
         stretch,
         at: 0,
         chunks: Some(chunks),
+        ready: Bytes::new(),
         sum,
     };
     try_unfold(pieces, |mut pieces| async move {
@@ -437,10 +475,23 @@ fn pieces(
 
 impl Pieces {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        if self.ready.is_empty() {
+            self.ready = self.make().await?;
+        }
+        let bytes = self.ready.len().min(self.pacer.slice_bytes());
+        if bytes == 0 {
+            return Ok(None);
+        }
+        self.pacer.keep(bytes as u64).await;
+        Ok(Some(self.ready.split_to(bytes)))
+    }
+
+    /// What is sent next; nothing at the end.
+    async fn make(&mut self) -> io::Result<Bytes> {
         let mut out = Vec::new();
         while out.is_empty() {
             let Some(chunks) = &mut self.chunks else {
-                return Ok(None);
+                break;
             };
             let left = self.stretch.bytes - self.at;
             if left == 0 {
@@ -454,7 +505,6 @@ impl Pieces {
                 break;
             }
             let bytes = left.min(limits::UPLOAD_PIECE_BYTES as u64);
-            self.pacer.keep(bytes).await;
             let offset = self.stretch.offset + self.at;
             let size = usize::try_from(bytes).expect("a piece fits memory");
             let piece = self.stretch.source.read(offset, size).await?;
@@ -462,6 +512,6 @@ impl Pieces {
             self.at += bytes;
             self.stretch.sent.fetch_add(bytes, Ordering::Relaxed);
         }
-        Ok(Some(Bytes::from(out)))
+        Ok(Bytes::from(out))
     }
 }

@@ -10,9 +10,9 @@ use periwinkle_core::time::Mono;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::clear::{clear_ended, clear_orphans};
+use super::clear::{clear_ended, clear_orphans, interval};
 use super::drive::{Ended, at, drive};
-use super::hub::{Hub, Running};
+use super::hub::{End, Hub, Running};
 use super::look::Looks;
 use super::row::{Row, State};
 use crate::net::entropy;
@@ -35,6 +35,10 @@ struct Shell {
     errands: JoinSet<Errand>,
     look_due: Option<Instant>,
     clear_due: Option<Instant>,
+    /// What S3 has of uploads that nobody knows is looked for less often.
+    orphans_due: Instant,
+    /// Something could not be removed or given up.
+    left: Backoff,
     /// The last clearing did not know the time.
     clears_when_trusted: bool,
     /// Pauses of uploads that failed, by their ids.
@@ -43,8 +47,12 @@ struct Shell {
 
 enum Errand {
     Looked(Option<Duration>),
-    /// Whether the time could be trusted, without which nothing is old.
-    Cleared(bool),
+    Cleared {
+        /// Whether the time could be trusted, without which nothing is old.
+        trusted: bool,
+        /// Rows with something that could not be removed or given up.
+        left: usize,
+    },
 }
 
 impl Shell {
@@ -55,6 +63,8 @@ impl Shell {
             errands: JoinSet::new(),
             look_due: Some(Instant::now()),
             clear_due: Some(Instant::now()),
+            orphans_due: Instant::now(),
+            left: Backoff::decorrelated(limits::UPLOAD_PAUSE_MIN, limits::UPLOAD_CLEAR_INTERVAL),
             clears_when_trusted: false,
             pauses: BTreeMap::new(),
             hub,
@@ -128,10 +138,10 @@ impl Shell {
         let cancelled = self.hub.running().get(&row.id).cloned();
         let cancelled = cancelled.is_some_and(|running| *running.cancel.borrow());
         let ended = match ended {
-            // What S3 still has of it is cleared with the orphans.
-            Ended::Later { why, .. } if cancelled => Ended::Over(State::Aborted, why),
+            Ended::Later { why, .. } if cancelled => Ended::Left(State::Aborted, why),
             ended => ended,
         };
+        let has_parts = matches!(ended, Ended::Left(..));
         let written = match ended {
             Ended::Done { etag } => {
                 self.hub.log_good();
@@ -139,14 +149,23 @@ impl Shell {
                 if std::mem::take(&mut self.clears_when_trusted) {
                     self.clear_due = Some(Instant::now());
                 }
-                self.hub.end(&row, State::Done, (etag, None)).await
+                let end = End {
+                    etag,
+                    ..End::of(State::Done)
+                };
+                self.hub.end(&row, end).await
             }
-            Ended::Over(state, why) => {
+            Ended::Over(state, why) | Ended::Left(state, why) => {
                 match state {
                     State::Aborted => tracing::info!(key = %row.key, "an upload is over: {why}"),
                     _ => tracing::warn!(key = %row.key, "an upload is lost: {why}"),
                 }
-                self.hub.end(&row, state, (None, Some(why))).await
+                let end = End {
+                    error: Some(why),
+                    has_parts,
+                    ..End::of(state)
+                };
+                self.hub.end(&row, end).await
             }
             Ended::Later { why, refused } => {
                 self.hub.log_trouble(&why);
@@ -158,9 +177,15 @@ impl Shell {
         };
         self.pauses.remove(&row.id);
         match written {
-            // Another of the same file may be waiting to be seen.
-            Ok(()) if row.watched => self.look_soon(),
-            Ok(()) => {}
+            Ok(is_clear) => {
+                if !is_clear {
+                    self.clear_soon();
+                }
+                // Another of the same file may be waiting to be seen.
+                if row.watched {
+                    self.look_soon();
+                }
+            }
             // The end is not on the disk, so it has not ended: the same is done again.
             Err(error) => {
                 let why = format!("the end of an upload cannot be written: {error}");
@@ -199,12 +224,26 @@ impl Shell {
     fn start_clearing(&mut self) {
         self.clear_due = None;
         let hub = self.hub.clone();
+        let trusted = hub.trusted_ms().is_some();
+        let orphans = trusted && Instant::now() >= self.orphans_due;
+        if orphans {
+            self.orphans_due = Instant::now() + limits::UPLOAD_CLEAR_INTERVAL;
+        }
         self.errands.spawn(async move {
-            let trusted = hub.trusted_ms().is_some();
-            clear_ended(&hub).await;
-            clear_orphans(&hub).await;
-            Errand::Cleared(trusted)
+            let left = clear_ended(&hub).await;
+            if orphans {
+                clear_orphans(&hub).await;
+            }
+            Errand::Cleared { trusted, left }
         });
+    }
+
+    /// What could not be removed or given up for the first time is tried again before long.
+    fn clear_soon(&mut self) {
+        if self.left.attempts() == 0 {
+            let soon = Instant::now() + self.left.next_pause(entropy::chance());
+            self.clear_due = self.clear_due.map(|due| due.min(soon));
+        }
     }
 
     fn take_errand(&mut self, errand: &Errand) {
@@ -214,9 +253,14 @@ impl Shell {
                 let wait = soon.map_or(interval, |soon| soon.min(interval));
                 self.look_due = Some(Instant::now() + wait);
             }
-            Errand::Cleared(trusted) => {
+            Errand::Cleared { trusted, left } => {
                 self.clears_when_trusted = !trusted;
-                self.clear_due = Some(Instant::now() + limits::UPLOAD_CLEAR_INTERVAL);
+                let mut wait = interval(&self.hub.config);
+                match left {
+                    0 => self.left.reset(),
+                    _ => wait = wait.min(self.left.next_pause(entropy::chance())),
+                }
+                self.clear_due = Some(Instant::now() + wait);
             }
         }
     }

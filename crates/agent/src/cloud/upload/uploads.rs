@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use periwinkle_core::aws::s3::{Bucket, KeyTemplate, ObjectKey, PutObject, TemplateError};
 use periwinkle_core::config::{KEY_VARIABLES, NAMELESS_KEY_VARIABLES};
 use periwinkle_core::limits;
@@ -102,10 +102,7 @@ impl Uploads {
     /// filled.
     pub fn put(&self, key: impl Into<String>, bytes: impl Into<Bytes>) -> Put {
         let bytes = bytes.into();
-        self.put_stream(
-            key,
-            futures_util::stream::iter([Ok::<_, UploadError>(bytes)]),
-        )
+        self.put_stream(key, stream::iter([Ok::<_, UploadError>(bytes)]))
     }
 
     /// Uploads what a stream gives. It is copied to the disk first: so it survives restarts, can
@@ -322,7 +319,13 @@ impl Put {
         let bucket = hub.sender.bucket(&wanted.bucket)?;
         check(&bucket, &wanted.key, wanted.content_type.as_deref())?;
         let row = match self.what {
-            What::File(path) => hub.enqueue(wanted, &path, None).await?,
+            What::File(path) => match made(&path, wanted.remove).await? {
+                Some(bytes) => {
+                    let whole = stream::once(async move { Ok(Bytes::from(bytes)) });
+                    copy_in(&hub, wanted, Box::pin(whole)).await?
+                }
+                None => hub.enqueue(wanted, &path, None).await?,
+            },
             What::Stream(stream) => copy_in(&hub, wanted, stream).await?,
         };
         Ok(Upload { hub, id: row.id })
@@ -337,6 +340,16 @@ fn check(bucket: &Bucket, key: &ObjectKey, content_type: Option<&str>) -> Result
             Err(UploadError::Stream(format!("{text:?} is no content type")))
         }
         _ => Ok(()),
+    }
+}
+
+/// The bytes of a file that has no length before it is read, and so is copied first.
+async fn made(path: &Path, removes: bool) -> Result<Option<Vec<u8>>, UploadError> {
+    let (source, _) = Source::open(path)?;
+    match source.is_made() {
+        true if removes => Err(UploadError::NoLength(path.to_owned())),
+        true => source.read_made().await.map(Some),
+        false => Ok(None),
     }
 }
 

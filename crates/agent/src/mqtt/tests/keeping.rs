@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use periwinkle_core::config::Config;
+use periwinkle_core::limits::MQTT_UNCLAIMED_BYTES_MAX;
 use periwinkle_core::mqtt::codec::QoS;
 use periwinkle_db::Database;
 
@@ -262,4 +263,35 @@ async fn a_durable_subscription_tells_again_what_was_not_dealt_with() {
         assert!(nothing.is_err());
         life.stop().await;
     }
+}
+
+#[tokio::test]
+async fn what_nobody_reads_is_bounded_on_flash_and_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start().await;
+    let life = Life::begin(folder.path(), options(&broker)).await;
+    let qos = QoS::AtLeastOnce;
+    let messages = life.mqtt.subscribe("a", qos).durable().await.unwrap();
+    let part = vec![0; MQTT_UNCLAIMED_BYTES_MAX / 40];
+    let (sent, bytes) = (45, part.len() + "aa".len());
+    for _ in 0..sent {
+        broker.publish("a", &part, qos);
+    }
+    broker.acked(sent).await;
+    assert_eq!(life.kept(), sent);
+    drop(messages);
+    let kept = MQTT_UNCLAIMED_BYTES_MAX / bytes;
+    while life.kept() > kept {
+        tokio::task::yield_now().await;
+    }
+    let shown = |life: &Life, dropped| {
+        let expected =
+            serde_json::json!({"messages": kept, "bytes": kept * bytes, "dropped": dropped});
+        assert_eq!(life.mqtt.show()["unclaimed"], expected);
+    };
+    shown(&life, sent - kept);
+    life.stop().await;
+    let life = Life::begin(folder.path(), options(&broker)).await;
+    shown(&life, 0);
+    life.stop().await;
 }

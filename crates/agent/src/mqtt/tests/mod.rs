@@ -2,6 +2,7 @@
 //! session decides is simulated in core.
 
 mod broker;
+mod faults;
 mod keeping;
 mod power;
 mod publishing;

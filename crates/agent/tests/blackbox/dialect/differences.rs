@@ -117,6 +117,56 @@ fn items_are_changed_otherwise_only_where_the_guide_says_so() {
     }
 }
 
+const PATTERNS: &str = r#"{
+    "format": "onetable:1.1.0", "version": "1.0.0",
+    "indexes": { "primary": { "hash": "pk", "sort": "sk" } },
+    "models": { "Thing": {
+        "pk": { "type": "string", "value": "dev#${deviceId}#rw" },
+        "sk": { "type": "string", "value": "Thing#${id}" },
+        "deviceId": { "type": "string", "required": true },
+        "id": { "type": "string", "required": true },
+        "group": { "type": "string" },
+        "fold": { "type": "string", "validate": "/^[aü]$/i" },
+        "blank": { "type": "string", "validate": "/^a\\sb$/" },
+        "one": { "type": "string", "validate": "^.$" },
+        "path": { "type": "string", "validate": "/^a\\/b$/" }
+    } },
+    "params": { "isoDates": true },
+    "process": { "Thing": { "sync": "both" } }
+}"#;
+
+#[test]
+fn patterns_match_otherwise_only_beyond_ascii() {
+    let mut sides = Sides::of(PATTERNS, "patterns");
+    let table = [
+        ("fold", "A", true, true),
+        ("fold", "ü", true, true),
+        ("fold", "Ü", false, true),
+        ("blank", "a b", true, true),
+        ("blank", "a\u{a0}b", false, true),
+        ("one", "ü", true, true),
+        ("one", "😀", true, false),
+        ("path", "a/b", true, true),
+        ("path", "a:b", false, false),
+    ];
+    for (at, (field, text, ours, theirs)) in table.into_iter().enumerate() {
+        let given = props(at, &format!("\"{field}\":\"{text}\""));
+        let takes = |answer: &Answer| matches!(answer, Answer::Item(_));
+        assert_eq!(
+            takes(&sides.create("Thing", &given)),
+            ours,
+            "{field} {text}: ours"
+        );
+        let answer = sides.theirs("create", "Thing", &given);
+        assert_eq!(
+            takes(&answer),
+            theirs,
+            "{field} {text}: theirs {}",
+            answer.words()
+        );
+    }
+}
+
 /// Letters that differ from one id to the next, by their kind.
 fn shape(value: Option<&Value>) -> String {
     let text = value.and_then(Value::as_str).unwrap_or("none");

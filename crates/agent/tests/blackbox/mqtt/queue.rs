@@ -212,3 +212,36 @@ fn a_full_queue_refuses_in_words_and_takes_more_when_there_is_room() {
     publish(&owner, "q/a", "end", &json!({"wait": "acked"}));
     assert_eq!(collector.payloads_to_the_end(), numbers(0..20));
 }
+
+#[test]
+fn a_full_queue_can_keep_the_newest_and_counts_the_others() {
+    let mut broker = lasting();
+    let collector = Collector::subscribe(&broker, "q/#");
+    broker.stop();
+    let agent = home(&broker, "queue_rows_max = 20\noverflow = \"drop-oldest\"\n").start();
+    let owner = agent.owner();
+    for number in 0..50 {
+        publish(&owner, "q/a", &number.to_string(), &json!({}));
+    }
+    let mqtt = agent.status()["mqtt"].clone();
+    assert_eq!(mqtt["queue"]["messages"], 20);
+    assert_eq!(mqtt["counts"]["dropped"]["overflow"], 30);
+    broker.start();
+    finish(&agent, &owner);
+    assert_eq!(collector.payloads_to_the_end(), numbers(30..50));
+}
+
+#[test]
+fn messages_with_qos_0_wait_within_the_bound_of_the_queue() {
+    let mut broker = lasting();
+    broker.stop();
+    let agent = home(&broker, "queue_rows_max = 20\n").start();
+    let owner = agent.owner();
+    let message = json!({"topic": "q/a", "payload": "x", "qos": 0});
+    for _ in 0..20 {
+        owner.post("/api/v1/mqtt/publish", &message).expect(200);
+    }
+    let refused = owner.post("/api/v1/mqtt/publish", &message).expect(507);
+    assert_eq!(refused.json()["kind"], "queue_full");
+    assert_eq!(agent.status()["mqtt"]["queue"]["messages"], 20);
+}

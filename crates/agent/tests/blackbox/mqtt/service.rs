@@ -98,6 +98,19 @@ async fn messages_wait_for_room_on_the_disk_to_become_items() {
     drop(mount);
 }
 
+#[test]
+fn an_agent_with_a_rule_that_cannot_work_does_not_start_and_says_which() {
+    let home = Home::with(
+        "[mqtt]\nenable = true\nurl = 'mqtt://localhost:1'\n\
+         [[mqtt.route]]\nmodel = 'Sitting'\nto = 'state/${id}'\n",
+    );
+    let output = home.run(&["run"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    let words = "the `[[mqtt.route]]` with to = \"state/${id}\": there is no model \"Sitting\"";
+    assert!(told.contains(words), "{told}");
+}
+
 const SETTINGS_OUT: &str =
     "[[mqtt.route]]\nmodel = 'Setting'\nto = 'state/${id}'\npayload = '${value}'\n";
 

@@ -235,6 +235,8 @@ fn a_file_that_went_away_ends_its_upload_and_the_log_says_so() {
     let agent = home(&device, &proxy.endpoint(), "checksum = \"crc32\"\n").start();
     let file = write(&agent, "a", b"hello");
     let id = put_file(&agent, &file, "gone/a");
+    // What is still on its way when the weather changes would come through.
+    eventually("it is tried", || (proxy.count("PUT", "") > 0).then_some(()));
     let agent = agent.kill();
     fs::remove_file(&file).expect("it is ours");
     proxy.set(Weather::Fair);

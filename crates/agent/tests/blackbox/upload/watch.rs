@@ -140,7 +140,7 @@ fn a_file_that_comes_back_as_it_was_is_uploaded() {
     eventually("it is taken and tried", || {
         (proxy.count("PUT", "/a.jpg") > 0).then_some(())
     });
-    // As a card that is taken out and put in again.
+    // As a disk whose files keep their numbers and that is taken out and put in again.
     let agent = agent.kill();
     fs::rename(&folder, &aside).expect("it is ours");
     proxy.set(Weather::Fair);

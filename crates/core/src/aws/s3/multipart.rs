@@ -278,7 +278,7 @@ impl ListParts<'_> {
     /// # Errors
     /// What S3 refused or failed to do, or that the answer is not in its form.
     pub fn answer(answer: HttpAnswer<'_>) -> Result<PartPage, S3CallError> {
-        let root = root(answer, "ListPartsResult")?;
+        let root = list_of_parts(answer)?;
         let truncated = root.text_of("IsTruncated") == Some("true");
         let next = if truncated {
             Some(number(&root, "NextPartNumberMarker")?)
@@ -290,6 +290,19 @@ impl ListParts<'_> {
             parts: parts.collect::<Result<_, _>>()?,
             next,
         })
+    }
+}
+
+/// S3 names the root `ListPartsResult`, and others name it as they like: what it holds decides. It
+/// has to name the upload, so that the page of something between is not taken for an upload
+/// without parts.
+fn list_of_parts(answer: HttpAnswer<'_>) -> Result<Element, S3CallError> {
+    let root = Element::parse(succeeded(answer)?.body)?;
+    match root.name.as_str() {
+        "Error" => Err(ServiceError::read_xml(answer.status, None, answer.body).into()),
+        "ListPartsResult" => Ok(root),
+        _ if root.text_of("UploadId").is_some() => Ok(root),
+        _ => Err(S3CallError::Missing("ListPartsResult")),
     }
 }
 
@@ -483,5 +496,22 @@ mod tests {
                 checksum: Some(Checksum::of(Algorithm::Crc32, b"123456789")),
             }]
         );
+    }
+
+    #[test]
+    fn what_a_list_of_parts_holds_decides_and_not_its_name() {
+        let read = |body: &str| ListParts::answer(good(body));
+        // As moto writes it.
+        let other = "<ListPartsResponse><UploadId>u</UploadId><IsTruncated>false</IsTruncated>\
+            <Part><PartNumber>1</PartNumber><ETag>\"e\"</ETag><Size>5</Size></Part>\
+            </ListPartsResponse>";
+        assert_eq!(read(other).unwrap().parts.len(), 1);
+        let none = "<Parts><UploadId>u</UploadId></Parts>";
+        assert_eq!(read(none).unwrap().parts, []);
+        let foreign = "<html><body>log in first</body></html>";
+        let missing = S3CallError::Missing("ListPartsResult");
+        assert_eq!(read(foreign), Err(missing));
+        let error = "<Error><Code>NoSuchUpload</Code><UploadId>u</UploadId></Error>";
+        assert!(matches!(read(error), Err(S3CallError::Service(_))));
     }
 }

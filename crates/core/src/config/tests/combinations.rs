@@ -65,6 +65,15 @@ fn values_that_cannot_stand_together_are_refused() {
              network",
         ),
         (
+            "[[upload.watch]]\npattern = '/v/*'\n[[upload.watch]]\npattern = '/v/*'\nremove = true\n",
+            "periwinkle.toml:1: `upload.watch` names /v/* twice, and a file is uploaded once only",
+        ),
+        (
+            "[upload]\nrate_max = '0 B'\n",
+            "periwinkle.toml:2: `upload.rate_max` must lie between \"1 KiB\" and \"1 TiB\", not \
+             \"0 B\"",
+        ),
+        (
             "[[upload.watch]]\npattern = '/v/*'\nremov = true\n",
             "periwinkle.toml:1: `upload.watch` has no key `remov`; did you mean `remove`?",
         ),
@@ -135,6 +144,23 @@ fn a_socket_path_of_107_bytes_is_the_longest() {
         "periwinkle.toml:1: the path of the control socket has 121 bytes and Linux takes 107: \
          set `control.socket` to a shorter path, such as \"/run/periwinkle.sock\""
     );
+}
+
+#[test]
+fn patterns_that_may_name_the_same_files_are_hinted_at() {
+    let watches = |one: &str, two: &str| {
+        let text =
+            format!("[[upload.watch]]\npattern = '{one}'\n[[upload.watch]]\npattern = '{two}'");
+        load(&file(&text)).unwrap().hints
+    };
+    assert_eq!(
+        watches("/v/*.jpg", "/v/door*"),
+        [
+            "`upload.watch` /v/*.jpg and /v/door* may name the same files: each is uploaded once, \
+             by the one that finds it first"
+        ]
+    );
+    assert!(watches("/v/*.jpg", "/v/*.png").is_empty());
 }
 
 #[test]

@@ -57,6 +57,21 @@ fn an_unknown_key_is_told_with_its_line_and_the_nearest_valid_key() {
 fn a_wrong_value_is_told_with_what_would_be_right() {
     for (line, words) in [
         (
+            "mqtt.schedule = '0 24 * * *'",
+            "`mqtt.schedule` has a mistake: `24` is no hour: write `*`, a number from 0 to 23, a \
+             range, a list, or a step",
+        ),
+        (
+            "mqtt.schedule = 'nightly'",
+            "`mqtt.schedule` has a mistake: `nightly` is no schedule: write `minute hour day month \
+             weekday`, or one of anytime, never, day, night, midnight, weekdays, workhours",
+        ),
+        (
+            "mqtt.route = ['model=A; to=a; class=urgent']",
+            "`mqtt.route` has a wrong `class`: it must be \"high\", \"normal\" or \"low\", not \
+             \"urgent\"",
+        ),
+        (
             "db.cache = '20 lightyears'",
             "`db.cache` must be a size with its unit, such as \"20 MB\" or \"64 KiB\", not \
              \"20 lightyears\"",

@@ -87,6 +87,7 @@ fn the_effective_configuration_reads_back_as_itself() {
         payload = '{"v": "${v}; \\"}'
         qos = 0
         retain = true
+        class = "low"
     "#;
     let loaded = load(&file(text)).unwrap();
     let mut shown = String::new();
@@ -156,7 +157,10 @@ fn arrays_hold_as_many_tables_as_their_bounds_say() {
         ),
     ];
     for (key, fields, count_max) in arrays {
-        let tables = |count: usize| format!("[[{key}]]\n{fields}\n").repeat(count);
+        // No two name the same files.
+        let table =
+            |at: usize| format!("[[{key}]]\n{}\n", fields.replace("/v/", &format!("/{at}/")));
+        let tables = |count: usize| (0..count).map(table).collect::<String>();
         config(&file(&tables(count_max)));
         let beyond = count_max + 1;
         assert_eq!(

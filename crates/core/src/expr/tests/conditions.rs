@@ -314,7 +314,8 @@ fn projections_keep_the_shape_of_the_item() {
 #[test]
 fn every_path_of_a_text_has_its_place() {
     type Places = fn(&str, &mut Placeholders) -> Result<Vec<(Place, Path)>, ExpressionError>;
-    let table: [(Places, &str, &[(usize, &str)]); 6] = [
+    type Row = (Places, &'static str, &'static [(usize, &'static str)]);
+    let table: [Row; 6] = [
         (
             Condition::places,
             "a = 1 and b.c[2] > d",

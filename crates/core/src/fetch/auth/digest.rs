@@ -127,15 +127,18 @@ impl Digest {
     }
 
     /// Another challenge came for a request that carried an answer: whether it is worth another
-    /// answer. It is if the nonce had only become stale; otherwise the password is wrong.
+    /// answer. It is if the nonce had only become stale; otherwise the password is wrong. The new
+    /// nonce may be known already, from the answer to another request.
     pub fn handle_challenge(&mut self, challenge: &Challenge) -> bool {
         let stale = challenge
             .parameter("stale")
             .is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
         let login = self.login.clone();
         match Digest::new(challenge, &login) {
-            Some(next) if stale && next.nonce != self.nonce => {
-                *self = next;
+            Some(next) if stale => {
+                if next.nonce != self.nonce {
+                    *self = next;
+                }
                 true
             }
             _ => false,
@@ -346,10 +349,11 @@ mod tests {
             r#"Digest realm="r", nonce="2", qop=auth"#
         ));
         assert_eq!(digest.nonce(), "1");
-        assert!(!again(
+        assert!(again(
             &mut digest,
             r#"Digest realm="r", nonce="1", qop=auth, stale=true"#
         ));
+        assert_eq!(digest.nonce(), "1");
         assert!(again(
             &mut digest,
             r#"Digest realm="r", nonce="2", qop=auth, stale=TRUE"#

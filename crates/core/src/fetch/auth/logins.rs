@@ -11,13 +11,21 @@ pub struct Logins<K> {
     known: Vec<(K, Login, Answerer)>,
 }
 
-/// Whether a challenge was answered before, on the way to the answer of one request.
+/// How many challenges were answered before, on the way to the answer of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// It was not.
-    First,
-    /// It was, and here is another.
-    Again,
+pub struct Asked(u32);
+
+impl Asked {
+    /// None was.
+    pub const NEVER: Asked = Asked(0);
+
+    /// Counts one more; how many there were before it.
+    #[must_use = "the challenge is judged by it"]
+    pub const fn count(&mut self) -> Asked {
+        let before = *self;
+        self.0 += 1;
+        before
+    }
 }
 
 /// What a challenge means for the request.
@@ -66,15 +74,19 @@ impl<K: Clone + PartialEq> Logins<K> {
         asked: Asked,
         basic: BasicUse,
     ) -> Reply {
-        if asked == Asked::Again {
-            self.forget(whom, login);
-            return Reply::Refused;
-        }
         if let Some(Answerer::Digest(digest)) = self.find(whom, login) {
             let mut digests = challenges.iter().filter(|one| one.scheme == "digest");
             if digests.any(|challenge| digest.handle_challenge(challenge)) {
-                return Reply::Again;
+                // The password is right: it stays, for those who come after.
+                return match asked.0 < limits::FETCH_STALE_NONCES_MAX {
+                    true => Reply::Again,
+                    false => Reply::Refused,
+                };
             }
+        }
+        if asked != Asked::NEVER {
+            self.forget(whom, login);
+            return Reply::Refused;
         }
         if let Some(answerer) = choose(challenges, login, basic) {
             self.keep(whom.clone(), login.clone(), answerer);
@@ -151,7 +163,7 @@ mod tests {
         let reply = ask(
             &mut logins,
             &[BASIC, DIGEST],
-            Asked::First,
+            Asked::NEVER,
             BasicUse::Allowed,
         );
         assert_eq!(reply, Reply::Again);
@@ -168,10 +180,10 @@ mod tests {
     fn who_takes_the_password_itself_has_no_more_questions() {
         let mut logins = Logins::default();
         assert!(logins.may_ask(&1, &login()));
-        ask(&mut logins, &[DIGEST], Asked::First, BasicUse::Allowed);
+        ask(&mut logins, &[DIGEST], Asked::NEVER, BasicUse::Allowed);
         assert!(logins.may_ask(&1, &login()));
         let mut logins = Logins::default();
-        ask(&mut logins, &[BASIC], Asked::First, BasicUse::Allowed);
+        ask(&mut logins, &[BASIC], Asked::NEVER, BasicUse::Allowed);
         assert!(!logins.may_ask(&1, &login()));
         assert!(logins.may_ask(&2, &login()));
     }
@@ -179,18 +191,35 @@ mod tests {
     #[test]
     fn a_stale_nonce_is_replaced_and_a_wrong_password_forgotten() {
         let mut logins = Logins::default();
-        ask(&mut logins, &[DIGEST], Asked::First, BasicUse::Refused);
-        let reply = ask(&mut logins, &[STALE], Asked::First, BasicUse::Refused);
+        ask(&mut logins, &[DIGEST], Asked::NEVER, BasicUse::Refused);
+        let reply = ask(&mut logins, &[STALE], Asked::NEVER, BasicUse::Refused);
         assert_eq!(reply, Reply::Again);
         assert!(field(&mut logins).unwrap().contains(r#"nonce="2""#));
-        let reply = ask(&mut logins, &[DIGEST], Asked::Again, BasicUse::Allowed);
+        let reply = ask(&mut logins, &[DIGEST], Asked(1), BasicUse::Allowed);
         assert_eq!((reply, field(&mut logins)), (Reply::Refused, None));
+    }
+
+    #[test]
+    fn a_nonce_that_others_use_up_ends_no_request_before_its_bound_and_no_login() {
+        let mut logins = Logins::default();
+        let mut asked = Asked::NEVER;
+        ask(&mut logins, &[DIGEST], asked.count(), BasicUse::Refused);
+        for number in 1..limits::FETCH_STALE_NONCES_MAX {
+            // The last of these nonces is one that another request has been told already.
+            let nonce = number.min(limits::FETCH_STALE_NONCES_MAX - 2);
+            let stale = format!(r#"Digest realm="r", nonce="n{nonce}", qop="auth", stale=true"#);
+            let reply = ask(&mut logins, &[&stale], asked.count(), BasicUse::Refused);
+            assert_eq!(reply, Reply::Again, "{number}");
+        }
+        let reply = ask(&mut logins, &[STALE], asked.count(), BasicUse::Refused);
+        assert_eq!(reply, Reply::Refused);
+        assert!(logins.knows(&1, &login()));
     }
 
     #[test]
     fn the_password_itself_is_sent_only_where_it_may_be() {
         let mut logins = Logins::default();
-        let mut ask = |fields: &[&str], basic| ask(&mut logins, fields, Asked::First, basic);
+        let mut ask = |fields: &[&str], basic| ask(&mut logins, fields, Asked::NEVER, basic);
         assert_eq!(ask(&[BASIC], BasicUse::Refused), Reply::PlainPassword);
         assert_eq!(ask(&["Negotiate"], BasicUse::Refused), Reply::Refused);
         assert_eq!(ask(&[BASIC], BasicUse::Allowed), Reply::Again);
@@ -200,7 +229,7 @@ mod tests {
     #[test]
     fn the_nonce_that_a_server_gives_for_the_next_request_is_taken() {
         let mut logins = Logins::default();
-        ask(&mut logins, &[DIGEST], Asked::First, BasicUse::Refused);
+        ask(&mut logins, &[DIGEST], Asked::NEVER, BasicUse::Refused);
         logins.handle_info(&1, &login(), r#"nextnonce="3""#);
         assert!(field(&mut logins).unwrap().contains(r#"nonce="3""#));
     }

@@ -71,6 +71,15 @@ pub enum Class {
 impl Class {
     /// From the first to the last.
     pub const ALL: [Class; 3] = [Class::High, Class::Normal, Class::Low];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Class::High => "high",
+            Class::Normal => "normal",
+            Class::Low => "low",
+        }
+    }
 }
 
 /// When a message is written to flash.

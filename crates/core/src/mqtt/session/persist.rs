@@ -28,6 +28,8 @@ pub(super) enum Then {
     Accept(EntryId),
     /// It was spilled.
     Spilled(EntryId),
+    /// It was written at the stop.
+    Saved(EntryId),
     /// Its packet id is known: it may leave.
     Marked(EntryId),
     /// That it was received is known: PUBREL may leave.
@@ -89,6 +91,7 @@ impl Session {
             Then::Accept(id) | Then::Spilled(id) => {
                 self.set_flash(id, Flash::There, |tag| Some(Output::Accepted(tag)));
             }
+            Then::Saved(id) => self.set_flash(id, Flash::There, |_| None),
             Then::Marked(id) if self.stage_of(id) == Some(Stage::Queued) => {
                 self.set_flash(id, Flash::Marked, |_| None);
             }
@@ -132,6 +135,8 @@ impl Session {
             match then {
                 Then::Accept(id) => self.refuse(id),
                 Then::Spilled(id) => self.unspill(id),
+                // The end of the stop comes later, so it fails, too, and brings all of them again.
+                Then::Saved(_) => {}
                 Then::Forgotten(_) => {
                     // What is written before it is asked for again says nothing of it.
                     self.flushing.hold = Some(Ticket(u64::MAX));
@@ -180,7 +185,11 @@ impl Session {
     fn persist_again(&mut self) {
         for then in std::mem::take(&mut self.flushing.failed) {
             match then {
-                Then::Marked(id) | Then::Release(id) | Then::Accept(id) | Then::Spilled(id) => {
+                Then::Marked(id)
+                | Then::Release(id)
+                | Then::Accept(id)
+                | Then::Spilled(id)
+                | Then::Saved(id) => {
                     self.persist(Persist::Entry(id), Some(then));
                 }
                 Then::Complete(id) => self.persist(Persist::Forget(id), Some(then)),
@@ -258,6 +267,16 @@ impl Session {
         self.persist_all();
     }
 
+    /// How many messages with QoS 1 and 2 are not on flash, or not for certain.
+    pub fn unsaved(&self) -> usize {
+        let is_unsaved = |entry: &Entry| {
+            let unwritten = [Flash::None, Flash::Writing, Flash::Failed];
+            entry.qos != QoS::AtMostOnce && unwritten.contains(&entry.flash)
+        };
+        let entries = self.outbox.iter();
+        entries.filter(|(_, entry)| is_unsaved(entry)).count()
+    }
+
     fn persist_all(&mut self) {
         let ids: Vec<EntryId> = (self.outbox.iter())
             .filter(|(_, entry)| entry.qos != QoS::AtMostOnce)
@@ -268,7 +287,7 @@ impl Session {
             .map(|(id, _)| id)
             .collect();
         for id in ids {
-            self.persist(Persist::Entry(id), None);
+            self.persist(Persist::Entry(id), Some(Then::Saved(id)));
         }
         let received = self.received.acknowledged();
         let ending = match self.ids.is_doubtful() {

@@ -109,20 +109,21 @@ fn a_broken_field_is_refused_with_its_place() {
         ),
         (
             "a: { type: 'date', ttl: true }, b: { type: 'date', ttl: true },",
-            "models.M.b.ttl (line 8, column 56): a table has one ttl attribute, and M has \"a\": use that name too",
+            "models.M.b.ttl (line 8, column 56): a model has one ttl field, and this one has \"a\"",
         ),
     ];
     for (fields, expected) in table {
         let error = Schema::parse(&one_model(fields)).unwrap_err();
         assert_eq!(error.to_string(), expected, "{fields}");
     }
-    let error = Schema::parse(&one_model("a: { type: 'string', validate: '(' },")).unwrap_err();
-    assert!(
-        error
-            .message()
-            .starts_with("the pattern ( cannot be used: "),
-        "{error}"
-    );
+    let look_around = ["(?=a)b", "(?!a)b", "(?<=a)b", "(?<!a)b", "(a)\\1"];
+    for pattern in look_around.into_iter().chain(["("]) {
+        let quoted = pattern.replace('\\', "\\\\");
+        let field = format!("a: {{ type: 'string', validate: '{quoted}' }},");
+        let error = Schema::parse(&one_model(&field)).unwrap_err();
+        let expected = format!("the pattern {pattern} cannot be used: ");
+        assert!(error.message().starts_with(&expected), "{error}");
+    }
 }
 
 #[test]
@@ -344,7 +345,7 @@ fn a_schema_that_breaks_a_builtin_model_is_refused() {
             one_model("gone: { type: 'date', ttl: true },")
                 .replace("M: {", "Mine: {")
                 .replace("'M#", "'Mine#"),
-            "models.Mine.gone.ttl (line 8, column 27): a table has one ttl attribute, and M has \"b\": use that name too",
+            "models.Mine.gone.ttl (line 8, column 27): a table has one ttl attribute, and M has \"b\": use that name too, or map: \"b\"",
         ),
     ];
     for (text, expected) in table {

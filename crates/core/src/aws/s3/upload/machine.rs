@@ -34,6 +34,8 @@ pub struct Upload {
     backoff: Backoff,
     not_before: Mono,
     restarts: u32,
+    /// Lists of parts in a row that could not be read.
+    unreadable: u32,
 }
 
 /// What is being done, beside parts on their way.
@@ -54,6 +56,8 @@ enum Step {
     Abort {
         why: Outcome,
     },
+    /// Which parts there are cannot be learnt: the upload is removed, and another begun.
+    Discard,
     /// What is on its way has to come back first.
     Drain(Box<Step>),
     Finished,
@@ -172,6 +176,8 @@ pub enum Failure {
     Taken,
     /// The source is not what it was.
     SourceChanged,
+    /// The answer is not one of S3's.
+    Unreadable,
     /// It will not pass.
     Refused(String),
 }
@@ -185,8 +191,7 @@ impl Failure {
             after: None,
         };
         let S3CallError::Service(error) = error else {
-            // An answer that is not S3's came from something between.
-            return retry(false);
+            return Failure::Unreadable;
         };
         match (&error.kind, error.code.as_str()) {
             (ServiceErrorKind::NoSuchResource, "NoSuchUpload" | "HTTP 404") => {
@@ -264,6 +269,7 @@ impl Upload {
             backoff: Backoff::full(limits::UPLOAD_BACKOFF_MIN, limits::UPLOAD_BACKOFF_MAX),
             not_before: Mono::ZERO,
             restarts: 0,
+            unreadable: 0,
         }
     }
 
@@ -341,7 +347,7 @@ impl Upload {
             Step::Send => self.poll_part(now),
             Step::Complete if idle => self.poll_complete(),
             Step::Check { .. } if idle => Some(self.request(Request::Head, None)),
-            Step::Abort { .. } if idle => Some(self.request(Request::Abort, None)),
+            Step::Abort { .. } | Step::Discard if idle => Some(self.request(Request::Abort, None)),
             _ => None,
         }
     }
@@ -357,6 +363,7 @@ impl Upload {
             | Step::Complete
             | Step::Check { .. }
             | Step::Abort { .. }
+            | Step::Discard
                 if self.in_flight.is_empty() =>
             {
                 Some(self.not_before)
@@ -423,11 +430,11 @@ impl Upload {
                 Step::Check { lost: Lost::Place } => self.give_up(Outcome::Taken),
                 _ => self.begin_anew(),
             },
-            (Answer::Aborted, _) => {
-                if let Step::Abort { why } = &self.step {
-                    self.finish(why.clone());
-                }
-            }
+            (Answer::Aborted, _) => match &self.step {
+                Step::Abort { why } => self.finish(why.clone()),
+                Step::Discard => self.discarded(),
+                _ => {}
+            },
             _ => {}
         }
     }
@@ -444,6 +451,7 @@ impl Upload {
         if !matches!(self.step, Step::List { .. }) {
             return;
         }
+        self.unreadable = 0;
         for part in &page.parts {
             let same = |value: &Value| value.algorithm() == self.record.checksum;
             self.parts.handle_listed(part, part.checksum.filter(same));
@@ -465,6 +473,10 @@ impl Upload {
     }
 
     fn handle_failure(&mut self, failure: Failure, part: Option<u32>, now: Mono, random: u64) {
+        if self.step == Step::Discard {
+            // The bucket's own rule removes what stays.
+            return self.discarded();
+        }
         let (throttled, after) = match failure {
             Failure::Retry { throttled, after } => (throttled, after.unwrap_or_default()),
             Failure::NoSuchUpload => return self.handle_lost_upload(),
@@ -472,6 +484,11 @@ impl Upload {
             Failure::Taken => return self.handle_taken(),
             Failure::SourceChanged => return self.give_up(Outcome::SourceChanged),
             Failure::Refused(words) => return self.handle_refused(words),
+            // Something between may have answered.
+            Failure::Unreadable => match self.is_list_hopeless() {
+                true => return self.step = Step::Discard,
+                false => (false, Duration::ZERO),
+            },
         };
         if throttled {
             self.window.handle_throttle(now);
@@ -486,6 +503,22 @@ impl Upload {
         self.failures += 1;
         if self.failures >= limits::UPLOAD_FAILURES_MAX && self.step != Step::Finished {
             self.step = Step::Drain(Box::new(Step::Finished));
+        }
+    }
+
+    /// Whether another list that cannot be read was one too many.
+    fn is_list_hopeless(&mut self) -> bool {
+        let lists = matches!(self.step, Step::List { .. });
+        self.unreadable += u32::from(lists);
+        lists && self.unreadable >= limits::UPLOAD_LISTS_UNREADABLE_MAX
+    }
+
+    /// The object may have been made by an attempt of an earlier life.
+    fn discarded(&mut self) {
+        self.not_before = Mono::ZERO;
+        match self.record.phase {
+            Phase::Completing => self.step = Step::Check { lost: Lost::Upload },
+            _ => self.begin_anew(),
         }
     }
 
@@ -688,6 +721,50 @@ mod tests {
             let error = ServiceError::read_xml(status, None, body.as_bytes());
             assert_eq!(Failure::of(&error.into()), expected, "{code}");
         }
-        assert_eq!(Failure::of(&S3CallError::Missing("ETag")), retry(false));
+        assert_eq!(
+            Failure::of(&S3CallError::Missing("ETag")),
+            Failure::Unreadable
+        );
+    }
+
+    #[test]
+    fn an_upload_whose_parts_cannot_be_listed_is_begun_anew() {
+        for (phase, aborted) in [
+            (Phase::Sending, Answer::Aborted),
+            (Phase::Sending, Answer::Failed(Failure::Unreadable)),
+            (Phase::Completing, Answer::Aborted),
+        ] {
+            let mut upload = Upload::resume(Record {
+                bucket: "b".into(),
+                key: ObjectKey::new("k").unwrap(),
+                plan: PartPlan::new(1, limits::S3_PART_BYTES_MIN).unwrap(),
+                source: "s".into(),
+                checksum: Algorithm::Crc32,
+                mark: "m".into(),
+                upload_id: Some("u".into()),
+                phase,
+            });
+            for _ in 0..limits::UPLOAD_LISTS_UNREADABLE_MAX {
+                upload.hurry();
+                let (id, request) = asked(&mut upload).unwrap();
+                assert_eq!(request, Request::List { after: None });
+                let failed = Answer::Failed(Failure::Unreadable);
+                upload.handle_answer(id, failed, Mono::ZERO, u64::MAX);
+            }
+            upload.hurry();
+            let (id, request) = asked(&mut upload).unwrap();
+            assert_eq!(request, Request::Abort);
+            upload.handle_answer(id, aborted, Mono::ZERO, 0);
+            let (id, request) = asked(&mut upload).unwrap();
+            if phase == Phase::Completing {
+                // It may be there already.
+                assert_eq!(request, Request::Head);
+                upload.handle_answer(id, Answer::Mark(None), Mono::ZERO, 0);
+                assert_eq!(asked(&mut upload).unwrap().1, Request::Create);
+            } else {
+                assert_eq!(request, Request::Create);
+            }
+            assert_eq!(upload.record().upload_id, None);
+        }
     }
 }
