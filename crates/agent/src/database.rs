@@ -195,6 +195,7 @@ pub async fn run(db: Database, mut ctx: ServiceContext) -> Result<(), ServiceErr
     let heartbeat = ctx.heartbeat();
     let mut look = tokio::time::interval(limits::DB_LOOK_INTERVAL);
     let mut purge = tokio::time::interval(limits::DB_PURGE_INTERVAL);
+    keep_bounds(&db).await?;
     loop {
         tokio::select! {
             () = ctx.stop.requested() => break,
@@ -222,6 +223,26 @@ async fn reopen_if_failed(db: &Database) -> Result<(), ServiceError> {
             ServiceError::new(format!("{failure}; opening it again failed: {error}"))
         })?;
     tracing::warn!("the database was opened again after a failure: {failure}");
+    Ok(())
+}
+
+/// Bounds of models may have been lowered since the last start.
+async fn keep_bounds(db: &Database) -> Result<(), ServiceError> {
+    let again = db.clone();
+    match spawn_blocking(move || again.keep_bounds()).await? {
+        Ok(0) => {}
+        Ok(rows) => tracing::warn!(rows, "dropped what is beyond the bounds of models"),
+        Err(error) => tracing::warn!("rows beyond the bounds of models stay for now: {error}"),
+    }
+    for (model, beyond) in db.stats().beyond {
+        let (rows, bytes) = (beyond.rows, beyond.bytes);
+        tracing::warn!(
+            model,
+            rows,
+            bytes,
+            "the model has more than its bounds admit; remove rows, or raise the bound"
+        );
+    }
     Ok(())
 }
 
@@ -308,6 +329,11 @@ pub fn show(db: &Database) -> serde_json::Value {
         "cut_tails": engine.cut_tails,
         "queue": {"rows": stats.queue.rows, "bytes": stats.queue.bytes},
         "bytes_by_model": stats.bytes,
+        "beyond": stats.beyond.iter()
+            .map(|(model, beyond)| {
+                (model.clone(), json!({"rows": beyond.rows, "bytes": beyond.bytes}))
+            })
+            .collect::<serde_json::Map<_, _>>(),
         "dropped": stats.dropped.iter()
             .map(|(model, dropped)| {
                 (model.clone(), json!({"rows": dropped.rows, "unsent": dropped.unsent}))

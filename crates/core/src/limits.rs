@@ -437,12 +437,20 @@ pub const API_PAGE_ROWS: usize = 50;
 pub const API_PAGE_ROWS_MAX: usize = 1000;
 /// Lists that are in the making at one time, large answers on their way included.
 pub const API_LISTS_MAX: usize = 8;
+/// Those of one user.
+pub const API_LISTS_PER_USER_MAX: usize = 4;
+/// An answer of which nothing is taken for this long gives way to a list that waits.
+pub const API_LIST_STALL_MAX: Duration = Duration::from_secs(5);
+/// Such an answer leaves in pieces of so many bytes.
+pub const API_LIST_PIECE_BYTES: usize = 64 * 1024;
 /// A list whose answer has more bytes keeps its place until it is on its way as a whole.
 pub const API_LIST_SMALL_BYTES_MAX: usize = 64 * 1024;
 /// How long a list waits for its turn.
 pub const API_LIST_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often the database is looked at for a failure to recover from.
 pub const DB_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a large model that is full is not searched for expired rows again.
+pub const DB_EXPIRED_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// How often expired rows are purged.
 pub const DB_PURGE_INTERVAL: Duration = Duration::from_secs(600);
 

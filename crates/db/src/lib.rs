@@ -7,8 +7,8 @@ pub mod engine;
 pub mod model;
 
 pub use model::{
-    Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError, Dropped,
-    Environment, Event, Export, ExportForm, Expression, Find, ImportOptions, Imported,
+    Beyond, Change, ChangeKind, ChangeStream, Committed, Count, Database, DbError, DbOpenError,
+    Dropped, Environment, Event, Export, ExportForm, Expression, Find, ImportOptions, Imported,
     IndexKeyError, Mark, Next, OnConflict, Options, Origin, Page, ParkedModel, Proposed,
     QueueBounds, Refusal, Room, Rows, Shelf, ShelfBatch, Since, Stats, Trace, Transacted,
     Transaction, Write, describe_key,

@@ -57,6 +57,7 @@ fn describe(model: &Model, context: &Map, parked: Option<&ParkedModel>) -> Map {
         let versions = Map::from([
             ("written", parked.written.to_string()),
             ("known", parked.known.to_string()),
+            ("reason", parked.to_string()),
         ]);
         shown.insert("parked", versions);
     }

@@ -87,7 +87,7 @@ impl MetricsService {
         let db = self.db.durability(self.durability());
         match db.create(METRIC, &row.properties()) {
             Ok(_) => {}
-            Err(DbError::Exists { .. }) => {
+            Err(error) if matches!(error.cause(), DbError::Exists { .. }) => {
                 tracing::debug!("two rows of metrics carry one time: the clock was set back");
             }
             Err(error) => tracing::warn!("a row of metrics is lost: {error}"),

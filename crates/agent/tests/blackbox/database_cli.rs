@@ -359,7 +359,8 @@ fn a_model_that_is_parked_is_shown_as_such_and_the_others_are_exported() {
     let listed = good(&home, &["models"]);
     assert!(
         listed.contains(
-            "Room is parked: it was written by version 2.0.0 of the schema, 1.0.0 is known"
+            "Room is parked: Room was written by version 2.0.0 of the schema, and this program knows \
+             1.0.0: update it, or go back to the newer one"
         ),
         "{listed}"
     );

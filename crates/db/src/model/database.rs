@@ -63,8 +63,9 @@ impl Database {
     ///
     /// # Errors
     /// The files are damaged or of a newer version, and nothing was changed; or a context value
-    /// that the keys need is missing; or the disk failed or is full while items were brought into
-    /// the form of the schema, which goes on at the next opening.
+    /// that the keys need is missing; or the disk failed while items were brought into the form of
+    /// the schema, which goes on at the next opening. If there is no room for that, the models whose
+    /// items wait for it are [parked](Database::parked_models).
     pub fn open(
         storage: Arc<dyn Storage>,
         schema: Schema,
@@ -109,7 +110,7 @@ impl Database {
             DurableEvent::Failed(_) => {}
         });
         feed.advance(store.durable_sequence());
-        let shared = Shared {
+        let mut shared = Shared {
             store,
             parked: written::parked(&schema, &state.written),
             schema,
@@ -123,13 +124,18 @@ impl Database {
             feed,
             _subscription: subscription,
         };
-        migrate::complete(&shared).map_err(|error| match error {
-            DbError::ReadOnly => DbOpenError::OldForm,
-            DbError::Full { .. } => DbOpenError::NoRoom {
-                version: shared.schema.version().to_owned(),
+        match migrate::complete(&shared) {
+            Ok(_) => {}
+            Err(DbError::ReadOnly) => return Err(DbOpenError::OldForm),
+            Err(DbError::Full { .. }) => match migrate::unfinished(&shared)? {
+                Some(models) => shared.parked.extend(models),
+                None => {
+                    let version = shared.schema.version().to_owned();
+                    return Err(DbOpenError::NoRoom { version });
+                }
             },
-            other => other.into(),
-        })?;
+            Err(other) => return Err(other.into()),
+        }
         let database = Database {
             context: Arc::new(shared.context.clone()),
             shared: Arc::new(shared),
@@ -201,8 +207,9 @@ impl Database {
         })
     }
 
-    /// The models that a newer major version of the schema has written to: their items are neither
-    /// shown nor changed nor sent until this program knows that version.
+    /// The models that are left alone: a newer major version of the schema has written to them, or
+    /// there was no room to bring their items into the form of this one. Their items are neither
+    /// shown nor changed nor sent.
     pub fn parked_models(&self) -> &[ParkedModel] {
         &self.shared.parked
     }
@@ -361,6 +368,7 @@ impl Database {
             engine: self.shared.store.stats(),
             rows: state.counts.by_model(),
             bytes: state.counts.bytes_by_model(),
+            beyond: self.beyond(&state),
             queue: index::backlog(&self.shared.store),
             dropped: state.dropped.by_model(),
         }

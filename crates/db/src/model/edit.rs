@@ -11,6 +11,7 @@ use super::catch_up;
 use super::feed::{Entry, Origin};
 use super::index;
 use super::keys;
+use super::oldest::Looked;
 use super::rows::DroppedRows;
 use super::shared::Shared;
 use crate::engine::{Batch, IndexId};
@@ -23,6 +24,12 @@ pub(super) struct Edit {
     places: BTreeMap<ItemKey, usize>,
     /// By how much the frame changes the number of items of models.
     balance: BTreeMap<String, i64>,
+    /// By how much it changes the bytes of models with a bound.
+    weights: BTreeMap<String, i64>,
+    /// By how much it changes what waits for the cloud.
+    queued: Queued,
+    /// What it has looked at to find room.
+    pub(super) looked: Looked,
     /// Writes that are no items.
     pub(super) batch: Batch,
     /// What models have dropped, if the frame drops more.
@@ -42,6 +49,23 @@ pub(super) struct Row {
     pub(super) after: Record,
     model: Option<String>,
     origin: Origin,
+    weight_before: Weight,
+    weight_after: Weight,
+}
+
+/// What a record is to the bounds; nothing to those that are not set.
+#[derive(Clone, Copy, Default)]
+struct Weight {
+    /// Bytes of the row for a model with a bound. The news of a removal belong to the queue.
+    bytes: i64,
+    queued: Queued,
+}
+
+/// Rows and bytes that wait for the cloud.
+#[derive(Clone, Copy, Default)]
+struct Queued {
+    rows: i64,
+    bytes: i64,
 }
 
 /// A row that a frame has written.
@@ -66,18 +90,23 @@ impl Edit {
         origin: Origin,
     ) {
         let change = i64::from(after.item.is_some()) - i64::from(before.item.is_some());
-        let model = match self.place(&key) {
-            Some(place) => {
-                let row = &mut self.rows[place];
-                row.after = after;
-                row.origin = origin;
-                row.model.as_deref()
-            }
-            None => self.add(shared, key, before, after, origin),
+        let place = match self.place(&key) {
+            Some(place) => place,
+            None => self.add(shared, key, before, origin),
         };
-        if let (Some(model), true) = (model, change != 0) {
-            let model = model.to_owned();
-            *self.balance.entry(model).or_default() += change;
+        let row = &mut self.rows[place];
+        let weight = Weight::of(shared, &row.key, row.model.as_deref(), &after);
+        let before = std::mem::replace(&mut row.weight_after, weight);
+        row.after = after;
+        row.origin = origin;
+        self.queued.rows += weight.queued.rows - before.queued.rows;
+        self.queued.bytes += weight.queued.bytes - before.queued.bytes;
+        if let Some(model) = &row.model {
+            add_to(&mut self.balance, model, change);
+            add_to(&mut self.weights, model, weight.bytes - before.bytes);
+            if row.after.item.is_some() {
+                self.looked.forget_from(model, place);
+            }
         }
     }
 
@@ -101,31 +130,21 @@ impl Edit {
     }
 
     /// How many bytes the frame adds to a model with a bound, less those it takes away.
-    pub(super) fn weight(&self, shared: &Shared, model: &str) -> i64 {
-        let rows = self.rows.iter();
-        let own = rows.filter(|row| row.model.as_deref() == Some(model));
-        own.map(|row| {
-            let (before, after) = row.bytes(shared);
-            after as i64 - before as i64
-        })
-        .sum()
+    pub(super) fn weight(&self, model: &str) -> i64 {
+        self.weights.get(model).copied().unwrap_or(0)
     }
 
     /// How many rows and bytes more wait for the cloud when the frame is committed.
     pub(super) fn queued(&self) -> (i64, i64) {
-        let waits = |record: &Record| match &record.change {
-            Some(_) => (1, index::value_bytes(record) as i64),
-            None => (0, 0),
-        };
-        self.rows.iter().fold((0, 0), |(rows, bytes), row| {
-            let (was, is) = (waits(&row.before), waits(&row.after));
-            (rows + is.0 - was.0, bytes + is.1 - was.1)
-        })
+        (self.queued.rows, self.queued.bytes)
     }
 
     /// The writes as they go to the log, and what they mean.
     pub(super) fn seal(self, shared: &Shared) -> (Batch, Vec<Touched>) {
         let mut batch = self.batch;
+        if let Some(dropped) = &self.dropped {
+            dropped.note(&mut batch);
+        }
         let mut touched = Vec::with_capacity(self.rows.len());
         let mut value = Vec::with_capacity(VALUE_BYTES_USUAL);
         for row in self.rows {
@@ -151,21 +170,18 @@ impl Edit {
         (batch, touched)
     }
 
-    fn add(
-        &mut self,
-        shared: &Shared,
-        key: ItemKey,
-        before: Record,
-        after: Record,
-        origin: Origin,
-    ) -> Option<&str> {
+    fn add(&mut self, shared: &Shared, key: ItemKey, before: Record, origin: Origin) -> usize {
         let model = shared.schema.model_of_key(&key);
+        let model = model.map(|model| model.name().to_owned());
+        let weight = Weight::of(shared, &key, model.as_deref(), &before);
         self.rows.push(Row {
-            model: model.map(|model| model.name().to_owned()),
+            model,
             key,
             before,
-            after,
+            after: Record::default(),
             origin,
+            weight_before: weight,
+            weight_after: weight,
         });
         let place = self.rows.len() - 1;
         if place == FEW {
@@ -174,7 +190,7 @@ impl Edit {
         } else if place > FEW {
             self.places.insert(self.rows[place].key.clone(), place);
         }
-        self.rows[place].model.as_deref()
+        place
     }
 
     fn place(&self, key: &ItemKey) -> Option<usize> {
@@ -186,15 +202,9 @@ impl Edit {
 }
 
 impl Row {
-    /// The model, if it has a bound.
-    fn bounded<'s>(&self, shared: &'s Shared) -> Option<&'s Model> {
-        let model = shared.schema.model(self.model.as_deref()?).ok()?;
-        model.process().is_bounded().then_some(model)
-    }
-
     /// When the item changed last: now, or as it is known if only replication has written.
     fn age(&self, shared: &Shared) -> Option<(IndexId, Vec<u8>)> {
-        let model = self.bounded(shared)?;
+        let model = bounded(shared, self.model.as_deref())?;
         self.after.item.as_ref()?;
         let same = same_content(self.before.item.as_ref(), self.after.item.as_ref());
         let known = same.then(|| index::known_age(&shared.store, &self.key, model.name()));
@@ -202,23 +212,9 @@ impl Row {
         Some(known.flatten().unwrap_or_else(now))
     }
 
-    /// Bytes of the row before and after, for models with a bound. The news of a removal belong
-    /// to the queue.
-    fn bytes(&self, shared: &Shared) -> (u64, u64) {
-        if self.bounded(shared).is_none() {
-            return (0, 0);
-        }
-        let bytes = |record: &Record| match &record.item {
-            Some(_) => index::row_bytes(&self.key, record),
-            None => 0,
-        };
-        (bytes(&self.before), bytes(&self.after))
-    }
-
     fn touched(self, shared: &Shared) -> Touched {
         let is_live = self.after.item.is_some();
         let was_live = self.before.item.is_some();
-        let (bytes_before, bytes_after) = self.bytes(shared);
         let told = if same_content(self.before.item.as_ref(), self.after.item.as_ref()) {
             None
         } else {
@@ -228,9 +224,47 @@ impl Row {
             model: self.model,
             was_live,
             is_live,
-            bytes: bytes_after as i64 - bytes_before as i64,
+            bytes: self.weight_after.bytes - self.weight_before.bytes,
             told,
         }
+    }
+}
+
+impl Weight {
+    fn of(shared: &Shared, key: &ItemKey, model: Option<&str>, record: &Record) -> Weight {
+        let is_bounded = record.item.is_some() && bounded(shared, model).is_some();
+        let waits = record.change.is_some() && shared.queue.is_bounded();
+        if !is_bounded && !waits {
+            return Weight::default();
+        }
+        let value = index::value_bytes(record) as i64;
+        let row = index::row_bytes_with(key, value as u64) as i64;
+        Weight {
+            bytes: if is_bounded { row } else { 0 },
+            queued: match waits {
+                true => Queued {
+                    rows: 1,
+                    bytes: value,
+                },
+                false => Queued::default(),
+            },
+        }
+    }
+}
+
+/// The model, if it has a bound.
+fn bounded<'s>(shared: &'s Shared, model: Option<&str>) -> Option<&'s Model> {
+    let model = shared.schema.model(model?).ok()?;
+    model.process().is_bounded().then_some(model)
+}
+
+fn add_to(sums: &mut BTreeMap<String, i64>, model: &str, change: i64) {
+    if change == 0 {
+        return;
+    }
+    match sums.get_mut(model) {
+        Some(sum) => *sum += change,
+        None => drop(sums.insert(model.to_owned(), change)),
     }
 }
 

@@ -76,11 +76,8 @@ pub enum DbError {
         /// The model.
         model: String,
     },
-    /// A newer major version of the schema has written to the model.
-    #[error(
-        "{model} was written by version {written} of the schema, and this program knows {known}: update \
-         it, or go back to the newer one", model = .0.model, written = .0.written, known = .0.known
-    )]
+    /// The model is left alone.
+    #[error("{0}")]
     Parked(ParkedModel),
     /// The model has as many rows as its schema admits, or the disk has no room.
     #[error("{what} is full: {reason}")]
@@ -119,6 +116,13 @@ pub enum DbError {
         /// The field.
         field: String,
     },
+    /// What stands in the way of a write is an item that nobody sees: it has expired by a clock that
+    /// is not trusted yet, and such a clock removes nothing.
+    #[error(
+        "{0}: it is hidden, because it has expired by a clock that nothing has confirmed yet; it goes \
+         when the time is known, or when it is removed by its key"
+    )]
+    Hidden(Box<DbError>),
     /// A check of the maker's refused the write.
     #[error("{model} refuses this: {reason}")]
     Refused {
@@ -236,7 +240,7 @@ impl DbError {
             DbError::Update { .. } => "update_failed",
             DbError::NotUnique { .. } => "not_unique",
             DbError::Refused { .. } => "refused",
-            DbError::InTransaction { source, .. } => source.kind(),
+            DbError::InTransaction { source, .. } | DbError::Hidden(source) => source.kind(),
             DbError::Reentrant => "reentrant",
             DbError::Expression { .. } => "bad_expression",
             DbError::Misnamed { source, .. } => source.kind(),
@@ -246,6 +250,14 @@ impl DbError {
             DbError::Waits(_) => "waits",
             DbError::ReadOnly => "read_only",
             DbError::Closed => "closed",
+        }
+    }
+
+    /// What is wrong, without the write that it is wrong with and why nobody sees it.
+    pub fn cause(&self) -> &DbError {
+        match self {
+            DbError::InTransaction { source, .. } | DbError::Hidden(source) => source.cause(),
+            error => error,
         }
     }
 
@@ -261,7 +273,7 @@ impl DbError {
             DbError::NotUnique { field, .. } => Some(field),
             DbError::IndexKey(error) => Some(&error.field),
             DbError::Refused { field, .. } => field.as_deref(),
-            DbError::InTransaction { source, .. } => source.field(),
+            DbError::InTransaction { source, .. } | DbError::Hidden(source) => source.field(),
             _ => None,
         }
     }

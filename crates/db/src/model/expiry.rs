@@ -1,6 +1,6 @@
 //! Rows past their time: hidden at once, purged when the time is trusted.
 
-use periwinkle_core::schema::Model;
+use periwinkle_core::schema::{Model, Schema};
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::time::{Now, UnixMillis};
 use periwinkle_core::value::Map;
@@ -62,7 +62,7 @@ impl Database {
         let mut expired = Vec::new();
         for row in rows.iter() {
             if let Some(key) = keys::parse_item(row.key)
-                && self.is_over(model, &decode(&key, row.value)?, wall)
+                && is_over(&self.shared.schema, model, &decode(&key, row.value)?, wall)
             {
                 expired.push(key);
             }
@@ -86,7 +86,7 @@ impl Database {
         let mut purged = 0;
         for key in expired {
             let record = shared.record(key)?;
-            if self.is_over(model, &record, wall) {
+            if is_over(&shared.schema, model, &record, wall) {
                 purged += 1;
                 edit.follow_claims(shared, record.item.as_ref(), None)?;
                 edit.put(
@@ -102,14 +102,16 @@ impl Database {
         shared.commit(&mut state, edit, Durability::Lazy)?;
         Ok(purged)
     }
+}
 
-    fn is_over(&self, model: &Model, record: &Record, wall: UnixMillis) -> bool {
-        let Some(item) = &record.item else {
-            return false;
-        };
-        let own = self.shared.schema.model_of(item);
-        record.change.is_none()
-            && own.is_some_and(|own| own.name() == model.name())
-            && model.expires(item).is_some_and(|expires| expires <= wall)
-    }
+/// Whether a row is past its time and may go: the cloud knows what it has to know of it.
+pub(super) fn is_over(schema: &Schema, model: &Model, record: &Record, wall: UnixMillis) -> bool {
+    let Some(item) = &record.item else {
+        return false;
+    };
+    let own = schema.model_of(item);
+    record.change.is_none()
+        && !model.direction().is_down()
+        && own.is_some_and(|own| own.name() == model.name())
+        && model.expires(item).is_some_and(|expires| expires <= wall)
 }

@@ -112,7 +112,8 @@ impl Export {
         let model = shared.model(model)?;
         let record = decode(&key, row.value)?;
         let now = shared.environment.now();
-        let Some(item) = shared.visible(model, &record, now) else {
+        // What only an unconfirmed clock hides is not lost to the copy.
+        let Some(item) = shared.standing(model, &record, now) else {
             return Ok(false);
         };
         let own = shared.schema.model_of(item);

@@ -152,11 +152,14 @@ impl<'a> Writer<'a> {
         let (key, before) = self.row_of(model, &item)?;
         let fate = match self.current(model, &before) {
             None => Fate::Created,
-            Some(known) => match (self.exists(model, &item, known), on_conflict) {
-                (DbError::Exists { .. }, OnConflict::Replace) => Fate::Replaced,
-                (DbError::Exists { .. }, OnConflict::Skip) => return Ok(Fate::Skipped),
-                (error, _) => return Err(error),
-            },
+            Some(known) => {
+                let error = self.exists(model, &item, known);
+                match (error.cause(), on_conflict) {
+                    (DbError::Exists { .. }, OnConflict::Replace) => Fate::Replaced,
+                    (DbError::Exists { .. }, OnConflict::Skip) => return Ok(Fate::Skipped),
+                    _ => return Err(error),
+                }
+            }
         };
         self.put(model, key, before, Some(item))?;
         Ok(fate)

@@ -91,13 +91,42 @@ pub(super) fn known_age(store: &Store, key: &ItemKey, model: &str) -> Option<(In
     age.map(|(index, age)| (index, age.into()))
 }
 
-/// The rows of a model that has a bound, the oldest first.
-pub(super) fn oldest(store: &Store, model: &str, limit: usize) -> Vec<ItemKey> {
-    let range = IndexRange::new(KeyRange::prefix(&ages_of(model)));
-    let rows = store.index_rows(OLDEST, &range, Order::Forward, limit);
-    rows.iter()
-        .filter_map(|row| keys::parse_item(&row.position.key))
-        .collect()
+/// In which order rows give way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Line {
+    /// The rows of a model that has a bound, by the age of their last change.
+    Age,
+    /// The rows of all models that wait for the cloud.
+    Queue,
+}
+
+/// The next rows in line.
+pub(super) fn line(
+    store: &Store,
+    line: Line,
+    model: &str,
+    after: Option<&IndexPosition>,
+    limit: usize,
+) -> Vec<IndexPosition> {
+    let (index, all) = match line {
+        Line::Age => (OLDEST, IndexRange::new(KeyRange::prefix(&ages_of(model)))),
+        Line::Queue => (SENDABLE, IndexRange::all()),
+    };
+    let range = match after {
+        Some(after) => all.after(after.clone(), Order::Forward),
+        None => all,
+    };
+    let rows = store.index_rows(index, &range, Order::Forward, limit);
+    steps::add(rows.len());
+    rows.into_iter().map(|row| row.position).collect()
+}
+
+/// Bytes that are free in a line's bound when a row goes.
+pub(super) fn bytes_in(line: Line, key: &ItemKey, record: &Record) -> u64 {
+    match line {
+        Line::Age => row_bytes(key, record),
+        Line::Queue => value_bytes(record),
+    }
 }
 
 fn ages_of(model: &str) -> Vec<u8> {
@@ -106,11 +135,17 @@ fn ages_of(model: &str) -> Vec<u8> {
 
 /// Bytes of a row in the database.
 pub(super) fn row_bytes(key: &ItemKey, record: &Record) -> u64 {
-    keys::item(key).len() as u64 + value_bytes(record)
+    row_bytes_with(key, value_bytes(record))
+}
+
+/// The same, with a value of so many bytes.
+pub(super) fn row_bytes_with(key: &ItemKey, value_bytes: u64) -> u64 {
+    keys::item(key).len() as u64 + value_bytes
 }
 
 /// Bytes of its value, as the queue counts.
 pub(super) fn value_bytes(record: &Record) -> u64 {
+    steps::add(1);
     let mut value = Vec::new();
     record.encode(&mut value);
     value.len() as u64
@@ -164,6 +199,31 @@ fn range_after(after: Option<(u64, &ItemKey)>) -> IndexRange {
         key: keys::item(key),
     };
     all.after(position, Order::Forward)
+}
+
+/// How many rows and records were looked at to find room. Only tests ask.
+#[cfg(not(test))]
+pub(super) mod steps {
+    pub(in crate::model) fn add(_: usize) {}
+}
+
+/// How many rows and records were looked at to find room, on this thread.
+#[cfg(test)]
+pub(super) mod steps {
+    use std::cell::Cell;
+
+    thread_local!(static STEPS: Cell<usize> = const { Cell::new(0) });
+
+    pub(in crate::model) fn add(steps: usize) {
+        STEPS.set(STEPS.get() + steps);
+    }
+
+    /// Those of `work`.
+    pub(in crate::model) fn of(work: impl FnOnce()) -> usize {
+        STEPS.set(0);
+        work();
+        STEPS.get()
+    }
 }
 
 /// How many items each model has, and how many bytes those with a bound.

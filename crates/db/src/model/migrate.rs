@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use periwinkle_core::limits::MIGRATION_FRAME_BYTES_MAX;
-use periwinkle_core::schema::{Outcome, Plan, Version, Written};
+use periwinkle_core::schema::{Model, Outcome, Plan, Version, Written};
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::value::Map;
 
@@ -15,6 +15,7 @@ use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
 use super::shared::{STEP, Shared, State, decode};
+use super::written::ParkedModel;
 use super::{keys, written};
 use crate::engine::{Durability, Order, Rows};
 
@@ -62,6 +63,27 @@ pub(super) fn complete(shared: &Shared) -> Result<u64, DbError> {
     }
     state.written = after;
     Ok(pass.changed)
+}
+
+/// The models whose items there was no room to change: the others go on without them, and the next
+/// opening goes on with these. `None` when it is not known which ones that are.
+pub(super) fn unfinished(shared: &Shared) -> Result<Option<Vec<ParkedModel>>, DbError> {
+    let Some(known) = written::read(&shared.store)? else {
+        return Ok(None);
+    };
+    let models: Vec<_> = shared.schema.plan(Some(&known)).map_or(Vec::new(), |plan| {
+        let parked = |model: &Model| ParkedModel {
+            model: model.name().to_owned(),
+            written: known.get(model.name()).copied().unwrap_or_default(),
+            known: *model.version(),
+        };
+        plan.models().map(parked).collect()
+    });
+    for parked in &models {
+        tracing::error!(target: "db", "{parked}");
+    }
+    shared.lock().written = known;
+    Ok(Some(models))
 }
 
 struct Pass<'a> {

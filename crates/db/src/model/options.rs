@@ -26,6 +26,13 @@ pub struct QueueBounds {
     pub bytes_max: Option<u64>,
 }
 
+impl QueueBounds {
+    /// Whether rows or bytes are bounded.
+    pub(super) fn is_bounded(self) -> bool {
+        self.rows_max.is_some() || self.bytes_max.is_some()
+    }
+}
+
 /// What the database cannot have of its own: the time and random bits.
 pub trait Environment: Send + Sync + 'static {
     /// The time now.

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use periwinkle_core::limits::{
-    DB_SCAN_ROWS, DROPPED_ROWS_PER_WRITE_MAX, FIND_ROWS_SEEN_MAX, ITEM_BYTES_MAX,
-    ITEM_SYNCED_BYTES_MAX,
-};
+use periwinkle_core::limits::{ITEM_BYTES_MAX, ITEM_SYNCED_BYTES_MAX};
 use periwinkle_core::schema::{Model, Overflow};
 use periwinkle_core::sync::config::Direction;
 use periwinkle_core::sync::record::{ItemKey, Record};
@@ -14,12 +11,12 @@ use periwinkle_core::value::binary::{decode_varint, encode_varint};
 
 use super::error::DbError;
 use super::feed::Origin;
-use super::index;
+use super::index::{self, Line};
 use super::keys;
 use super::options::QueueBounds;
-use super::stats::Dropped;
+use super::stats::{Beyond, Dropped};
 use super::writer::{FrameOf, Writer};
-use crate::engine::Store;
+use crate::engine::{Batch, Store};
 
 impl Writer<'_> {
     /// Refuses an item that DynamoDB would refuse, before it is on its way.
@@ -42,6 +39,10 @@ impl Writer<'_> {
     /// Keeps a model within its bounds, now that the frame writes a row of it: the oldest others
     /// go in the same frame, or the write is refused, as the model's `overflow` says.
     pub(super) fn make_room(&mut self, model: &Model, written: &ItemKey) -> Result<(), DbError> {
+        if self.excess(model).is_none() {
+            return Ok(());
+        }
+        let hidden = self.purge_for_room(model)?;
         let excess = self.excess(model);
         if excess.is_none() {
             return Ok(());
@@ -51,16 +52,14 @@ impl Writer<'_> {
         let record = self.edit.record(written);
         let own = record.map_or(0, |record| index::row_bytes(written, record));
         if is_over(own) || model.process().overflow == Overflow::Refuse {
-            return Err(full(model, MAKE_ROOM));
+            let advice = format!("{MAKE_ROOM}{}", self.why_hidden(hidden));
+            return Err(full(model, &advice));
         }
-        let alone = self.edit.weight(self.shared, model.name());
+        let alone = self.edit.weight(model.name());
         if self.frame == FrameOf::One && is_over(alone.max(0) as u64) {
             return Err(full(model, NOTHING_TO_DROP));
         }
-        // The frame may have dropped as many of them as it writes rows.
-        let oldest = DB_SCAN_ROWS.saturating_add(self.edit.rows().len());
-        let candidates = index::oldest(&self.shared.store, model.name(), oldest);
-        let mut drops = self.pick(model, candidates, excess, index::row_bytes)?;
+        let mut drops = self.pick(model, Line::Age, excess)?;
         if drops.is_empty() && self.frame == FrameOf::Many {
             drops = self.pick_of_frame(model, written, excess);
         }
@@ -79,13 +78,7 @@ impl Writer<'_> {
         }
         let drops = match model.process().overflow {
             Overflow::Refuse => Vec::new(),
-            Overflow::DropOldest => {
-                let waiting = index::dirty(&self.shared.store, None, FIND_ROWS_SEEN_MAX);
-                let keys = waiting.into_iter().map(|dirty| dirty.key);
-                self.pick(model, keys.collect(), excess, |_, record| {
-                    index::value_bytes(record)
-                })?
-            }
+            Overflow::DropOldest => self.pick(model, Line::Queue, excess)?,
         };
         if drops.is_empty() {
             let reason = "the cloud has not taken what waits for it; see `sync` in status, or raise \
@@ -105,73 +98,27 @@ impl Writer<'_> {
             over(counts.of(name), self.edit.balance(name), rows_max)
         });
         let bytes = process.bytes_max.map_or(0, |bytes_max| {
-            let more = self.edit.weight(self.shared, name);
+            let more = self.edit.weight(name);
             over(counts.bytes_of(name), more, bytes_max)
         });
         Excess { rows, bytes }
     }
 
     fn excess_of_queue(&self, model: &Model) -> Excess {
+        let bounds = self.shared.queue;
+        if !bounds.is_bounded() || !model.direction().is_up() {
+            return Excess::default();
+        }
         let QueueBounds {
             rows_max,
             bytes_max,
-        } = self.shared.queue;
-        if (rows_max.is_none() && bytes_max.is_none()) || !model.direction().is_up() {
-            return Excess::default();
-        }
+        } = bounds;
         let queue = index::backlog(&self.shared.store);
         let (rows, bytes) = self.edit.queued();
         Excess {
             rows: rows_max.map_or(0, |max| over(queue.rows, rows, max)),
             bytes: bytes_max.map_or(0, |max| over(queue.bytes, bytes, max)),
         }
-    }
-
-    /// The first of these rows that may go, until there is room. A bound that was lowered is reached
-    /// step by step.
-    fn pick(
-        &self,
-        model: &Model,
-        candidates: Vec<ItemKey>,
-        mut excess: Excess,
-        weigh: impl Fn(&ItemKey, &Record) -> u64,
-    ) -> Result<Vec<Drop>, DbError> {
-        let mut drops = Vec::new();
-        for key in candidates {
-            if excess.is_none() || drops.len() == DROPPED_ROWS_PER_WRITE_MAX {
-                break;
-            }
-            let own = self.shared.schema.model_of_key(&key);
-            if own.is_none_or(|own| own.name() != model.name()) || self.edit.holds(&key) {
-                continue;
-            }
-            let record = self.shared.record(&key)?;
-            if self.may_drop(model, &record) {
-                excess.rows = excess.rows.saturating_sub(1);
-                let bytes = weigh(&key, &record);
-                excess.bytes = excess.bytes.saturating_sub(bytes);
-                drops.push(Drop { key, record });
-            }
-        }
-        Ok(drops)
-    }
-
-    /// The first rows that the frame itself has made, until there is room for the one that was
-    /// written.
-    fn pick_of_frame(&self, model: &Model, written: &ItemKey, mut excess: Excess) -> Vec<Drop> {
-        let mut drops = Vec::new();
-        let rows = self.edit.rows().iter();
-        for row in rows.filter(|row| row.key != *written && self.may_drop(model, &row.after)) {
-            if excess.is_none() {
-                break;
-            }
-            let (key, record) = (row.key.clone(), row.after.clone());
-            excess.rows = excess.rows.saturating_sub(1);
-            let bytes = index::row_bytes(&key, &record);
-            excess.bytes = excess.bytes.saturating_sub(bytes);
-            drops.push(Drop { key, record });
-        }
-        drops
     }
 
     /// Drops rows in the same frame, and counts them.
@@ -187,16 +134,14 @@ impl Writer<'_> {
             self.edit
                 .put(self.shared, key, record, nothing, Origin::Local);
         }
-        let so_far = self.edit.dropped.as_ref().unwrap_or(&self.state.dropped);
-        let mut sum = so_far.clone();
+        let so_far = &self.state.dropped;
+        let sum = self.edit.dropped.get_or_insert_with(|| so_far.clone());
         sum.add(model.name(), dropped);
-        self.edit.batch.put(&keys::note(NOTE), &sum.encode());
-        self.edit.dropped = Some(sum);
         Ok(())
     }
 
     /// A row whose attempt is on its way must be there when the answer comes.
-    fn may_drop(&self, model: &Model, record: &Record) -> bool {
+    pub(super) fn may_drop(&self, model: &Model, record: &Record) -> bool {
         let in_flight = record
             .change
             .as_ref()
@@ -211,8 +156,8 @@ impl Writer<'_> {
 
 /// A row that gives way to a new one.
 pub(super) struct Drop {
-    key: ItemKey,
-    record: Record,
+    pub(super) key: ItemKey,
+    pub(super) record: Record,
 }
 
 impl Drop {
@@ -231,14 +176,26 @@ fn over(is: u64, more: i64, max: u64) -> u64 {
 
 /// How much has to go.
 #[derive(Clone, Copy, Default)]
-struct Excess {
+pub(super) struct Excess {
     rows: u64,
     bytes: u64,
 }
 
+impl From<Beyond> for Excess {
+    fn from(Beyond { rows, bytes }: Beyond) -> Excess {
+        Excess { rows, bytes }
+    }
+}
+
 impl Excess {
-    fn is_none(self) -> bool {
+    pub(super) fn is_none(self) -> bool {
         self.rows == 0 && self.bytes == 0
+    }
+
+    /// A row of so many bytes goes.
+    pub(super) fn take(&mut self, bytes: u64) {
+        self.rows = self.rows.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 
@@ -286,6 +243,11 @@ impl DroppedRows {
         let sum = self.0.entry(model.to_owned()).or_default();
         sum.rows += dropped.rows;
         sum.unsent += dropped.unsent;
+    }
+
+    /// Notes the counts in the frame that changes them.
+    pub(super) fn note(&self, batch: &mut Batch) {
+        batch.put(&keys::note(NOTE), &self.encode());
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -13,7 +13,9 @@ use super::checks::Checks;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Feed;
+use super::full::Searched;
 use super::index::{Counts, Declared};
+use super::oldest::PassedOver;
 use super::options::{Environment, QueueBounds};
 use super::reentry::Reentry;
 use super::reindex::Completed;
@@ -53,6 +55,8 @@ pub(super) struct State {
     pub(super) counts: Counts,
     pub(super) ulids: UlidSource,
     pub(super) dropped: DroppedRows,
+    pub(super) passed_over: PassedOver,
+    pub(super) searched: Searched,
     /// The versions of the schema that the models were last written in.
     pub(super) written: Written,
     /// The first frame of the database has to say that rows have their index entries.
@@ -136,6 +140,17 @@ impl Shared {
         item.filter(|item| !is_expired(model, item, || now))
     }
 
+    /// The item that a write meets: also one that is hidden by a time that is not trusted.
+    pub(super) fn standing<'r>(
+        &self,
+        model: &Model,
+        record: &'r Record,
+        now: Now,
+    ) -> Option<&'r Map> {
+        let item = record.item.as_ref();
+        item.filter(|item| !is_gone(model, item, now))
+    }
+
     /// Commits a frame, which the queue knows at once; then counts and streams know of it.
     pub(super) fn commit(
         &self,
@@ -193,10 +208,18 @@ pub(super) fn unreadable(key: &ItemKey, source: RecordError) -> DbError {
     }
 }
 
+/// Whether programs do not see an item any more, by the best known time. It may come back into
+/// sight when that was wrong, so that nothing may be written on the strength of it.
+///
 /// The clock is asked only if the answer depends on it.
 pub(super) fn is_expired(model: &Model, item: &Map, now: impl FnOnce() -> Now) -> bool {
     let expires = model.expires(item);
     expires.is_some_and(|expires| now().wall.is_some_and(|wall| expires <= wall))
+}
+
+/// Whether the time of an item is over for good.
+pub(super) fn is_gone(model: &Model, item: &Map, now: Now) -> bool {
+    now.trusted && is_expired(model, item, || now)
 }
 
 /// What writers share, of a database that was just opened, and what was done about its indexes.
@@ -207,6 +230,8 @@ pub(super) fn read_state(store: &Store, schema: &Schema) -> Result<(State, Compl
         counts: Counts::read(store, schema),
         ulids: UlidSource::default(),
         dropped: DroppedRows::read(store)?,
+        passed_over: PassedOver::default(),
+        searched: Searched::default(),
         written: written::read(store)?.unwrap_or_default(),
         note_due: indexed.note_due,
     };

@@ -15,6 +15,8 @@ pub struct Stats {
     pub rows: BTreeMap<String, u64>,
     /// Bytes of the rows of each model with a bound.
     pub bytes: BTreeMap<String, u64>,
+    /// Models that have more than their bounds admit, since these were lowered.
+    pub beyond: BTreeMap<String, Beyond>,
     /// What waits to be sent to the cloud.
     pub queue: Backlog,
     /// What each model has dropped at a bound, its own or the queue's, since the database was made.
@@ -28,4 +30,13 @@ pub struct Dropped {
     pub rows: u64,
     /// Those that the cloud had not heard of.
     pub unsent: u64,
+}
+
+/// By how much a model exceeds its bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beyond {
+    /// Rows too many.
+    pub rows: u64,
+    /// Bytes too many.
+    pub bytes: u64,
 }

@@ -183,7 +183,7 @@ impl<'a> Transaction<'a> {
         let writer = &self.writer;
         let model = writer.shared.model(model)?;
         let record = writer.record(&model.key(properties, writer.context)?)?;
-        let item = writer.named(model, properties, &record);
+        let item = writer.seen(model, properties, &record);
         Ok(item.map(|item| model.properties(item, writer.hidden)))
     }
 

@@ -7,7 +7,7 @@ use periwinkle_core::value::Map;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
-use super::shared::Shared;
+use super::shared::{Shared, is_expired};
 use super::writer::Writer;
 
 /// What a write does to the claims of its item.
@@ -34,18 +34,25 @@ impl Writer<'_> {
         // An item of another writer may lack what its claims are made from.
         let old = before.item.as_ref().map(|item| model.claims(item));
         let old = old.and_then(Result::ok).unwrap_or_default();
-        let is_seen = self.shared.visible(model, before, self.now).is_some();
+        let own = self.current(model, before);
+        let is_hidden = own.is_some_and(|item| is_expired(model, item, || self.now));
         let new = after.map(|item| model.claims(item)).transpose()?;
         let new = new.unwrap_or_default();
         for claim in &new {
             let record = self.record(&claim.key)?;
-            let taken = self.shared.visible(model, &record, self.now).is_some();
-            // What an item claimed before it expired may be another one's by now.
-            if taken && !(is_seen && old.contains(claim)) {
-                return Err(DbError::NotUnique {
+            let taken = self.current(model, &record);
+            // What an item claimed before it expired may be another one's by now; also if the time
+            // that it expired by is not trusted any more.
+            let is_own = own.is_some_and(|item| {
+                let made_of_it = || model.claim_item(&claim.key, item);
+                old.contains(claim) && (!is_hidden || same_content(taken, Some(&made_of_it())))
+            });
+            if let (Some(claimed), false) = (taken, is_own) {
+                let error = DbError::NotUnique {
                     model: model.name().to_owned(),
                     field: claim.field.to_owned(),
-                });
+                };
+                return Err(self.if_hidden(model, claimed, error));
             }
             let owner = after.expect("an item that has claims");
             let item = model.claim_item(&claim.key, owner);

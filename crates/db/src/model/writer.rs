@@ -10,7 +10,7 @@ use periwinkle_core::value::Map;
 use super::edit::Edit;
 use super::error::DbError;
 use super::feed::Origin;
-use super::shared::{Shared, State};
+use super::shared::{Shared, State, is_expired};
 use super::write::{Terms, Verb, Write};
 
 /// Writes in the making.
@@ -119,7 +119,10 @@ impl<'a> Writer<'a> {
         terms.expect_no_changes("remove")?;
         let key = model.key(properties, self.context)?;
         let record = self.record(&key)?;
-        let Some(current) = self.named(model, properties, &record) else {
+        // Also an item that is hidden: whoever removes it wants what its expiry will do.
+        let there = record.item.as_ref();
+        let Some(current) = there.filter(|item| model.is_named_by(item, properties, self.context))
+        else {
             return Err(DbError::not_found(model, properties, self.context));
         };
         self.expect_condition(model, Some(current), properties, terms)?;
@@ -200,11 +203,12 @@ impl<'a> Writer<'a> {
         Ok((key, record))
     }
 
+    /// The item of a row as writes meet it.
     pub(super) fn current<'r>(&self, model: &Model, record: &'r Record) -> Option<&'r Map> {
-        self.shared.visible(model, record, self.now)
+        self.shared.standing(model, record, self.now)
     }
 
-    /// The item that these properties name, which is under their key.
+    /// The item that these properties name, which is under their key, as writes meet it.
     pub(super) fn named<'r>(
         &self,
         model: &Model,
@@ -212,6 +216,17 @@ impl<'a> Writer<'a> {
         record: &'r Record,
     ) -> Option<&'r Map> {
         let item = self.current(model, record);
+        item.filter(|item| model.is_named_by(item, properties, self.context))
+    }
+
+    /// The same as reads see it.
+    pub(super) fn seen<'r>(
+        &self,
+        model: &Model,
+        properties: &Map,
+        record: &'r Record,
+    ) -> Option<&'r Map> {
+        let item = self.shared.visible(model, record, self.now);
         item.filter(|item| model.is_named_by(item, properties, self.context))
     }
 
@@ -270,9 +285,12 @@ impl<'a> Writer<'a> {
             self.check_index_keys(model, item)?;
         }
         let claims = self.claims(model, &before, after.item.as_ref())?;
-        let seen = self.current(model, &before);
-        self.ask_checks(model, seen, after.item.as_ref())?;
         let removes = after.item.is_none();
+        let met = match removes {
+            true => before.item.as_ref(),
+            false => self.current(model, &before),
+        };
+        self.ask_checks(model, met, after.item.as_ref())?;
         let is_bounded = model.process().is_bounded();
         let written = (is_bounded && !removes).then(|| key.clone());
         self.edit
@@ -314,15 +332,25 @@ impl<'a> Writer<'a> {
         let key = |model: &Model, item: &Map| model.key_segments(item, self.context).join("/");
         let owner = self.shared.schema.model_of(known).unwrap_or(model);
         if owner.name() == model.name() && key(model, item) == key(model, known) {
-            return DbError::Exists {
+            let exists = DbError::Exists {
                 model: model.name().to_owned(),
                 key: key(model, item),
             };
+            return self.if_hidden(model, known, exists);
         }
         DbError::KeyTaken {
             model: model.name().to_owned(),
             key: key(model, item),
             owner: format!("{} ({})", owner.name(), key(owner, known)),
+        }
+    }
+
+    /// An error about an item that stands in the way of a write: with the reason why nobody sees
+    /// it, if that is so.
+    pub(super) fn if_hidden(&self, model: &Model, item: &Map, error: DbError) -> DbError {
+        match is_expired(model, item, || self.now) {
+            true => DbError::Hidden(Box::new(error)),
+            false => error,
         }
     }
 }

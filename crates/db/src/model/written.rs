@@ -1,5 +1,8 @@
 //! In which version of the schema each model was last written, and the models that are therefore
-//! left alone: those that a newer major version has written to.
+//! left alone: those that a newer major version has written to, and those that still have the form of
+//! an older one.
+
+use std::fmt;
 
 use periwinkle_core::schema::{Model, Schema, Version, Written};
 use periwinkle_core::sync::record::ItemKey;
@@ -12,7 +15,8 @@ use crate::engine::{Batch, Store};
 
 const NOTE: &str = "written";
 
-/// A model that was written in a newer major version of the schema than this one.
+/// A model that is left alone: it was written in a newer major version of the schema than this one;
+/// or in an older one, and the disk has no room to change its items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedModel {
     /// Its name.
@@ -21,6 +25,29 @@ pub struct ParkedModel {
     pub written: Version,
     /// The version that this program knows.
     pub known: Version,
+}
+
+impl fmt::Display for ParkedModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ParkedModel {
+            model,
+            written,
+            known,
+        } = self;
+        if written > known {
+            return write!(
+                f,
+                "{model} was written by version {written} of the schema, and this program knows \
+                 {known}: update it, or go back to the newer one"
+            );
+        }
+        write!(
+            f,
+            "{model} has items of version {written} of the schema, and the disk has no room to bring \
+             them into the form of {known}: free some space and start again, which goes on with what \
+             is left"
+        )
+    }
 }
 
 /// The versions that the models were last written in; `None` before anybody noted one.

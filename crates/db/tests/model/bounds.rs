@@ -5,7 +5,9 @@ use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::sync::store::Store;
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::model::transfer::Row;
-use periwinkle_db::{Database, DbError, Dropped, Environment, Find, ImportOptions, Write};
+use periwinkle_db::{
+    Database, DbError, Dropped, Environment, ExportForm, Find, ImportOptions, Write,
+};
 
 use crate::world::{START, World, props};
 
@@ -214,9 +216,74 @@ fn an_expired_item_is_hidden_at_once_and_can_be_made_again() {
         []
     );
     assert_eq!(db.update("UserLog", &key).unwrap_err().kind(), "not_found");
-    assert_eq!(db.remove("UserLog", &key).unwrap_err().kind(), "not_found");
     db.create("UserLog", &key).unwrap();
     assert!(db.get("UserLog", &key).unwrap().is_some());
+}
+
+#[test]
+fn what_is_hidden_can_be_removed_by_its_key() {
+    let world = World::new(1);
+    let db = world.open();
+    let item = props(r#"{"id":"a","expires":"2026-11-22"}"#);
+    for trusted in [true, false] {
+        db.create("UserLog", &item).unwrap();
+        if !trusted {
+            world.clock.distrust();
+        }
+        let key = props(r#"{"id":"a"}"#);
+        assert_eq!(db.get("UserLog", &key).unwrap(), None);
+        db.remove("UserLog", &key).unwrap();
+        assert_eq!(db.remove("UserLog", &key).unwrap_err().kind(), "not_found");
+    }
+}
+
+/// A log entry that a wrong clock, which nothing has confirmed, takes for expired.
+fn hidden_by_a_wrong_clock(world: &World, db: &Database) -> Map {
+    let item = Map::from([
+        ("id", Value::from("a")),
+        ("text", Value::from("kept")),
+        ("expires", Value::from(START + 60_000)),
+    ]);
+    db.create("UserLog", &item).unwrap();
+    world.clock.show(START + 86_400_000);
+    let key = props(r#"{"id":"a"}"#);
+    assert_eq!(db.get("UserLog", &key).unwrap(), None);
+    key
+}
+
+#[test]
+fn no_write_takes_an_item_for_gone_because_a_wrong_clock_hides_it() {
+    let world = World::new(1);
+    let db = world.open();
+    let key = hidden_by_a_wrong_clock(&world, &db);
+    assert_eq!(
+        db.create("UserLog", &key).unwrap_err().to_string(),
+        "there is a UserLog with this key already (a); update it, or use another key: it is hidden, \
+         because it has expired by a clock that nothing has confirmed yet; it goes when the time is \
+         known, or when it is removed by its key"
+    );
+    db.upsert("UserLog", &key).unwrap();
+    db.update("UserLog", &key).unwrap();
+    world.clock.confirm(START + 1000);
+    let item = db.get("UserLog", &key).unwrap().unwrap();
+    assert_eq!(item.text("text"), Some("kept"));
+}
+
+#[test]
+fn an_export_by_a_clock_that_nothing_has_confirmed_leaves_nothing_out() {
+    let world = World::new(1);
+    let db = world.open();
+    hidden_by_a_wrong_clock(&world, &db);
+    let exported = |db: &Database| {
+        let mut export = db
+            .export(&["UserLog".to_owned()], ExportForm::Properties)
+            .unwrap();
+        while export.next_lines().unwrap().is_some() {}
+        export.items()
+    };
+    assert_eq!(exported(&db), 1);
+    world.clock.confirm(START + 86_400_000);
+    assert_eq!(exported(&db), 0);
 }
 
 #[test]
@@ -494,4 +561,84 @@ fn a_list_for_a_thread_that_should_not_wait_reads_so_many_items_and_not_one_more
         assert_eq!(find(&db).unwrap().items.len(), made);
         assert_eq!(count(&db.inline()).unwrap().items, made as u64);
     }
+}
+
+#[test]
+fn a_bound_that_was_lowered_is_kept_without_a_write() {
+    let mut world = World::new(1);
+    let bound = world.schema.clone();
+    world.schema = bound.replace("UserLog: { rows_max: 3 },", "UserLog: { rows_max: 1000 },");
+    let db = world.open();
+    for n in 0..700 {
+        log(&db, &format!("{n:03}"), "1").unwrap();
+    }
+    db.close().unwrap();
+    drop(db);
+    world.schema = bound;
+    let db = world.open();
+    let beyond = &db.stats().beyond["UserLog"];
+    assert_eq!((beyond.rows, beyond.bytes), (697, 0));
+    assert_eq!(db.keep_bounds().unwrap(), 697);
+    assert_eq!(ids(&db, "UserLog"), ["697", "698", "699"]);
+    assert_eq!(db.stats().dropped["UserLog"].rows, 697);
+    assert!(db.stats().beyond.is_empty());
+    assert_eq!(db.keep_bounds().unwrap(), 0);
+}
+
+#[test]
+fn a_model_that_refuses_keeps_what_is_beyond_a_bound_that_was_lowered_and_says_so() {
+    let mut world = World::new(1);
+    let db = world.open();
+    for id in ["a", "b", "c"] {
+        log(&db, id, "1").unwrap();
+    }
+    db.close().unwrap();
+    drop(db);
+    let refuse = "UserLog: { rows_max: 1, overflow: 'refuse' },";
+    world.schema = world.schema.replace("UserLog: { rows_max: 3 },", refuse);
+    let db = world.open();
+    assert_eq!(db.keep_bounds().unwrap(), 0);
+    assert_eq!(db.stats().beyond["UserLog"].rows, 2);
+    assert_eq!(ids(&db, "UserLog"), ["a", "b", "c"]);
+}
+
+/// A model that refuses at three rows, full of rows that expire in a minute.
+fn full_of_what_expires(world: &mut World) -> Database {
+    let refuse = "UserLog: { rows_max: 3, overflow: 'refuse' },";
+    world.schema = world.schema.replace("UserLog: { rows_max: 3 },", refuse);
+    let db = world.open();
+    for id in ["a", "b", "c"] {
+        let expires = Value::from(START + 60_000);
+        let item = Map::from([("id", Value::from(id)), ("expires", expires)]);
+        db.create("UserLog", &item).unwrap();
+    }
+    db
+}
+
+#[test]
+fn what_is_over_makes_room_for_what_a_full_model_would_refuse() {
+    let mut world = World::new(1);
+    let db = full_of_what_expires(&mut world);
+    assert_eq!(log(&db, "d", "1").unwrap_err().kind(), "full");
+    world.clock.pass(100_000);
+    log(&db, "d", "1").unwrap();
+    assert_eq!(ids(&db, "UserLog"), ["d"]);
+    assert_eq!(db.stats().rows["UserLog"], 1);
+    assert!(db.stats().dropped.is_empty());
+}
+
+#[test]
+fn a_full_model_whose_rows_are_hidden_by_an_unconfirmed_clock_says_so() {
+    let mut world = World::new(1);
+    let db = full_of_what_expires(&mut world);
+    world.clock.show(START + 86_400_000);
+    assert_eq!(
+        log(&db, "d", "1").unwrap_err().to_string(),
+        "UserLog is full: it keeps 3 rows; remove rows, or raise the bound in the schema; 3 of them \
+         have expired, are hidden, and go when the time is confirmed"
+    );
+    db.remove("UserLog", &props(r#"{"id":"b"}"#)).unwrap();
+    log(&db, "d", "1").unwrap();
+    world.clock.confirm(START + 1000);
+    assert_eq!(ids(&db, "UserLog"), ["a", "c", "d"]);
 }

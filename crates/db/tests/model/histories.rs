@@ -36,24 +36,44 @@ type Key = (String, String);
 #[derive(Clone, Default)]
 struct Plain {
     things: BTreeMap<Key, Map>,
+    /// Who took a tag last.
+    tags: BTreeMap<String, Key>,
+    /// What time it is.
     now: i64,
+    /// By how much the clock is ahead of that, when nothing has confirmed it.
+    ahead: Option<i64>,
 }
 
 impl Plain {
-    fn is_over(&self, thing: &Map) -> bool {
+    /// Whether reads hide a thing.
+    fn is_hidden(&self, thing: &Map) -> bool {
         let expires = thing.text("expires");
+        let shown = iso(self.now + self.ahead.unwrap_or(0));
         // Times of one form: their order is that of their texts.
-        expires.is_some_and(|expires| expires <= iso(self.now).as_str())
+        expires.is_some_and(|expires| expires <= shown.as_str())
     }
 
-    fn get(&self, key: &Key) -> Option<&Map> {
-        self.things.get(key).filter(|thing| !self.is_over(thing))
+    /// Whether a thing is over for good.
+    fn is_gone(&self, thing: &Map) -> bool {
+        self.ahead.is_none() && self.is_hidden(thing)
     }
 
-    fn check(&self, key: &Key, condition: Option<&str>) -> Result<(), &'static str> {
+    /// What a write meets. Whoever removes a thing that is over wants what purging does.
+    fn met(&self, verb: &str, key: &Key) -> Option<&Map> {
+        let thing = self.things.get(key);
+        thing.filter(|thing| verb == "remove" || !self.is_gone(thing))
+    }
+
+    fn purge(&mut self) {
+        let mut things = std::mem::take(&mut self.things);
+        things.retain(|_, thing| !self.is_gone(thing));
+        self.things = things;
+    }
+
+    fn check(met: Option<&Map>, condition: Option<&str>) -> Result<(), &'static str> {
         let condition = condition.map(|text| text.parse::<Condition>().unwrap());
         let nothing = Map::new();
-        let thing = self.get(key).unwrap_or(&nothing);
+        let thing = met.unwrap_or(&nothing);
         match condition.is_none_or(|condition| condition.holds(thing)) {
             true => Ok(()),
             false => Err("condition_failed"),
@@ -70,13 +90,18 @@ impl Plain {
 
     fn put(&mut self, key: &Key, thing: Map) -> Result<Map, &'static str> {
         Plain::fits(&thing)?;
+        if self.things.get(key) == Some(&thing) {
+            // What changes nothing is no write.
+            return Ok(thing);
+        }
         let tag = thing.text("tag");
-        let taken = tag.is_some_and(|tag| {
-            let mut others = self.things.iter().filter(|(other, _)| *other != key);
-            others.any(|(_, other)| other.text("tag") == Some(tag) && !self.is_over(other))
-        });
-        if taken {
-            return Err("not_unique");
+        if let Some(tag) = tag {
+            let owner = self.tags.get(tag).filter(|owner| *owner != key);
+            let owner = owner.and_then(|owner| self.things.get(owner));
+            if owner.is_some_and(|owner| owner.text("tag") == Some(tag) && !self.is_gone(owner)) {
+                return Err("not_unique");
+            }
+            self.tags.insert(tag.to_owned(), key.clone());
         }
         self.things.insert(key.clone(), thing.clone());
         Ok(thing)
@@ -87,12 +112,12 @@ impl Plain {
         if deed.verb == "create" {
             Plain::fits(&deed.properties)?;
         }
-        let current = self.get(key).cloned();
+        let current = self.met(deed.verb, key).cloned();
         match (deed.verb, &current) {
             ("create", Some(_)) => return Err("exists"),
             ("update" | "remove", None) => return Err("not_found"),
             ("check", None) if deed.condition.is_none() => return Err("not_found"),
-            _ => self.check(key, deed.condition.as_deref())?,
+            _ => Plain::check(current.as_ref(), deed.condition.as_deref())?,
         }
         match deed.verb {
             "check" => Ok(current.unwrap_or_default()),
@@ -181,7 +206,7 @@ impl Dice {
         }
         if self.0.one_in(4) {
             // Whole seconds, as DynamoDB keeps them.
-            let seconds = now / 1000 + self.0.below(60) as i64;
+            let seconds = now / 1000 + 1 + self.0.below(60) as i64;
             properties.insert("expires", iso(seconds * 1000));
         }
         if self.0.one_in(6) {
@@ -293,6 +318,7 @@ impl History {
     fn step(&mut self) {
         match self.dice.0.below(20) {
             0 => self.pass(),
+            1 if self.plain.ahead.is_some() => self.confirm(),
             1 => self.restart(),
             2..5 => self.together(),
             5..8 => self.look(),
@@ -307,12 +333,24 @@ impl History {
         if self.dice.0.one_in(3) {
             use periwinkle_db::Environment;
             self.db.purge_expired(self.world.clock.now()).unwrap();
+            self.plain.purge();
         }
     }
 
     fn restart(&mut self) {
         self.db.close().unwrap();
+        if self.dice.0.one_in(2) {
+            // What the device has known of the time it knows still, but not how far it is from it.
+            let ahead = [0, 30, 3600, 1_000_000][self.dice.0.index(4)] * 1000;
+            self.world.clock.show(self.plain.now + ahead);
+            self.plain.ahead = Some(ahead);
+        }
         self.db = self.world.open();
+    }
+
+    fn confirm(&mut self) {
+        self.world.clock.confirm(self.plain.now);
+        self.plain.ahead = None;
     }
 
     fn one(&mut self) {
@@ -343,7 +381,20 @@ impl History {
         assert_eq!(made, expected, "seed {}: {deeds:?}", self.seed);
     }
 
+    /// Reads hide what writes may meet.
+    fn get(&mut self) {
+        let key = self.dice.key();
+        let named = Map::from([("group", key.0.as_str()), ("id", key.1.as_str())]);
+        let things = self.plain.things.get(&key);
+        let expected = things.filter(|thing| !self.plain.is_hidden(thing));
+        let got = self.db.get("Thing", &named).unwrap().map(bare);
+        assert_eq!(got.as_ref(), expected, "seed {}: {key:?}", self.seed);
+        let within = self.db.transaction(|tx| tx.get("Thing", &named));
+        assert_eq!(within.unwrap().value.map(bare), got, "seed {}", self.seed);
+    }
+
     fn look(&mut self) {
+        self.get();
         let filter = self.dice.condition();
         let condition: Condition = filter.parse().unwrap();
         let group = self.dice.0.one_in(2).then(|| self.dice.of(&["x", "y"]));
@@ -352,7 +403,7 @@ impl History {
             .things
             .iter()
             .filter(|((of, _), thing)| {
-                group.is_none_or(|group| of == group) && !self.plain.is_over(thing)
+                group.is_none_or(|group| of == group) && !self.plain.is_hidden(thing)
             })
             .map(|(key, thing)| named(key, thing))
             .filter(|thing| condition.holds(thing))

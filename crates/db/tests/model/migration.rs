@@ -506,7 +506,7 @@ fn a_database_that_notes_no_versions_is_brought_along() {
 }
 
 #[test]
-fn a_full_disk_tells_what_to_do_before_the_items_can_be_changed() {
+fn a_full_disk_parks_the_models_whose_items_cannot_be_changed_and_nothing_else() {
     let world = World::new(5);
     world.disk.set_capacity(256 << 10);
     let db = world.open();
@@ -516,6 +516,8 @@ fn a_full_disk_tells_what_to_do_before_the_items_can_be_changed() {
             r#"{{"id": "{n:03}", "value": "{n}", "note": "{note}"}}"#
         ))
     };
+    let ada = props(r#"{"name": "ada"}"#);
+    db.create("User", &ada).unwrap();
     let mut made = 0;
     while db.create("Setting", &setting(made)).is_ok() {
         made += 1;
@@ -530,14 +532,25 @@ fn a_full_disk_tells_what_to_do_before_the_items_can_be_changed() {
         ..World::new(5)
     };
     let open_newer = || newer.open_on(&world.disk);
-    let refused = open_newer().unwrap_err();
-    assert!(matches!(&refused, DbOpenError::NoRoom { version } if version == "3.1.0"));
-    assert_eq!(
-        refused.to_string(),
-        "the disk is full, and items have yet to be brought into the form of schema version 3.1.0; \
-         what is done is kept: free some space and start again, or start with the schema of before \
-         and remove items"
-    );
+    let db = open_newer().unwrap();
+    let key = props(r#"{"id": "000"}"#);
+    for refused in [
+        db.get("Setting", &key).unwrap_err(),
+        db.remove("Setting", &key).unwrap_err(),
+    ] {
+        assert_eq!(refused.kind(), "parked_model");
+        assert_eq!(
+            refused.to_string(),
+            "Setting has items of version 3.0.0 of the schema, and the disk has no room to bring them \
+             into the form of 3.1.0: free some space and start again, which goes on with what is left"
+        );
+    }
+    assert!(db.sync_rules().iter().all(|rule| rule.name != "Setting"));
+    // The others go on: reads, and removals, which lead out of a full disk.
+    assert!(db.get("User", &ada).unwrap().is_some());
+    db.remove("User", &ada).unwrap();
+    db.close().unwrap();
+    drop(db);
 
     let db = world.open();
     for n in 0..made / 2 {

@@ -155,6 +155,28 @@ fn the_value_of_an_item_that_expired_or_was_dropped_is_free() {
 }
 
 #[test]
+fn a_wrong_clock_gives_no_value_away() {
+    let (world, db) = open();
+    let expiring = Map::from([
+        ("id", Value::from("1")),
+        ("email", Value::from("a@b")),
+        ("expires", Value::from(START + 2000)),
+    ]);
+    db.create("Badge", &expiring).unwrap();
+    world.clock.show(START + 86_400_000);
+    let refused = badge(&db, r#"{"id":"2","email":"a@b"}"#).unwrap_err();
+    assert_eq!(refused.kind(), "not_unique");
+    assert_eq!(refused.field(), Some("email"));
+    assert!(refused.to_string().contains("it is hidden"), "{refused}");
+    // Whose it is may go on with it.
+    badge(&db, r#"{"id":"1","email":"a@b"}"#).unwrap_err();
+    db.upsert("Badge", &expiring).unwrap();
+    world.clock.confirm(START + 1000);
+    assert!(db.get("Badge", &props(r#"{"id":"1"}"#)).unwrap().is_some());
+    assert!(is_claimed(&db, "a@b"));
+}
+
+#[test]
 fn an_item_that_comes_back_after_its_end_has_to_claim_its_value_anew() {
     let (world, db) = open();
     let old = Map::from([

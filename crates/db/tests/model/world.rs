@@ -163,6 +163,18 @@ impl Clock {
         self.now.lock().unwrap().trusted = false;
     }
 
+    /// What a clock shows that nothing has confirmed.
+    pub(crate) fn show(&self, wall: i64) {
+        let mut now = self.now.lock().unwrap();
+        (now.wall, now.trusted) = (Some(UnixMillis(wall)), false);
+    }
+
+    /// What a clock shows that has been confirmed.
+    pub(crate) fn confirm(&self, wall: i64) {
+        let mut now = self.now.lock().unwrap();
+        (now.wall, now.trusted) = (Some(UnixMillis(wall)), true);
+    }
+
     pub(crate) fn trust(&self) {
         self.now.lock().unwrap().trusted = true;
     }

@@ -25,10 +25,9 @@ impl Model {
     pub(super) fn parked(&self) -> Option<String> {
         let parked = self.described.get("parked")?.as_map()?;
         Some(format!(
-            "{} is parked: it was written by version {} of the schema, {} is known",
+            "{} is parked: {}",
             self.name,
-            parked.text("written").unwrap_or("?"),
-            parked.text("known").unwrap_or("?")
+            parked.text("reason").unwrap_or("?")
         ))
     }
 }
