@@ -271,7 +271,8 @@ async fn what_nobody_reads_is_bounded_on_flash_and_shown() {
     let broker = Broker::start().await;
     let life = Life::begin(folder.path(), options(&broker)).await;
     let qos = QoS::AtLeastOnce;
-    let messages = life.mqtt.subscribe("a", qos).durable().await.unwrap();
+    let asked = life.mqtt.subscribe("a", qos).durable();
+    let messages = asked.buffer_bytes(2 * MQTT_UNCLAIMED_BYTES_MAX).await;
     let part = vec![0; MQTT_UNCLAIMED_BYTES_MAX / 40];
     let (sent, bytes) = (45, part.len() + "aa".len());
     for _ in 0..sent {
@@ -279,7 +280,7 @@ async fn what_nobody_reads_is_bounded_on_flash_and_shown() {
     }
     broker.acked(sent).await;
     assert_eq!(life.kept(), sent);
-    drop(messages);
+    drop(messages.unwrap());
     let kept = MQTT_UNCLAIMED_BYTES_MAX / bytes;
     while life.kept() > kept {
         tokio::task::yield_now().await;
