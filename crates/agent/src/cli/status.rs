@@ -35,6 +35,7 @@ fn page(status: &Value, now_ms: i64) -> String {
         ("web", listeners(&status["web"])),
         ("clock", clock(&status["time"])),
         ("database", database(&status["db"])),
+        ("mqtt", mqtt(&status["mqtt"])),
         ("upload", upload(&status["upload"])),
         // Last: its trouble follows.
         ("sync", sync(&status["sync"], now_ms)),
@@ -140,6 +141,27 @@ fn sync(sync: &Value, now_ms: i64) -> Option<String> {
     Some(words)
 }
 
+fn mqtt(mqtt: &Value) -> Option<String> {
+    if mqtt["enabled"] == false {
+        return Some("off".to_owned());
+    }
+    let mut words = output::plain(mqtt["state"].as_str()?);
+    if let Some(broker) = mqtt["broker"].as_str() {
+        words.push_str(&format!(", {}", output::plain(broker)));
+    }
+    let waiting = mqtt["queue"]["messages"].as_u64();
+    if let Some(messages) = waiting.filter(|messages| *messages > 0) {
+        words.push_str(&format!(
+            ", {} waiting",
+            human::counted(messages, "message")
+        ));
+    }
+    if let Some(why) = mqtt["why"].as_str() {
+        words.push_str(&format!("; {}", output::plain(why)));
+    }
+    Some(words)
+}
+
 fn upload(upload: &Value) -> Option<String> {
     if upload["enabled"] == false {
         return Some("off".to_owned());
@@ -229,6 +251,10 @@ mod tests {
                 "reason": {"text": "The table is missing.", "hint": "Deploy cloud/template.yaml."},
                 "parked": [{"model": "Setting", "key": ["volume"], "reason": "too large"}],
             },
+            "mqtt": {
+                "state": "offline", "broker": "mqtts://broker:8883", "queue": {"messages": 3},
+                "why": "the broker is busy",
+            },
             "upload": {
                 "enabled": true, "bucket": "pumps-7", "queued_rows": 2, "done": 12,
                 "done_bytes": 3_000_000,
@@ -247,6 +273,7 @@ periwinkle 0.1.0 is running on pump-7 (Pump in the cellar)
   web       http://127.0.0.1:8080, https://*:443
   clock     2026-11-22T10:21:53.667Z, not confirmed yet
   database  1,234 rows, 3.2 MB in 1 segment
+  mqtt      offline, mqtts://broker:8883, 3 messages waiting; the broker is busy
   upload    bucket pumps-7, 2 uploads waiting, 12 done (3.0 MB)
   sync      paused, table fleet, 2 changes (1.5 kB) waiting, last exchange 1 min ago
     The table is missing.
@@ -280,6 +307,7 @@ periwinkle 0.1.0 is running on pump-7 (Pump in the cellar)
              setup` for a new code\n"
         );
         assert_eq!(sync(&json!({"enabled": false}), 0), Some("off".to_owned()));
+        assert_eq!(mqtt(&json!({"enabled": false})), Some("off".to_owned()));
         assert_eq!(
             listeners(&json!({"listen": []})),
             Some("no listener".to_owned())

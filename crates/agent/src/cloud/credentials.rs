@@ -141,6 +141,10 @@ struct Process {
     expiration: Option<String>,
 }
 
+/// What such a file looks like.
+const FORM: &str =
+    r#"{"AccessKeyId": "..", "SecretAccessKey": ".."}, and "SessionToken" for a role"#;
+
 fn from_file(path: &Path) -> Result<Credentials, CredentialError> {
     let text = fs::read(path).map_err(|source| CredentialError::File {
         path: path.to_owned(),
@@ -152,7 +156,11 @@ fn from_file(path: &Path) -> Result<Credentials, CredentialError> {
     };
     let process: Process = serde_json::from_slice(&text).map_err(|error| {
         // The parser's words may quote what it found; the place is enough.
-        form(format!("line {}, column {}", error.line(), error.column()))
+        form(format!(
+            "line {}, column {}: write {FORM}",
+            error.line(),
+            error.column()
+        ))
     })?;
     let mut credentials = Credentials::new(process.access_key_id, process.secret_access_key);
     if let Some(token) = process.session_token {
