@@ -11,7 +11,9 @@ use super::{QUALITIES, VERSIONS, connected, in_time, next, numbers, options, tex
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paho_and_mosquitto_sub_get_every_quality_of_both_versions_in_order() {
-    let broker = Mosquitto::plain();
+    // With a bound of its own, which is 20, this broker lets a new message overtake those that wait
+    // for a slow listener.
+    let broker = Mosquitto::new(Setup::default().global("max_inflight_messages 0\n"));
     let collector = Collector::subscribe(&broker, "out/#");
     let mut judge = paho(&broker, "judge");
     judge.ask(&json!({"op": "subscribe", "filter": "out/#"}));
