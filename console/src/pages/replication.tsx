@@ -8,6 +8,7 @@ import { deviceNow, retrySync, status, sync, troubles } from '../state/device';
 import { canEdit } from '../state/session';
 import { dataAddress } from '../state/route';
 import { Button, Link, Loading, Notice, Pill } from '../ui/basics';
+import { type Counter, Counters } from '../ui/counters';
 import { Icon } from '../ui/icons';
 import { toast } from '../ui/toasts';
 import { Fact } from './home/database';
@@ -120,26 +121,14 @@ function Picture({
 }
 
 function Numbers({ state }: { state: SyncStatus }) {
-  const tiles: [string, string, string][] = [
+  const counters: Counter[] = [
     ['Waiting', count(state.queued_rows), text(bytes(state.queued_bytes))],
     ['In flight', count(state.in_flight), 'sent, not answered yet'],
     ['Sent', count(state.sent), 'since the agent started'],
     ['Received', count(state.received), 'since the agent started'],
     ['Conflicts', count(state.conflicts), 'edited on both sides, merged'],
   ];
-  return (
-    <section class="tiles numbers" aria-label="Counters">
-      {tiles.map(([name, value, note]) => (
-        <div key={name} class="card tile">
-          <h2>{name}</h2>
-          <p class="tile-value" data-counter={name}>
-            {value}
-          </p>
-          <p class="tile-note">{note}</p>
-        </div>
-      ))}
-    </section>
-  );
+  return <Counters counters={counters} />;
 }
 
 function Parked({ parked }: { parked: SyncStatus['parked'] }) {

@@ -8,6 +8,7 @@ import { ago, bytes, count, dateTime, percent, several, text } from '../format';
 import { deviceNow, link, status } from '../state/device';
 import { canEdit } from '../state/session';
 import { Button, Empty, Failure, IconButton, Loading, Notice, Pill } from '../ui/basics';
+import { type Counter, Counters } from '../ui/counters';
 import { Confirm } from '../ui/dialog';
 import { useLoad } from '../ui/load';
 import { toast } from '../ui/toasts';
@@ -110,26 +111,14 @@ function On({ queue, onDone }: { queue: Uploads; onDone: () => void }) {
 
 function Numbers({ queue }: { queue: Uploads }) {
   const gone = queue.lost + queue.expired + queue.aborted;
-  const tiles: [string, string, string][] = [
+  const counters: Counter[] = [
     ['Waiting', count(queue.queued_rows), `${text(bytes(queue.queued_bytes))} kept as copies`],
     ['On the way', count(queue.sending), 'being sent now'],
     ['Uploaded', count(queue.done), `${text(bytes(queue.done_bytes))} since the agent started`],
     ['Tried in vain', count(queue.attempts_failed), 'attempts, since the agent started'],
     ['Not uploaded', count(gone), `${count(queue.refused)} more turned away: queue full`],
   ];
-  return (
-    <section class="tiles numbers" aria-label="Counters">
-      {tiles.map(([name, value, note]) => (
-        <div key={name} class="card tile">
-          <h2>{name}</h2>
-          <p class="tile-value" data-counter={name}>
-            {value}
-          </p>
-          <p class="tile-note">{note}</p>
-        </div>
-      ))}
-    </section>
-  );
+  return <Counters counters={counters} />;
 }
 
 function List({
