@@ -543,6 +543,21 @@ pub const SIGNING_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 /// What the system's clock may move against the one that nobody can set, in all, before it counts
 /// as set anew; also what stamps of files may be off.
 pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(1);
+/// How long after the last reading of a clock that was set then a mark of its new time is believed;
+/// also how wrong the time can be when somebody set it once more within that.
+pub const CLOCK_STEP_GAP_MAX: Duration = Duration::from_secs(10);
+/// What a time daemon may think that the system's clock is off, at most, for it to be believed.
+pub const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5);
+/// How often the clocks are read, at least, and marks looked for.
+pub const CLOCK_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// How often time daemons are asked.
+pub const CLOCK_ASK_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the answer of one is waited for.
+pub const CLOCK_ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often the time is kept for the next start, while it is trusted.
+pub const CLOCK_KEEP_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+/// Length of the file in which it is kept: an ISO text and the end of its line.
+pub const CLOCK_KEPT_BYTES_MAX: u64 = 25;
 
 // HTTP client: addresses and policies.
 
