@@ -25,7 +25,7 @@ export interface Status {
   setup: 'needed' | 'done';
   device?: { id: string; name: string };
   uptime_ms?: number;
-  time?: { wall: string | null; trusted: boolean };
+  time?: { wall: string | null; trusted: boolean; source?: string | null; confirmed?: string | null };
   services?: Service[];
   db?: {
     rows: number;
