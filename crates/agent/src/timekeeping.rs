@@ -19,10 +19,10 @@ pub async fn run(daemons: TimeDaemons, mut ctx: ServiceContext) -> Result<(), Se
     loop {
         tokio::select! {
             () = ctx.stop.requested() => break,
-            _ = look.tick() => keeper.look().await,
+            now = look.tick() => keeper.look(now).await,
         }
     }
-    keeper.keep().await;
+    keeper.keep(Instant::now()).await;
     Ok(())
 }
 
@@ -47,20 +47,20 @@ impl Keeper {
         }
     }
 
-    async fn look(&mut self) {
+    async fn look(&mut self, now: Instant) {
         // Looks for marks, too.
         let steps = self.clock.steps();
         let is_fresh = |(at, before): (Instant, u64)| {
-            before == steps && at.elapsed() < limits::CLOCK_ASK_INTERVAL
+            before == steps && now.duration_since(at) < limits::CLOCK_ASK_INTERVAL
         };
         if !self.asked.is_some_and(is_fresh) {
-            self.asked = Some((Instant::now(), steps));
+            self.asked = Some((now, steps));
             self.daemons.ask(&self.clock).await;
         }
         self.name_who_confirmed();
-        let is_kept = |at: Instant| at.elapsed() < limits::CLOCK_KEEP_INTERVAL;
+        let is_kept = |at| now.duration_since(at) < limits::CLOCK_KEEP_INTERVAL;
         if self.clock.now().trusted && !self.kept.is_some_and(is_kept) {
-            self.keep().await;
+            self.keep(now).await;
         }
     }
 
@@ -77,8 +77,8 @@ impl Keeper {
     }
 
     /// What cannot be written now is written next time.
-    async fn keep(&mut self) {
-        self.kept = Some(Instant::now());
+    async fn keep(&mut self, now: Instant) {
+        self.kept = Some(now);
         let clock = self.clock.clone();
         match spawn_blocking(move || clock.keep()).await {
             Ok(Ok(())) => {}
@@ -101,25 +101,25 @@ mod tests {
         let path = state.path().join("last-time");
         let clock = Clock::alone(state.path());
         let mut keeper = Keeper::new(clock.clone(), TimeDaemons::nowhere());
-        keeper.look().await;
+        keeper.look(Instant::now()).await;
         assert!(!path.exists());
         let (_, steps) = keeper.asked.expect("nobody was there to answer");
         assert_eq!(steps, 0);
 
         keeper.daemons = TimeDaemons::nowhere().with_chrony().await;
         // The daemons were asked just now.
-        keeper.look().await;
+        keeper.look(Instant::now()).await;
         assert!(!path.exists());
         tokio::time::advance(limits::CLOCK_ASK_INTERVAL).await;
-        keeper.look().await;
+        keeper.look(Instant::now()).await;
         assert_eq!(keeper.named, Some(Source::Chrony));
         fs::remove_file(&path).expect("it was written");
 
         tokio::time::advance(limits::CLOCK_KEEP_INTERVAL - Duration::from_secs(1)).await;
-        keeper.look().await;
+        keeper.look(Instant::now()).await;
         assert!(!path.exists());
         tokio::time::advance(Duration::from_secs(1)).await;
-        keeper.look().await;
+        keeper.look(Instant::now()).await;
         assert!(path.exists());
     }
 }

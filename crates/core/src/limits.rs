@@ -550,8 +550,9 @@ pub const CLOCK_STEP_GAP_MAX: Duration = Duration::from_secs(10);
 pub const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5);
 /// How often the clocks are read, at least, and marks looked for.
 pub const CLOCK_LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// How often time daemons are asked.
-pub const CLOCK_ASK_INTERVAL: Duration = Duration::from_secs(30);
+/// How often time daemons are asked: more rarely than what NTP daemons take for too often, which is
+/// every 8 seconds.
+pub const CLOCK_ASK_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the answer of one is waited for.
 pub const CLOCK_ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How often the time is kept for the next start, while it is trusted.

@@ -51,6 +51,7 @@ const KEPT: &str = "last-time";
 
 impl Clock {
     /// A clock that never shows less than the build time and the time kept in `state`.
+    #[cfg(any(feature = "mqtt", test))]
     pub fn new(state: &Path) -> Clock {
         Clock::with_marks(state, vec![(Source::Timesyncd, TIMESYNC_MARK.into())])
     }
