@@ -874,6 +874,9 @@ pub const MQTT_ROUTE_CHANGES_PER_TURN: usize = 64;
 pub const MQTT_ROUTE_POSITION_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a question over the REST API may wait for its answer.
 pub const MQTT_REST_QUESTION_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Payload of a message that is published by hand, and packets that are taken there: nobody has
+/// given a command a bound of its own, and what people try is larger than what devices send.
+pub const MQTT_BY_HAND_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Lines of `periwinkle mqtt sub` that wait to be printed, beside the one that is.
 pub const MQTT_PRINT_AHEAD_LINES: usize = 64;
 /// Programs that listen to messages over the REST API at once.

@@ -58,6 +58,9 @@ pub(crate) struct Driver {
     refusals: Warned,
     /// The password is read from there for each connection.
     password_file: Option<PathBuf>,
+    /// The same of messages of the broker that were longer than we take.
+    too_long_told: u64,
+    passed_over: Warned,
     /// The same of durable messages that had to make room.
     evicted_told: u64,
     evictions: Warned,
@@ -110,6 +113,8 @@ impl Driver {
             rejected_told: 0,
             refusals: Warned::default(),
             password_file: options.password_file.clone(),
+            too_long_told: 0,
+            passed_over: Warned::default(),
             evicted_told: 0,
             evictions: Warned::default(),
         }
@@ -309,6 +314,7 @@ impl Driver {
         let counts = state.session.outbox().counts();
         self.tell_unsendable(counts.unsendable);
         self.tell_refused(state, counts.rejected, now.mono);
+        self.tell_too_long(state, now.mono);
         self.tell_evicted(counts.overflowed_durable, now.mono);
         state.questions.deliver(&mut self.woken);
         if let (Some(ticket), false) = (written, self.keeper.keeps()) {
@@ -333,6 +339,20 @@ impl Driver {
         let told = self.refusals.note(news, now);
         if let (Some((topic, reason)), Some(more)) = (state.session.take_refusal(), told) {
             tracing::warn!(target: "mqtt", topic, "the broker refused a message: {reason}{more}");
+        }
+    }
+
+    /// Nobody hears of such a message otherwise.
+    fn tell_too_long(&mut self, state: &mut State, now: Mono) {
+        let count = state.session.too_long();
+        let news = count.saturating_sub(self.too_long_told);
+        self.too_long_told = count;
+        let told = self.passed_over.note(news, now);
+        if let (Some((topic, bytes)), Some(more)) = (state.session.take_too_long(), told) {
+            tracing::warn!(
+                target: "mqtt", topic, bytes,
+                "a message was passed over: it is longer than `mqtt.packet_bytes_max`{more}"
+            );
         }
     }
 

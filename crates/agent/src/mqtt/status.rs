@@ -54,6 +54,7 @@ impl Mqtt {
             "subscriptions": state.readers.len(),
             "refused_subscriptions": refused.collect::<Vec<Value>>(),
             "missed": state.readers.missed(),
+            "too_long": state.session.too_long(),
             "unclaimed": {
                 "messages": state.readers.unclaimed().len(),
                 "bytes": state.readers.unclaimed().bytes(),
