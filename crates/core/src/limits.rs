@@ -774,6 +774,11 @@ pub const MQTT_CONNACK_WAIT_MAX: Duration = Duration::from_secs(15);
 pub const MQTT_PING_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Time in which a broker that is alive must acknowledge something of what is on its way.
 pub const MQTT_STALL_WAIT_MAX: Duration = Duration::from_secs(60);
+/// The slowest link over which a message is waited for: a long one takes its time before anything
+/// behind it is answered.
+pub const MQTT_LINK_BYTES_PER_S_MIN: u64 = 1000;
+/// How much longer than over a fast link that is at most.
+pub const MQTT_LINK_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 /// The longest time without a packet to the broker, unless configured otherwise.
 pub const MQTT_KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// How late an acknowledgement may be before the message is written to flash.

@@ -161,7 +161,7 @@ impl Driver {
         let now = self.clock.now();
         state.wake_up(now.mono);
         // Before reading: where it may go on, the socket has to be asked before this task sleeps.
-        state.readers.handle_timeout(now.mono);
+        state.readers.handle_timeout(now);
         state.session.hold(state.readers.hold_reading(), now.mono);
         let mut went_on = self.dial(context, state, now);
         went_on |= self.read(context, state, now.mono);
@@ -175,7 +175,7 @@ impl Driver {
             went_on |= self.write(context, state, now.mono);
         }
         went_on |= self.keeper.is_full();
-        went_on |= self.commit(state, now.mono);
+        went_on |= self.commit(state, now);
         went_on |= self.close(state, now);
         went_on |= self.steer(state, now);
         state.wake_for_room(&mut self.woken);
@@ -276,6 +276,7 @@ impl Driver {
                 Output::Message(message) => {
                     let (readers, questions) = (&mut state.readers, &mut state.questions);
                     let token = message.token;
+                    state.received += 1;
                     let is_done = questions.take(&message)
                         || readers.take(&message, now.mono, &mut self.woken);
                     if let (true, Some(token)) = (is_done, token) {
@@ -295,6 +296,7 @@ impl Driver {
                     self.keeper.add(ticket, &what, state.session.outbox(), now);
                 }
                 Output::Connected(connected) => {
+                    state.connections += 1;
                     state.readers.begin_connection(now.mono);
                     state.questions.begin_connection();
                     self.note_up(&connected, now);
@@ -432,8 +434,9 @@ impl Driver {
         true
     }
 
-    fn commit(&mut self, state: &mut State, now: Mono) -> bool {
+    fn commit(&mut self, state: &mut State, now: Now) -> bool {
         self.keeper.keep(state.readers.take_keeps(), now);
+        let now = now.mono;
         state.rows_done.extend(state.readers.take_excess());
         self.keeper.remove(&mut state.rows_done);
         let flights = self.keeper.flights();
@@ -642,7 +645,7 @@ impl Driver {
             self.pass_time(state, now.mono);
             self.take_outputs(state, now);
             went_on |= self.keeper.is_full();
-            went_on |= self.commit(state, now.mono);
+            went_on |= self.commit(state, now);
             went_on |= self.write(context, state, now.mono);
             let is_said = !matches!(self.line, Line::Up(_))
                 || (state.session.pending().is_empty() && !self.unflushed)

@@ -51,6 +51,8 @@ impl Mqtt {
                 "in_flight": outbox.in_flight(),
             },
             "counts": show_counts(&outbox.counts()),
+            "connections": state.connections,
+            "received": state.received,
             "subscriptions": state.readers.len(),
             "refused_subscriptions": refused.collect::<Vec<Value>>(),
             "missed": state.readers.missed(),

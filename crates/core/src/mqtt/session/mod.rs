@@ -284,14 +284,14 @@ impl Session {
     /// So many bytes were read into [`read_space`](Session::read_space).
     pub fn handle_read(&mut self, bytes: usize, now: Mono) {
         self.now = now;
-        self.alive.note_heard(now);
+        self.alive.note_heard(self.outgoing.written(), now);
         self.inbox.filled(bytes);
     }
 
     /// These bytes came from the socket.
     pub fn handle_bytes(&mut self, bytes: &[u8], now: Mono) {
         self.now = now;
-        self.alive.note_heard(now);
+        self.alive.note_heard(self.outgoing.written(), now);
         self.inbox.extend(bytes);
     }
 
