@@ -790,6 +790,11 @@ pub const MQTT_CONNACK_WAIT_MAX: Duration = Duration::from_secs(15);
 pub const MQTT_PING_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Time in which a broker that is alive must acknowledge something of what is on its way.
 pub const MQTT_STALL_WAIT_MAX: Duration = Duration::from_secs(60);
+/// The slowest link over which a message is waited for: a long one takes its time before anything
+/// behind it is answered.
+pub const MQTT_LINK_BYTES_PER_S_MIN: u64 = 1000;
+/// How much longer than over a fast link that is at most.
+pub const MQTT_LINK_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 /// The longest time without a packet to the broker, unless configured otherwise.
 pub const MQTT_KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// How late an acknowledgement may be before the message is written to flash.
@@ -890,6 +895,9 @@ pub const MQTT_ROUTE_CHANGES_PER_TURN: usize = 64;
 pub const MQTT_ROUTE_POSITION_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a question over the REST API may wait for its answer.
 pub const MQTT_REST_QUESTION_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Payload of a message that is published by hand, and packets that are taken there: nobody has
+/// given a command a bound of its own, and what people try is larger than what devices send.
+pub const MQTT_BY_HAND_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Lines of `periwinkle mqtt sub` that wait to be printed, beside the one that is.
 pub const MQTT_PRINT_AHEAD_LINES: usize = 64;
 /// Programs that listen to messages over the REST API at once.
