@@ -382,7 +382,9 @@ pub const FETCH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// What is read of the system's table of connections to find one: 10,000 of them and more.
 pub const SOCKET_TABLE_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// The longest piece of a body that is read from a file and sent at once.
-pub const FETCH_PIECE_BYTES: usize = 256 * 1024;
+pub const FETCH_PIECE_BYTES: usize = 64 * 1024;
+/// Pieces of a file on their way whose memory is used again.
+pub const FETCH_PIECES_LENT_MAX: usize = 4;
 /// The longest file without a place on a disk that is read to learn its length.
 pub const FETCH_MADE_UP_BYTES_MAX: u64 = 64 * 1024;
 /// The longest piece of an answer that is read from a connection at once. Half as much costs more

@@ -74,7 +74,7 @@ impl Exchange {
         }
     }
 
-    pub(super) async fn run(self) -> Result<Answer, FetchError> {
+    pub(super) async fn run(mut self) -> Result<Answer, FetchError> {
         let Some(total) = self.parts.deadlines.total else {
             return self.steps().await;
         };
@@ -84,7 +84,7 @@ impl Exchange {
         timeout_at(end, self.steps()).await.map_err(too_slow)?
     }
 
-    async fn steps(mut self) -> Result<Answer, FetchError> {
+    async fn steps(&mut self) -> Result<Answer, FetchError> {
         loop {
             match self.attempt().await {
                 Ok(answer) if answer.is_success() => {
@@ -167,7 +167,14 @@ impl Exchange {
         Ok(Answer {
             status: head.status,
             headers: head.headers,
-            body: Receiving::new(body, lease, decoders, watch, url.clone(), upload),
+            body: Box::new(Receiving::new(
+                body,
+                lease,
+                decoders,
+                watch,
+                url.clone(),
+                upload,
+            )),
             url,
             began: self.began,
             bytes_max: self.parts.answer_bytes_max,
@@ -178,11 +185,10 @@ impl Exchange {
         &mut self,
         lane: &Lane,
     ) -> Result<(Request<SendBody>, Option<Arc<Upload>>), FetchError> {
-        let mut headers = self.parts.headers.clone();
-        let shared = self.fetch.shared.clone();
         self.kept_back = self.keeps_back(lane);
         let keeps_back = self.kept_back;
         let parts = &mut *self.parts;
+        let mut headers = copied(&parts.headers);
         let body = match &parts.signing {
             None if keeps_back => {
                 let opened = parts.payload.open_when_asked().await;
@@ -190,6 +196,7 @@ impl Exchange {
             }
             None => parts.payload.open().await.map_err(FetchError::Body)?,
             Some(signing) => {
+                let shared = self.fetch.shared.clone();
                 self.sent = shared.clock().uncorrected().wall.unwrap_or(UnixMillis(0));
                 let unsigned = Unsigned {
                     shared: &shared,
@@ -238,15 +245,16 @@ impl Exchange {
         if self.kept_back {
             headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
         }
-        if !headers.contains_key(COOKIE)
-            && let Some(mut jar) = shared.cookies()
+        if let Some(mut jar) = shared.cookies()
+            && !headers.contains_key(COOKIE)
             && let Some(field) = jar.cookies_for(&parts.url, self.wall())
         {
             let mut value = field_value(&field)?;
             value.set_sensitive(true);
             headers.insert(COOKIE, value);
         }
-        if !headers.contains_key(AUTHORIZATION)
+        if parts.login.is_some()
+            && !headers.contains_key(AUTHORIZATION)
             && let Some(value) = logins::authorization(shared, parts)?
         {
             headers.insert(AUTHORIZATION, value);
@@ -326,9 +334,6 @@ impl Exchange {
     }
 
     fn take_cookies(&self, answer: &Answer) {
-        if !answer.headers.contains_key(SET_COOKIE) {
-            return;
-        }
         let Some(mut jar) = self.fetch.shared.cookies() else {
             return;
         };
@@ -341,11 +346,8 @@ impl Exchange {
     }
 
     fn take_login_info(&self, answer: &Answer) -> Result<(), FetchError> {
-        if let Some((login, field)) = self
-            .parts
-            .login
-            .as_ref()
-            .zip(answer.header("authentication-info"))
+        if let Some(login) = &self.parts.login
+            && let Some(field) = answer.header("authentication-info")
         {
             let origin = answer.url.origin();
             self.fetch
@@ -543,6 +545,19 @@ impl Exchange {
         let now = self.fetch.shared.clock().now();
         now.wall.unwrap_or(UnixMillis(0))
     }
+}
+
+/// The fields of an attempt, with room for those that it adds.
+fn copied(headers: &HeaderMap) -> HeaderMap {
+    /// `Accept-Encoding`, `Host` and few more.
+    const ADDED: usize = 4;
+    let mut copy = HeaderMap::with_capacity(headers.len() + ADDED);
+    copy.extend(
+        headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    copy
 }
 
 fn repeatable(parts: &Parts) -> Repeatable<'_> {

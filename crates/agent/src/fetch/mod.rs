@@ -21,7 +21,7 @@
 //! |---|---|
 //! | `client`, `configured` | [`Fetch`], its options, what its requests share; the section `[fetch]` |
 //! | `request` | [`RequestBuilder`] |
-//! | `payload`, `multipart`, `sending` | bodies of requests, forms with files, and their way through hyper |
+//! | `payload`, `multipart`, `file_pieces`, `sending` | bodies of requests, forms with files, files, and their way through hyper |
 //! | `exchange` | attempts, redirects, passwords, signatures, until there is an answer |
 //! | `leaving` | the wait for an answer while a body is on its way |
 //! | `signing`, `logins` | SigV4 on any body; what servers want of those who log in |
@@ -39,6 +39,7 @@ mod download;
 mod error;
 mod events;
 mod exchange;
+mod file_pieces;
 mod leaving;
 mod logins;
 mod multipart;

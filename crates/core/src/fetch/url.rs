@@ -199,7 +199,8 @@ impl Url {
     }
 
     fn with_authority(scheme: Scheme, rest: &str) -> Result<Url, UrlError> {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let ends = |byte| matches!(byte, b'/' | b'?' | b'#');
+        let end = rest.bytes().position(ends).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         if authority.contains('@') {
             return Err(UrlError::Credentials);
@@ -319,7 +320,11 @@ fn checked(text: &str) -> Result<&str, UrlError> {
     if text.len() > limits::URL_BYTES_MAX {
         return Err(UrlError::TooLong(text.len()));
     }
-    if text.chars().any(char::is_control) {
+    let has_control = match text.is_ascii() {
+        true => text.bytes().any(|byte| byte.is_ascii_control()),
+        false => text.chars().any(char::is_control),
+    };
+    if has_control {
         return Err(UrlError::Control);
     }
     Ok(text.split('#').next().unwrap_or_default())
