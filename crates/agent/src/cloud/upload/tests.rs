@@ -294,3 +294,33 @@ async fn an_address_is_not_made_with_keys_that_have_expired() {
     let presigned = Uploads::new(bench.hub).presign_get("pump-7/a", hour);
     assert!(presigned.is_ok());
 }
+
+#[tokio::test]
+async fn what_waits_is_held_by_keys_that_have_expired_as_soon_as_the_time_is_known() {
+    let keys = |expires| Credentials {
+        expires: Some(UnixMillis(expires)),
+        ..Credentials::new("AKIA", "secret")
+    };
+    let bench = Bench::with_keys("", keys(NOW.0 - 1)).await;
+    bench.clock.confirm(NOW);
+    assert!(bench.hub.look_for_credentials(), "nothing waits");
+    let row = bench.row(&bench.file("a", "x"));
+    let row = bench.hub.commit(row, None).await.expect("there is room");
+    assert!(!bench.hub.look_for_credentials());
+    let why = bench.hub.credentials_error().expect("it is told");
+    assert!(why.contains("expired at 2026-11-22T10:21:52.999Z"), "{why}");
+    let uploads = Uploads::new(bench.hub.clone());
+    let progress = uploads.upload(&row.id).expect("it is there").progress();
+    let progress = progress.expect("it can be read");
+    assert_eq!((progress.attempts, progress.error), (0, Some(why)));
+    assert!(bench.hub.queue().remove_waiting(&row.id));
+    assert!(bench.hub.look_for_credentials(), "nothing waits any more");
+    assert_eq!(bench.hub.credentials_error(), None);
+
+    // Without a time that can be trusted, S3 decides.
+    let bench = Bench::with_keys("", keys(1)).await;
+    let row = bench.row(&bench.file("a", "x"));
+    bench.hub.commit(row, None).await.expect("there is room");
+    let trusted = bench.clock.now().trusted;
+    assert_eq!(bench.hub.look_for_credentials(), !trusted);
+}
