@@ -10,8 +10,8 @@ use axum::extract::Request;
 use http::StatusCode;
 use periwinkle_core::aws::Credentials;
 use periwinkle_core::aws::checksum::Algorithm;
-use periwinkle_core::aws::s3::ObjectKey;
 use periwinkle_core::aws::s3::upload::{PartPlan, Phase, Record};
+use periwinkle_core::aws::s3::{ObjectKey, PutObject};
 use periwinkle_core::config::{self, Sources};
 use periwinkle_core::limits;
 use periwinkle_core::time::UnixMillis;
@@ -25,6 +25,7 @@ use super::clear::clear_ended;
 use super::error::UploadError;
 use super::hub::{Hub, Taken, Wanted};
 use super::row::{Row, State, UPLOAD, UPLOAD_FILE};
+use super::send::Stretch;
 use super::source::{Source, Volume, identity_of};
 use super::uploads::Uploads;
 use crate::fetch::{CredentialsSource, FetchOptions};
@@ -112,7 +113,7 @@ async fn serve(asked: Arc<Mutex<Vec<String>>>, status: Arc<AtomicU16>) -> String
         let line = format!("{} {}", request.method(), request.uri());
         asked.lock().expect("nobody panics with it").push(line);
         let status = StatusCode::from_u16(status.load(Ordering::Relaxed));
-        async move { status.expect("it is one") }
+        async move { (status.expect("it is one"), [("etag", "\"e\"")]) }
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.expect("a port is free");
@@ -323,4 +324,31 @@ async fn what_waits_is_held_by_keys_that_have_expired_as_soon_as_the_time_is_kno
     bench.hub.commit(row, None).await.expect("there is room");
     let trusted = bench.clock.now().trusted;
     assert_eq!(bench.hub.look_for_credentials(), !trusted);
+}
+
+#[tokio::test]
+async fn a_yes_to_a_body_that_was_not_sent_whole_is_none() {
+    let bench = Bench::new("").await;
+    bench.status.store(200, Ordering::Relaxed);
+    let path = bench.file("large", "");
+    let bytes = 64 << 20;
+    let file = fs::File::options().write(true).open(&path);
+    let file = file.expect("it is ours");
+    file.set_len(bytes).expect("there is room for a hole");
+    let (source, identity) = Source::open(&path).expect("it is there");
+    let sender = &bench.hub.sender;
+    let bucket = sender.bucket("abc").expect("it is one");
+    let put = PutObject::new(wanted().key, bytes);
+    let (request, _) = put.request(&bucket).expect("it is not too long");
+    let stretch = Stretch {
+        source,
+        identity: identity.to_string(),
+        offset: 0,
+        bytes,
+        sent: Arc::default(),
+    };
+    let answer = PutObject::answer;
+    let error = sender.put(&bucket, request, stretch, answer).await;
+    let error = error.expect_err("nobody took the whole of it").to_string();
+    assert!(error.contains("before the body was sent"), "{error}");
 }
