@@ -359,6 +359,8 @@ pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The silence after which the other end of a WebSocket is asked for a sign of life, unless
 /// configured otherwise; it has as long to give one.
 pub const WEBSOCKET_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the answer to a goodbye over a WebSocket may take to leave.
+pub const WEBSOCKET_GOODBYE_MAX: Duration = Duration::from_secs(2);
 
 // HTTP client.
 
@@ -643,6 +645,8 @@ pub const UPLOAD_PAUSE_MIN: Duration = Duration::from_secs(10);
 pub const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
 /// The pause of an upload that S3 refused: somebody has to set something right first.
 pub const UPLOAD_REFUSED_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// How often it is looked whether credentials that are missing have come; the look asks no server.
+pub const UPLOAD_CREDENTIALS_INTERVAL: Duration = Duration::from_secs(2);
 /// What is read of a file at once while it is sent.
 pub const UPLOAD_PIECE_BYTES: usize = 64 * 1024;
 /// Time for the answer to a request without a body, and between two pieces of one with a body.
@@ -714,6 +718,8 @@ pub const CODINGS_MAX: usize = 2;
 pub const EXPANSION_TIMES_MAX: u64 = 200;
 /// What a decoded answer may be long before the bound above counts.
 pub const EXPANSION_FREE_BYTES: u64 = 1024 * 1024;
+/// Zeros behind the end of a gzip body that are passed over, as gzip(1) does.
+pub const GZIP_PADDING_BYTES_MAX: u64 = 64 * 1024;
 /// Length of one line of an event stream.
 pub const EVENT_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Length of the data of one event of an event stream.

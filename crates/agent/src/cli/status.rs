@@ -182,6 +182,9 @@ fn upload(upload: &Value) -> Option<String> {
         let bytes = human::size(number("done_bytes").unwrap_or(0));
         words.push_str(&format!(", {} done ({bytes})", human::count(done)));
     }
+    if let Some(why) = upload["credentials_error"].as_str() {
+        words.push_str(&format!("; {}", output::plain(why)));
+    }
     Some(words)
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, DATE, EXPECT, Entry,
     HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE,
-    RETRY_AFTER, SET_COOKIE,
+    RETRY_AFTER, SET_COOKIE, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use periwinkle_core::aws::sigv4::{SignedHop, Signer, redirect};
 use periwinkle_core::fetch::auth::Asked;
-use periwinkle_core::fetch::decode::{self, codings};
+use periwinkle_core::fetch::decode::{self, Coding, DecodeError, codings, transfer_codings};
 use periwinkle_core::fetch::redirect::{Follow, Hop, NextHop, is_about_body, is_harmless};
 use periwinkle_core::fetch::retry::{Failure, Repeatable, Retries};
 use periwinkle_core::fetch::{Url, parse_date};
@@ -157,10 +157,21 @@ impl Exchange {
         decodes: bool,
     ) -> Result<Answer, FetchError> {
         let (head, body) = response.into_parts();
-        let decoders = match decodes {
-            true => decoders(&head.headers, url.authority())?,
-            false => None,
-        };
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(FetchError::Protocol {
+                host: url.authority().to_owned(),
+                reason: "it switches to another protocol, which nobody asked for".to_owned(),
+            });
+        }
+        // Only what has no length can be encoded for its way.
+        let travels = body.size_hint().exact().is_none();
+        let found = encodings(&head.headers, decodes, travels);
+        let found = found.map_err(|source| FetchError::Decode {
+            host: url.authority().to_owned(),
+            source: source.into(),
+        })?;
+        let some = !found.is_empty();
+        let decoders = some.then(|| Box::new(Decoders::new(&found, u64::MAX)));
         let deadlines = &self.parts.deadlines;
         let total = deadlines.total.map(|total| (self.began + total, total));
         let watch = Watch::new(deadlines.between_bytes, total, deadlines.rate);
@@ -568,21 +579,31 @@ fn repeatable(parts: &Parts) -> Repeatable<'_> {
     }
 }
 
-fn decoders(headers: &HeaderMap, host: &str) -> Result<Option<Box<Decoders>>, FetchError> {
-    if !headers.contains_key(CONTENT_ENCODING) {
-        return Ok(None);
+/// What is undone of an answer, first that of its way, if it has any, and that of itself where that
+/// is wanted.
+fn encodings(
+    headers: &HeaderMap,
+    decodes: bool,
+    travels: bool,
+) -> Result<Vec<Coding>, DecodeError> {
+    let mut found = Vec::new();
+    if travels && let Some(field) = joined(headers, TRANSFER_ENCODING) {
+        found = transfer_codings(&field)?;
     }
-    let fields: Vec<&str> = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .filter_map(|field| field.to_str().ok())
-        .collect();
-    let found = codings(&fields.join(",")).map_err(|source| FetchError::Decode {
-        host: host.to_owned(),
-        source: source.into(),
-    })?;
-    let some = !found.is_empty();
-    Ok(some.then(|| Box::new(Decoders::new(&found, u64::MAX))))
+    if decodes && let Some(field) = joined(headers, CONTENT_ENCODING) {
+        found.append(&mut codings(&field)?);
+    }
+    Ok(found)
+}
+
+/// A field that may stand in several lines.
+fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    if !headers.contains_key(&name) {
+        return None;
+    }
+    let lines = headers.get_all(name).iter();
+    let lines: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
+    Some(lines.join(","))
 }
 
 /// RFC 9110, section 8.6: methods that mean something with a body say that there is none.

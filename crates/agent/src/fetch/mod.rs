@@ -66,7 +66,11 @@ mod tests_logins;
 #[cfg(test)]
 mod tests_long;
 #[cfg(test)]
+mod tests_odd;
+#[cfg(test)]
 mod tests_slow;
+#[cfg(test)]
+mod tests_sockets;
 #[cfg(test)]
 mod tests_uploads;
 
@@ -84,7 +88,7 @@ pub use request::{Deadlines, MinimumRate, RequestBuilder};
 pub use crate::net::client_tls::{ClientCertificate, TlsFailure, Trust};
 pub use crate::net::dial::{Cause, DialError, Patience};
 pub use crate::net::websocket::{Opening, WebSocket, WebSocketError};
-pub use crate::net::websocket_messages::Message;
+pub use crate::net::websocket_messages::{Goodbye, Message};
 pub use periwinkle_core::fetch::cookie::Domains;
 pub use periwinkle_core::fetch::proxy::{Bypass, Proxy, ProxyRules};
 pub use periwinkle_core::fetch::sse::Event;

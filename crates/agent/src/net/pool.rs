@@ -215,6 +215,8 @@ where
         let link = link.map_err(SendError::Connect)?;
         let standing = link.standing();
         let handshake = Builder::new()
+            // A client has to understand them (RFC 9112, section 5.2).
+            .allow_obsolete_multiline_headers_in_responses(true)
             .max_headers(limits::FETCH_ANSWER_HEADERS_MAX)
             .max_header_size(limits::FETCH_ANSWER_HEAD_BYTES_MAX)
             .max_buf_size(limits::FETCH_READ_BYTES_MAX)

@@ -62,7 +62,9 @@ pub enum UrlError {
     #[error("an address begins with http:// or https://, not {0:?}")]
     Scheme(String),
     /// There is no host, or not one that can be.
-    #[error("{0:?} is no host name or address; names beyond ASCII are written as xn--...")]
+    #[error(
+        "{0:?} is no host name or address; names beyond ASCII are written as xn--..., and addresses have no zone (%eth0)"
+    )]
     Host(String),
     /// The port is no number up to 65535.
     #[error("{0:?} is no port")]
