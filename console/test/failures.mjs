@@ -335,6 +335,7 @@ function queueOf(uploads) {
     queued_rows: uploads.length,
     queued_bytes: 0,
     sending: uploads.filter(({ state }) => state === 'sending').length,
+    credentials_error: null,
     done: 3,
     done_bytes: 3000,
     aborted: 0,
@@ -353,6 +354,7 @@ function queueOf(uploads) {
       ended_ms: null,
       error: null,
       refused: false,
+      lacks_credentials: false,
       ...more,
     })),
   };

@@ -51,6 +51,7 @@ const upload = (more) => ({
   ended_ms: null,
   error: null,
   refused: false,
+  lacks_credentials: false,
   ...more,
 });
 
@@ -61,6 +62,7 @@ const UPLOADS = {
   queued_rows: 64,
   queued_bytes: 31_457_280,
   sending: 1,
+  credentials_error: null,
   done: 1_204,
   done_bytes: 5_120_000_000,
   aborted: 1,

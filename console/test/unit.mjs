@@ -256,6 +256,7 @@ test('an upload is put in words by what somebody has to do', () => {
     [{}, 'quiet', 'Waiting'],
     [{ attempts: 2 }, 'busy', 'Will try again'],
     [{ attempts: 2, refused: true }, 'bad', 'Refused'],
+    [{ refused: true, lacks_credentials: true }, 'bad', 'No credentials'],
     [{ state: 'sending' }, 'accent', 'Sending'],
     [{ state: 'sending', attempts: 1 }, 'busy', 'Trying again'],
     [{ state: 'done' }, 'good', 'Uploaded'],
@@ -286,4 +287,9 @@ test('a queue is put in words, the worst of it first', () => {
   ]) {
     assert.equal(uploads.queueWords(shown)[0], title);
   }
+  const none = { ...queue([{ refused: true }, {}]), credentials_error: 'there are none' };
+  assert.deepEqual(uploads.queueWords(none), [
+    'Waiting for credentials',
+    'there are none. 2 uploads kept safe on this device meanwhile.',
+  ]);
 });

@@ -25,7 +25,7 @@ export interface Status {
   setup: 'needed' | 'done';
   device?: { id: string; name: string };
   uptime_ms?: number;
-  time?: { wall: string | null; trusted: boolean };
+  time?: { wall: string | null; trusted: boolean; source?: string | null; confirmed?: string | null };
   services?: Service[];
   db?: {
     rows: number;
@@ -86,6 +86,8 @@ export interface Upload {
   error: string | null;
   /** Somebody has to set something right. */
   refused: boolean;
+  /** It waits for credentials; `error` says why there are none. */
+  lacks_credentials: boolean;
 }
 
 export interface Uploads {
@@ -94,6 +96,8 @@ export interface Uploads {
   queued_rows: number;
   queued_bytes: number;
   sending: number;
+  /** Why there are no credentials for what waits. */
+  credentials_error: string | null;
   done: number;
   done_bytes: number;
   aborted: number;

@@ -18,9 +18,11 @@ export function isQueued({ state }: Upload): boolean {
 }
 
 /** How one upload is, and how much somebody has to care. */
-export function uploadState({ state, refused, attempts }: Upload): [UploadMood, string] {
+export function uploadState(upload: Upload): [UploadMood, string] {
+  const { state, refused, attempts } = upload;
   if (state === 'sending') return attempts > 0 ? ['busy', 'Trying again'] : ['accent', 'Sending'];
   if (state !== 'waiting') return ENDED[state] ?? ['quiet', state];
+  if (upload.lacks_credentials) return ['bad', 'No credentials'];
   if (refused) return ['bad', 'Refused'];
   return attempts > 0 ? ['busy', 'Will try again'] : ['quiet', 'Waiting'];
 }
@@ -30,6 +32,8 @@ export function queueWords(queue: Uploads): [string, string] {
   const waiting = several(queue.queued_rows, 'upload');
   const queued = queue.uploads.filter(isQueued);
   const kept = `${waiting} kept safe on this device meanwhile.`;
+  if (queue.credentials_error)
+    return ['Waiting for credentials', `${queue.credentials_error}. ${kept}`];
   if (queued.some(({ refused }) => refused))
     return ['Somebody has to set something right', `S3 refuses what is sent. ${kept}`];
   if (queue.sending > 0)

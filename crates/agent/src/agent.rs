@@ -119,7 +119,7 @@ impl Builder {
     pub async fn build(self) -> Result<Agent> {
         let config = self.load()?;
         let state = StateDir::open(&config.runtime.state)?;
-        let clock = Clock::new(state.path());
+        let clock = Clock::configured(&config.runtime);
         let parts = Parts {
             clock,
             state,

@@ -57,6 +57,7 @@ mod stop;
 mod supervise;
 mod tar;
 mod task;
+mod timekeeping;
 mod web;
 
 pub use agent::{Agent, Builder, SetupCodeTo};

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | `db` | - | the state directory | the database to everybody |
 //! | `changes` | `web` | `db` | durable changes to live listeners |
+//! | `time` | - | the state directory | what the daemons that keep this machine's clock say, to the clock |
 //! | `metrics` | `metrics` | `db` | samples to live listeners and the API, rows to the database |
 //! | `mqtt` | `mqtt` | `db` | the client to the maker and the API, its queue and what its routes write to the database |
 //! | `sync` | `sync` | `db` | its state to live listeners and the API |
@@ -37,10 +38,12 @@ use crate::events::{Events, Topic};
 #[cfg(feature = "mqtt")]
 use crate::mqtt::MqttService;
 use crate::net::clock::Clock;
+use crate::net::time_daemons::TimeDaemons;
 use crate::state::StateDir;
 use crate::status::StatusBoard;
 use crate::stop::{Stopper, stop};
 use crate::supervise::{Service, Supervisor};
+use crate::timekeeping;
 use crate::web::accounts::{Accounts, LoginRules};
 use crate::web::dispatch::Dispatch;
 use crate::web::first_owner::FirstOwner;
@@ -189,6 +192,9 @@ impl Services {
         let (db, events) = (self.db.clone(), self.events.clone());
         let tell = move |ctx| database::tell_changes(db.clone(), events.clone(), ctx);
         supervisor.start(Service::new("changes", tell)).await;
+
+        let keep = |ctx| timekeeping::run(TimeDaemons::default(), ctx);
+        supervisor.start(Service::new("time", keep)).await;
 
         #[cfg(feature = "metrics")]
         let extra = self.start_metrics(&mut supervisor, extra).await;
@@ -355,7 +361,13 @@ impl Services {
         let clock = self.clock.clone();
         self.status.add("time", move || {
             let now = clock.now();
-            json!({"wall": now.wall.map(UnixMillis::iso), "trusted": now.trusted})
+            let confirmation = clock.confirmation();
+            json!({
+                "wall": now.wall.map(UnixMillis::iso),
+                "trusted": now.trusted,
+                "source": confirmation.map(|last| last.source.as_str()),
+                "confirmed": confirmation.map(|last| last.at.iso()),
+            })
         });
         let db = self.db.clone();
         self.status.add("db", move || database::show(&db));

@@ -17,6 +17,7 @@ pub mod schema;
 pub mod secret;
 pub mod sync;
 pub mod time;
+pub mod time_daemon;
 pub mod upload;
 pub mod value;
 pub mod wall;

@@ -362,6 +362,8 @@ pub const WEBSOCKET_WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The silence after which the other end of a WebSocket is asked for a sign of life, unless
 /// configured otherwise; it has as long to give one.
 pub const WEBSOCKET_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the answer to a goodbye over a WebSocket may take to leave.
+pub const WEBSOCKET_GOODBYE_MAX: Duration = Duration::from_secs(2);
 
 // HTTP client.
 
@@ -385,7 +387,9 @@ pub const FETCH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// What is read of the system's table of connections to find one: 10,000 of them and more.
 pub const SOCKET_TABLE_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// The longest piece of a body that is read from a file and sent at once.
-pub const FETCH_PIECE_BYTES: usize = 256 * 1024;
+pub const FETCH_PIECE_BYTES: usize = 64 * 1024;
+/// Pieces of a file on their way whose memory is used again.
+pub const FETCH_PIECES_LENT_MAX: usize = 4;
 /// The longest file without a place on a disk that is read to learn its length.
 pub const FETCH_MADE_UP_BYTES_MAX: u64 = 64 * 1024;
 /// The longest piece of an answer that is read from a connection at once. Half as much costs more
@@ -546,6 +550,22 @@ pub const SIGNING_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 /// What the system's clock may move against the one that nobody can set, in all, before it counts
 /// as set anew; also what stamps of files may be off.
 pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(1);
+/// How long after the last reading of a clock that was set then a mark of its new time is believed;
+/// also how wrong the time can be when somebody set it once more within that.
+pub const CLOCK_STEP_GAP_MAX: Duration = Duration::from_secs(10);
+/// What a time daemon may think that the system's clock is off, at most, for it to be believed.
+pub const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5);
+/// How often the clocks are read, at least, and marks looked for.
+pub const CLOCK_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// How often time daemons are asked: more rarely than what NTP daemons take for too often, which is
+/// every 8 seconds.
+pub const CLOCK_ASK_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the answer of one is waited for.
+pub const CLOCK_ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often the time is kept for the next start, while it is trusted.
+pub const CLOCK_KEEP_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+/// Length of the file in which it is kept: an ISO text and the end of its line.
+pub const CLOCK_KEPT_BYTES_MAX: u64 = 25;
 
 // HTTP client: addresses and policies.
 
@@ -628,6 +648,8 @@ pub const UPLOAD_PAUSE_MIN: Duration = Duration::from_secs(10);
 pub const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
 /// The pause of an upload that S3 refused: somebody has to set something right first.
 pub const UPLOAD_REFUSED_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// How often it is looked whether credentials that are missing have come; the look asks no server.
+pub const UPLOAD_CREDENTIALS_INTERVAL: Duration = Duration::from_secs(2);
 /// What is read of a file at once while it is sent.
 pub const UPLOAD_PIECE_BYTES: usize = 64 * 1024;
 /// Time for the answer to a request without a body, and between two pieces of one with a body.
@@ -699,6 +721,8 @@ pub const CODINGS_MAX: usize = 2;
 pub const EXPANSION_TIMES_MAX: u64 = 200;
 /// What a decoded answer may be long before the bound above counts.
 pub const EXPANSION_FREE_BYTES: u64 = 1024 * 1024;
+/// Zeros behind the end of a gzip body that are passed over, as gzip(1) does.
+pub const GZIP_PADDING_BYTES_MAX: u64 = 64 * 1024;
 /// Length of one line of an event stream.
 pub const EVENT_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Length of the data of one event of an event stream.
@@ -777,6 +801,11 @@ pub const MQTT_CONNACK_WAIT_MAX: Duration = Duration::from_secs(15);
 pub const MQTT_PING_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Time in which a broker that is alive must acknowledge something of what is on its way.
 pub const MQTT_STALL_WAIT_MAX: Duration = Duration::from_secs(60);
+/// The slowest link over which a message is waited for: a long one takes its time before anything
+/// behind it is answered.
+pub const MQTT_LINK_BYTES_PER_S_MIN: u64 = 1000;
+/// How much longer than over a fast link that is at most.
+pub const MQTT_LINK_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 /// The longest time without a packet to the broker, unless configured otherwise.
 pub const MQTT_KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// How late an acknowledgement may be before the message is written to flash.
@@ -877,6 +906,9 @@ pub const MQTT_ROUTE_CHANGES_PER_TURN: usize = 64;
 pub const MQTT_ROUTE_POSITION_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a question over the REST API may wait for its answer.
 pub const MQTT_REST_QUESTION_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Payload of a message that is published by hand, and packets that are taken there: nobody has
+/// given a command a bound of its own, and what people try is larger than what devices send.
+pub const MQTT_BY_HAND_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Lines of `periwinkle mqtt sub` that wait to be printed, beside the one that is.
 pub const MQTT_PRINT_AHEAD_LINES: usize = 64;
 /// Programs that listen to messages over the REST API at once.

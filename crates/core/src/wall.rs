@@ -1,6 +1,7 @@
 //! Which time it is, where the system's clock may be wrong, is set while we run, and the machine
 //! sleeps.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::limits;
@@ -15,16 +16,55 @@ pub struct Reading {
     pub system: UnixMillis,
 }
 
+/// Who can say what time it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A server of AWS, which took a signature at that time.
+    Aws,
+    /// systemd-timesyncd, by its mark.
+    Timesyncd,
+    /// chrony, asked.
+    Chrony,
+    /// Another daemon that answers questions of the time protocol on this machine.
+    Ntp,
+    /// The file that the configuration names.
+    File,
+}
+
+impl Source {
+    /// As status and log have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Source::Aws => "aws",
+            Source::Timesyncd => "systemd-timesyncd",
+            Source::Chrony => "chrony",
+            Source::Ntp => "ntp",
+            Source::File => "time_mark",
+        }
+    }
+}
+
+/// Who confirmed the time last, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// Who it was.
+    pub source: Source,
+    /// What time it was then.
+    pub at: UnixMillis,
+}
+
 /// The wall time, from what is known to be past, from what servers and the time sync confirmed,
 /// and from the system's clock.
 ///
 /// A confirmed time is carried on by the clock that nobody can set, so setting the system's clock
-/// does not spoil it. What confirms is a server's answer, or a mark that the time sync leaves each
-/// time it has set the clock: that counts for the clock as it was set then, and for no later one.
+/// does not spoil it. What confirms is a server's answer, or a mark of one that keeps the system's
+/// clock: the time, by that clock, at which it last found it right. A mark counts for the clock as
+/// it was set then, and for no later one.
 ///
-/// What cannot be told: a clock that somebody set between the last sync and the start of the
-/// agent, in a boot that is older than the difference; and one that the sync set right and somebody
-/// set back to what it was, both between two readings.
+/// What cannot be told: a clock that somebody set between the last mark and the start of the
+/// agent, in a boot that is older than the difference; one that was set right, marked, and set
+/// back to what it was, all between two readings; and one that was set right, marked, and set by
+/// less than the time between two readings, all between these two.
 #[derive(Clone, Debug)]
 pub struct WallClock {
     /// No time is before this.
@@ -33,85 +73,119 @@ pub struct WallClock {
     seen: UnixMillis,
     started: Duration,
     last: Reading,
-    /// The reading at the last step of the system's clock.
-    even: Reading,
+    /// The last step of the system's clock: the readings before and after it. At first, nothing.
+    step: (Reading, Reading),
     steps: u64,
-    confirmed: Option<Reading>,
-    /// The system's clock is what the time sync set.
+    confirmed: Option<(Source, Reading)>,
+    /// The system's clock is what somebody found right.
     synchronized: bool,
+    looks: BTreeMap<Source, Looks>,
+}
+
+/// What is known of the marks of one source.
+#[derive(Clone, Copy, Debug, Default)]
+struct Looks {
     mark: Option<UnixMillis>,
-    /// The last look for the mark, and the steps before it.
-    looked: Option<(Reading, u64)>,
+    /// The last look, and the steps before it.
+    last: Option<(Reading, u64)>,
 }
 
 impl WallClock {
-    /// A clock that starts now. `seen` is a time that has passed, as far as files can tell.
+    /// A clock that starts now. `seen` is a time that has passed, as far as is known.
     pub fn new(built: UnixMillis, seen: UnixMillis, now: Reading) -> WallClock {
         WallClock {
             built,
             seen,
             started: now.boot,
             last: now,
-            even: now,
+            step: (now, now),
             steps: 0,
             confirmed: None,
             synchronized: false,
-            mark: None,
-            looked: None,
+            looks: BTreeMap::new(),
         }
     }
 
     /// The clocks were read; called before anything is asked, so that no step goes unseen. Whether
-    /// there was one: then the mark has to be looked for at once.
+    /// there was one: then marks have to be looked for at once.
     pub fn handle_reading(&mut self, now: Reading) -> bool {
-        self.last = now;
-        let is_set = is_step(self.even, now);
+        let before = std::mem::replace(&mut self.last, now);
+        let is_set = is_step(self.step.1, now);
         if is_set {
-            self.even = now;
+            self.step = (before, now);
             self.steps += 1;
             self.synchronized = false;
         }
         is_set
     }
 
-    /// The mark of the time sync was looked for: the system's time at which it was left, if there
-    /// is one.
+    /// The mark of a source was looked for: the system's time at which it was left, if there is
+    /// one.
     ///
-    /// It is believed when it was left between two looks with no step between them, so that there
-    /// is one clock only that it can speak of. The sync that sets a clock is believed by its next
-    /// mark, half a minute later.
-    pub fn handle_mark(&mut self, mark: Option<UnixMillis>, now: Reading) {
+    /// A new mark is believed when there is one clock only that it can speak of: when it was left
+    /// between two looks with no step between them, or so shortly after the one step that the
+    /// clock from before cannot have shown that time.
+    pub fn handle_mark(&mut self, source: Source, mark: Option<UnixMillis>, now: Reading) {
         self.handle_reading(now);
-        let before = self.looked.replace((now, self.steps));
-        let Some(mark) = mark.filter(|mark| self.mark != Some(*mark)) else {
+        let looks = self.looks.entry(source).or_default();
+        let before = looks.last.replace((now, self.steps));
+        let Some(mark) = mark.filter(|mark| looks.mark != Some(*mark)) else {
             return;
         };
-        self.mark = Some(mark);
+        looks.mark = Some(mark);
         let speaks_of_now = match before {
-            Some((_, steps)) if steps != self.steps => false,
-            Some((before, _)) => is_within(now.boot.saturating_sub(before.boot), now, mark),
             // Left in this boot, as this clock counts.
             None => self.steps == 0 && is_within(now.boot, now, mark),
+            Some((before, steps)) => match self.steps - steps {
+                0 => is_within(now.boot.saturating_sub(before.boot), now, mark),
+                1 => self.is_after_the_step(before, now, mark),
+                _ => false,
+            },
         };
         if speaks_of_now && now.system >= self.built {
-            self.confirmed = Some(now);
+            self.confirmed = Some((source, now));
             self.synchronized = true;
         }
+    }
+
+    /// Whether a mark was left after the last step, the only one since the look before, and that
+    /// just now: the longer ago, the more a clock may have shown that came and went unread.
+    fn is_after_the_step(&self, look: Reading, now: Reading, mark: UnixMillis) -> bool {
+        let (before, after) = self.step;
+        let since = now.boot.saturating_sub(before.boot);
+        let until_step = after.boot.saturating_sub(look.boot);
+        let set_clock = Reading {
+            boot: after.boot,
+            system: look.system.plus(until_step),
+        };
+        since <= limits::CLOCK_STEP_GAP_MAX
+            && is_within(since, now, mark)
+            && !is_within(until_step, set_clock, mark)
     }
 
     /// A server that we authenticated says that it is `wall`.
     pub fn confirm(&mut self, wall: UnixMillis, now: Reading) {
         self.handle_reading(now);
-        self.confirmed = Some(Reading {
+        let confirmed = Reading {
             system: wall,
             ..now
-        });
+        };
+        self.confirmed = Some((Source::Aws, confirmed));
+    }
+
+    /// Who confirmed the time last, if anybody did.
+    pub fn confirmation(&self) -> Option<Confirmation> {
+        let (source, reading) = self.confirmed?;
+        Some(Confirmation {
+            source,
+            at: reading.system,
+        })
     }
 
     /// The time by the last reading, and whether it is confirmed.
     pub fn now(&self) -> (UnixMillis, bool) {
         match self.confirmed {
-            Some(Reading { boot, system }) => {
+            Some((_, Reading { boot, system })) => {
                 let since = self.last.boot.saturating_sub(boot);
                 (system.plus(since), true)
             }
@@ -120,7 +194,7 @@ impl WallClock {
     }
 
     /// The time by the system's clock, whatever servers said, but never one that has passed; and
-    /// whether the time sync vouches for it.
+    /// whether one that keeps it vouches for it.
     pub fn uncorrected(&self) -> (UnixMillis, bool) {
         if self.synchronized {
             return (self.last.system, true);
@@ -189,11 +263,11 @@ mod tests {
         assert_eq!(wrong, (SEEN.plus(Duration::from_secs(30)), false));
         let right = read(&mut clock, at(41, TRUE));
         assert_eq!((right, clock.steps()), ((TRUE, false), 1));
-        // The mark of the sync that set it, then its next one.
-        clock.handle_mark(Some(TRUE), at(42, later(1)));
+        // The mark of the sync that set it, which nobody had looked for before, then its next one.
+        clock.handle_mark(Source::Timesyncd, Some(TRUE), at(42, later(1)));
         assert!(!clock.now().1);
-        clock.handle_mark(Some(TRUE), at(47, later(6)));
-        clock.handle_mark(Some(later(33)), at(75, later(34)));
+        clock.handle_mark(Source::Timesyncd, Some(TRUE), at(47, later(6)));
+        clock.handle_mark(Source::Timesyncd, Some(later(33)), at(75, later(34)));
         assert_eq!(clock.now(), (later(34), true));
         assert_eq!(clock.uncorrected(), (later(34), true));
     }
@@ -225,10 +299,18 @@ mod tests {
         // The last look, the mark, the present reading, and whether it is believed.
         let table = [
             ("the clock was right all along", 0, 8, 10, true),
+            ("it was set before the mark", -50_000, 8, 10, true),
             (
-                "it was set, before the mark or after it",
-                -50_000,
+                "it was set from later, before the mark",
+                50_000,
                 8,
+                10,
+                true,
+            ),
+            (
+                "it was set a little, before the mark or after",
+                -5,
+                3,
                 10,
                 false,
             ),
@@ -240,8 +322,8 @@ mod tests {
         ];
         for (what, before, mark, now, believed) in table {
             let mut clock = WallClock::new(BUILT, SEEN, at(1000, later(before)));
-            clock.handle_mark(None, at(1000, later(before)));
-            clock.handle_mark(Some(later(mark)), at(1010, later(now)));
+            clock.handle_mark(Source::Timesyncd, None, at(1000, later(before)));
+            clock.handle_mark(Source::Timesyncd, Some(later(mark)), at(1010, later(now)));
             assert_eq!(clock.now().1, believed, "{what}");
         }
     }
@@ -251,7 +333,7 @@ mod tests {
         for (mark, believed) in [(-90, true), (-102, false), (0, true), (2, false)] {
             let now = at(100, TRUE);
             let mut clock = WallClock::new(BUILT, SEEN, now);
-            clock.handle_mark(Some(later(mark)), now);
+            clock.handle_mark(Source::Timesyncd, Some(later(mark)), now);
             assert_eq!(clock.now(), (TRUE, believed), "{mark}");
         }
     }
@@ -264,7 +346,7 @@ mod tests {
         ] {
             let now = at(100, system);
             let mut clock = WallClock::new(BUILT, SEEN, now);
-            clock.handle_mark(Some(system), now);
+            clock.handle_mark(Source::Timesyncd, Some(system), now);
             assert_eq!(clock.now(), (wall, believed));
         }
     }
@@ -272,18 +354,63 @@ mod tests {
     #[test]
     fn setting_the_clock_ends_what_the_sync_vouched_for() {
         let mut clock = WallClock::new(BUILT, SEEN, at(0, TRUE));
-        clock.handle_mark(Some(TRUE), at(0, TRUE));
+        clock.handle_mark(Source::Timesyncd, Some(TRUE), at(0, TRUE));
         assert_eq!(clock.uncorrected(), (TRUE, true));
         clock.handle_reading(at(10, later(7210)));
         assert_eq!(clock.uncorrected(), (later(7210), false));
         assert_eq!(clock.now(), (later(10), true));
         // The same mark says nothing new; the next one does.
-        clock.handle_mark(Some(TRUE), at(20, later(7220)));
+        clock.handle_mark(Source::Timesyncd, Some(TRUE), at(20, later(7220)));
         assert!(!clock.uncorrected().1);
-        clock.handle_mark(Some(later(29)), at(30, later(30)));
-        assert!(!clock.uncorrected().1);
-        clock.handle_mark(Some(later(59)), at(60, later(60)));
-        assert_eq!(clock.uncorrected(), (later(60), true));
+        clock.handle_mark(Source::Timesyncd, Some(later(29)), at(30, later(30)));
+        assert_eq!(clock.uncorrected(), (later(30), true));
+    }
+
+    /// Set to 50,000 seconds later between two readings that lie so far apart, marked, and looked
+    /// for at once.
+    fn marked_after_a_gap(gap_ms: u64) -> WallClock {
+        let mut clock = WallClock::new(BUILT, SEEN, at(0, TRUE));
+        clock.handle_mark(Source::File, None, at(0, TRUE));
+        let gap = Duration::from_millis(gap_ms);
+        let after = Reading {
+            boot: gap,
+            system: later(50_000).plus(gap),
+        };
+        clock.handle_reading(after);
+        clock.handle_mark(Source::File, Some(after.system), after);
+        clock
+    }
+
+    #[test]
+    fn a_mark_after_a_step_needs_readings_that_lie_close_around_it() {
+        let bound = limits::CLOCK_STEP_GAP_MAX.as_millis() as u64;
+        assert!(marked_after_a_gap(bound).now().1);
+        assert!(!marked_after_a_gap(bound + 1).now().1);
+    }
+
+    #[test]
+    fn a_mark_behind_two_steps_waits_for_the_next() {
+        let mut clock = WallClock::new(BUILT, SEEN, at(0, UnixMillis(0)));
+        clock.handle_mark(Source::Chrony, None, at(0, UnixMillis(0)));
+        clock.handle_reading(at(5, later(-8000)));
+        clock.handle_mark(Source::Chrony, Some(later(9)), at(10, later(10)));
+        assert!(!clock.now().1);
+        clock.handle_mark(Source::Chrony, Some(later(30)), at(40, later(40)));
+        assert_eq!(clock.now(), (later(40), true));
+    }
+
+    #[test]
+    fn every_source_is_heard_and_the_last_one_named() {
+        let mut clock = WallClock::new(BUILT, SEEN, at(10, TRUE));
+        assert_eq!(clock.confirmation(), None);
+        let says = |clock: &WallClock| clock.confirmation().map(|last| (last.source, last.at));
+        clock.handle_mark(Source::Chrony, Some(later(-3)), at(10, TRUE));
+        assert_eq!(says(&clock), Some((Source::Chrony, TRUE)));
+        // A mark of its own, though it is as old as that of the other.
+        clock.handle_mark(Source::File, Some(later(-3)), at(11, later(1)));
+        assert_eq!(says(&clock), Some((Source::File, later(1))));
+        clock.confirm(later(4), at(12, later(2)));
+        assert_eq!(says(&clock), Some((Source::Aws, later(4))));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 use periwinkle_core::time::UnixMillis;
-use periwinkle_core::wall::{Reading, WallClock};
+use periwinkle_core::wall::{Reading, Source, WallClock};
 use periwinkle_testkit::rng::Rng;
 use std::time::Duration;
 
@@ -11,6 +11,10 @@ const SEEDS: u64 = 5000;
 const EVENTS: u32 = 200;
 const BUILT: UnixMillis = UnixMillis(1_700_000_000_000);
 const YEARS_MS: u64 = 60 * 365 * 86_400_000;
+/// The sources that leave marks.
+const MARKERS: [Source; 3] = [Source::Timesyncd, Source::Chrony, Source::File];
+/// The most that passes between a mark and a step that nobody reads the clock between.
+const UNREAD_MS: u64 = 3000;
 /// What readings and stamps may be off, once for the step that is let be and once for the mark.
 const TOLERANCE_MS: i64 = 2000;
 
@@ -20,7 +24,7 @@ struct Machine {
     real_ms: i64,
     boot: Duration,
     ahead_ms: i64,
-    mark: Option<UnixMillis>,
+    marks: [Option<UnixMillis>; MARKERS.len()],
     seen: UnixMillis,
 }
 
@@ -33,7 +37,7 @@ impl Machine {
             real_ms,
             boot: Duration::from_millis(rng.below(100_000)),
             ahead_ms,
-            mark: None,
+            marks: [None; MARKERS.len()],
             seen: UnixMillis(real_ms - rng.below(86_400_000) as i64),
             rng,
         }
@@ -52,10 +56,22 @@ impl Machine {
         self.real_ms += ms as i64;
     }
 
-    /// Stamps count in ticks of the kernel.
+    /// One of the sources sets the clock and leaves its mark. Stamps count in ticks of the kernel.
     fn sync(&mut self) {
         self.ahead_ms = self.rng.below(300) as i64 - 150;
-        self.mark = Some(UnixMillis(self.reading().system.0 / 10 * 10));
+        let marker = self.rng.below(MARKERS.len() as u64) as usize;
+        self.marks[marker] = Some(UnixMillis(self.reading().system.0 / 10 * 10));
+    }
+
+    /// Somebody looks for the marks, for all of them or for one: daemons are asked more rarely.
+    fn look(&mut self, clock: &mut WallClock) {
+        let now = self.reading();
+        let one = self.rng.below(MARKERS.len() as u64 * 2) as usize;
+        for (marker, source) in MARKERS.into_iter().enumerate() {
+            if one >= MARKERS.len() || one == marker {
+                clock.handle_mark(source, self.marks[marker], now);
+            }
+        }
     }
 
     /// Somebody sets the clock: to anything, or a little wrong.
@@ -69,11 +85,11 @@ impl Machine {
 
     /// The agent starts where the clock was not set since the last sync: that cannot be told.
     fn start(&mut self) -> WallClock {
-        if self.mark.is_some() {
+        if self.marks.iter().any(Option::is_some) {
             self.sync();
         }
         let mut clock = WallClock::new(BUILT, self.seen, self.reading());
-        clock.handle_mark(self.mark, self.reading());
+        self.look(&mut clock);
         clock
     }
 
@@ -84,31 +100,34 @@ impl Machine {
             // Set and marked, or marked and set, before anybody looks.
             2 => {
                 self.set();
-                self.pass(3000);
+                self.pass(UNREAD_MS);
                 self.sync();
             }
             3 => {
                 let before = self.ahead_ms;
                 self.sync();
-                self.pass(3000);
+                let synced = self.ahead_ms;
+                self.pass(UNREAD_MS);
                 self.set();
-                // Set back to what it was: that cannot be told.
-                if self.ahead_ms.abs_diff(before) < 1500 {
-                    self.ahead_ms = before + 1500;
+                // Set back to what it was, or by less than what passed: that cannot be told.
+                while self.ahead_ms.abs_diff(before) < 1500
+                    || self.ahead_ms.abs_diff(synced) < UNREAD_MS + 2000
+                {
+                    self.ahead_ms += 700;
                 }
             }
             4 => self.pass(40_000_000),
             5 => clock.confirm(UnixMillis(self.real_ms), self.reading()),
             6 => *clock = self.start(),
-            7 | 8 => clock.handle_mark(self.mark, self.reading()),
+            7 | 8 => self.look(clock),
             _ => self.pass(60_000),
         }
     }
 
-    fn check(&self, clock: &mut WallClock) -> bool {
+    fn check(&mut self, clock: &mut WallClock) -> bool {
         let reading = self.reading();
         if clock.handle_reading(reading) {
-            clock.handle_mark(self.mark, reading);
+            self.look(clock);
         }
         let (wall, trusted) = clock.now();
         if trusted {

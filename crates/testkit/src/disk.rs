@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{fs, io};
 
 use periwinkle_db::engine::{Storage, StorageFile};
@@ -23,6 +23,27 @@ use crate::rng::Rng;
 #[derive(Clone)]
 pub struct SimDisk {
     disk: Arc<Mutex<Disk>>,
+    gate: Arc<Gate>,
+}
+
+/// Where syncs wait while they are held.
+#[derive(Default)]
+struct Gate {
+    is_held: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn hold(&self, is_held: bool) {
+        *self.is_held.lock().unwrap_or_else(PoisonError::into_inner) = is_held;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let is_held = self.is_held.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = self.opened.wait_while(is_held, |is_held| *is_held);
+        drop(passed.unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 /// What a call is answered with instead of being done.
@@ -164,6 +185,16 @@ impl SimDisk {
         self.lock().faults.clear();
     }
 
+    /// Lets each sync of a file wait until [`SimDisk::release_syncs`], as on a card that is busy.
+    pub fn hold_syncs(&self) {
+        self.gate.hold(true);
+    }
+
+    /// Syncs go on.
+    pub fn release_syncs(&self) {
+        self.gate.hold(false);
+    }
+
     /// Sets how many bytes all files together may have.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().capacity = bytes;
@@ -237,6 +268,7 @@ impl SimDisk {
     fn of(disk: Disk) -> SimDisk {
         SimDisk {
             disk: Arc::new(Mutex::new(disk)),
+            gate: Arc::default(),
         }
     }
 
@@ -247,6 +279,7 @@ impl SimDisk {
     fn handle(&self, life: u64, inode: u64) -> Arc<dyn StorageFile> {
         Arc::new(Handle {
             disk: Arc::clone(&self.disk),
+            gate: Arc::clone(&self.gate),
             life,
             inode,
         })
@@ -304,6 +337,7 @@ impl Storage for SimDisk {
 
 struct Handle {
     disk: Arc<Mutex<Disk>>,
+    gate: Arc<Gate>,
     life: u64,
     inode: u64,
 }
@@ -374,6 +408,7 @@ impl StorageFile for Handle {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.gate.pass();
         let mut disk = self.lock()?;
         disk.counts.syncs += 1;
         let done = disk.change("sync");

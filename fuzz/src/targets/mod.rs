@@ -10,6 +10,7 @@ mod mqtt;
 mod record;
 mod schema;
 mod session;
+mod time_daemon;
 mod value;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -76,6 +77,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "fetch",
         feed: fetch::feed,
+    },
+    Target {
+        name: "time_daemon",
+        feed: time_daemon::feed,
     },
 ];
 

@@ -1,6 +1,6 @@
 //! `periwinkle check`: is the configuration right, and what does it mean?
 
-use std::fs;
+use std::{fs, io};
 
 use periwinkle_core::config::{Config, ConfigErrors, Loaded, Origin, reference};
 use periwinkle_core::schema::Schema;
@@ -61,7 +61,27 @@ fn check_files(config: &Config) -> Result<(), Failure> {
             Failure::input(format!("{path}: named by `{key}`, cannot be read: {error}"))
         })?;
     }
+    check_time_mark(config)?;
     check_rules(config, &check_schema(config)?)
+}
+
+/// The file need not be there yet, but nothing else may be in its place.
+fn check_time_mark(config: &Config) -> Result<(), Failure> {
+    let Some(path) = &config.runtime.time_mark else {
+        return Ok(());
+    };
+    let name = path.display();
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => Err(Failure::input(format!(
+            "{name}: named by `runtime.time_mark`, is no file; name the one that is touched when the \
+             clock is right"
+        ))),
+        Err(error) => Err(Failure::input(format!(
+            "{name}: named by `runtime.time_mark`, cannot be looked at: {error}"
+        ))),
+    }
 }
 
 #[cfg(not(feature = "mqtt"))]
@@ -236,5 +256,32 @@ mod tests {
         fs::write(&schema, "{models: ").unwrap();
         assert!(words().starts_with(&format!("{name}: ")), "{}", words());
         assert_eq!(check_files(&config).unwrap_err().code, 2);
+    }
+
+    #[test]
+    fn a_time_mark_may_be_absent_and_must_be_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("mark");
+        let check = |path: &std::path::Path| {
+            let text = format!("runtime.time_mark = '{}'", path.display());
+            check_files(&inputs(&text).load().unwrap().config)
+        };
+        assert!(check(&mark).is_ok());
+        fs::write(&mark, "").unwrap();
+        assert!(check(&mark).is_ok());
+        let words = |path: &std::path::Path| check(path).unwrap_err().to_string();
+        let name = folder.path().display().to_string();
+        let expected = format!(
+            "{name}: named by `runtime.time_mark`, is no file; name the one that is touched when the \
+             clock is right"
+        );
+        assert_eq!(words(folder.path()), expected);
+        let below = mark.join("below");
+        let refused = format!(
+            "{}: named by `runtime.time_mark`, cannot be looked at: ",
+            below.display()
+        );
+        assert!(words(&below).starts_with(&refused));
+        assert_eq!(check(&below).unwrap_err().code, 2);
     }
 }

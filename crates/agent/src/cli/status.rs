@@ -100,9 +100,16 @@ fn clock(time: &Value) -> Option<String> {
         number => UnixMillis(number.as_i64()?).iso(),
     };
     Some(match time["trusted"].as_bool()? {
-        true => wall,
+        true => wall + &confirmation(time).unwrap_or_default(),
         false => format!("{wall}, not confirmed yet"),
     })
+}
+
+fn confirmation(time: &Value) -> Option<String> {
+    let source = output::plain(time["source"].as_str()?);
+    let at = |name: &str| UnixMillis::parse_iso(time[name].as_str()?);
+    let ago = ago(at("confirmed")?.0, at("wall")?.0);
+    Some(format!(", confirmed by {source} {ago} ago"))
 }
 
 fn database(db: &Value) -> Option<String> {
@@ -174,6 +181,9 @@ fn upload(upload: &Value) -> Option<String> {
     if let Some(done) = number("done") {
         let bytes = human::size(number("done_bytes").unwrap_or(0));
         words.push_str(&format!(", {} done ({bytes})", human::count(done)));
+    }
+    if let Some(why) = upload["credentials_error"].as_str() {
+        words.push_str(&format!("; {}", output::plain(why)));
     }
     Some(words)
 }
@@ -285,6 +295,17 @@ periwinkle 0.1.0 is running on pump-7 (Pump in the cellar)
   sync     backoff  5 s    1,200     no route\u{fffd}[2J
 ";
         assert_eq!(page(&status, 1_000_000), expected);
+    }
+
+    #[test]
+    fn a_confirmed_time_says_by_whom() {
+        let mut time = json!({"wall": "2026-11-22T10:21:53.667Z", "trusted": true});
+        let wall = "2026-11-22T10:21:53.667Z";
+        assert_eq!(clock(&time).as_deref(), Some(wall));
+        time["source"] = json!("chrony");
+        time["confirmed"] = json!("2026-11-22T10:21:41.000Z");
+        let expected = format!("{wall}, confirmed by chrony 12 s ago");
+        assert_eq!(clock(&time), Some(expected));
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) url: Arc<Url>,
-    pub(super) body: Receiving,
+    /// In a box: an answer passes through many hands.
+    pub(super) body: Box<Receiving>,
     /// When the exchange began.
     pub(super) began: Instant,
     pub(super) bytes_max: u64,
@@ -231,7 +232,7 @@ impl std::fmt::Debug for Answer {
 }
 
 /// The body of an answer, piece by piece.
-pub struct BodyStream(Receiving);
+pub struct BodyStream(Box<Receiving>);
 
 impl Stream for BodyStream {
     type Item = Result<Bytes, FetchError>;

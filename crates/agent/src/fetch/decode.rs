@@ -1,10 +1,10 @@
 //! Undoing the encodings of an answer, piece by piece and within bounds.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use brotli_decompressor::Decompressor;
 use bytes::{Bytes, BytesMut};
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use periwinkle_core::fetch::decode::{Coding, Expansion};
 use periwinkle_core::limits;
 
@@ -18,8 +18,67 @@ pub(super) struct Decoders {
 }
 
 enum Stage {
-    Gzip(Box<MultiGzDecoder<io::BufReader<Feed>>>),
+    Gzip(Box<Gzip>),
     Brotli(Box<Decompressor<Feed>>),
+}
+
+/// The members of a gzip body, one behind the other (RFC 1952, section 2.2).
+struct Gzip {
+    member: GzDecoder<BufReader<Feed>>,
+    /// Whether the member has ended, and its checksum was right.
+    between: bool,
+    /// Zeros behind the members so far, as some servers send to the end of a block.
+    padding: u64,
+}
+
+impl Gzip {
+    fn new() -> Gzip {
+        let feed = BufReader::with_capacity(limits::FETCH_DECODE_BYTES, Feed::default());
+        Gzip {
+            member: GzDecoder::new(feed),
+            between: false,
+            padding: 0,
+        }
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if !self.between {
+                match self.member.read(out)? {
+                    0 => self.between = true,
+                    read => return Ok(read),
+                }
+            }
+            if !self.next_member()? {
+                return Ok(0);
+            }
+        }
+    }
+
+    /// Passes over zeros to what follows, if anything does. What is no member says so itself.
+    fn next_member(&mut self) -> io::Result<bool> {
+        loop {
+            let rest = self.member.get_mut();
+            let bytes = rest.fill_buf()?;
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+            let (is_end, is_next) = (bytes.is_empty(), zeros < bytes.len());
+            rest.consume(zeros);
+            self.padding += zeros as u64;
+            if self.padding > limits::GZIP_PADDING_BYTES_MAX {
+                return Err(io::Error::other("nothing but zeros behind its end"));
+            }
+            if is_end {
+                return Ok(false);
+            }
+            if is_next {
+                let used = BufReader::new(Feed::default());
+                let rest = std::mem::replace(self.member.get_mut(), used);
+                self.member = GzDecoder::new(rest);
+                self.between = false;
+                return Ok(true);
+            }
+        }
+    }
 }
 
 /// What a decoder reads from: it never waits, it says that there is nothing yet.
@@ -58,11 +117,7 @@ impl Decoders {
     /// may become `decoded_max` bytes long.
     pub(super) fn new(codings: &[Coding], decoded_max: u64) -> Decoders {
         let stage = |coding: &Coding| match coding {
-            Coding::Gzip => {
-                let feed =
-                    io::BufReader::with_capacity(limits::FETCH_DECODE_BYTES, Feed::default());
-                Stage::Gzip(Box::new(MultiGzDecoder::new(feed)))
-            }
+            Coding::Gzip => Stage::Gzip(Box::new(Gzip::new())),
             Coding::Brotli => {
                 let feed = Feed::default();
                 Stage::Brotli(Box::new(Decompressor::new(
@@ -140,14 +195,14 @@ fn pull(stages: &mut [Stage]) -> io::Result<Decoded> {
 impl Stage {
     fn feed(&mut self) -> &mut Feed {
         match self {
-            Stage::Gzip(decoder) => decoder.get_mut().get_mut(),
+            Stage::Gzip(gzip) => gzip.member.get_mut().get_mut(),
             Stage::Brotli(decoder) => decoder.get_mut(),
         }
     }
 
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stage::Gzip(decoder) => decoder.read(out),
+            Stage::Gzip(gzip) => gzip.read(out),
             Stage::Brotli(decoder) => decoder.read(out),
         }
     }

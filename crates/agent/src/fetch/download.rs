@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::header::RANGE;
 use periwinkle_core::fetch::range::{Continuation, ExpectedHash, Partial, RangeAnswer, RangeError};
 use periwinkle_core::fetch::retry::{Failure, is_idempotent};
 use periwinkle_core::limits;
@@ -57,7 +58,8 @@ impl Fetch {
 impl RequestBuilder {
     /// Downloads the answer to a file, which appears under its name when it is complete. What was
     /// cut is asked for from there on, if the server tells the states of the file apart; what an
-    /// earlier run left is taken up.
+    /// earlier run left is taken up. Where the request asks for a part (`Range`), that is the file, or
+    /// all of it from a server that knows no parts; it is begun anew each time.
     pub fn download(self, path: impl Into<PathBuf>) -> Download {
         let (fetch, request) = self.undecoded().into_parts();
         Download {
@@ -121,7 +123,7 @@ impl Download {
             hash,
             progress: self.progress,
         };
-        if self.restarts {
+        if self.restarts || transfer.is_of_part() {
             transfer.part.clear().await?;
         } else {
             transfer.take_up().await?;
@@ -217,6 +219,11 @@ impl Transfer {
         }
     }
 
+    /// Whether the request itself asks for a part: its answer is the file, which nothing goes on with.
+    fn is_of_part(&self) -> bool {
+        self.request.headers.contains_key(RANGE)
+    }
+
     /// Whether asking twice does no harm.
     fn may_go_again(&self) -> bool {
         self.request.repeatable || is_idempotent(self.request.method.as_str())
@@ -245,12 +252,18 @@ impl Transfer {
             Err(error) if is_passing(&error) => return Ok(Step::Unanswered(error, retries + 1)),
             Err(error) => return Err(error),
         };
-        let judged = self.known.judge(RangeAnswer {
-            status: answer.status().as_u16(),
-            etag: answer.header("etag"),
-            content_length: answer.length(),
-            content_range: answer.header("content-range"),
-        });
+        let judged = match self.is_of_part() && matches!(answer.status().as_u16(), 200 | 206) {
+            true => Ok(Continuation::StartOver(Partial {
+                length: answer.length(),
+                ..Partial::default()
+            })),
+            false => self.known.judge(RangeAnswer {
+                status: answer.status().as_u16(),
+                etag: answer.header("etag"),
+                content_length: answer.length(),
+                content_range: answer.header("content-range"),
+            }),
+        };
         let file = match judged {
             Ok(Continuation::Complete) => return Ok(Step::Complete),
             Ok(Continuation::Append) => self.part.append().await?,

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, DATE, EXPECT, Entry,
     HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE,
-    RETRY_AFTER, SET_COOKIE,
+    RETRY_AFTER, SET_COOKIE, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use periwinkle_core::aws::sigv4::{SignedHop, Signer, redirect};
 use periwinkle_core::fetch::auth::Asked;
-use periwinkle_core::fetch::decode::{self, codings};
+use periwinkle_core::fetch::decode::{self, Coding, DecodeError, codings, transfer_codings};
 use periwinkle_core::fetch::redirect::{Follow, Hop, NextHop, is_about_body, is_harmless};
 use periwinkle_core::fetch::retry::{Failure, Repeatable, Retries};
 use periwinkle_core::fetch::{Url, parse_date};
@@ -74,7 +74,7 @@ impl Exchange {
         }
     }
 
-    pub(super) async fn run(self) -> Result<Answer, FetchError> {
+    pub(super) async fn run(mut self) -> Result<Answer, FetchError> {
         let Some(total) = self.parts.deadlines.total else {
             return self.steps().await;
         };
@@ -84,7 +84,7 @@ impl Exchange {
         timeout_at(end, self.steps()).await.map_err(too_slow)?
     }
 
-    async fn steps(mut self) -> Result<Answer, FetchError> {
+    async fn steps(&mut self) -> Result<Answer, FetchError> {
         loop {
             match self.attempt().await {
                 Ok(answer) if answer.is_success() => {
@@ -157,17 +157,35 @@ impl Exchange {
         decodes: bool,
     ) -> Result<Answer, FetchError> {
         let (head, body) = response.into_parts();
-        let decoders = match decodes {
-            true => decoders(&head.headers, url.authority())?,
-            false => None,
-        };
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(FetchError::Protocol {
+                host: url.authority().to_owned(),
+                reason: "it switches to another protocol, which nobody asked for".to_owned(),
+            });
+        }
+        // Only what has no length can be encoded for its way.
+        let travels = body.size_hint().exact().is_none();
+        let found = encodings(&head.headers, decodes, travels);
+        let found = found.map_err(|source| FetchError::Decode {
+            host: url.authority().to_owned(),
+            source: source.into(),
+        })?;
+        let some = !found.is_empty();
+        let decoders = some.then(|| Box::new(Decoders::new(&found, u64::MAX)));
         let deadlines = &self.parts.deadlines;
         let total = deadlines.total.map(|total| (self.began + total, total));
         let watch = Watch::new(deadlines.between_bytes, total, deadlines.rate);
         Ok(Answer {
             status: head.status,
             headers: head.headers,
-            body: Receiving::new(body, lease, decoders, watch, url.clone(), upload),
+            body: Box::new(Receiving::new(
+                body,
+                lease,
+                decoders,
+                watch,
+                url.clone(),
+                upload,
+            )),
             url,
             began: self.began,
             bytes_max: self.parts.answer_bytes_max,
@@ -178,11 +196,10 @@ impl Exchange {
         &mut self,
         lane: &Lane,
     ) -> Result<(Request<SendBody>, Option<Arc<Upload>>), FetchError> {
-        let mut headers = self.parts.headers.clone();
-        let shared = self.fetch.shared.clone();
         self.kept_back = self.keeps_back(lane);
         let keeps_back = self.kept_back;
         let parts = &mut *self.parts;
+        let mut headers = copied(&parts.headers);
         let body = match &parts.signing {
             None if keeps_back => {
                 let opened = parts.payload.open_when_asked().await;
@@ -190,6 +207,7 @@ impl Exchange {
             }
             None => parts.payload.open().await.map_err(FetchError::Body)?,
             Some(signing) => {
+                let shared = self.fetch.shared.clone();
                 self.sent = shared.clock().uncorrected().wall.unwrap_or(UnixMillis(0));
                 let unsigned = Unsigned {
                     shared: &shared,
@@ -238,15 +256,16 @@ impl Exchange {
         if self.kept_back {
             headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
         }
-        if !headers.contains_key(COOKIE)
-            && let Some(mut jar) = shared.cookies()
+        if let Some(mut jar) = shared.cookies()
+            && !headers.contains_key(COOKIE)
             && let Some(field) = jar.cookies_for(&parts.url, self.wall())
         {
             let mut value = field_value(&field)?;
             value.set_sensitive(true);
             headers.insert(COOKIE, value);
         }
-        if !headers.contains_key(AUTHORIZATION)
+        if parts.login.is_some()
+            && !headers.contains_key(AUTHORIZATION)
             && let Some(value) = logins::authorization(shared, parts)?
         {
             headers.insert(AUTHORIZATION, value);
@@ -326,9 +345,6 @@ impl Exchange {
     }
 
     fn take_cookies(&self, answer: &Answer) {
-        if !answer.headers.contains_key(SET_COOKIE) {
-            return;
-        }
         let Some(mut jar) = self.fetch.shared.cookies() else {
             return;
         };
@@ -341,11 +357,8 @@ impl Exchange {
     }
 
     fn take_login_info(&self, answer: &Answer) -> Result<(), FetchError> {
-        if let Some((login, field)) = self
-            .parts
-            .login
-            .as_ref()
-            .zip(answer.header("authentication-info"))
+        if let Some(login) = &self.parts.login
+            && let Some(field) = answer.header("authentication-info")
         {
             let origin = answer.url.origin();
             self.fetch
@@ -545,6 +558,19 @@ impl Exchange {
     }
 }
 
+/// The fields of an attempt, with room for those that it adds.
+fn copied(headers: &HeaderMap) -> HeaderMap {
+    /// `Accept-Encoding`, `Host` and few more.
+    const ADDED: usize = 4;
+    let mut copy = HeaderMap::with_capacity(headers.len() + ADDED);
+    copy.extend(
+        headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    copy
+}
+
 fn repeatable(parts: &Parts) -> Repeatable<'_> {
     Repeatable {
         method: parts.method.as_str(),
@@ -553,21 +579,31 @@ fn repeatable(parts: &Parts) -> Repeatable<'_> {
     }
 }
 
-fn decoders(headers: &HeaderMap, host: &str) -> Result<Option<Box<Decoders>>, FetchError> {
-    if !headers.contains_key(CONTENT_ENCODING) {
-        return Ok(None);
+/// What is undone of an answer, first that of its way, if it has any, and that of itself where that
+/// is wanted.
+fn encodings(
+    headers: &HeaderMap,
+    decodes: bool,
+    travels: bool,
+) -> Result<Vec<Coding>, DecodeError> {
+    let mut found = Vec::new();
+    if travels && let Some(field) = joined(headers, TRANSFER_ENCODING) {
+        found = transfer_codings(&field)?;
     }
-    let fields: Vec<&str> = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .filter_map(|field| field.to_str().ok())
-        .collect();
-    let found = codings(&fields.join(",")).map_err(|source| FetchError::Decode {
-        host: host.to_owned(),
-        source: source.into(),
-    })?;
-    let some = !found.is_empty();
-    Ok(some.then(|| Box::new(Decoders::new(&found, u64::MAX))))
+    if decodes && let Some(field) = joined(headers, CONTENT_ENCODING) {
+        found.append(&mut codings(&field)?);
+    }
+    Ok(found)
+}
+
+/// A field that may stand in several lines.
+fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    if !headers.contains_key(&name) {
+        return None;
+    }
+    let lines = headers.get_all(name).iter();
+    let lines: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
+    Some(lines.join(","))
 }
 
 /// RFC 9110, section 8.6: methods that mean something with a body say that there is none.

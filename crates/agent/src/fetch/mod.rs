@@ -21,7 +21,7 @@
 //! |---|---|
 //! | `client`, `configured` | [`Fetch`], its options, what its requests share; the section `[fetch]` |
 //! | `request` | [`RequestBuilder`] |
-//! | `payload`, `multipart`, `sending` | bodies of requests, forms with files, and their way through hyper |
+//! | `payload`, `multipart`, `file_pieces`, `sending` | bodies of requests, forms with files, files, and their way through hyper |
 //! | `exchange` | attempts, redirects, passwords, signatures, until there is an answer |
 //! | `leaving` | the wait for an answer while a body is on its way |
 //! | `signing`, `logins` | SigV4 on any body; what servers want of those who log in |
@@ -39,6 +39,7 @@ mod download;
 mod error;
 mod events;
 mod exchange;
+mod file_pieces;
 mod leaving;
 mod logins;
 mod multipart;
@@ -65,7 +66,11 @@ mod tests_logins;
 #[cfg(test)]
 mod tests_long;
 #[cfg(test)]
+mod tests_odd;
+#[cfg(test)]
 mod tests_slow;
+#[cfg(test)]
+mod tests_sockets;
 #[cfg(test)]
 mod tests_uploads;
 
@@ -83,7 +88,7 @@ pub use request::{Deadlines, MinimumRate, RequestBuilder};
 pub use crate::net::client_tls::{ClientCertificate, TlsFailure, Trust};
 pub use crate::net::dial::{Cause, DialError, Patience};
 pub use crate::net::websocket::{Opening, WebSocket, WebSocketError};
-pub use crate::net::websocket_messages::Message;
+pub use crate::net::websocket_messages::{Goodbye, Message};
 pub use periwinkle_core::fetch::cookie::Domains;
 pub use periwinkle_core::fetch::proxy::{Bypass, Proxy, ProxyRules};
 pub use periwinkle_core::fetch::sse::Event;

@@ -4,15 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::{Stream, try_unfold};
 use periwinkle_core::fetch::form::{self, Segment};
-use periwinkle_core::limits;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, Take};
 
 use super::error::FetchError;
-use super::payload::{ByteStream, Payload, file_length, open_file};
+use super::file_pieces::FilePieces;
+use super::payload::{ByteStream, Payload, file_length};
 use crate::net::entropy;
 
 /// A form with fields and files.
@@ -119,13 +117,12 @@ async fn open(pieces: Vec<Piece>) -> io::Result<(ByteStream, Option<u64>)> {
 /// One file is open at a time. What is behind the length that it had is not sent.
 fn stream(pieces: VecDeque<(Piece, u64)>) -> impl Stream<Item = io::Result<Bytes>> + Send {
     try_unfold(
-        (pieces, None::<Take<File>>),
+        (pieces, None::<FilePieces>),
         |(mut pieces, mut file)| async move {
             loop {
                 if let Some(open) = &mut file {
-                    let mut piece = BytesMut::with_capacity(limits::FETCH_PIECE_BYTES);
-                    if open.read_buf(&mut piece).await? > 0 {
-                        return Ok(Some((piece.freeze(), (pieces, file))));
+                    if let Some(piece) = open.next().await? {
+                        return Ok(Some((piece, (pieces, file))));
                     }
                     file = None;
                 }
@@ -133,7 +130,7 @@ fn stream(pieces: VecDeque<(Piece, u64)>) -> impl Stream<Item = io::Result<Bytes
                     None => return Ok(None),
                     Some((Piece::Bytes(bytes), _)) => return Ok(Some((bytes, (pieces, file)))),
                     Some((Piece::File(path), length)) => {
-                        file = Some(open_file(&path).await?.take(length));
+                        file = Some(FilePieces::open(&path, Some(length)).await?);
                     }
                 }
             }

@@ -164,3 +164,35 @@ fn is_at(file: &std::fs::File, path: &Path) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_somebody_else_wrote_to_is_not_complete() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let target = folder.path().join("f");
+        let part = Part::claim(target.clone()).await.expect("nobody has it");
+        std::fs::write(part.path(), "hello").expect("it is ours");
+        let error = part.complete(4).await.expect_err("there are five");
+        assert!(error.to_string().contains("somebody else"), "{error}");
+        assert!(!target.exists());
+        part.complete(5).await.expect("there are five");
+        assert_eq!(std::fs::read(&target).expect("it is there"), b"hello");
+    }
+
+    #[test]
+    fn a_file_that_was_given_another_name_is_not_at_its_place() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("f");
+        let file = lock(&path).expect("it is ours").expect("nobody has it");
+        assert!(is_at(&file, &path).expect("it is ours"));
+        assert!(lock(&path).expect("it is ours").is_none());
+        std::fs::rename(&path, folder.path().join("g")).expect("it is ours");
+        assert!(!is_at(&file, &path).expect("it is ours"));
+        let other = lock(&path).expect("it is ours");
+        assert!(other.is_some(), "it is another file");
+        assert!(!is_at(&file, &path).expect("it is ours"));
+    }
+}

@@ -10,10 +10,9 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{Stream, StreamExt, try_unfold};
 use periwinkle_core::limits;
-use rustix::buffer::spare_capacity;
-use rustix::io::retry_on_intr;
 use tokio::io::{AsyncRead, AsyncReadExt, copy, sink};
-use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::file_pieces::FilePieces;
 
 /// Pieces of a body on their way.
 pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -96,8 +95,8 @@ impl Payload {
             let path = path.clone();
             Box::pin(async move {
                 let length = file_length(&path).await?;
-                let file = open_file(&path).await?;
-                let stream: ByteStream = Box::pin(read_ahead(file.into_std().await, length));
+                let pieces = FilePieces::open(&path, length).await?;
+                let stream: ByteStream = Box::pin(pieces.into_stream());
                 Ok(Opened { stream, length })
             })
         })))
@@ -236,37 +235,6 @@ pub(super) fn read_pieces(
             0 => Ok(None),
             _ => Ok(Some((piece.freeze(), reader))),
         }
-    })
-}
-
-/// What a file gives, in pieces, up to this length. While one is sent, a blocking thread reads the
-/// next, straight into the memory that it is sent from.
-fn read_ahead(
-    file: std::fs::File,
-    length: Option<u64>,
-) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let file = Arc::new(file);
-    let next = read_piece(file.clone());
-    let left = length.unwrap_or(u64::MAX);
-    try_unfold((file, next, left), |(file, next, left)| async move {
-        let mut piece = next.await.map_err(io::Error::other)??;
-        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-        if piece.is_empty() {
-            return Ok(None);
-        }
-        let left = left - piece.len() as u64;
-        let next = read_piece(file.clone());
-        Ok(Some((piece, (file, next, left))))
-    })
-}
-
-/// The memory is taken by the thread that frees it: taken by each of the blocking threads, it would
-/// lie in a store of their own, and stay there.
-fn read_piece(file: Arc<std::fs::File>) -> JoinHandle<io::Result<Bytes>> {
-    let mut piece = Vec::with_capacity(limits::FETCH_PIECE_BYTES);
-    spawn_blocking(move || {
-        retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut piece)))?;
-        Ok(Bytes::from(piece))
     })
 }
 

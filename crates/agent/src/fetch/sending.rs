@@ -16,15 +16,16 @@ use super::progress::Progress;
 use crate::net::standing::Way;
 use tokio::sync::{Notify, watch};
 
-/// A body on its way.
-pub(crate) struct SendBody {
+/// A body on its way. Every request is moved a few times, and few have a body: it is in a box.
+pub(crate) struct SendBody(Option<Box<Sending>>);
+
+struct Sending {
     content: Content,
     /// Watched only where it takes more than one step.
     upload: Option<Arc<Upload>>,
 }
 
 enum Content {
-    Nothing,
     Memory(Bytes),
     Stream {
         stream: ByteStream,
@@ -73,8 +74,10 @@ impl SendBody {
         gated: bool,
         progress: Option<&Arc<watch::Sender<Progress>>>,
     ) -> (SendBody, Option<Arc<Upload>>) {
+        let gated = gated && !matches!(body, OpenBody::Empty);
         let (content, long) = match body {
-            OpenBody::Empty => (Content::Nothing, false),
+            OpenBody::Empty if progress.is_none() => return (SendBody(None), None),
+            OpenBody::Empty => (Content::Memory(Bytes::new()), false),
             OpenBody::Memory(bytes) => {
                 let long = bytes.len() >= limits::FETCH_WATCHED_BYTES_MIN;
                 (Content::Memory(bytes), long)
@@ -82,19 +85,18 @@ impl SendBody {
             OpenBody::Stream(opened) => (Content::begun(opened), true),
             OpenBody::Untouched(untouched, length) => (Content::Untouched(untouched, length), true),
         };
-        let gated = gated && !matches!(content, Content::Nothing);
-        let mut body = SendBody {
+        let length = content.size_hint().exact();
+        let watched = long || gated || progress.is_some();
+        let upload = watched.then(|| Arc::new(Upload::new(gated, length, progress.cloned())));
+        let sending = Sending {
             content,
-            upload: None,
+            upload: upload.clone(),
         };
-        if long || gated || progress.is_some() {
-            let length = body.size_hint().exact();
-            body.upload = Some(Arc::new(Upload::new(gated, length, progress.cloned())));
-        }
-        let upload = body.upload.clone();
-        (body, upload)
+        (SendBody(Some(Box::new(sending))), upload)
     }
+}
 
+impl Sending {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if let Content::Untouched(untouched, _) = &self.content {
             match untouched.take() {
@@ -104,7 +106,6 @@ impl SendBody {
         }
         match &mut self.content {
             Content::Untouched(..) => unreachable!("it was just begun"),
-            Content::Nothing => Poll::Ready(None),
             Content::Memory(bytes) => {
                 let piece = bytes.split_to(bytes.len().min(limits::FETCH_PIECE_BYTES));
                 Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
@@ -136,41 +137,9 @@ impl Content {
             sent: 0,
         }
     }
-}
 
-fn other_length() -> io::Error {
-    io::Error::other("it is not as long as was announced")
-}
-
-impl Body for SendBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        if let Some(upload) = &this.upload {
-            match upload.poll_gate(context) {
-                Poll::Ready(true) => {}
-                Poll::Ready(false) => {
-                    let gone = io::Error::other("the answer came before the request was sent");
-                    return Poll::Ready(Some(Err(BodyError(gone))));
-                }
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        let piece = std::task::ready!(this.poll_piece(context));
-        if let Some(upload) = &this.upload {
-            upload.note(piece.as_ref().and_then(|piece| piece.as_ref().ok()));
-        }
-        Poll::Ready(piece.map(|piece| piece.map(Frame::data).map_err(BodyError)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Nothing => true,
+    fn is_over(&self) -> bool {
+        match self {
             Content::Memory(bytes) => bytes.is_empty(),
             Content::Stream { length, sent, .. } => *length == Some(*sent),
             Content::Untouched(_, length) => *length == Some(0),
@@ -178,8 +147,7 @@ impl Body for SendBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Nothing => SizeHint::with_exact(0),
+        match self {
             Content::Memory(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Stream {
                 length: Some(length),
@@ -194,7 +162,52 @@ impl Body for SendBody {
     }
 }
 
-impl Drop for SendBody {
+fn other_length() -> io::Error {
+    io::Error::other("it is not as long as was announced")
+}
+
+impl Body for SendBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(sending) = &mut self.get_mut().0 else {
+            return Poll::Ready(None);
+        };
+        if let Some(upload) = &sending.upload {
+            match upload.poll_gate(context) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => {
+                    let gone = io::Error::other("the answer came before the request was sent");
+                    return Poll::Ready(Some(Err(BodyError(gone))));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let piece = std::task::ready!(sending.poll_piece(context));
+        if let Some(upload) = &sending.upload {
+            upload.note(piece.as_ref().and_then(|piece| piece.as_ref().ok()));
+        }
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data).map_err(BodyError)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let sending = self.0.as_ref();
+        sending.is_none_or(|sending| sending.content.is_over())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Some(sending) => sending.content.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl Drop for Sending {
     fn drop(&mut self) {
         if let Some(upload) = &self.upload {
             upload.end();

@@ -378,3 +378,22 @@ async fn a_proxy_that_does_not_know_us_is_not_asked_again_and_again() {
     let lines: Vec<String> = proxy.seen().into_iter().map(|seen| seen.line).collect();
     assert_eq!(lines, ["CONNECT flower.example:443"; 2]);
 }
+
+#[tokio::test]
+async fn a_stranger_behind_a_redirect_is_not_told_the_password_that_it_asks_for() {
+    for challenge in [
+        "Basic realm=\"r\"",
+        "Digest realm=\"r\", nonce=\"n\", qop=\"auth\"",
+    ] {
+        let asks = format!("401 x\r\nwww-authenticate: {challenge}");
+        let stranger = Server::always(answer(&asks, "")).await;
+        let there = format!("302 x\r\nlocation: {}", stranger.url("/"));
+        let server = Server::always(answer(&there, "")).await;
+        let request = fetch().get(&server.url("/")).login("na", "pa");
+        let refused = request.send().await.expect("it answers");
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+        let seen = stranger.seen();
+        assert_eq!(seen.len(), 1, "{challenge}");
+        assert_eq!(seen[0].field("authorization"), None);
+    }
+}

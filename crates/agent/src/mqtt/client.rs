@@ -76,6 +76,7 @@ impl Mqtt {
         let ending = keeper.begin_life()?;
         let mut session = Session::new(options.session.clone(), outbox, ending);
         let mut readers = Readers::default();
+        readers.set_unclaimed_age_max(options.budget.age_max);
         keeper.restore(&mut session, &mut readers, clock.now())?;
         let requests = Requests::new(options.session.version, &options.reply_topic(), random()?);
         let shared = Shared::new(Parts {

@@ -58,6 +58,9 @@ pub(crate) struct Driver {
     refusals: Warned,
     /// The password is read from there for each connection.
     password_file: Option<PathBuf>,
+    /// The same of messages of the broker that were longer than we take.
+    too_long_told: u64,
+    passed_over: Warned,
     /// The same of durable messages that had to make room.
     evicted_told: u64,
     evictions: Warned,
@@ -110,6 +113,8 @@ impl Driver {
             rejected_told: 0,
             refusals: Warned::default(),
             password_file: options.password_file.clone(),
+            too_long_told: 0,
+            passed_over: Warned::default(),
             evicted_told: 0,
             evictions: Warned::default(),
         }
@@ -156,7 +161,7 @@ impl Driver {
         let now = self.clock.now();
         state.wake_up(now.mono);
         // Before reading: where it may go on, the socket has to be asked before this task sleeps.
-        state.readers.handle_timeout(now.mono);
+        state.readers.handle_timeout(now);
         state.session.hold(state.readers.hold_reading(), now.mono);
         let mut went_on = self.dial(context, state, now);
         went_on |= self.read(context, state, now.mono);
@@ -170,7 +175,7 @@ impl Driver {
             went_on |= self.write(context, state, now.mono);
         }
         went_on |= self.keeper.is_full();
-        went_on |= self.commit(state, now.mono);
+        went_on |= self.commit(state, now);
         went_on |= self.close(state, now);
         went_on |= self.steer(state, now);
         state.wake_for_room(&mut self.woken);
@@ -271,6 +276,7 @@ impl Driver {
                 Output::Message(message) => {
                     let (readers, questions) = (&mut state.readers, &mut state.questions);
                     let token = message.token;
+                    state.received += 1;
                     let is_done = questions.take(&message)
                         || readers.take(&message, now.mono, &mut self.woken);
                     if let (true, Some(token)) = (is_done, token) {
@@ -290,6 +296,7 @@ impl Driver {
                     self.keeper.add(ticket, &what, state.session.outbox(), now);
                 }
                 Output::Connected(connected) => {
+                    state.connections += 1;
                     state.readers.begin_connection(now.mono);
                     state.questions.begin_connection();
                     self.note_up(&connected, now);
@@ -309,6 +316,7 @@ impl Driver {
         let counts = state.session.outbox().counts();
         self.tell_unsendable(counts.unsendable);
         self.tell_refused(state, counts.rejected, now.mono);
+        self.tell_too_long(state, now.mono);
         self.tell_evicted(counts.overflowed_durable, now.mono);
         state.questions.deliver(&mut self.woken);
         if let (Some(ticket), false) = (written, self.keeper.keeps()) {
@@ -333,6 +341,20 @@ impl Driver {
         let told = self.refusals.note(news, now);
         if let (Some((topic, reason)), Some(more)) = (state.session.take_refusal(), told) {
             tracing::warn!(target: "mqtt", topic, "the broker refused a message: {reason}{more}");
+        }
+    }
+
+    /// Nobody hears of such a message otherwise.
+    fn tell_too_long(&mut self, state: &mut State, now: Mono) {
+        let count = state.session.too_long();
+        let news = count.saturating_sub(self.too_long_told);
+        self.too_long_told = count;
+        let told = self.passed_over.note(news, now);
+        if let (Some((topic, bytes)), Some(more)) = (state.session.take_too_long(), told) {
+            tracing::warn!(
+                target: "mqtt", topic, bytes,
+                "a message was passed over: it is longer than `mqtt.packet_bytes_max`{more}"
+            );
         }
     }
 
@@ -412,8 +434,9 @@ impl Driver {
         true
     }
 
-    fn commit(&mut self, state: &mut State, now: Mono) -> bool {
+    fn commit(&mut self, state: &mut State, now: Now) -> bool {
         self.keeper.keep(state.readers.take_keeps(), now);
+        let now = now.mono;
         state.rows_done.extend(state.readers.take_excess());
         self.keeper.remove(&mut state.rows_done);
         let flights = self.keeper.flights();
@@ -622,7 +645,7 @@ impl Driver {
             self.pass_time(state, now.mono);
             self.take_outputs(state, now);
             went_on |= self.keeper.is_full();
-            went_on |= self.commit(state, now.mono);
+            went_on |= self.commit(state, now);
             went_on |= self.write(context, state, now.mono);
             let is_said = !matches!(self.line, Line::Up(_))
                 || (state.session.pending().is_empty() && !self.unflushed)

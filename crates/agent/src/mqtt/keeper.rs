@@ -18,7 +18,7 @@ use periwinkle_db::engine::{Durability, Durable, Ticket as Commit};
 use periwinkle_db::{Shelf, ShelfBatch};
 
 use super::error::MqttError;
-use super::kept;
+use super::kept::{self, Came};
 use super::readers::{Keep, Readers};
 
 /// The name of the shelf.
@@ -165,7 +165,7 @@ impl Keeper {
                 (None, _) => tracing::error!(target: "mqtt", "a row of the queue has no number"),
             }
         })?;
-        self.next_row = restore_received(shelf, session, readers)?;
+        self.next_row = restore_received(shelf, session, readers, now.mono)?;
         shelf.each(&[FILTER], |key, value| {
             let row = key.get(1..).and_then(|key| key.try_into().ok());
             let filter = std::str::from_utf8(value);
@@ -222,12 +222,13 @@ impl Keeper {
     }
 
     /// Takes received messages that have to reach flash before their readers get them.
-    pub(super) fn keep(&mut self, keeps: Vec<Keep>, now: Mono) {
-        for keep in keeps {
+    pub(super) fn keep(&mut self, keeps: Vec<Keep>, now: Now) {
+        for mut keep in keeps {
+            keep.came = Came::now(now);
             self.failed.push((keep, self.next_row));
             self.next_row += 1;
         }
-        if self.again_at > now {
+        if self.again_at > now.mono {
             // They keep their order.
             return;
         }
@@ -238,7 +239,7 @@ impl Keeper {
         }
         for (keep, row) in std::mem::take(&mut self.failed) {
             self.scratch.clear();
-            kept::encode(&keep.filter, &keep.message, &mut self.scratch);
+            kept::encode(&keep.filter, &keep.message, keep.came, &mut self.scratch);
             let Some(batch) = batch(&self.shelf, &mut self.batch, &mut self.removed) else {
                 return;
             };
@@ -463,6 +464,7 @@ fn restore_received(
     shelf: &Shelf,
     session: &mut Session,
     readers: &mut Readers,
+    now: Mono,
 ) -> Result<u64, MqttError> {
     let mut ids = Vec::new();
     shelf.each(b"r", |key, _| {
@@ -476,7 +478,7 @@ fn restore_received(
         let row = key.get(1..).and_then(|key| key.try_into().ok());
         let row = row.map_or(0, u64::from_be_bytes);
         last = last.max(row);
-        match kept::decode(value) {
+        match kept::decode(value, now) {
             Some(kept) => drop(messages.insert(row, kept)),
             None => {
                 let what = "a received message on flash cannot be read; it stays there";

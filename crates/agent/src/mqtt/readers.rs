@@ -15,19 +15,28 @@
 use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use periwinkle_core::limits::{MQTT_READERS_BYTES_MAX, MQTT_RESUBSCRIBE_PAUSE, MQTT_RETAINED_REST};
+use periwinkle_core::limits::MQTT_READERS_BYTES_MAX;
 use periwinkle_core::mqtt::codec::{Property, QoS, Reason, RetainHandling};
 use periwinkle_core::mqtt::filters::Filters;
-use periwinkle_core::mqtt::session::{self, AckToken, Kept, SubscriptionId};
+use periwinkle_core::mqtt::session::{self, AckToken, SubscriptionId};
 use periwinkle_core::mqtt::topic::Filter;
-use periwinkle_core::time::Mono;
+use periwinkle_core::time::{Mono, Now};
 
-use super::buffer::{Bounds, Buffer, Load};
-use super::kept::KeptMessage;
+use super::buffer::{Buffer, Load};
+use super::kept::{Came, KeptMessage};
 use super::message::{Holder, Message, Receipt};
 use super::shared::{Shared, State};
 use super::unclaimed::Unclaimed;
+pub(super) use reader::Manner;
+use reader::Reader;
+use receipts::Receipts;
+
+mod reader;
+mod receipts;
+#[cfg(test)]
+mod tests;
 
 /// The name of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,9 +48,7 @@ pub(super) struct Readers {
     readers: BTreeMap<ReaderId, Reader>,
     filters: Filters<ReaderId>,
     by_subscription: BTreeMap<SubscriptionId, ReaderId>,
-    /// Messages whose acknowledgement is awaited, and who may give it: each reader once.
-    open: BTreeMap<u64, Open>,
-    receipts: BTreeMap<u64, u64>,
+    receipts: Receipts,
     /// What all buffers hold.
     load: Load,
     /// Some reader has asked for it: then the retain flag does not tell what was sent again.
@@ -66,44 +73,13 @@ struct Found {
     readers: Vec<ReaderId>,
 }
 
-/// How a reader reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Manner {
-    /// How much waits for it, and whether it acknowledges by itself.
-    pub(super) bounds: Bounds,
-    /// No message comes with a higher one.
-    pub(super) qos: QoS,
-    /// Messages are on flash before the broker hears that they came.
-    pub(super) durable: bool,
-    /// Which retained messages it wants.
-    pub(super) retained: RetainHandling,
-    /// The retain flag is to be as it was published.
-    pub(super) as_published: bool,
-}
-
+/// What goes with a reader.
 #[derive(Debug)]
-struct Reader {
-    filter: String,
-    manner: Manner,
-    subscription: SubscriptionId,
-    /// What the broker puts on the copies of a message that are for this one.
-    identifier: Option<u32>,
-    buffer: Buffer,
-    /// Retained messages are for it, too.
-    is_new: bool,
-    /// When the broker answered or sent a retained message last.
-    awaited: Mono,
-    answer: Option<Result<QoS, Reason>>,
-    gone: bool,
-    waker: Option<Waker>,
-}
-
-/// A message that somebody has still to acknowledge.
-#[derive(Debug)]
-struct Open {
-    token: AckToken,
-    awaited: usize,
-    kept: Kept,
+pub(super) struct Left {
+    pub(super) subscription: SubscriptionId,
+    /// Receipts of messages that it has not read, and that nobody will acknowledge now. Those
+    /// behind them could not be acknowledged either, to whomever they went.
+    pub(super) unread: Vec<u64>,
 }
 
 /// A message on its way to flash.
@@ -111,49 +87,10 @@ struct Open {
 pub(super) struct Keep {
     pub(super) filter: String,
     pub(super) message: Message,
+    pub(super) came: Came,
     pub(super) token: AckToken,
     reader: ReaderId,
     receipt: u64,
-}
-
-impl Reader {
-    /// Whether a retained message is for it, and not only for one that came later.
-    fn takes_retained(&mut self, now: Mono) -> bool {
-        if self.is_new {
-            self.awaited = now;
-        }
-        self.is_new
-    }
-
-    /// Another one asks for the same filter, so that its retained messages come again.
-    fn grow_old(&mut self, now: Mono) {
-        if self.answer.is_some() && self.awaited + MQTT_RETAINED_REST <= now {
-            self.is_new = false;
-        }
-    }
-
-    fn wake(&mut self, woken: &mut Vec<Waker>) {
-        woken.extend(self.waker.take());
-    }
-
-    /// Nobody may wait for the answer, so the log says what is new about it.
-    fn tell_answer(&self, answer: Result<QoS, Reason>) {
-        let filter = self.filter.as_str();
-        let (before, now) = (self.answer.and_then(Result::err), answer.err());
-        match now {
-            Some(reason) if before != now => {
-                let pause = MQTT_RESUBSCRIBE_PAUSE;
-                tracing::warn!(
-                    target: "mqtt", filter,
-                    "the broker refused a subscription: {reason}; it is asked again every {pause:?}"
-                );
-            }
-            None if before.is_some() => {
-                tracing::info!(target: "mqtt", filter, "the broker granted the subscription now");
-            }
-            _ => {}
-        }
-    }
 }
 
 impl Readers {
@@ -239,6 +176,11 @@ impl Readers {
         }
     }
 
+    /// What nobody reads is dropped at this age.
+    pub(super) fn set_unclaimed_age_max(&mut self, age_max: Option<Duration>) {
+        self.kept.set_age_max(age_max);
+    }
+
     /// Messages on flash that nobody reads.
     pub(super) const fn unclaimed(&self) -> &Unclaimed {
         &self.kept
@@ -278,8 +220,8 @@ impl Readers {
         Some(result)
     }
 
-    /// It reads no more; says which subscription goes with it.
-    pub(super) fn leave(&mut self, id: ReaderId) -> Option<SubscriptionId> {
+    /// It reads no more; says what goes with it.
+    pub(super) fn leave(&mut self, id: ReaderId, now: Mono) -> Option<Left> {
         let reader = self.readers.remove(&id)?;
         self.load.change(reader.buffer.load(), Load::default());
         if let Ok(filter) = Filter::parse(&reader.filter) {
@@ -287,13 +229,30 @@ impl Readers {
             self.found.topic.clear();
         }
         self.by_subscription.remove(&reader.subscription);
+        let mut unread = Vec::new();
         for message in reader.buffer.into_messages() {
-            if let Some(Holder::Flash(row)) = message.receipt.as_ref().map(|it| it.holder) {
-                let filter = reader.filter.clone();
-                self.kept.insert(row, KeptMessage { filter, message });
+            match message.receipt.as_ref().map(|it| it.holder) {
+                Some(Holder::Flash(row)) => {
+                    let filter = reader.filter.clone();
+                    let came = Came {
+                        wall: None,
+                        since: now,
+                    };
+                    let kept = KeptMessage {
+                        filter,
+                        message,
+                        came,
+                    };
+                    self.kept.insert(row, kept);
+                }
+                Some(Holder::Broker(receipt)) => unread.push(receipt),
+                None => {}
             }
         }
-        Some(reader.subscription)
+        Some(Left {
+            subscription: reader.subscription,
+            unread,
+        })
     }
 
     /// Whether a reader has no room and is to lose nothing, or nothing yet.
@@ -307,17 +266,21 @@ impl Readers {
         full > 0 || awaited > 0 || manual_bytes > MQTT_READERS_BYTES_MAX
     }
 
-    /// When the next reader has had its moment.
+    /// When the next reader has had its moment, or what nobody reads may be too old.
     pub(super) fn poll_timeout(&self) -> Option<Mono> {
+        let old = self.kept.poll_timeout();
         if self.load.awaited == 0 {
-            return None;
+            return old;
         }
         let readers = self.readers.values();
-        readers.filter_map(|it| it.buffer.awaited_until()).min()
+        let awaited = readers.filter_map(|it| it.buffer.awaited_until());
+        awaited.chain(old).min()
     }
 
-    /// Goes on without the readers that have had their moment.
-    pub(super) fn handle_timeout(&mut self, now: Mono) {
+    /// Goes on without the readers that have had their moment, and what is too old.
+    pub(super) fn handle_timeout(&mut self, now: Now) {
+        self.kept.drop_old(now);
+        let now = now.mono;
         if self.load.awaited == 0 {
             return;
         }
@@ -409,7 +372,9 @@ impl Readers {
         let Some((last, others)) = readers.split_last() else {
             return true;
         };
-        let open = self.expect_receipts(message.token, readers);
+        let manners = readers.iter().filter_map(|id| self.readers.get(id));
+        let manners = manners.map(|reader| reader.manner);
+        let open = self.receipts.expect(message.token, manners);
         let awaits = open.zip(message.token);
         let copy = Message::copy(message);
         for id in others {
@@ -434,21 +399,24 @@ impl Readers {
         };
         copy.lower(reader.manner.qos);
         if let (true, Some((open, token))) = (reader.manner.bounds.manual, awaits) {
-            self.last += 1;
-            self.receipts.insert(self.last, open);
+            let receipt = self.receipts.give(open);
             if reader.manner.durable {
                 self.keeps.push(Keep {
                     filter: reader.filter.clone(),
                     message: copy,
+                    came: Came {
+                        wall: None,
+                        since: now,
+                    },
                     token,
                     reader: id,
-                    receipt: self.last,
+                    receipt,
                 });
                 return;
             }
             copy.receipt = Some(Receipt {
                 shared: self.shared.clone(),
-                holder: Holder::Broker(self.last),
+                holder: Holder::Broker(receipt),
             });
         }
         let lost = self.change(id, |reader| {
@@ -479,49 +447,9 @@ impl Readers {
         (!meant.is_empty()).then_some(meant)
     }
 
-    fn expect_receipts(&mut self, token: Option<AckToken>, found: &[ReaderId]) -> Option<u64> {
-        let token = token?;
-        let manners = found.iter().filter_map(|id| self.readers.get(id));
-        let manual = manners
-            .map(|it| it.manner)
-            .filter(|manner| manner.bounds.manual);
-        let (mut awaited, mut kept) = (0, Kept::InMemory);
-        for manner in manual {
-            awaited += 1;
-            if manner.durable {
-                kept = Kept::OnFlash;
-            }
-        }
-        if awaited == 0 {
-            return None;
-        }
-        self.last += 1;
-        let open = Open {
-            token,
-            awaited,
-            kept,
-        };
-        self.open.insert(self.last, open);
-        Some(self.last)
-    }
-
-    /// A reader has dealt with its copy; if it was the last of all, the broker is to know.
-    fn receive(&mut self, number: u64) -> Option<(AckToken, Kept)> {
-        let place = self.receipts.remove(&number)?;
-        let open = self.open.get_mut(&place)?;
-        open.awaited -= 1;
-        match open.awaited {
-            0 => self.open.remove(&place).map(|open| (open.token, open.kept)),
-            _ => None,
-        }
-    }
-
-    /// The connection is gone: what was not acknowledged comes again, with receipts of its own.
-    /// Those of QoS 2 stay, for their messages are not told again.
+    /// The connection is gone.
     pub(super) fn end_connection(&mut self) {
-        let open = &mut self.open;
-        open.retain(|_, open| open.token.qos() == QoS::ExactlyOnce);
-        self.receipts.retain(|_, place| open.contains_key(place));
+        self.receipts.end_connection();
     }
 
     /// The broker's answer to a subscription.
@@ -619,7 +547,7 @@ impl Readers {
 impl State {
     /// Somebody has dealt with a message that awaits this.
     pub(super) fn acknowledge(&mut self, number: u64, now: Mono) {
-        if let Some((token, kept)) = self.readers.receive(number) {
+        if let Some((token, kept)) = self.readers.receipts.receive(number) {
             self.session.acknowledge(token, kept, now);
         }
     }
@@ -630,10 +558,8 @@ impl State {
         let kept = KeptMessage {
             filter: keep.filter,
             message: keep.message,
+            came: keep.came,
         };
         self.readers.deliver(keep.reader, kept, row, woken);
     }
 }
-
-#[cfg(test)]
-mod tests;

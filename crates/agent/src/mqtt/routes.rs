@@ -176,3 +176,72 @@ fn is_there(db: &Database, model: &str, item: &Map) -> bool {
         None => *value == Value::Null,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use periwinkle_core::mqtt::codec::{PropertiesBuf, QoS};
+    use periwinkle_testkit::disk::SimDisk;
+
+    use super::*;
+    use crate::net::clock::Clock;
+
+    fn database(disk: &SimDisk) -> Database {
+        crate::database::open_on(disk.storage(), Clock::new(Path::new("")))
+    }
+
+    fn setting<const N: usize>(more: [(&str, Value); N]) -> Map {
+        let mut item = Map::from([("id", Value::from("led")), ("value", Value::from("on"))]);
+        for (name, value) in more {
+            item.insert(name.to_owned(), value);
+        }
+        item
+    }
+
+    #[test]
+    fn an_item_is_there_when_it_has_all_values_but_those_of_when_it_was_written() {
+        let db = database(&SimDisk::new(1));
+        assert!(!is_there(&db, "Setting", &setting([])));
+        db.upsert("Setting", &setting([])).unwrap();
+        let table = [
+            (setting([]), true),
+            (setting([("value", Value::from("off"))]), false),
+            (setting([("id", Value::from("fan"))]), false),
+            // What is null is not there.
+            (setting([("note", Value::Null)]), true),
+            (setting([("note", Value::from("x"))]), false),
+            (setting([("value", Value::Null)]), false),
+            (setting([("updated", Value::from("long ago"))]), true),
+            (setting([("created", Value::Null)]), true),
+        ];
+        for (item, expected) in table {
+            assert_eq!(is_there(&db, "Setting", &item), expected, "{item:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_says_nothing_new_waits_until_flash_knows_the_old() {
+        let disk = SimDisk::new(1);
+        let db = database(&disk);
+        let route = InRoute {
+            from: "settings".to_owned(),
+            model: "Setting".to_owned(),
+            set: Vec::new(),
+            qos: QoS::AtLeastOnce,
+        };
+        let payload = br#"{"id":"led","value":"on"}"#;
+        let properties = PropertiesBuf::new();
+        let message = Message::kept("settings", payload, properties, QoS::AtLeastOnce, false);
+        disk.hold_syncs();
+        db.upsert("Setting", &setting([])).unwrap();
+        let before = db.sequence();
+        let mut taking = std::pin::pin!(take(&db, &route, &message));
+        let early = tokio::time::timeout(Duration::from_millis(100), &mut taking).await;
+        assert!(early.is_err(), "{early:?}");
+        disk.release_syncs();
+        taking.await.unwrap();
+        assert_eq!((db.durable_sequence(), db.sequence()), (before, before));
+    }
+}

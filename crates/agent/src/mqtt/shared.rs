@@ -55,6 +55,10 @@ pub(super) struct State {
     pub(super) retry: bool,
     pub(super) stopped: bool,
     pub(super) history: Vec<Past>,
+    /// Connections that the broker has accepted.
+    pub(super) connections: u64,
+    /// Messages that came.
+    pub(super) received: u64,
     /// What the rules have carried out.
     pub(super) carried: Carried,
     /// Kept messages that their readers have dealt with.
@@ -82,6 +86,8 @@ impl Shared {
             retry: false,
             stopped: false,
             history: Vec::new(),
+            connections: 0,
+            received: 0,
             carried: Carried::default(),
             rows_done: Vec::new(),
             rooms: Vec::new(),

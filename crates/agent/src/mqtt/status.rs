@@ -51,9 +51,12 @@ impl Mqtt {
                 "in_flight": outbox.in_flight(),
             },
             "counts": show_counts(&outbox.counts()),
+            "connections": state.connections,
+            "received": state.received,
             "subscriptions": state.readers.len(),
             "refused_subscriptions": refused.collect::<Vec<Value>>(),
             "missed": state.readers.missed(),
+            "too_long": state.session.too_long(),
             "unclaimed": {
                 "messages": state.readers.unclaimed().len(),
                 "bytes": state.readers.unclaimed().bytes(),

@@ -261,10 +261,12 @@ impl Stream for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.shared.change(|state, now| {
-            if let Some(subscription) = state.readers.leave(self.id)
-                && !state.stopped
-            {
-                state.session.unsubscribe(subscription, now);
+            let left = state.readers.leave(self.id, now);
+            if let Some(left) = left.filter(|_| !state.stopped) {
+                state.session.unsubscribe(left.subscription, now);
+                for receipt in left.unread {
+                    state.acknowledge(receipt, now);
+                }
             }
         });
     }

@@ -2,22 +2,70 @@
 
 use std::collections::BTreeMap;
 
-use periwinkle_core::limits::{MQTT_UNCLAIMED_BYTES_MAX, MQTT_UNCLAIMED_ROWS_MAX};
+use std::time::Duration;
+
+use periwinkle_core::limits::{
+    MQTT_AGE_LOOK_INTERVAL, MQTT_UNCLAIMED_BYTES_MAX, MQTT_UNCLAIMED_ROWS_MAX,
+};
+use periwinkle_core::time::{Mono, Now};
 
 use super::kept::KeptMessage;
 
-/// They wait for whoever subscribes with their filter. Nobody may ever do that, so there is a bound,
-/// at which the oldest go.
+/// They wait for whoever subscribes with their filter. Nobody may ever do that, so there are bounds:
+/// of messages and bytes, at which the oldest go, and the age that the queue on the way out has.
 #[derive(Debug, Default)]
 pub(super) struct Unclaimed {
     rows: BTreeMap<u64, KeptMessage>,
     bytes: usize,
     dropped: u64,
+    age_max: Option<Duration>,
+    /// When to look next for those that are too old.
+    look: Mono,
     /// Rows that were dropped and are still on flash.
     excess: Vec<u64>,
 }
 
 impl Unclaimed {
+    pub(super) fn set_age_max(&mut self, age_max: Option<Duration>) {
+        self.age_max = age_max;
+    }
+
+    /// When [`drop_old`](Self::drop_old) has something to look at.
+    pub(super) fn poll_timeout(&self) -> Option<Mono> {
+        (self.age_max.is_some() && !self.rows.is_empty()).then_some(self.look)
+    }
+
+    /// Drops what has waited for too long.
+    pub(super) fn drop_old(&mut self, now: Now) {
+        let Some(age_max) = self.age_max.filter(|_| self.look <= now.mono) else {
+            return;
+        };
+        if self.rows.is_empty() {
+            return;
+        }
+        let interval = (age_max / 16).clamp(Duration::from_millis(100), MQTT_AGE_LOOK_INTERVAL);
+        self.look = now.mono + interval;
+        let old = self
+            .rows
+            .extract_if(.., |_, kept| kept.came.age(now) >= age_max);
+        let old: Vec<(u64, KeptMessage)> = old.collect();
+        if self.dropped == 0
+            && let Some((_, kept)) = old.first()
+        {
+            tracing::warn!(
+                target: "mqtt",
+                filter = kept.filter,
+                "kept messages that no durable subscription reads are older than \
+                 `mqtt.queue_age_max`: they are dropped"
+            );
+        }
+        for (row, kept) in old {
+            self.bytes -= kept.bytes();
+            self.dropped += 1;
+            self.excess.push(row);
+        }
+    }
+
     pub(super) fn insert(&mut self, row: u64, kept: KeptMessage) {
         self.bytes += kept.bytes();
         self.rows.insert(row, kept);
@@ -61,7 +109,7 @@ impl Unclaimed {
         self.bytes
     }
 
-    /// How many were dropped for the bound.
+    /// How many were dropped for a bound.
     pub(super) const fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -73,6 +121,15 @@ mod tests {
 
     use super::*;
     use crate::mqtt::Message;
+    use crate::mqtt::kept::Came;
+
+    fn at(seconds: u64) -> Now {
+        Now {
+            mono: Mono::from_start(Duration::from_secs(seconds)),
+            wall: None,
+            trusted: false,
+        }
+    }
 
     fn kept(filter: &str, payload: usize) -> KeptMessage {
         let payload = vec![0; payload];
@@ -80,6 +137,7 @@ mod tests {
         KeptMessage {
             filter: filter.to_owned(),
             message: Message::kept("t", &payload, properties, QoS::AtLeastOnce, false),
+            came: Came::now(at(0)),
         }
     }
 
@@ -116,6 +174,30 @@ mod tests {
         assert_eq!(rows(&mut unclaimed, "a"), [2]);
         assert_eq!(unclaimed.bytes(), "bt".len());
         assert_eq!(rows(&mut unclaimed, "b"), [3]);
+        assert_eq!((unclaimed.len(), unclaimed.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_waits_for_too_long_goes_and_nothing_is_too_old_without_a_bound() {
+        let mut unclaimed = Unclaimed::default();
+        unclaimed.insert(1, kept("a", 0));
+        let younger = KeptMessage {
+            came: Came::now(at(1)),
+            ..kept("a", 0)
+        };
+        unclaimed.insert(2, younger);
+        unclaimed.drop_old(at(100_000));
+        assert_eq!((unclaimed.len(), unclaimed.poll_timeout()), (2, None));
+        unclaimed.set_age_max(Some(Duration::from_secs(16)));
+        assert_eq!(unclaimed.poll_timeout(), Some(Mono::ZERO));
+        for (seconds, dropped) in [(15, 0), (16, 1), (17, 2)] {
+            unclaimed.drop_old(at(seconds));
+            assert_eq!(unclaimed.dropped(), dropped, "after {seconds} s");
+            // A sixteenth of the bound later.
+            let look = (dropped < 2).then_some(at(seconds + 1).mono);
+            assert_eq!(unclaimed.poll_timeout(), look);
+        }
+        assert_eq!(unclaimed.take_excess(), [1, 2]);
         assert_eq!((unclaimed.len(), unclaimed.bytes()), (0, 0));
     }
 }

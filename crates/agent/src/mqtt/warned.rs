@@ -63,6 +63,10 @@ mod tests {
             told(1, MQTT_WARNING_PAUSE),
             Some(" (2 more since the last such line)".to_owned())
         );
-        assert_eq!(told(1, 2 * MQTT_WARNING_PAUSE), Some(String::new()));
+        assert_eq!(told(1, MQTT_WARNING_PAUSE + just_before), None);
+        assert_eq!(
+            told(1, 2 * MQTT_WARNING_PAUSE),
+            Some(" (1 more since the last such line)".to_owned())
+        );
     }
 }

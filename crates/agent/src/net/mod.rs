@@ -25,6 +25,7 @@ pub mod server_offset;
 pub mod standing;
 #[cfg(all(test, feature = "fetch"))]
 pub(crate) mod test_authority;
+pub mod time_daemons;
 pub mod tls;
 #[cfg(any(feature = "fetch", feature = "mqtt"))]
 mod tunnel;

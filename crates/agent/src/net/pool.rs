@@ -100,13 +100,13 @@ impl Timer {
 }
 
 impl<B: Body + 'static> Connection<B> {
-    /// The head of the answer; the request comes back where nothing of it was sent.
+    /// The head of the answer to a request, which is left where it is while nothing of it was sent.
     async fn answer(
         &mut self,
-        request: Request<B>,
+        request: &mut Option<Request<B>>,
         end: Option<Instant>,
         way: Option<&Way>,
-    ) -> Result<Response<Incoming>, (SendError, Option<Request<B>>)> {
+    ) -> Result<Response<Incoming>, SendError> {
         if let Some(end) = end {
             self.timer.set(end);
         }
@@ -121,14 +121,15 @@ impl<B: Body + 'static> Connection<B> {
         });
         match ready.await {
             Some(Ok(())) => {}
-            Some(Err(error)) => return Err((SendError::Ended(error, None), Some(request))),
-            None => return Err((SendError::TooSlow, Some(request))),
+            Some(Err(error)) => return Err(SendError::Ended(error, None)),
+            None => return Err(SendError::TooSlow),
         }
         self.standing.begin();
         if let Some(way) = way {
             way.take(&self.standing);
         }
-        let mut answer = pin!(sender.try_send_request(request));
+        let taken = request.take().expect("it is sent once");
+        let mut answer = pin!(sender.try_send_request(taken));
         let answer = poll_fn(|context| match answer.as_mut().poll(context) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             Poll::Pending => late(context).map(|()| None),
@@ -136,10 +137,10 @@ impl<B: Body + 'static> Connection<B> {
         match answer.await {
             Some(Ok(response)) => Ok(response),
             Some(Err(mut failure)) => {
-                let unsent = failure.take_message();
-                Err((SendError::Ended(failure.into_error(), None), unsent))
+                *request = failure.take_message();
+                Err(SendError::Ended(failure.into_error(), None))
             }
-            None => Err((SendError::TooSlow, None)),
+            None => Err(SendError::TooSlow),
         }
     }
 }
@@ -175,20 +176,21 @@ where
         &self,
         url: &Url,
         choice: Choice,
-        mut request: Request<B>,
+        request: Request<B>,
         Within { connect, end, way }: Within<'_>,
     ) -> Result<(Response<Incoming>, Lease<B>), SendError> {
+        let mut request = Some(request);
         while choice == Choice::Kept
             && let Some(mut connection) = self.kept.take(url)
         {
-            match connection.answer(request, end, way).await {
+            match connection.answer(&mut request, end, way).await {
                 Ok(response) => return Ok((response, self.lease(connection))),
-                Err((SendError::Ended(..), Some(unsent))) => request = unsent,
-                Err((SendError::Ended(error, _), None)) => {
+                Err(SendError::Ended(..)) if request.is_some() => {}
+                Err(SendError::Ended(error, _)) => {
                     let stale = connection.standing.stale();
                     return Err(SendError::Ended(error, stale));
                 }
-                Err((error, _)) => return Err(error),
+                Err(error) => return Err(error),
             }
         }
         // Seldom and large: in a box, it is no part of each request that needs no connection.
@@ -200,10 +202,8 @@ where
                 connected.map_err(|_| SendError::TooSlow)??
             }
         };
-        match connection.answer(request, end, way).await {
-            Ok(response) => Ok((response, self.lease(connection))),
-            Err((error, _)) => Err(error),
-        }
+        let response = connection.answer(&mut request, end, way).await?;
+        Ok((response, self.lease(connection)))
     }
 
     async fn connect(
@@ -215,6 +215,8 @@ where
         let link = link.map_err(SendError::Connect)?;
         let standing = link.standing();
         let handshake = Builder::new()
+            // A client has to understand them (RFC 9112, section 5.2).
+            .allow_obsolete_multiline_headers_in_responses(true)
             .max_headers(limits::FETCH_ANSWER_HEADERS_MAX)
             .max_header_size(limits::FETCH_ANSWER_HEAD_BYTES_MAX)
             .max_buf_size(limits::FETCH_READ_BYTES_MAX)

@@ -79,6 +79,10 @@ pub enum WebSocketError {
     #[cfg(feature = "fetch")]
     #[error("the other end broke the rules of WebSocket: {0}")]
     Protocol(ProtocolError),
+    /// A text, or the words of a goodbye, that are not UTF-8.
+    #[cfg(feature = "fetch")]
+    #[error("the other end broke the rules of WebSocket: a text that is not UTF-8 ({0})")]
+    NoText(String),
     /// The other end is silent, also when it was asked for a sign of life.
     #[cfg(feature = "fetch")]
     #[error("the other end of the WebSocket is gone: it did not answer a ping within {0:?}")]

@@ -32,6 +32,20 @@ pub struct WebSocket {
     stream: WebSocketStream<Link>,
     life: Life,
     protocol: Option<String>,
+    goodbye: Option<Goodbye>,
+    /// Whether we said goodbye, and wait for the other end to say it.
+    is_leaving: bool,
+    /// Whether the other end did.
+    is_over: bool,
+}
+
+/// Why the other end said goodbye (RFC 6455, section 7.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Goodbye {
+    /// Its code: 1000 and 1001 are usual, and others say what went wrong.
+    pub code: u16,
+    /// Its words, in most cases none.
+    pub reason: String,
 }
 
 /// Whether the other end is still there: a peer that vanished closes nothing.
@@ -58,6 +72,15 @@ impl Life {
     }
 }
 
+impl From<CloseFrame> for Goodbye {
+    fn from(frame: CloseFrame) -> Goodbye {
+        Goodbye {
+            code: frame.code.into(),
+            reason: frame.reason.as_str().to_owned(),
+        }
+    }
+}
+
 impl WebSocket {
     /// Opens a WebSocket over a connection to the server of `url`, whose scheme is `http` or
     /// `https` as that of the connection.
@@ -78,12 +101,21 @@ impl WebSocket {
             stream,
             life: Life::new(opening.ping_interval),
             protocol,
+            goodbye: None,
+            is_leaving: false,
+            is_over: false,
         })
     }
 
     /// The protocol that the server chose.
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
+    }
+
+    /// Why the other end said goodbye, once [`next`](WebSocket::next) told that it did; `None` also
+    /// where it did not say.
+    pub const fn goodbye(&self) -> Option<&Goodbye> {
+        self.goodbye.as_ref()
     }
 
     /// Sends a text. Waits while the other end is slow.
@@ -111,24 +143,34 @@ impl WebSocket {
     /// # Errors
     /// When the connection was cut or the other end is silent, or the rules or a bound were broken.
     pub async fn next(&mut self) -> Result<Option<Message>, WebSocketError> {
-        loop {
+        while !self.is_over {
             match self.frame().await? {
                 Some(Ok(Frame::Text(text))) => {
                     return Ok(Some(Message::Text(text.as_str().to_owned())));
                 }
                 Some(Ok(Frame::Binary(bytes))) => return Ok(Some(Message::Binary(bytes))),
                 // The stream answers pings and goodbyes by itself.
-                Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) | Frame::Close(_))) => {}
-                None | Some(Err(Error::ConnectionClosed)) => return Ok(None),
+                Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => {}
+                // What follows it means nothing (RFC 6455, section 1.4), also where the other end
+                // leaves the connection open.
+                Some(Ok(Frame::Close(frame))) => {
+                    self.goodbye = frame.map(Goodbye::from);
+                    self.is_over = true;
+                    let answer = timeout(limits::WEBSOCKET_GOODBYE_MAX, self.stream.flush());
+                    let _ = answer.await;
+                }
+                None | Some(Err(Error::ConnectionClosed)) => self.is_over = true,
                 Some(Err(error)) => return Err(broken(error)),
             }
         }
+        Ok(None)
     }
 
     /// The next frame, or the end; asks for a sign of life where none comes.
     async fn frame(&mut self) -> Result<Option<Result<Frame, Error>>, WebSocketError> {
         loop {
-            let Some(interval) = self.life.interval else {
+            let patience = self.is_leaving.then_some(limits::WEBSOCKET_PING_INTERVAL);
+            let Some(interval) = self.life.interval.or(patience) else {
                 return Ok(self.stream.next().await);
             };
             // What has come already is given first, however late it is asked for.
@@ -137,7 +179,8 @@ impl WebSocket {
                 self.life.note(false);
                 return Ok(frame);
             }
-            if self.life.is_asked {
+            // A goodbye is a question, too, and nothing follows it.
+            if self.life.is_asked || self.is_leaving {
                 return Err(WebSocketError::Silent(interval));
             }
             self.life.note(true);
@@ -158,7 +201,11 @@ impl WebSocket {
             code: code.into(),
             reason: reason.to_owned().into(),
         };
-        match self.stream.close(Some(frame)).await {
+        let closed = self.stream.close(Some(frame)).await;
+        if !std::mem::replace(&mut self.is_leaving, true) {
+            self.life.note(false);
+        }
+        match closed {
             Ok(()) | Err(Error::ConnectionClosed) => Ok(()),
             Err(error) => Err(broken(error)),
         }
@@ -172,6 +219,7 @@ fn broken(error: Error) -> WebSocketError {
             WebSocketError::Cut("the connection ended".to_owned())
         }
         Error::Protocol(error) => WebSocketError::Protocol(error),
+        Error::Utf8(words) => WebSocketError::NoText(words),
         Error::ConnectionClosed | Error::AlreadyClosed => WebSocketError::Closed,
         other => WebSocketError::Cut(other.to_string()),
     }

@@ -41,5 +41,6 @@ mod replication;
 mod s3;
 #[cfg(feature = "fetch")]
 mod stand_in;
+mod trusted_time;
 #[cfg(all(feature = "sync", feature = "upload"))]
 mod upload;

@@ -5,7 +5,7 @@ use crate::value::{Map, Value, json};
 
 /// A refusal or failure reported by a service.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {message}")]
+#[error("{code}: {message}{}", place(.kind))]
 #[non_exhaustive]
 pub struct ServiceError {
     /// What it means for the caller.
@@ -14,6 +14,16 @@ pub struct ServiceError {
     pub code: String,
     /// The service's words, or the start of a body that is not in its form.
     pub message: String,
+}
+
+/// Where to ask instead, as far as the service said so.
+fn place(kind: &ServiceErrorKind) -> String {
+    match kind {
+        ServiceErrorKind::WrongRegion {
+            region: Some(region),
+        } => format!(" (the bucket is in the region {region})"),
+        _ => String::new(),
+    }
 }
 
 /// What an error means for the caller.

@@ -194,6 +194,9 @@ settings! {
         threads: u32 = 1, in 1..=limits::RUNTIME_THREADS_MAX;
         /// The directory of everything the agent keeps.
         state: PathBuf = PathBuf::from("./state");
+        /// A file that another program touches each time it has set the system's clock or found it
+        /// right, from GPS or a good clock of the device: then the time is trusted.
+        time_mark: Option<PathBuf> = None;
         /// How long an orderly stop may take before what still runs is abandoned.
         stop_timeout: Duration = limits::RUNTIME_STOP_TIMEOUT, in SECOND..=5 * MINUTE;
     }

@@ -58,6 +58,23 @@ pub fn codings(content_encoding: &str) -> Result<Vec<Coding>, DecodeError> {
     Ok(found)
 }
 
+/// The encodings of an answer's way (`Transfer-Encoding`; RFC 9112, section 6.1), in the order in
+/// which they are undone, but for the chunks, which come last and are undone where the answer is
+/// framed. Nobody asked for others, and servers of old send them all the same.
+///
+/// # Errors
+/// When one is not known, there are too many, or chunks stand elsewhere than at the end.
+pub fn transfer_codings(transfer_encoding: &str) -> Result<Vec<Coding>, DecodeError> {
+    let (before, last) = match transfer_encoding.rsplit_once(',') {
+        Some((before, last)) => (before, last),
+        None => ("", transfer_encoding),
+    };
+    match last.trim().eq_ignore_ascii_case("chunked") {
+        true => codings(before),
+        false => codings(transfer_encoding),
+    }
+}
+
 /// Watches a body grow while it is decoded.
 #[derive(Clone, Debug)]
 pub struct Expansion {
@@ -110,6 +127,29 @@ mod tests {
         assert_eq!(codings("gzip, br"), Ok(vec![Coding::Brotli, Coding::Gzip]));
         assert_eq!(codings("gzip,gzip,gzip"), Err(DecodeError::TooMany));
         assert_eq!(codings("zstd"), Err(DecodeError::Unknown("zstd".into())));
+    }
+
+    #[test]
+    fn chunks_are_the_last_encoding_of_the_way_and_no_other() {
+        for (field, expected) in [
+            ("chunked", Ok(vec![])),
+            (" Chunked ", Ok(vec![])),
+            ("identity", Ok(vec![])),
+            ("gzip, chunked", Ok(vec![Coding::Gzip])),
+            ("x-gzip", Ok(vec![Coding::Gzip])),
+            (
+                "chunked, chunked",
+                Err(DecodeError::Unknown("chunked".into())),
+            ),
+            ("chunked, gzip", Err(DecodeError::Unknown("chunked".into()))),
+            (
+                "deflate, chunked",
+                Err(DecodeError::Unknown("deflate".into())),
+            ),
+            ("gzip, gzip, gzip, chunked", Err(DecodeError::TooMany)),
+        ] {
+            assert_eq!(transfer_codings(field), expected, "{field}");
+        }
     }
 
     #[test]

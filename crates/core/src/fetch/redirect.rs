@@ -252,6 +252,7 @@ mod tests {
         assert!(!kept("https://h/a", "https://sub.h/b"));
         assert!(!kept("https://sub.h/a", "https://h/b"));
         assert!(!kept("http://h/a", "https://h/b"));
+        assert!(!kept("http://h:8080/a", "https://h:8080/b"));
         assert!(!kept("https://h/a", "//evil.example/"));
         for harmless in [
             "accept",

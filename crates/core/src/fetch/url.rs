@@ -62,7 +62,9 @@ pub enum UrlError {
     #[error("an address begins with http:// or https://, not {0:?}")]
     Scheme(String),
     /// There is no host, or not one that can be.
-    #[error("{0:?} is no host name or address; names beyond ASCII are written as xn--...")]
+    #[error(
+        "{0:?} is no host name or address; names beyond ASCII are written as xn--..., and addresses have no zone (%eth0)"
+    )]
     Host(String),
     /// The port is no number up to 65535.
     #[error("{0:?} is no port")]
@@ -199,7 +201,8 @@ impl Url {
     }
 
     fn with_authority(scheme: Scheme, rest: &str) -> Result<Url, UrlError> {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let ends = |byte| matches!(byte, b'/' | b'?' | b'#');
+        let end = rest.bytes().position(ends).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         if authority.contains('@') {
             return Err(UrlError::Credentials);
@@ -319,7 +322,11 @@ fn checked(text: &str) -> Result<&str, UrlError> {
     if text.len() > limits::URL_BYTES_MAX {
         return Err(UrlError::TooLong(text.len()));
     }
-    if text.chars().any(char::is_control) {
+    let has_control = match text.is_ascii() {
+        true => text.bytes().any(|byte| byte.is_ascii_control()),
+        false => text.chars().any(char::is_control),
+    };
+    if has_control {
         return Err(UrlError::Control);
     }
     Ok(text.split('#').next().unwrap_or_default())

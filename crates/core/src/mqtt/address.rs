@@ -108,7 +108,7 @@ impl FromStr for Address {
         let target = match transport.is_websocket() {
             // AWS IoT and mosquitto both serve any path; this one is what the others expect. A root
             // that is written out is meant.
-            true if one.target() == "/" && !rest.contains('/') => "/mqtt".to_owned(),
+            true if !has_path(rest) => format!("/mqtt{}", &one.target()[1..]),
             true => one.target(),
             false if one.target() == "/" => String::new(),
             false => return Err(AddressError::Path(transport.scheme())),
@@ -120,6 +120,12 @@ impl FromStr for Address {
             target,
         })
     }
+}
+
+/// Whether a path is written out behind the host.
+fn has_path(rest: &str) -> bool {
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    rest[..end].contains('/')
 }
 
 impl Address {
@@ -196,7 +202,9 @@ mod tests {
             ("mqtts://[::1]", Tls, "[::1]", 8883, ""),
             ("ws://10.0.0.1:8083", WebSocket, "10.0.0.1", 8083, "/mqtt"),
             ("ws://broker", WebSocket, "broker", 80, "/mqtt"),
+            ("ws://broker?y=/", WebSocket, "broker", 80, "/mqtt?y=/"),
             ("ws://broker/", WebSocket, "broker", 80, "/"),
+            ("ws://broker/?y=1", WebSocket, "broker", 80, "/?y=1"),
             ("wss://b/x?y=1", SecureWebSocket, "b", 443, "/x?y=1"),
             ("WSS://b:80", SecureWebSocket, "b", 80, "/mqtt"),
         ];

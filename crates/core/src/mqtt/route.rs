@@ -613,6 +613,17 @@ mod tests {
             Err((1, RouteError::Loop { .. }))
         ));
         assert_eq!(check_loops(&routes[..3]), Ok(()));
+        // A circle that is meant says nothing of another one through the same model.
+        let meant = Route::Out(OutRoute {
+            model: "B".to_owned(),
+            circular: true,
+            ..outward("a/c", None)
+        });
+        let routes = [&routes[..], &[meant]].concat();
+        assert!(matches!(
+            check_loops(&routes),
+            Err((1, RouteError::Loop { .. }))
+        ));
         let mut circular = [from("a/#", "A"), to("A", "a/b")];
         let Route::Out(out) = &mut circular[1] else {
             panic!("it is out")

@@ -40,7 +40,7 @@ impl Files {
             Use::Write => StateDir::open(folder)?,
         };
         let device = device(config, &state, wanted)?;
-        let clock = Clock::new(state.path());
+        let clock = Clock::configured(&config.runtime);
         let path = state.database();
         let db = match wanted {
             Use::Read => database::open_read_only(config, &path, &device, clock).await?,

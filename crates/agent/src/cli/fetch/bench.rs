@@ -127,18 +127,9 @@ impl Seen {
             human::counted(u64::from(clients), "client"),
             answers / seconds
         );
-        let part = |part: f64| {
-            let last = self.times.len().saturating_sub(1);
-            let at = (last as f64 * part).round() as usize;
-            f64::from(self.times.get(at).copied().unwrap_or_default()) / 1000.0
-        };
-        text += &format!(
-            "times     median {:.3} ms, 90 % {:.3} ms, 99 % {:.3} ms, longest {:.3} ms\n",
-            part(0.5),
-            part(0.9),
-            part(0.99),
-            part(1.0)
-        );
+        if !self.times.is_empty() {
+            text += &self.shown_times();
+        }
         for (status, count) in &self.statuses {
             text += &format!("answers   {status}: {}\n", human::count(*count));
         }
@@ -152,6 +143,22 @@ impl Seen {
             human::size(rate)
         );
         text
+    }
+
+    /// In their order.
+    fn shown_times(&self) -> String {
+        let part = |part: f64| {
+            let last = self.times.len().saturating_sub(1);
+            let at = (last as f64 * part).round() as usize;
+            f64::from(self.times.get(at).copied().unwrap_or_default()) / 1000.0
+        };
+        format!(
+            "times     median {:.3} ms, 90 % {:.3} ms, 99 % {:.3} ms, longest {:.3} ms\n",
+            part(0.5),
+            part(0.9),
+            part(0.99),
+            part(1.0)
+        )
     }
 
     /// The first request that was no success stands for all of them.
@@ -187,6 +194,20 @@ mod tests {
         assert_eq!(
             (failure.code, failure.to_string().as_str()),
             (14, "h answered 404 Not Found")
+        );
+    }
+
+    #[test]
+    fn without_an_answer_there_are_no_times() {
+        let mut seen = Seen::default();
+        seen.add(
+            Duration::from_millis(7),
+            Err(Failure::unreachable("cut".to_owned())),
+        );
+        assert_eq!(
+            seen.report(Duration::from_secs(2), 1),
+            "requests  0 in 2.000 s with 1 client: 0 per s\n\
+             failed    1\nbodies    0 bytes, 0 bytes/s"
         );
     }
 

@@ -13,7 +13,7 @@ use crate::net::clock::Clock;
 
 /// The client of one command: as the section `[fetch]` has it, where no option says otherwise.
 pub(super) fn client(config: &Config, options: &Options) -> Result<Fetch, Failure> {
-    let clock = Clock::new(&config.runtime.state);
+    let clock = Clock::configured(&config.runtime);
     let follow = config.fetch.redirects_max.max(1);
     let mut fetch = FetchOptions::configured(config, &clock)
         .map_err(|error| failure(&error))?

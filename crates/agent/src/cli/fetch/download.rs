@@ -18,6 +18,10 @@ pub(super) async fn run(
     prepared: &Prepared,
     path: &Path,
 ) -> Result<(), Failure> {
+    if options.resume && prepared.plan.has_header("range") {
+        let words = "--resume goes on with a whole file, and Range asks for a part of one";
+        return Err(Failure::usage(words));
+    }
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             let words = format!("{} is a folder; name a file in it", path.display());

@@ -12,7 +12,7 @@ use super::words::failure;
 use crate::cli::failure::Failure;
 use crate::cli::human;
 use crate::cli::output::{self, plain};
-use crate::fetch::{FetchError, Message};
+use crate::fetch::{FetchError, Goodbye, Message};
 
 /// Prints events, one line of JSON each, until the server wants no more of us or nobody reads.
 pub(super) async fn events(prepared: &Prepared) -> Result<(), Failure> {
@@ -36,7 +36,8 @@ pub(super) async fn socket(prepared: &Prepared) -> Result<(), Failure> {
         tokio::select! {
             message = socket.next() => match message.map_err(failed)? {
                 Some(message) if print(&message)? => {}
-                _ => return Ok(()),
+                Some(_) => return Ok(()),
+                None => return socket.goodbye().map_or(Ok(()), parting),
             },
             line = next_line(&mut lines) => match line? {
                 Some(line) => socket.send_text(line).await.map_err(failed)?,
@@ -47,6 +48,20 @@ pub(super) async fn socket(prepared: &Prepared) -> Result<(), Failure> {
             },
         }
     }
+}
+
+/// What a goodbye means: some say that nothing went wrong, or do not say (RFC 6455, section 7.4.1).
+fn parting(goodbye: &Goodbye) -> Result<(), Failure> {
+    let Goodbye { code, reason } = goodbye;
+    if matches!(code, 1000 | 1001 | 1005) {
+        return Ok(());
+    }
+    let reason = match reason.is_empty() {
+        true => String::new(),
+        false => format!(": {}", plain(reason)),
+    };
+    let words = format!("the other end closed the WebSocket with code {code}{reason}");
+    Err(Failure::refused(words))
 }
 
 type Input = Lines<BufReader<tokio::fs::File>>;

@@ -57,6 +57,9 @@ fn check_place(options: &Fetch) -> Result<(), Failure> {
         Some(path) if options.resume && path.as_os_str() == "-" => Err(Failure::usage(
             "--resume needs a file to go on with: --output - is standard output",
         )),
+        Some(path) if options.show.is_some() && path.as_os_str() != "-" => Err(Failure::usage(
+            "--show chooses what is printed, and --output FILE prints nothing",
+        )),
         _ => Ok(()),
     }
 }

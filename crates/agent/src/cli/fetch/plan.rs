@@ -5,8 +5,8 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
 
-use periwinkle_core::fetch::Url;
 use periwinkle_core::fetch::item::{Item, json_object};
+use periwinkle_core::fetch::{Url, UrlError};
 use periwinkle_core::limits::FETCH_ITEM_BYTES_MAX;
 use periwinkle_core::value::json;
 
@@ -131,7 +131,21 @@ pub(super) fn url(address: &str) -> Result<Url, Failure> {
         Some(("wss", rest)) => format!("https://{rest}"),
         _ => whole,
     };
-    Url::parse(&whole).map_err(|error| Failure::usage(format!("{address}: {error}")))
+    Url::parse(&whole).map_err(|error| match error {
+        // What stands before the @ is a secret in most cases.
+        UrlError::Credentials => Failure::usage(error.to_string())
+            .hint("give the name with --user NAME: the password is asked for"),
+        error => Failure::usage(format!("{}: {error}", beginning(address))),
+    })
+}
+
+/// As much of an address as tells which one it is.
+fn beginning(address: &str) -> String {
+    const SHOWN: usize = 200;
+    match address.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}...", &address[..at]),
+        None => address.to_owned(),
+    }
 }
 
 /// Whether an address without a scheme is one of this machine.
@@ -394,6 +408,17 @@ mod tests {
             let failure = plan(words).expect_err("it cannot be sent").to_string();
             assert!(failure.contains(part), "{words:?}: {failure}");
         }
+    }
+
+    #[test]
+    fn a_wrong_address_is_told_without_its_password_and_at_no_great_length() {
+        let failure = url("http://me:geheim@h/").expect_err("it holds a password");
+        assert!(!failure.to_string().contains("geheim"), "{failure}");
+        assert!(failure.to_string().contains("--user NAME"), "{failure}");
+        let long = format!("http://h/?{}", "ä".repeat(40_000));
+        let failure = url(&long).expect_err("it is too long").to_string();
+        assert!(failure.len() < 600, "{failure}");
+        assert!(failure.contains("taken at most"), "{failure}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From what was typed to a connection.
 
-use periwinkle_core::limits::MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX;
+use periwinkle_core::limits::{MQTT_BY_HAND_BYTES_MAX, MQTT_IN_FLIGHT_OF_3_1_1_MESSAGES_MAX};
 use periwinkle_core::mqtt::session::WillMessage;
 use periwinkle_core::secret::Secret;
 use tokio::sync::watch;
@@ -109,6 +109,7 @@ pub(super) fn options(broker: &Broker) -> Result<Options, Failure> {
     let session = &mut options.session;
     session.version = broker.version;
     session.keep_alive = broker.keepalive;
+    session.packet_bytes_max = MQTT_BY_HAND_BYTES_MAX;
     session.clean_start = !broker.disable_clean_session;
     session.session_expiry = Some(broker.session_expiry_interval.unwrap_or_default());
     if broker.disable_clean_session && broker.session_expiry_interval.is_none() {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, Read};
 
-use periwinkle_core::limits::MQTT_PACKET_BYTES_MAX;
+use periwinkle_core::limits::MQTT_BY_HAND_BYTES_MAX;
 use tokio::sync::mpsc;
 
 use super::args::What;
@@ -39,13 +39,13 @@ pub(super) fn one(what: &What) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// No more than a packet can hold is ever in memory.
+/// No more than that is ever in memory.
 fn bounded(from: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    from.take(MQTT_PACKET_BYTES_MAX as u64 + 1)
+    from.take(MQTT_BY_HAND_BYTES_MAX as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::input(format!("{name}: cannot be read: {error}")))?;
-    match bytes.len() > MQTT_PACKET_BYTES_MAX {
+    match bytes.len() > MQTT_BY_HAND_BYTES_MAX {
         true => Err(too_long(name)),
         false => Ok(bytes),
     }
@@ -70,13 +70,13 @@ pub(super) fn lines() -> mpsc::Receiver<Result<Vec<u8>, Failure>> {
 fn line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, Failure> {
     let mut line = Vec::new();
     let read = input
-        .take(MQTT_PACKET_BYTES_MAX as u64 + 1)
+        .take(MQTT_BY_HAND_BYTES_MAX as u64 + 1)
         .read_until(b'\n', &mut line)
         .map_err(|error| Failure::input(format!("standard input: cannot be read: {error}")))?;
     if read == 0 {
         return Ok(None);
     }
-    if line.len() > MQTT_PACKET_BYTES_MAX {
+    if line.len() > MQTT_BY_HAND_BYTES_MAX {
         return Err(too_long("a line of standard input"));
     }
     if line.last() == Some(&b'\n') {
@@ -87,7 +87,7 @@ fn line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, Failure> {
 
 fn too_long(name: &str) -> Failure {
     Failure::input(format!(
-        "{name}: longer than {MQTT_PACKET_BYTES_MAX} bytes, which is as much as a message may be"
+        "{name}: longer than {MQTT_BY_HAND_BYTES_MAX} bytes, which is as much as is taken here"
     ))
 }
 
@@ -107,12 +107,12 @@ mod tests {
 
     #[test]
     fn a_payload_has_a_bound() {
-        let just = vec![b'x'; MQTT_PACKET_BYTES_MAX];
+        let just = vec![b'x'; MQTT_BY_HAND_BYTES_MAX];
         assert_eq!(
             bounded(&just[..], "f").map(|bytes| bytes.len()),
             Ok(just.len())
         );
-        let more = vec![b'x'; MQTT_PACKET_BYTES_MAX + 1];
+        let more = vec![b'x'; MQTT_BY_HAND_BYTES_MAX + 1];
         assert_eq!(bounded(&more[..], "f").unwrap_err().code, 2);
         assert_eq!(line(&mut &more[..]).unwrap_err().code, 2);
     }

@@ -77,6 +77,8 @@ fn rows(status: &Value) -> Vec<Vec<String>> {
     let missed = number(&status["missed"]);
     let missed =
         (missed > 0).then(|| format!(", {} not read in time", human::counted(missed, "message")));
+    let received = human::counted(number(&status["received"]), "message");
+    let listening = format!("{listening}, {received} received");
     rows.push(("listens", listening + &missed.unwrap_or_default()));
     for refused in status["refused_subscriptions"]
         .as_array()
@@ -162,7 +164,7 @@ mod tests {
             "queue": {"messages": 1200, "bytes": 150_000, "in_flight": 0},
             "counts": {"accepted": 5000, "refused": 1, "completed": 3700, "rejected": 2,
                        "spilled": 9, "dropped": {"overflow": 0, "expired": 98, "too_old": 1}},
-            "subscriptions": 2, "missed": 3,
+            "subscriptions": 2, "received": 17, "missed": 3,
             "refused_subscriptions": [{"filter": "a/#", "reason": "not authorized (0x87)"}],
             "rules": {"published": 7, "unpublishable": 2, "gaps": 1, "refused": 3, "items": 5,
                       "no_item": 4},
@@ -176,7 +178,7 @@ mqtts://b:8883 as pump-7: offline, reset\u{fffd}[2J
   queue     1,200 messages, 150.0 kB, 0 on their way
   messages  5,000 taken, 3,700 delivered, 2 refused by the broker, 1 had no room
   dropped   98 expired, 1 too old
-  listens   2 subscriptions, 3 messages not read in time
+  listens   2 subscriptions, 17 messages received, 3 messages not read in time
   refused   a/#: not authorized (0x87)
   rules     7 changes published, 2 could not be, 3 refused by the broker, 1 gap in what the database can tell; 5 messages taken as items, 4 could not be
 

@@ -114,6 +114,12 @@ fn wait(talk: &Talk, taken: &Value) -> Result<Value, Failure> {
                     progress.say(&format!("{} in vain: {}", times, word("error")));
                 }
             }
+            Some("waiting") if row["lacks_credentials"] == true => {
+                let words = format!("not uploaded yet: {}", word("error"));
+                return Err(Failure::refused(words).hint(format!(
+                    "it stays in the queue as {id}, and goes when there are some"
+                )));
+            }
             Some("waiting") if row["attempts"].as_u64() > Some(0) => {
                 let words = format!("not uploaded yet: {}", word("error"));
                 let failure = match row["refused"] == true {

@@ -31,6 +31,9 @@ fn page(answer: &Value) -> String {
         human::count(number("done")),
         human::size(number("done_bytes")),
     );
+    if let Some(why) = answer["credentials_error"].as_str() {
+        text.push_str(&format!("nothing is sent: {}\n", output::plain(why)));
+    }
     let mut table = Table::new([
         "ID", "STATE", "KEY", "SENT", "OF", "PRIORITY", "TRIES", "ERROR",
     ])
@@ -79,6 +82,15 @@ mod tests {
             "1 upload waiting, 0 being sent, 12 done since the start (3.0 MB)\n\n\
              ID    STATE    KEY     SENT       OF  PRIORITY  TRIES  ERROR\n\
              01JD  waiting  d/a  0 bytes  5 bytes         5      2  no\u{fffd}way\n"
+        );
+        let answer = json!({
+            "enabled": true, "queued_rows": 1, "sending": 0,
+            "credentials_error": "there are no credentials: x", "uploads": [],
+        });
+        assert_eq!(
+            page(&answer),
+            "1 upload waiting, 0 being sent, 0 done since the start (0 bytes)\n\
+             nothing is sent: there are no credentials: x\n"
         );
         assert!(page(&json!({"enabled": false})).starts_with("uploads are off"));
     }

@@ -209,6 +209,10 @@ impl Driver {
             self.sent.store(0, Ordering::Relaxed);
             self.note_failure(&error);
             let failure = failure_of(&error);
+            // The service waits for them.
+            if matches!(error, UploadError::Credentials(_)) {
+                return later(&error);
+            }
             if !matches!(failure, Failure::Retry { .. } | Failure::Unreadable)
                 || backoff.attempts() >= limits::UPLOAD_FAILURES_MAX
             {

@@ -50,6 +50,8 @@ pub(super) struct Hub {
     ids: Mutex<UlidSource>,
     /// The trouble that the log knows of.
     logged: Mutex<Option<String>>,
+    /// Why there are no credentials, while uploads wait for them.
+    lacking: Mutex<Option<String>>,
     /// Files that the last clearing could not remove.
     left: AtomicUsize,
     /// Said once that what is left behind at S3 cannot be cleared from here.
@@ -163,6 +165,7 @@ impl Hub {
             hurries: watch::Sender::new(()),
             ends: watch::Sender::new(0),
             logged: Mutex::default(),
+            lacking: Mutex::default(),
             left: AtomicUsize::new(0),
             orphans_told: Once::new(),
             queue: Mutex::new(Queue::new(budget)),
@@ -510,6 +513,29 @@ impl Hub {
         self.wake.notify_one();
     }
 
+    /// Looks whether what waits has credentials to be signed with; what was put off for the want of
+    /// them is free as soon as they are there.
+    pub(super) fn look_for_credentials(&self) -> bool {
+        let waits = self.queue().poll_timeout().is_some();
+        let error = waits.then(|| self.sender.lacks_credentials()).flatten();
+        let why = error.map(|error| error.to_string());
+        if let Some(why) = &why {
+            self.log_trouble(why);
+        }
+        let has_some = why.is_none();
+        let mut lacking = self.lacking.lock().expect("no holder of the words panics");
+        if std::mem::replace(&mut *lacking, why).is_some() && has_some {
+            self.queue().hurry();
+        }
+        has_some
+    }
+
+    /// Why there are no credentials for what waits.
+    pub(super) fn credentials_error(&self) -> Option<String> {
+        let lacking = self.lacking.lock().expect("no holder of the words panics");
+        lacking.clone()
+    }
+
     /// How often an upload was tried in vain, by now.
     pub(super) fn attempts(&self, row: &Row) -> u32 {
         let now = self.running_one(&row.id);
@@ -585,6 +611,7 @@ impl Hub {
             "queued_rows": rows,
             "queued_bytes": bytes,
             "sending": sending,
+            "credentials_error": self.credentials_error(),
             "done": of(&counters.done),
             "done_bytes": of(&counters.done_bytes),
             "aborted": of(&counters.aborted),

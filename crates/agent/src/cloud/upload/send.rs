@@ -248,6 +248,17 @@ impl Sender {
         Ok((url, life.until(at, &credentials)))
     }
 
+    /// Why nothing can be signed now. Keys that have expired are none, by a clock that is trusted.
+    pub(super) fn lacks_credentials(&self) -> Option<UploadError> {
+        let credentials = match self.credentials() {
+            Ok(credentials) => credentials,
+            Err(error) => return Some(error),
+        };
+        let now = self.clock.now().trusted_wall()?;
+        let expired = credentials.expires.filter(|expires| *expires <= now);
+        expired.map(UploadError::CredentialsExpired)
+    }
+
     fn sign(
         &self,
         bucket: &Bucket,

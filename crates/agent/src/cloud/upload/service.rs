@@ -41,6 +41,8 @@ struct Shell {
     left: Backoff,
     /// The last clearing did not know the time.
     clears_when_trusted: bool,
+    /// Nothing can be signed: what waits is left alone until it can.
+    lacks_credentials: bool,
     /// Pauses of uploads that failed, by their ids.
     pauses: BTreeMap<String, Backoff>,
 }
@@ -66,6 +68,7 @@ impl Shell {
             orphans_due: Instant::now(),
             left: Backoff::decorrelated(limits::UPLOAD_PAUSE_MIN, limits::UPLOAD_CLEAR_INTERVAL),
             clears_when_trusted: false,
+            lacks_credentials: false,
             pauses: BTreeMap::new(),
             hub,
         }
@@ -84,7 +87,8 @@ impl Shell {
             self.start_drivers();
             heartbeat.beat();
             let hub = self.hub.clone();
-            let free = self.drivers.len() < hub.config.parallel as usize;
+            let free = self.drivers.len() < hub.config.parallel as usize && !self.lacks_credentials;
+            let look = Instant::now() + limits::UPLOAD_CREDENTIALS_INTERVAL;
             let next = hub.queue().poll_timeout().filter(|_| free);
             let next = next.map(|at| Instant::now() + at.since(hub.clock.mono()));
             let sign_of_life = Instant::now() + limits::UPLOAD_SILENCE_MAX / 4;
@@ -94,6 +98,7 @@ impl Shell {
                 Some(errand) = self.errands.join_next() => self.take_errand(&errand?),
                 () = hub.wake.notified() => {}
                 () = at(next) => {}
+                () = at(Some(look)), if self.lacks_credentials => {}
                 () = at(self.look_due) => self.start_look(),
                 () = at(self.clear_due) => self.start_clearing(),
                 () = at(Some(sign_of_life)) => {}
@@ -102,6 +107,10 @@ impl Shell {
     }
 
     fn start_drivers(&mut self) {
+        self.lacks_credentials = !self.hub.look_for_credentials();
+        if self.lacks_credentials {
+            return;
+        }
         while self.drivers.len() < self.hub.config.parallel as usize {
             let now = self.hub.clock.mono();
             let Some(id) = self.hub.queue().take(now) else {

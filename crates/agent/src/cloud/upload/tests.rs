@@ -10,8 +10,8 @@ use axum::extract::Request;
 use http::StatusCode;
 use periwinkle_core::aws::Credentials;
 use periwinkle_core::aws::checksum::Algorithm;
-use periwinkle_core::aws::s3::ObjectKey;
 use periwinkle_core::aws::s3::upload::{PartPlan, Phase, Record};
+use periwinkle_core::aws::s3::{ObjectKey, PutObject};
 use periwinkle_core::config::{self, Sources};
 use periwinkle_core::limits;
 use periwinkle_core::time::UnixMillis;
@@ -25,6 +25,7 @@ use super::clear::clear_ended;
 use super::error::UploadError;
 use super::hub::{Hub, Taken, Wanted};
 use super::row::{Row, State, UPLOAD, UPLOAD_FILE};
+use super::send::Stretch;
 use super::source::{Source, Volume, identity_of};
 use super::uploads::Uploads;
 use crate::fetch::{CredentialsSource, FetchOptions};
@@ -112,7 +113,7 @@ async fn serve(asked: Arc<Mutex<Vec<String>>>, status: Arc<AtomicU16>) -> String
         let line = format!("{} {}", request.method(), request.uri());
         asked.lock().expect("nobody panics with it").push(line);
         let status = StatusCode::from_u16(status.load(Ordering::Relaxed));
-        async move { status.expect("it is one") }
+        async move { (status.expect("it is one"), [("etag", "\"e\"")]) }
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.expect("a port is free");
@@ -293,4 +294,61 @@ async fn an_address_is_not_made_with_keys_that_have_expired() {
     let bench = Bench::with_keys("", keys(UnixMillis(i64::MAX / 2))).await;
     let presigned = Uploads::new(bench.hub).presign_get("pump-7/a", hour);
     assert!(presigned.is_ok());
+}
+
+#[tokio::test]
+async fn what_waits_is_held_by_keys_that_have_expired_as_soon_as_the_time_is_known() {
+    let keys = |expires| Credentials {
+        expires: Some(UnixMillis(expires)),
+        ..Credentials::new("AKIA", "secret")
+    };
+    let bench = Bench::with_keys("", keys(NOW.0 - 1)).await;
+    bench.clock.confirm(NOW);
+    assert!(bench.hub.look_for_credentials(), "nothing waits");
+    let row = bench.row(&bench.file("a", "x"));
+    let row = bench.hub.commit(row, None).await.expect("there is room");
+    assert!(!bench.hub.look_for_credentials());
+    let why = bench.hub.credentials_error().expect("it is told");
+    assert!(why.contains("expired at 2026-11-22T10:21:52.999Z"), "{why}");
+    let uploads = Uploads::new(bench.hub.clone());
+    let progress = uploads.upload(&row.id).expect("it is there").progress();
+    let progress = progress.expect("it can be read");
+    assert_eq!((progress.attempts, progress.error), (0, Some(why)));
+    assert!(bench.hub.queue().remove_waiting(&row.id));
+    assert!(bench.hub.look_for_credentials(), "nothing waits any more");
+    assert_eq!(bench.hub.credentials_error(), None);
+
+    // Without a time that can be trusted, S3 decides.
+    let bench = Bench::with_keys("", keys(1)).await;
+    let row = bench.row(&bench.file("a", "x"));
+    bench.hub.commit(row, None).await.expect("there is room");
+    let trusted = bench.clock.now().trusted;
+    assert_eq!(bench.hub.look_for_credentials(), !trusted);
+}
+
+#[tokio::test]
+async fn a_yes_to_a_body_that_was_not_sent_whole_is_none() {
+    let bench = Bench::new("").await;
+    bench.status.store(200, Ordering::Relaxed);
+    let path = bench.file("large", "");
+    let bytes = 64 << 20;
+    let file = fs::File::options().write(true).open(&path);
+    let file = file.expect("it is ours");
+    file.set_len(bytes).expect("there is room for a hole");
+    let (source, identity) = Source::open(&path).expect("it is there");
+    let sender = &bench.hub.sender;
+    let bucket = sender.bucket("abc").expect("it is one");
+    let put = PutObject::new(wanted().key, bytes);
+    let (request, _) = put.request(&bucket).expect("it is not too long");
+    let stretch = Stretch {
+        source,
+        identity: identity.to_string(),
+        offset: 0,
+        bytes,
+        sent: Arc::default(),
+    };
+    let answer = PutObject::answer;
+    let error = sender.put(&bucket, request, stretch, answer).await;
+    let error = error.expect_err("nobody took the whole of it").to_string();
+    assert!(error.contains("before the body was sent"), "{error}");
 }

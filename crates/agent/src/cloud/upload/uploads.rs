@@ -61,7 +61,7 @@ pub struct Progress {
     pub bytes: u64,
     /// How often it was tried in vain.
     pub attempts: u32,
-    /// Why the last attempt failed, or how it ended.
+    /// Why the last attempt failed or none is made, or how it ended.
     pub error: Option<String>,
     /// The entity tag of the object.
     pub etag: Option<String>,
@@ -178,7 +178,15 @@ impl Uploads {
     }
 
     fn show_row(&self, row: &Row) -> serde_json::Value {
-        row.show(self.hub.running_one(&row.id).as_ref())
+        let running = self.hub.running_one(&row.id);
+        let mut shown = row.show(running.as_ref());
+        let lacking = self.hub.credentials_error();
+        let lacking = lacking.filter(|_| row.state == State::Waiting && running.is_none());
+        shown["lacks_credentials"] = lacking.is_some().into();
+        if let Some(why) = lacking {
+            shown["error"] = why.into();
+        }
+        shown
     }
 
     /// The section `upload` of the status.
@@ -207,7 +215,12 @@ impl Upload {
     /// It is forgotten, or the database cannot be read.
     pub fn progress(&self) -> Result<Progress, UploadError> {
         let row = self.hub.row(&self.id)?;
-        let running = self.hub.running_one(&self.id).unwrap_or_default();
+        let running = self.hub.running_one(&self.id);
+        let lacking = match (row.state, &running) {
+            (State::Waiting, None) => self.hub.credentials_error(),
+            _ => None,
+        };
+        let running = running.unwrap_or_default();
         let trouble = match row.state {
             State::Waiting => running.trouble(),
             _ => Trouble::default(),
@@ -220,7 +233,7 @@ impl Upload {
             },
             bytes: row.bytes,
             attempts: row.attempts.saturating_add(trouble.failures),
-            error: trouble.why.or(row.error),
+            error: trouble.why.or(lacking).or(row.error),
             etag: row.etag,
         })
     }

@@ -1,7 +1,8 @@
 //! Who gets what, who is waited for, and who loses.
 
+use super::super::buffer::Bounds;
 use super::*;
-use periwinkle_core::limits::MQTT_READER_PATIENCE;
+use periwinkle_core::limits::{MQTT_READER_PATIENCE, MQTT_RETAINED_REST};
 use periwinkle_core::mqtt::codec::{SubscribeOptions, Version};
 use periwinkle_core::mqtt::outbox::{Budget, Outbox};
 use periwinkle_core::mqtt::session::{Config, Ending, Output, Session};
@@ -169,7 +170,7 @@ impl World {
     /// The moment of those who have one is over.
     fn lose_patience(&mut self) {
         self.pass(MQTT_READER_PATIENCE);
-        self.readers.handle_timeout(self.now);
+        self.readers.handle_timeout(untrusted(self.now));
     }
 }
 
@@ -194,7 +195,7 @@ fn a_reader_is_full_at_its_bytes_too_and_loses_the_oldest() {
         (world.readers.missed_by(id), world.readers.missed()),
         (4, 4)
     );
-    world.readers.leave(id);
+    world.readers.leave(id, world.now);
     assert_eq!(world.readers.load, Load::default());
 }
 
@@ -235,7 +236,7 @@ fn nothing_is_read_while_too_much_waits_for_those_who_acknowledge() {
     world.read(id, 1);
     assert!(!world.readers.hold_reading());
     assert_eq!(world.readers.missed(), 0);
-    world.readers.leave(id);
+    world.readers.leave(id, world.now);
 
     let part = MQTT_READERS_BYTES_MAX / 2;
     let ids = world.readers(&["a", "b"], true, usize::MAX);
@@ -299,7 +300,7 @@ fn a_full_reader_gets_a_moment_and_the_next_when_it_has_caught_up() {
     world.fill("a", 5);
     assert!(world.readers.hold_reading());
     world.pass(MQTT_READER_PATIENCE);
-    world.readers.handle_timeout(world.now);
+    world.readers.handle_timeout(untrusted(world.now));
     world.fill("a", 7);
     assert!(!world.readers.hold_reading());
     assert_eq!(world.readers.missed_by(id), 7);
@@ -309,6 +310,33 @@ fn a_full_reader_gets_a_moment_and_the_next_when_it_has_caught_up() {
     world.read(id, 5);
     world.fill("a", 5);
     assert!(world.readers.hold_reading());
-    world.readers.leave(id);
+    world.readers.leave(id, world.now);
     assert!(!world.readers.hold_reading());
+}
+
+#[test]
+fn a_reader_of_few_large_messages_has_caught_up_when_half_of_its_bytes_are_read() {
+    let mut world = World::new();
+    let id = world.readers(&["a"], false, 12_000)[0];
+    for bytes in [4_000, 4_000, 4_000] {
+        world.comes_with("a", bytes, None);
+    }
+    world.lose_patience();
+    world.read(id, 1);
+    world.comes_with("a", 4_000, None);
+    assert!(!world.readers.hold_reading(), "it is still slow");
+    world.read(id, 2);
+    for bytes in [4_000, 4_000] {
+        world.comes_with("a", bytes, None);
+    }
+    assert!(world.readers.hold_reading());
+}
+
+/// A time whose clock nobody vouches for.
+fn untrusted(mono: Mono) -> Now {
+    Now {
+        mono,
+        wall: None,
+        trusted: false,
+    }
 }

@@ -199,3 +199,50 @@ async fn a_stop_waits_for_a_disk_that_comes_back() {
     assert_eq!(life.mqtt.queued(), 2);
     life.stop().await;
 }
+
+/// Filters on flash.
+fn filters(life: &Life) -> usize {
+    let mut rows = 0;
+    let shelf = life.db.shelf(SHELF);
+    shelf.each(b"s", |_, _| rows += 1).unwrap();
+    rows
+}
+
+#[tokio::test]
+async fn a_filter_is_on_flash_before_the_broker_hears_of_it() {
+    let disk = SimDisk::new(1);
+    let broker = Broker::start().await;
+    let life = Life::begin(&disk, &broker);
+    life.mqtt.connected().await.unwrap();
+    disk.hold_syncs();
+    let asked = life.mqtt.subscribe("a", QoS::AtLeastOnce).begin().unwrap();
+    let wait = Duration::from_millis(100);
+    let answer = tokio::time::timeout(wait, asked.acknowledged()).await;
+    assert!(answer.is_err(), "{answer:?}");
+    disk.release_syncs();
+    asked.acknowledged().await.unwrap();
+    assert_eq!(filters(&life), 1);
+    drop(asked);
+    while filters(&life) > 0 {
+        tokio::task::yield_now().await;
+    }
+    life.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_that_did_not_reach_flash_is_written_with_the_next_one() {
+    let disk = SimDisk::new(1);
+    let broker = Broker::start().await;
+    let life = Life::begin(&disk, &broker);
+    life.mqtt.connected().await.unwrap();
+    life.db.flush().wait().unwrap();
+    disk.fail_nth(0, Fault::Io);
+    // The broker hears of it all the same.
+    let first = life.mqtt.subscribe("a", QoS::AtLeastOnce).await.unwrap();
+    assert_eq!(disk.struck().len(), 1, "{:?}", disk.struck());
+    life.reopen_if_failed().await;
+    let second = life.mqtt.subscribe("b", QoS::AtLeastOnce).await.unwrap();
+    assert_eq!(filters(&life), 2);
+    drop((first, second));
+    life.stop().await;
+}

@@ -180,6 +180,26 @@ async fn a_message_is_acknowledged_when_its_reader_says_so_and_not_before() {
 }
 
 #[tokio::test]
+async fn what_a_reader_that_is_gone_has_not_read_keeps_nobody_elses_acknowledgements_back() {
+    let broker = Broker::start().await;
+    let mqtt = client(&broker).await;
+    let qos = QoS::AtLeastOnce;
+    let mut gone = mqtt.subscribe("a", qos).manual().await.unwrap();
+    let mut stays = mqtt.subscribe("b", qos).manual().await.unwrap();
+    for topic in ["a", "a", "b"] {
+        broker.publish(topic, b"x", qos);
+    }
+    let read = gone.next().await.unwrap();
+    stays.next().await.unwrap().ack();
+    drop(gone);
+    // Who has one in its hands may still be at it.
+    mqtt.publish("done", "").qos(qos).acked().await.unwrap();
+    assert_eq!(broker.acks(), 0);
+    read.ack();
+    broker.acked(3).await;
+}
+
+#[tokio::test]
 async fn subscriptions_outlive_a_lost_connection() {
     let broker = Broker::start().await;
     let mqtt = client(&broker).await;

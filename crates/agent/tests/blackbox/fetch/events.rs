@@ -6,6 +6,7 @@ use std::thread;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{CLIENT_ERROR, DONE, Place, REFUSED, UNREACHABLE, fetch};
 use crate::stand_in::{StandIn, Step, answer, head};
@@ -76,7 +77,7 @@ fn an_event_without_end_is_refused() {
     fetch(&["--sse", &server.url("/")]).expect(REFUSED);
 }
 
-/// Sends back what it gets, and closes when it gets `bye`.
+/// Sends back what it gets, and closes when it gets `bye`, for a failure when it gets `fail`.
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -92,8 +93,16 @@ fn echo() -> SocketAddr {
                 let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
                     continue;
                 };
+                let mut goodbye = None;
                 while let Some(Ok(message)) = socket.next().await {
                     match message {
+                        Message::Text(text) if text == "fail" => {
+                            goodbye = Some(CloseFrame {
+                                code: 1011.into(),
+                                reason: "no\u{1b}disk".into(),
+                            });
+                            break;
+                        }
                         Message::Text(text) if text == "bye" => break,
                         Message::Text(_) | Message::Binary(_) => {
                             socket.send(message).await.unwrap();
@@ -101,7 +110,7 @@ fn echo() -> SocketAddr {
                         _ => {}
                     }
                 }
-                let _ = socket.close(None).await;
+                let _ = socket.close(goodbye).await;
                 // What the client still says is heard: unread, it would reset the connection.
                 while let Some(Ok(_)) = socket.next().await {}
             }
@@ -120,6 +129,15 @@ fn lines_go_over_a_web_socket_and_messages_come_back() {
         )
         .expect(DONE);
     assert_eq!(ran.text(), "blue flower\nzweite Blüte\n");
+}
+
+#[test]
+fn a_web_socket_that_is_closed_for_a_failure_is_one() {
+    let url = format!("ws://{}/", echo());
+    Place::new()
+        .fetch_with_input(&["--ws", &url], b"fail\n")
+        .expect(REFUSED)
+        .tells("code 1011: no\u{fffd}disk");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `--bench`: figures of requests that were really made.
 
-use super::{CLIENT_ERROR, DONE, USAGE, fetch};
+use super::{CLIENT_ERROR, DONE, UNREACHABLE, USAGE, fetch};
 use crate::nginx::Nginx;
 
 #[test]
@@ -26,4 +26,12 @@ fn a_measurement_of_errors_is_no_success() {
     );
     fetch(&[&nginx.url("/hello"), "--bench", "0"]).expect(USAGE);
     fetch(&["POST", &nginx.url("/hello"), "@-", "--bench", "2"]).expect(USAGE);
+}
+
+#[test]
+fn a_measurement_without_an_answer_has_no_times() {
+    let words = ["http://127.0.0.1:1/", "--bench", "3"];
+    let text = fetch(&words).expect(UNREACHABLE).text();
+    assert!(text.contains("failed    3\n"), "{text}");
+    assert!(!text.contains("times"), "{text}");
 }

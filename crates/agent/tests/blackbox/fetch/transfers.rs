@@ -453,3 +453,31 @@ fn a_reader_that_has_seen_enough_ends_the_download_in_order() {
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(DONE));
 }
+
+#[test]
+fn a_part_that_was_asked_for_becomes_the_file() {
+    let nginx = Nginx::plain();
+    fs::write(nginx.place("files/whole"), "hello\n").unwrap();
+    let url = nginx.url("/files/whole");
+    let place = Place::new();
+    let path = place.path().join("part");
+    let part = |range: &str| {
+        let words = ["--range", range, &url, "--output", path.to_str().unwrap()];
+        place.fetch(&words)
+    };
+    for (range, expected) in [("0-1", "he"), ("4-", "o\n"), ("-3", "lo\n")] {
+        part(range).expect(DONE);
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected, "{range}");
+    }
+    part("100-").expect(CLIENT_ERROR).tells("416");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "lo\n");
+    // The same in a field of one's own; and there is nothing to go on with.
+    let own = [&url, "Range:bytes=1-2", "--output", path.to_str().unwrap()];
+    place.fetch(&own).expect(DONE);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "el");
+    for option in [&["--resume"][..], &["--show", "h"]] {
+        let words = [&own[..], option].concat();
+        place.fetch(&words).expect(USAGE).tells(option[0]);
+    }
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+}

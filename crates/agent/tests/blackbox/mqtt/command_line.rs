@@ -558,6 +558,19 @@ fn the_longest_messages_come_through_the_agent() {
 }
 
 #[test]
+fn a_file_larger_than_devices_send_is_published_and_printed_by_hand() {
+    let broker = talkative();
+    let path = broker.file("payload").display().to_string();
+    std::fs::write(&path, [b'x'].repeat(3_000_000)).unwrap();
+    for version in ["5", "311"] {
+        let words = ["-t", "a", "-f", &path, "-r", "-q", "1", "-V", version];
+        check(&run(&broker, "pub", &words), 0);
+        let words = ["-t", "a", "-C", "1", "-q", "1", "-F", "%l", "-V", version];
+        assert_eq!(check(&run(&broker, "sub", &words), 0), "3000000\n");
+    }
+}
+
+#[test]
 fn durable_without_the_agent_is_refused_with_the_option_that_it_needs() {
     let broker = Mosquitto::plain();
     let output = run(&broker, "pub", &["-t", "a", "-m", "x", "--durable"]);

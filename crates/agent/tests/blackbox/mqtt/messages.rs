@@ -407,6 +407,25 @@ async fn a_message_over_the_bound_of_the_broker_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_longer_than_we_take_keeps_nothing_back_that_is_behind_it() {
+    let broker = Mosquitto::plain();
+    let cloud = connected(options(&broker, "cloud")).await;
+    for (topic, payload) in [("long/a", vec![b'x'; 300_000]), ("long/b", b"b".to_vec())] {
+        let message = cloud.publish(topic, payload).retain();
+        let sent = message.qos(QoS::AtLeastOnce).acked().await;
+        sent.expect("mosquitto takes both");
+    }
+    for version in VERSIONS {
+        let mut options = options(&broker, "ours");
+        options.session.version = version;
+        let mqtt = connected(options).await;
+        let asked = mqtt.subscribe("long/#", QoS::AtLeastOnce).await;
+        let mut messages = asked.expect("mosquitto grants it");
+        assert_eq!(texts(&mut messages, 1).await, ["b"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_takes_few_at_once_gets_no_more_and_all_arrive() {
     let broker = Mosquitto::new(Setup::default().global("max_inflight_messages 3\n"));
     let collector = Collector::subscribe(&broker, "slow");

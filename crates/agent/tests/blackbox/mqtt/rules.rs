@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 use std::fs;
+use std::process::{Child, Stdio};
 
 use periwinkle::mqtt::QoS;
 use serde_json::{Value, json};
@@ -198,4 +199,59 @@ async fn a_message_that_says_nothing_new_is_no_change_so_a_circle_comes_to_rest(
     });
     assert_eq!(mqtt(&agent)["rules"]["published"], 1);
     assert_eq!(mqtt(&agent)["counts"]["accepted"], 1);
+}
+
+/// `mqtt sub --agent` to this filter, beside one rule, until it has printed so many lines.
+fn listen(agent: &Agent, filter: &str, count: &str) -> Child {
+    let words = ["mqtt", "sub", "--agent", "-v", "-t", filter, "-C", count];
+    let mut command = agent.home().command(&words);
+    let listener = command.stdout(Stdio::piped()).spawn().unwrap();
+    eventually("the subscription of the listener", || {
+        (mqtt(agent)["subscriptions"] == 2).then_some(())
+    });
+    listener
+}
+
+fn lines(listener: Child) -> Vec<String> {
+    let output = listener.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_listener_beside_a_rule_takes_nothing_away_from_it() {
+    for filter in ["settings/+", "$share/group/settings/+"] {
+        let broker = Mosquitto::plain();
+        let rule = format!(
+            "[[mqtt.route]]\nfrom = '{filter}'\nmodel = 'Setting'\n\
+             set = {{ id = '${{topic.1}}', value = '${{payload}}' }}\n"
+        );
+        let agent = home(&broker.url(), &rule).start();
+        eventually("the subscription of the rule", || {
+            (mqtt(&agent)["state"] == "connected").then_some(())
+        });
+        let listener = listen(&agent, filter, "2");
+        let cloud = connected(options(&broker, "cloud")).await;
+        for id in ["led", "fan"] {
+            let topic = format!("settings/{id}");
+            let message = cloud.publish(&topic, "on");
+            message.qos(QoS::AtLeastOnce).acked().await.unwrap();
+        }
+        assert_eq!(lines(listener), ["settings/led on", "settings/fan on"]);
+        eventually("two items", || {
+            (mqtt(&agent)["rules"]["items"] == 2).then_some(())
+        });
+        // The rule goes on when the listener is gone.
+        let message = cloud.publish("settings/lamp", "on");
+        message.qos(QoS::AtLeastOnce).acked().await.unwrap();
+        eventually("a third one", || {
+            (mqtt(&agent)["rules"]["items"] == 3).then_some(())
+        });
+        let shown = mqtt(&agent);
+        assert_eq!(
+            (&shown["connections"], &shown["received"]),
+            (&json!(1), &json!(3))
+        );
+        drop(agent.stop());
+    }
 }

@@ -106,6 +106,78 @@ fn a_wrong_secret_is_told_and_a_right_one_sends_what_waited() {
 }
 
 #[test]
+fn without_credentials_nothing_is_tried_and_with_them_it_goes_by_itself() {
+    let cloud = Cloud::own();
+    let device = cloud.device("lacking");
+    let keys = fs::read(&device.credentials_file).expect("it is there");
+    fs::remove_file(&device.credentials_file).expect("it is ours");
+    let agent = home(&device, &cloud.endpoint, "checksum = \"crc32\"\n").start();
+    let file = write(&agent, "a", b"hello");
+    let path = file.to_str().expect("it is text");
+    // Who waits for it is told at once.
+    let put = agent
+        .home()
+        .run(&["upload", "put", path, "--key", "lacking/a"]);
+    let words = String::from_utf8_lossy(&put.stderr).into_owned();
+    assert_eq!(put.status.code(), Some(3), "{words}");
+    assert!(words.contains("there are no credentials"), "{words}");
+    assert!(words.contains("goes when there are some"), "{words}");
+
+    let status = agent.status()["upload"].clone();
+    let why = status["credentials_error"].as_str().expect("it is told");
+    assert!(why.contains("credentials file"), "{why}");
+    assert_eq!(
+        (&status["sending"], &status["attempts_failed"]),
+        (&json!(0), &json!(0))
+    );
+    let row = queue(&agent, "--all").remove(0);
+    assert_eq!(row["state"], "waiting", "{row}");
+    assert_eq!(row["attempts"], 0, "{row}");
+    assert_eq!(row["lacks_credentials"], true, "{row}");
+    assert_eq!(row["error"], why, "{row}");
+
+    fs::write(&device.credentials_file, keys).expect("it is ours");
+    let id = row["id"].as_str().expect("an id").to_owned();
+    assert_eq!(ended(&agent, &id)["state"], "done");
+    assert_object(&mut cloud.s3(&device), "lacking/a", b"hello");
+    eventually("the trouble is over", || {
+        agent.status()["upload"]["credentials_error"]
+            .is_null()
+            .then_some(())
+    });
+}
+
+#[test]
+fn all_uploads_together_are_no_faster_than_their_rate() {
+    let cloud = Cloud::own();
+    let device = cloud.device("rate");
+    let agent = home(
+        &device,
+        &cloud.endpoint,
+        "checksum = \"crc32\"\nparallel = 4\nrate_max = \"1 MB\"\n",
+    );
+    let agent = agent.start();
+    let (count, size) = (6, 500_000);
+    let begun = Instant::now();
+    let ids: Vec<String> = (0..count)
+        .map(|at| {
+            let file = write(&agent, &format!("{at}"), &bytes(size));
+            put_file(&agent, &file, &format!("rate/{at}"))
+        })
+        .collect();
+    for id in ids {
+        assert_eq!(ended(&agent, &id)["state"], "done");
+    }
+    // A second's worth may go at once; the rest takes its time, however slow the machine is.
+    let least = Duration::from_secs(2);
+    assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
+    let mut judge = cloud.s3(&device);
+    for at in 0..count {
+        assert_object(&mut judge, &format!("rate/{at}"), &bytes(size));
+    }
+}
+
+#[test]
 fn the_second_judge_refuses_a_wrong_secret_too() {
     let moto = SecondOpinion::of("secret2");
     let device = &moto.device;

@@ -146,6 +146,10 @@ mod tests {
             b"<Error><Code>PermanentRedirect</Code><Message/><Endpoint>b.s3.x</Endpoint></Error>";
         let error = ServiceError::read_xml(301, Some("us-west-2"), body);
         assert_eq!(error.kind, wrong(Some("us-west-2")));
+        assert_eq!(
+            error.to_string(),
+            "PermanentRedirect:  (the bucket is in the region us-west-2)"
+        );
         let error = ServiceError::read_xml(301, Some("us-west-2"), b"");
         assert_eq!(error.kind, wrong(Some("us-west-2")));
         // Without the region it cannot be sent anywhere else.

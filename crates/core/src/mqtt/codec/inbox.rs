@@ -26,6 +26,15 @@ impl Frame<'_> {
     }
 }
 
+/// The beginning of a packet that is longer than we take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Begun<'a> {
+    /// With as much of its body as is there.
+    pub(crate) frame: Frame<'a>,
+    /// Its length, fixed header included.
+    pub(crate) packet_bytes: usize,
+}
+
 /// The one buffer between a socket and the packets in it.
 ///
 /// Bytes are read to where they stay: [`space`](Inbox::space), then [`filled`](Inbox::filled).
@@ -38,6 +47,8 @@ pub struct Inbox {
     end: usize,
     last: Last,
     packet_bytes_max: usize,
+    /// Bytes of a packet that is passed over and that have not come yet.
+    unwanted: usize,
 }
 
 /// The frame that was taken last.
@@ -65,6 +76,7 @@ impl Inbox {
             end: 0,
             last: Last::NONE,
             packet_bytes_max,
+            unwanted: 0,
         }
     }
 
@@ -72,6 +84,7 @@ impl Inbox {
     pub fn clear(&mut self) {
         self.start = 0;
         self.end = 0;
+        self.unwanted = 0;
         self.give_back();
     }
 
@@ -107,6 +120,9 @@ impl Inbox {
     /// So many bytes were read into [`space`](Inbox::space).
     pub fn filled(&mut self, bytes: usize) {
         self.end = (self.end + bytes).min(self.buffer.len());
+        if self.unwanted > 0 {
+            self.pass_over(self.unwanted);
+        }
     }
 
     /// Puts bytes behind those that are there.
@@ -150,6 +166,29 @@ impl Inbox {
         let id = PacketId::new(u16::from_be_bytes([high, low]))?;
         self.start += 4;
         Some(id)
+    }
+
+    /// The packet that [`take`](Inbox::take) refuses for its length.
+    pub(crate) fn begun(&self) -> Option<Begun<'_>> {
+        let there = &self.buffer[self.start..self.end];
+        let (&first, rest) = there.split_first()?;
+        let (length, length_bytes) = varint(rest).ok()??;
+        let head_bytes = 1 + length_bytes;
+        Some(Begun {
+            frame: Frame {
+                first,
+                head_bytes,
+                body: &there[head_bytes..],
+            },
+            packet_bytes: head_bytes + length as usize,
+        })
+    }
+
+    /// So many bytes are not wanted: those that are there go, and the others when they come.
+    pub(crate) fn pass_over(&mut self, bytes: usize) {
+        let here = bytes.min(self.len());
+        self.start += here;
+        self.unwanted = bytes - here;
     }
 
     /// The frame that was taken last, until bytes are added.

@@ -38,6 +38,7 @@ pub use connack::Connack;
 pub use connect::{Connect, Will};
 pub use disconnect::{Auth, Disconnect};
 pub use error::{Malformed, TooLong};
+pub(crate) use inbox::Begun;
 pub use inbox::{Frame, Inbox};
 pub use kind::{PacketId, PacketKind, QoS, Version};
 pub use packet::Packet;

@@ -382,7 +382,7 @@ impl Entry {
     }
 
     /// Content in memory.
-    pub(super) const fn content_bytes(&self) -> usize {
+    pub(in crate::mqtt) const fn content_bytes(&self) -> usize {
         let between = self.properties_at - self.topic_end;
         self.bytes.len() - self.topic_at - between
     }

@@ -21,8 +21,8 @@ pub struct Outbox {
     front: PublishFront,
     slab: Slab,
     lanes: Lanes,
-    /// What waits, in the order in which it makes room.
-    ranks: Ranks,
+    /// What waits, in the order in which it makes room; only where the budget lets it.
+    ranks: Option<Ranks>,
     /// What was sent and is not complete, in the order in which it was sent.
     flight: List<Lane>,
     /// All entries, in the order in which they were taken.
@@ -49,13 +49,14 @@ pub struct Outbox {
 impl Outbox {
     /// An empty one.
     pub fn new(budget: Budget) -> Outbox {
+        let makes_room = budget.overflow == Overflow::DropOldest;
         Outbox {
             budget,
             version: Version::V5,
             front: PublishFront::default(),
             slab: Slab::new(),
             lanes: Lanes::new(),
-            ranks: Ranks::new(),
+            ranks: makes_room.then(Ranks::new),
             flight: List::new(),
             age: List::new(),
             unspilled: None,
@@ -202,13 +203,13 @@ impl Outbox {
     ) -> Result<(), Refused> {
         let content = publication.content_bytes();
         let Publication { class, mode, .. } = *publication;
-        let may_drop = self.budget.overflow == Overflow::DropOldest && {
-            let (rows, bytes) = self.ranks.room_for(class, mode);
+        let may_drop = self.ranks.as_ref().is_some_and(|ranks| {
+            let (rows, bytes) = ranks.room_for(class, mode);
             self.fits_without(content, rows, bytes)
-        };
+        });
         while let Err(refused) = self.fits(content) {
-            let first = self.ranks.first_for(class, mode).filter(|_| may_drop);
-            let Some(first) = first else {
+            let ranks = self.ranks.as_ref().filter(|_| may_drop);
+            let Some(first) = ranks.and_then(|ranks| ranks.first_for(class, mode)) else {
                 self.counts.refused += 1;
                 return Err(refused);
             };
@@ -289,7 +290,9 @@ impl Outbox {
 
     fn enqueue(&mut self, slot: Slot) {
         self.note_queued(slot);
-        self.ranks.push(&mut self.slab, slot);
+        if let Some(ranks) = &mut self.ranks {
+            ranks.push(&mut self.slab, slot);
+        }
         self.lanes.push(&mut self.slab, slot, self.connected);
     }
 
@@ -309,7 +312,9 @@ impl Outbox {
         if let Some(expires) = entry.expires {
             self.expiring.remove(&(expires, slot));
         }
-        self.ranks.remove(&mut self.slab, slot);
+        if let Some(ranks) = &mut self.ranks {
+            ranks.remove(&mut self.slab, slot);
+        }
         self.lanes.remove(&mut self.slab, slot);
     }
 
@@ -419,7 +424,9 @@ impl Outbox {
         entry.dup = false;
         entry.counted = false;
         self.note_queued(slot);
-        self.ranks.push_again(&mut self.slab, slot);
+        if let Some(ranks) = &mut self.ranks {
+            ranks.push_again(&mut self.slab, slot);
+        }
         self.lanes.push_again(&mut self.slab, slot);
     }
 

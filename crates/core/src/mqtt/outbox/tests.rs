@@ -202,6 +202,22 @@ fn full_of_everything() -> Outbox {
 }
 
 #[test]
+fn what_is_queued_again_is_as_old_as_it_was() {
+    let mut outbox = Outbox::new(Budget {
+        rows_max: 2,
+        overflow: Overflow::DropOldest,
+        ..Budget::default()
+    });
+    push(&mut outbox, "a", Class::Normal).unwrap();
+    push(&mut outbox, "b", Class::Normal).unwrap();
+    let first = outbox.next(|_| true).unwrap();
+    outbox.depart(first);
+    outbox.put_back(first);
+    push(&mut outbox, "c", Class::Normal).unwrap();
+    assert_eq!(drain(&mut outbox), [2, 3]);
+}
+
+#[test]
 fn the_lowest_class_makes_room_first_and_in_it_what_promises_least() {
     let mut outbox = full_of_everything();
     let gone: Vec<u64> = (0..9)

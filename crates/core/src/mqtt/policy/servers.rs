@@ -111,6 +111,8 @@ mod tests {
         it.refer("b", Holds::ForGood);
         it.refer("x", Holds::Once);
         assert_eq!(dialled(&mut it, 4), ["x", "b", "ours", "b"]);
+        // Whoever has moved knows of no others.
+        it.refer("y", Holds::Once);
         it.refer("d", Holds::ForGood);
         assert_eq!(dialled(&mut it, 2), ["d", "ours"]);
     }

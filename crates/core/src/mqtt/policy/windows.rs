@@ -193,6 +193,10 @@ mod tests {
         let mut it = windows("workhours", u64::MAX);
         assert!(!it.look(after(0), 0).0);
         assert!(it.look(after(24 * HOUR), 0).0);
+        // One that is set back into the window of the day before: it did not open just now.
+        let mut it = windows("workhours", u64::MAX);
+        assert!(!it.look(after(0), 0).0);
+        assert!(it.look(after(-47 * HOUR), 0).0);
     }
 
     #[test]

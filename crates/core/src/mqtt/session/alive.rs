@@ -2,6 +2,7 @@
 
 use super::output::{CloseReason, Wake};
 use super::{Link, Session};
+use crate::limits::{MQTT_LINK_BYTES_PER_S_MIN, MQTT_LINK_WAIT_MAX};
 use crate::mqtt::codec::Packet;
 use crate::time::Mono;
 use std::time::Duration;
@@ -17,6 +18,10 @@ pub(super) struct Alive {
     pinged: Option<Mono>,
     /// A message was acknowledged, or the first one was sent.
     progress: Mono,
+    /// Bytes of this connection that the socket had taken when something was heard last.
+    written: u64,
+    /// A slow link is why nothing comes, so nothing is given up before.
+    patience: Mono,
 }
 
 impl Alive {
@@ -26,6 +31,8 @@ impl Alive {
             heard: now,
             pinged: None,
             progress: now,
+            written: 0,
+            patience: Mono::ZERO,
         };
     }
 
@@ -33,8 +40,11 @@ impl Alive {
         self.sent = now;
     }
 
-    pub(super) const fn note_heard(&mut self, now: Mono) {
+    /// The socket has taken so many bytes until now.
+    pub(super) const fn note_heard(&mut self, written: u64, now: Mono) {
         self.heard = now;
+        self.written = written;
+        self.patience = Mono::ZERO;
     }
 
     pub(super) const fn note_pong(&mut self) {
@@ -70,7 +80,10 @@ impl Alive {
     /// connection that takes bytes may lead nowhere.
     fn due(&self, keep_alive: Duration, ping_wait: Duration) -> Option<(Mono, Wake)> {
         match self.pinged {
-            Some(pinged) => Some((pinged.max(self.heard) + ping_wait, Wake::Ping)),
+            Some(pinged) => {
+                let due = pinged.max(self.heard) + ping_wait;
+                Some((due.max(self.patience), Wake::Ping))
+            }
             None if keep_alive.is_zero() => None,
             None => Some((self.sent.min(self.heard) + keep_alive, Wake::KeepAlive)),
         }
@@ -107,10 +120,8 @@ impl Session {
 
     fn next_while_up(&self) -> Option<(Mono, Wake)> {
         let alive = self.alive_due();
-        let stall = self.owes_answers().then(|| {
-            let at = self.alive.progress + self.config.stall_wait;
-            (at, Wake::Stall)
-        });
+        let stall = self.owes_answers();
+        let stall = stall.then(|| (self.stall_due(), Wake::Stall));
         let throttle = self.throttle.due().filter(|_| self.outbox.waits());
         let throttle = throttle.map(|at| (at, Wake::Throttle));
         let resubscribe = self.subscriptions.retry_at();
@@ -145,20 +156,49 @@ impl Session {
 
     fn look_for_life(&mut self) {
         match self.alive_due() {
-            Some((at, Wake::Ping)) if at <= self.now => return self.close(CloseReason::PingLost),
+            Some((at, Wake::Ping)) if at <= self.now => {
+                let since = self.alive.pinged.unwrap_or(at).max(self.alive.heard);
+                if !self.waits_for_slow_link(since + self.config.ping_wait) {
+                    return self.close(CloseReason::PingLost);
+                }
+            }
             Some((at, Wake::KeepAlive)) if at <= self.now => {
                 self.write(&Packet::Pingreq);
                 self.alive.note_pinged(self.now);
             }
             _ => {}
         }
-        if self.owes_answers() && self.alive.progress + self.config.stall_wait <= self.now {
+        if self.owes_answers() && self.stall_due() <= self.now {
             match self.ids.is_releasing() {
                 // It does not answer for ids that it does not know, so it does not keep them.
                 true => self.ids.trust_all(),
+                false if self.waits_for_slow_link(self.alive.progress + self.config.stall_wait) => {
+                }
                 false => self.close(CloseReason::Stalled),
             }
         }
+    }
+
+    /// When the broker has owed its answers for too long.
+    fn stall_due(&self) -> Mono {
+        let due = self.alive.progress + self.config.stall_wait;
+        due.max(self.alive.patience)
+    }
+
+    /// What was due at `due` may come later, because so much is before it on its way: the system takes
+    /// a long message at once, and a slow link minutes later. To give up would only begin it again.
+    #[cold]
+    fn waits_for_slow_link(&mut self, due: Mono) -> bool {
+        let unheard = self.outgoing.position() - self.alive.written;
+        let mut bytes = 0;
+        let mut next = self.outbox.first_in_flight();
+        while let Some(slot) = next {
+            bytes += self.outbox.at(slot).content_bytes() as u64;
+            next = self.outbox.next_in_flight(slot);
+        }
+        let more = Duration::from_secs(bytes.max(unheard) / MQTT_LINK_BYTES_PER_S_MIN);
+        self.alive.patience = due + more.min(MQTT_LINK_WAIT_MAX);
+        self.alive.patience > self.now
     }
 
     /// Whether the broker has something to acknowledge on this connection, and we would hear it.

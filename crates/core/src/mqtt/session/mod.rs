@@ -32,6 +32,7 @@ mod subscribe;
 mod suspicion;
 #[cfg(test)]
 mod tests;
+mod too_long;
 
 pub use config::{Config, Rules, WillMessage};
 pub use error::{ConfigError, PublishError, SubscribeError};
@@ -57,6 +58,7 @@ use received::Received;
 use std::collections::VecDeque;
 use subscribe::Subscriptions;
 use suspicion::{End, Suspicion, may_be_for_a_message};
+use too_long::TooLong;
 
 /// One client and one broker.
 #[derive(Debug)]
@@ -97,6 +99,8 @@ pub struct Session {
     connection: u32,
     /// The last message that the broker refused, and why.
     refusal: Option<(String, Reason)>,
+    /// Messages that are longer than we take.
+    too_long: TooLong,
     /// A topic that can be published to; empty before there was one.
     last_topic: String,
     /// The client id, which the broker may have given.
@@ -160,6 +164,7 @@ impl Session {
             progress: VecDeque::new(),
             connection: 0,
             refusal: None,
+            too_long: TooLong::default(),
             last_topic: String::new(),
             client_id: config.client_id.clone(),
             ended_badly: ending == Ending::Badly,
@@ -279,14 +284,14 @@ impl Session {
     /// So many bytes were read into [`read_space`](Session::read_space).
     pub fn handle_read(&mut self, bytes: usize, now: Mono) {
         self.now = now;
-        self.alive.note_heard(now);
+        self.alive.note_heard(self.outgoing.written(), now);
         self.inbox.filled(bytes);
     }
 
     /// These bytes came from the socket.
     pub fn handle_bytes(&mut self, bytes: &[u8], now: Mono) {
         self.now = now;
-        self.alive.note_heard(now);
+        self.alive.note_heard(self.outgoing.written(), now);
         self.inbox.extend(bytes);
     }
 

@@ -106,6 +106,9 @@ impl Session {
                 Alike::find(frame, self.config.version, &self.heard_topic)
             }
             Ok(Some(_)) => None,
+            Err(malformed) if malformed.reason == Reason::PacketTooLarge => {
+                return self.meet_too_long(malformed);
+            }
             Err(malformed) => return self.refuse_packet(malformed),
         };
         if let Some(alike) = alike {
@@ -138,7 +141,7 @@ impl Session {
         }
     }
 
-    fn refuse_packet(&mut self, malformed: Malformed) -> Taken {
+    pub(super) fn refuse_packet(&mut self, malformed: Malformed) -> Taken {
         self.close(CloseReason::Malformed(malformed));
         Taken::Other
     }
@@ -267,7 +270,7 @@ impl Session {
     ///
     /// With QoS 2, an id that is in use names a message that was told. One that is not marked as
     /// sent again cannot be that message: then the broker has begun anew without our knowing.
-    fn admit(&mut self, id: PacketId, qos: QoS, dup: bool) -> Option<AckToken> {
+    pub(super) fn admit(&mut self, id: PacketId, qos: QoS, dup: bool) -> Option<AckToken> {
         let step = match qos {
             QoS::ExactlyOnce if dup => self.received.step(id),
             _ => Step::None,

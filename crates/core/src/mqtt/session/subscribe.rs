@@ -184,8 +184,12 @@ impl Session {
     pub(super) fn send_subscriptions(&mut self) {
         let profile = self.config.profile.filters_per_subscribe_max;
         let filters_max = profile.unwrap_or(MQTT_FILTERS_PER_SUBSCRIBE_MAX);
-        while self.send_unsubscribe(filters_max) || self.send_subscribe(filters_max) {}
         let packet_bytes_max = self.limits.packet_bytes_max;
+        let retry = self.now + self.config.resubscribe_pause;
+        let refused = self.subscriptions.refuse_too_long(packet_bytes_max, retry);
+        let refusal = |id| Output::Subscribed(id, Err(Reason::PacketTooLarge));
+        self.outputs.extend(refused.into_iter().map(refusal));
+        while self.send_unsubscribe(filters_max) || self.send_subscribe(filters_max) {}
         self.subscriptions.due = !self.subscriptions.to_ask(1, packet_bytes_max).is_empty()
             || !self.subscriptions.to_leave(1, packet_bytes_max).is_empty();
     }
@@ -281,6 +285,10 @@ impl Session {
     }
 }
 
+/// What a request takes beside its filters, at most: fixed header, packet id, and properties with an
+/// identifier.
+const REQUEST_BYTES: usize = 5 + 2 + 1 + 5;
+
 /// From 1 to the most that there is. Two filters with one identifier would only share copies.
 fn identifier(filter: &str) -> u32 {
     const IDENTIFIER_MAX: u32 = 268_435_455;
@@ -331,6 +339,11 @@ impl AtBroker {
             },
             _ => self.options,
         }
+    }
+
+    /// What a request takes for it.
+    const fn request_bytes(&self) -> usize {
+        self.filter.len() + 3
     }
 
     /// Whether asking again brings retained messages that this one wants. Of a master's filter, and
@@ -456,6 +469,20 @@ impl Subscriptions {
         })
     }
 
+    /// The broker takes no packet that could ask for these: it would end the connection, and each one
+    /// after it. Says who is refused.
+    fn refuse_too_long(&mut self, bytes_max: usize, retry: Mono) -> Vec<SubscriptionId> {
+        let mut refused = Vec::new();
+        for there in self.at_broker.values_mut() {
+            let is_too_long = REQUEST_BYTES + there.request_bytes() > bytes_max;
+            if is_too_long && there.state == State::Wanted && !there.users.is_empty() {
+                there.state = State::Refused { retry };
+                refused.extend(&there.users);
+            }
+        }
+        refused
+    }
+
     /// Filters to be given up.
     fn to_leave(&self, filters_max: usize, bytes_max: usize) -> Vec<u64> {
         self.first_of(filters_max, bytes_max, |there| {
@@ -469,11 +496,10 @@ impl Subscriptions {
         bytes_max: usize,
         wanted: impl Fn(&AtBroker) -> bool,
     ) -> Vec<u64> {
-        // Fixed header, packet id, and properties with an identifier.
-        let mut bytes = 5 + 2 + 1 + 5;
+        let mut bytes = REQUEST_BYTES;
         let mut numbers = Vec::new();
         for (number, there) in self.at_broker.iter().filter(|(_, there)| wanted(there)) {
-            bytes += there.filter.len() + 3;
+            bytes += there.request_bytes();
             if numbers.len() == filters_max || (bytes > bytes_max && !numbers.is_empty()) {
                 break;
             }

@@ -6,6 +6,7 @@ mod messages;
 mod storage;
 mod subscriptions;
 mod suspicion;
+mod too_long;
 
 use super::*;
 use crate::mqtt::codec::*;

@@ -184,7 +184,8 @@ pub enum Failure {
 
 impl Failure {
     /// What an error of S3 means for an upload. Keys that ran out and a clock that is wrong are
-    /// set right by whoever signs, so what they spoiled is repeated.
+    /// set right by whoever signs, so what they spoiled is repeated. Where a bucket is, the
+    /// configuration says.
     pub fn of(error: &S3CallError) -> Failure {
         let retry = |throttled| Failure::Retry {
             throttled,
@@ -193,14 +194,16 @@ impl Failure {
         let S3CallError::Service(error) = error else {
             return Failure::Unreadable;
         };
+        let refused = || Failure::Refused(error.to_string());
         match (&error.kind, error.code.as_str()) {
+            (ServiceErrorKind::WrongRegion { .. }, _) => refused(),
             (ServiceErrorKind::NoSuchResource, "NoSuchUpload" | "HTTP 404") => {
                 Failure::NoSuchUpload
             }
             (_, "InvalidPart" | "InvalidPartOrder") => Failure::InvalidPart,
             (ServiceErrorKind::PreconditionFailed, _) => Failure::Taken,
             (ServiceErrorKind::Throttled, _) => retry(true),
-            _ if error.remedy() == Remedy::GiveUp => Failure::Refused(error.to_string()),
+            _ if error.remedy() == Remedy::GiveUp => refused(),
             _ => retry(false),
         }
     }
@@ -721,6 +724,10 @@ mod tests {
             let error = ServiceError::read_xml(status, None, body.as_bytes());
             assert_eq!(Failure::of(&error.into()), expected, "{code}");
         }
+        let elsewhere = "<Error><Code>PermanentRedirect</Code><Message>words</Message></Error>";
+        let error = ServiceError::read_xml(301, Some("eu-west-1"), elsewhere.as_bytes());
+        let words = "PermanentRedirect: words (the bucket is in the region eu-west-1)";
+        assert_eq!(Failure::of(&error.into()), Failure::Refused(words.into()));
         assert_eq!(
             Failure::of(&S3CallError::Missing("ETag")),
             Failure::Unreadable

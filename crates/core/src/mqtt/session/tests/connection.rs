@@ -364,6 +364,65 @@ fn a_broker_that_acknowledges_nothing_is_left() {
     assert_eq!(outputs.last().unwrap(), "Close(Stalled)");
 }
 
+/// When a connection is given up on which nothing is heard any more, though the socket took this.
+fn given_up(qos: QoS, bytes: usize) -> Mono {
+    let mut it = connected(
+        Config {
+            spill_delay: Duration::from_secs(10_000),
+            ..config()
+        },
+        &[],
+    );
+    let payload = vec![0; bytes];
+    let publication = Publication::new("t", &payload, qos);
+    it.publish(&publication, at(1)).unwrap();
+    loop {
+        sent(&mut it);
+        if told(&mut it).iter().any(|told| told.starts_with("Close(")) {
+            return it.now;
+        }
+        let (due, _) = it.poll_timeout().unwrap();
+        it.handle_timeout(due);
+    }
+}
+
+#[test]
+fn a_long_message_has_the_time_that_a_slow_link_needs() {
+    for (qos, bytes, seconds) in [
+        (ONE, 500, 61),
+        (QoS::AtMostOnce, 500, 71),
+        (ONE, 240_000, 311),
+        (QoS::AtMostOnce, 240_000, 311),
+        (ONE, 2_000_000, 671),
+    ] {
+        assert_eq!(given_up(qos, bytes), at(seconds), "{qos:?} {bytes}");
+    }
+}
+
+#[test]
+fn a_link_that_was_slow_has_no_more_time_when_something_was_heard() {
+    let mut it = connected(config(), &[]);
+    let payload = vec![0; 240_000];
+    let publication = Publication::new("t", &payload, ONE);
+    it.publish(&publication, at(1)).unwrap();
+    sent(&mut it);
+    for seconds in [61, 71, 131] {
+        it.handle_timeout(at(seconds));
+        sent(&mut it);
+    }
+    receive(&mut it, &Packet::Puback(Ack::new(id(1))), at(200));
+    receive(&mut it, &Packet::Pingresp, at(200));
+    let told = told(&mut it);
+    assert!(
+        !told.iter().any(|told| told.starts_with("Close(")),
+        "{told:?}"
+    );
+    assert_eq!(it.poll_timeout(), Some((at(191), Wake::KeepAlive)));
+    it.handle_timeout(at(200));
+    assert_eq!(sent(&mut it), ["Pingreq"]);
+    assert_eq!(it.poll_timeout(), Some((at(210), Wake::Ping)));
+}
+
 #[test]
 fn breaches_of_the_broker_end_the_connection_with_their_reason() {
     let message = |qos, id| {

@@ -173,7 +173,40 @@ fn a_higher_qos_for_the_same_filter_is_asked_for() {
     receive(&mut it, &suback(1, &[Reason::Success]), at(1));
     told(&mut it);
     it.subscribe("a", options(), at(1)).unwrap();
-    assert_eq!(words(&mut it), ["subscribe 2"]);
+    let asked = sent(&mut it).concat();
+    assert!(asked.contains("qos: AtLeastOnce"), "{asked}");
+    // A lower one is not, whoever else there is.
+    receive(&mut it, &suback(2, &[Reason::GrantedQos1]), at(1));
+    told(&mut it);
+    it.subscribe("a", without_retained(), at(1)).unwrap();
+    let low = SubscribeOptions::default();
+    let low = SubscribeOptions {
+        retain_handling: RetainHandling::DoNotSend,
+        ..low
+    };
+    it.subscribe("a", low, at(1)).unwrap();
+    assert_eq!(words(&mut it), [""; 0]);
+}
+
+#[test]
+fn each_hears_of_no_higher_qos_than_it_asked_for() {
+    let mut it = connected(config(), &[]);
+    let (low, high) = (options(), SubscribeOptions::qos(TWO));
+    let low = it.subscribe("a", low, at(1)).unwrap();
+    let high = it.subscribe("a", high, at(1)).unwrap();
+    let asked = sent(&mut it);
+    assert!(asked.concat().contains("qos: ExactlyOnce"), "{asked:?}");
+    let number = u16::try_from(asked.len()).unwrap();
+    for number in 1..=number {
+        receive(&mut it, &suback(number, &[Reason::GrantedQos2]), at(2));
+    }
+    let told = told(&mut it);
+    for expected in [
+        Output::Subscribed(low, Ok(ONE)),
+        Output::Subscribed(high, Ok(TWO)),
+    ] {
+        assert!(told.contains(&format!("{expected:?}")), "{told:?}");
+    }
 }
 
 fn without_own() -> SubscribeOptions {
@@ -363,6 +396,25 @@ fn aws_gets_eight_filters_in_a_packet() {
         .map(|packet| packet.matches("FilterRequest").count())
         .collect();
     assert_eq!(counts, [8, 8, 4]);
+}
+
+#[test]
+fn a_filter_too_long_for_the_broker_is_refused_here_and_others_are_asked_for() {
+    let long = "a".repeat(200);
+    for (packet_bytes_max, is_asked) in [(216, true), (215, false)] {
+        let mut it = session(config());
+        let long = it.subscribe(&long, options(), at(0)).unwrap();
+        it.subscribe("b", options(), at(0)).unwrap();
+        let limit = Property::MaximumPacketSize(packet_bytes_max);
+        connect(&mut it, false, &[limit], at(1));
+        assert_eq!(sent(&mut it).len(), 1 + usize::from(is_asked));
+        let refused = Output::Subscribed(long, Err(Reason::PacketTooLarge));
+        let expected = match is_asked {
+            true => vec![],
+            false => vec![format!("{refused:?}")],
+        };
+        assert_eq!(told(&mut it), expected);
+    }
 }
 
 #[test]
