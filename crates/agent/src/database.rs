@@ -75,6 +75,14 @@ pub async fn open(config: &Config, folder: &Path, device: &str, clock: Clock) ->
             "the last stop was not orderly: an unfinished write was cut off"
         );
     }
+    if let Some(other) = db.other_device().map_err(Error::Database)? {
+        tracing::warn!(
+            other,
+            "rows of another device lie in the database, as after device.id was changed: they are \
+             not shown, and the cloud takes what waits of them from that device only; go back to \
+             its id, or export under it and import into a new state directory"
+        );
+    }
     Ok(db)
 }
 
@@ -153,7 +161,8 @@ fn read_schema(config: &Config) -> Result<Schema> {
     };
     let named =
         |error: &dyn std::fmt::Display| Error::Schema(format!("{}: {error}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| named(&error))?;
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|error| named(&format_args!("cannot be read: {error}")))?;
     parse_schema(&text).map_err(|error| named(&error))
 }
 

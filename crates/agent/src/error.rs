@@ -27,10 +27,10 @@ pub enum Error {
     /// The configuration cannot be used.
     #[error("{0}")]
     Config(String),
-    /// The state directory cannot be used.
-    #[error("the state directory {path} cannot be used: {source}")]
+    /// The state directory cannot be used, or a file in it.
+    #[error("the state directory cannot be used: {path}: {source}")]
     State {
-        /// The directory.
+        /// The directory or the file.
         path: PathBuf,
         /// The system's words.
         source: std::io::Error,

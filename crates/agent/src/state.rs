@@ -30,6 +30,7 @@ impl StateDir {
             source,
         };
         let folder = make_directory(path).map_err(failed)?;
+        let failed = |source| lock_failed(path, source);
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -61,10 +62,7 @@ impl StateDir {
     ///
     /// Fails with [`Error::StateInUse`], naming the holder, when an agent, or whoever writes, has it.
     pub fn look(path: &Path) -> Result<StateDir> {
-        let failed = |source| Error::State {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| lock_failed(path, source);
         let mut lock = match File::open(path.join("lock")) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             lock => Some(lock.map_err(failed)?),
@@ -121,6 +119,13 @@ impl StateDir {
             Err(error) => Err(error),
         };
         read.map_err(|source| Error::State { path, source })
+    }
+}
+
+fn lock_failed(directory: &Path, source: io::Error) -> Error {
+    Error::State {
+        path: directory.join("lock"),
+        source,
     }
 }
 

@@ -123,6 +123,9 @@ pub const SCHEMA_MODELS_MAX: usize = 500;
 pub const SCHEMA_FIELDS_MAX: usize = 500;
 /// Entries of the list `migrations` of a schema.
 pub const SCHEMA_MIGRATIONS_MAX: usize = 200;
+/// Indexes of a table beside the primary one. A row can have an entry in each of them and in two of
+/// the database's own, within [`DB_INDEX_ENTRIES_MAX`].
+pub const SCHEMA_INDEXES_MAX: usize = 60;
 /// Local indexes of a table: DynamoDB's own bound.
 pub const SCHEMA_LOCAL_INDEXES_MAX: usize = 5;
 /// Letters of a generated uid.

@@ -1,7 +1,8 @@
 //! The rows of the database: list, create, read, change, remove.
 //!
 //! The path after the model is the item's key: the variables of its key templates in order, those
-//! aside that the agent knows itself, such as `deviceId`.
+//! aside that the agent knows itself, such as `deviceId`. Where that leaves nothing, the model has one
+//! item, and its path ends with the slash.
 
 use axum::extract::{FromRequestParts, Query, State};
 use axum::response::Response;
@@ -10,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
 use periwinkle_core::limits;
-use periwinkle_core::schema::{Durability, Model, PropertyError};
+use periwinkle_core::schema::{Durability, FieldType, Model, PropertyError};
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::{Committed, Database, DbError, Expression, Find, Write};
 use tokio::task::spawn_blocking;
@@ -181,7 +182,7 @@ fn parse_limit(text: &str) -> Result<usize, Problem> {
     })
 }
 
-fn parse_switch(name: &str, text: &str) -> Result<bool, Problem> {
+pub(super) fn parse_switch(name: &str, text: &str) -> Result<bool, Problem> {
     match text {
         "" | "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
@@ -345,7 +346,11 @@ async fn kept(model: &Model, committed: Committed) -> Result<Committed, Problem>
 }
 
 fn parse_key(db: &Database, model: &Model, key: &[String]) -> Result<Map, Problem> {
-    let segments: Vec<&str> = key.iter().map(String::as_str).collect();
+    let mut segments: Vec<&str> = key.iter().map(String::as_str).collect();
+    // What stands behind the last slash is a part of a key only where there is one.
+    if segments == [""] && model.asked_names(db.context()).next().is_none() {
+        segments.clear();
+    }
     Ok(db.key_from_segments(model.name(), &segments)?)
 }
 
@@ -356,9 +361,10 @@ fn with_key(
     key: &[String],
     mut properties: Map,
 ) -> Result<Map, Problem> {
-    for (name, value) in parse_key(db, model, key)? {
+    let named = parse_key(db, model, key)?;
+    for (name, value) in named.clone() {
         match properties.get(&name) {
-            Some(given) if *given != value => {
+            Some(given) if *given != value && !is_same_time(db, model, &named, &name, given)? => {
                 let detail = format!("{name} is part of the key and differs from the path.");
                 return Err(Problem::bad_request("key_differs", detail).field(name));
             }
@@ -366,6 +372,26 @@ fn with_key(
         }
     }
     Ok(properties)
+}
+
+/// Whether a part of the key is a time that the body only writes in another form.
+fn is_same_time(
+    db: &Database,
+    model: &Model,
+    named: &Map,
+    name: &str,
+    given: &Value,
+) -> Result<bool, Problem> {
+    if model
+        .field(name)
+        .is_none_or(|field| field.kind() != FieldType::Date)
+    {
+        return Ok(false);
+    }
+    let mut other = named.clone();
+    other.insert(name, given.clone());
+    let key = |named: &Map| model.key(named, db.context()).map_err(DbError::from);
+    Ok(key(&other)? == key(named)?)
 }
 
 fn path_of(model: &Model, key: &[String]) -> String {

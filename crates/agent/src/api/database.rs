@@ -11,12 +11,11 @@ use periwinkle_db::model::transfer::{Reader, Row};
 use periwinkle_db::{
     Database, DbError, Export, ExportForm, ImportOptions, Imported, Mark, OnConflict, Room, Trace,
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use super::DataApi;
-use super::body::Checked;
+use super::data::parse_switch;
 use super::session::json_answer;
 use crate::database;
 use crate::web::problem::Problem;
@@ -81,50 +80,51 @@ async fn write_export(mut export: Export, mut out: Out) -> Result<(), Error> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ImportQuery {
+/// What the parameters of an import ask for.
+#[derive(Default)]
+struct Asked {
     /// Each item is the properties of one of this model.
     model: Option<String>,
-    #[serde(default)]
-    on_conflict: Conflict,
-    #[serde(default)]
+    on_conflict: OnConflict,
     check: bool,
     /// What the items would touch, for who imports a file in many requests.
-    #[serde(default)]
     traces: bool,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Conflict {
-    #[default]
-    Fail,
-    Skip,
-    Replace,
+impl Asked {
+    fn read(db: &Database, query: Vec<(String, String)>) -> Result<Asked, Problem> {
+        let mut asked = Asked::default();
+        for (name, value) in query {
+            match name.as_str() {
+                "model" => asked.model = Some(shown(db, &value)?.name().to_owned()),
+                "on_conflict" => asked.on_conflict = parse_on_conflict(&value)?,
+                "check" => asked.check = parse_switch(&name, &value)?,
+                "traces" => asked.traces = parse_switch(&name, &value)?,
+                _ => {
+                    let known = "model, on_conflict, check and traces";
+                    return Err(unknown_parameter(&name, known));
+                }
+            }
+        }
+        Ok(asked)
+    }
 }
 
 /// The items of the body in one transaction, or none of them.
 pub(super) async fn import(
     State(api): State<DataApi>,
-    Checked(Query(query)): Checked<Query<ImportQuery>>,
+    Query(query): Query<Vec<(String, String)>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     check_kind(&headers)?;
-    if let Some(model) = &query.model {
-        shown(&api.db, model)?;
-    }
-    let read = read_rows(&api.db, &body, query.model.as_deref());
+    let asked = Asked::read(&api.db, query)?;
+    let read = read_rows(&api.db, &body, asked.model.as_deref());
     let options = ImportOptions {
-        on_conflict: match query.on_conflict {
-            Conflict::Fail => OnConflict::Fail,
-            Conflict::Skip => OnConflict::Skip,
-            Conflict::Replace => OnConflict::Replace,
-        },
+        on_conflict: asked.on_conflict,
         // What is understood is checked even when the whole is refused.
-        check_only: query.check || !read.faults.is_empty(),
-        traces: query.traces,
+        check_only: asked.check || !read.faults.is_empty(),
+        traces: asked.traces,
     };
     let db = api.db.clone();
     let work = spawn_blocking(move || {
@@ -137,7 +137,7 @@ pub(super) async fn import(
         ticket.clone().durable().await?;
     }
     let mut answer = describe(&read, &imported);
-    if query.traces {
+    if asked.traces {
         let traces = imported.traces.iter();
         let traces: Vec<Value> = traces
             .map(|trace| describe_trace(read.places[trace.row], trace))
@@ -266,6 +266,18 @@ fn parse_form(text: &str) -> Result<ExportForm, Problem> {
         _ => {
             let detail = format!("The form is properties or dynamodb, not {text:?}.");
             Err(Problem::bad_request("query_invalid", detail).field("form"))
+        }
+    }
+}
+
+fn parse_on_conflict(text: &str) -> Result<OnConflict, Problem> {
+    match text {
+        "fail" => Ok(OnConflict::Fail),
+        "skip" => Ok(OnConflict::Skip),
+        "replace" => Ok(OnConflict::Replace),
+        _ => {
+            let detail = format!("On a conflict fail, skip or replace, not {text:?}.");
+            Err(Problem::bad_request("query_invalid", detail).field("on_conflict"))
         }
     }
 }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 
 use periwinkle_db::Database;
 
@@ -118,13 +118,9 @@ fn data_routes(api: DataApi) -> Router {
     Router::new()
         .route("/models", get(models::list))
         .route("/data/{model}", get(data::list).post(data::create))
-        .route(
-            "/data/{model}/{*key}",
-            get(data::show)
-                .patch(data::update)
-                .put(data::upsert)
-                .delete(data::remove),
-        )
+        // The one item of a model whose key has no parts.
+        .route("/data/{model}/", item())
+        .route("/data/{model}/{*key}", item())
         .route("/transaction", post(transaction::run))
         .route("/database", get(database::stats))
         .route("/database/export", get(database::export))
@@ -132,6 +128,13 @@ fn data_routes(api: DataApi) -> Router {
         .route("/database/backup", get(backup::backup))
         .route("/database/verify", post(verify::verify))
         .with_state(api)
+}
+
+fn item() -> MethodRouter<DataApi> {
+    get(data::show)
+        .patch(data::update)
+        .put(data::upsert)
+        .delete(data::remove)
 }
 
 fn whole(v1: Router) -> Router {

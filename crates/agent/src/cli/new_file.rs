@@ -167,6 +167,10 @@ pub(super) fn partial(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+pub(super) fn cannot_read(path: &Path, error: &io::Error) -> Failure {
+    Failure::input(format!("{} cannot be read: {error}", path.display()))
+}
+
 pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let words = format!("{} cannot be written: {error}", path.display());
     match error.kind() {

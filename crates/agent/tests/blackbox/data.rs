@@ -20,6 +20,18 @@ const SCHEMA: &str = "{
             tags: { type: 'set' },
             code: { type: 'string', hidden: true },
         },
+        Place: {
+            pk: { type: 'string', value: 'place#${deviceId}' },
+            sk: { type: 'string', value: 'Place' },
+            deviceId: { type: 'string', required: true },
+            street: { type: 'string' },
+        },
+        Day: {
+            pk: { type: 'string', value: 'days' },
+            sk: { type: 'string', value: 'Day#${at}' },
+            at: { type: 'date', required: true },
+            text: { type: 'string' },
+        },
         Lamp: {
             pk: { type: 'string', value: 'lamps' },
             sk: { type: 'string', value: 'Lamp#${serial}' },
@@ -136,6 +148,86 @@ fn a_list_takes_a_filter_a_range_a_projection_and_counts() {
         house.names(&format!("limit=5&filter=area > 10&next={next}")),
         "cellar"
     );
+}
+
+#[test]
+fn the_one_item_of_a_model_lies_behind_the_slash() {
+    let house = House::new();
+    let (owner, path) = (&house.owner, "/api/v1/data/Place/");
+    owner.get(path).expect(404);
+    let street = |text: &str| json!({ "street": text });
+    let made = owner.post("/api/v1/data/Place", &street("a")).expect(201);
+    assert_eq!(made.fields["location"], path);
+    let again = owner.post("/api/v1/data/Place", &street("b")).expect(409);
+    assert_eq!(
+        again.json()["detail"],
+        "There is a Place with this key already; update it, or use another key."
+    );
+    owner.json("PUT", path, &street("b")).expect(200);
+    owner.json("PATCH", path, &street("c")).expect(200);
+    assert_eq!(owner.get(path).expect(200).json()["street"], "c");
+    let list = owner.get("/api/v1/data/Place?count=true").expect(200);
+    assert_eq!(list.json()["count"], 1);
+    owner.send("DELETE", path, &[], b"").expect(204);
+    owner.get(path).expect(404);
+}
+
+#[test]
+fn a_time_in_a_key_is_the_same_in_any_form() {
+    let house = House::new();
+    let owner = &house.owner;
+    let day = "2026-11-22T00:00:00.000Z";
+    for (path, at) in [
+        ("2026-11-22", json!(day)),
+        (day, json!("2026-11-22T01:00:00+01:00")),
+        (day, json!(1_795_305_600_000_i64)),
+    ] {
+        let path = format!("/api/v1/data/Day/{path}");
+        let body = json!({"at": at, "text": "x"});
+        let made = owner.json("PUT", &path, &body).expect(200).json();
+        assert_eq!(made, json!({"at": day, "text": "x"}), "{path} {at}");
+    }
+    let other = json!({"at": "2026-11-23"});
+    let refused = owner.json("PUT", &format!("/api/v1/data/Day/{day}"), &other);
+    assert_eq!(refused.expect(400).json()["kind"], "key_differs");
+}
+
+#[test]
+fn a_parameter_of_an_import_that_makes_no_sense_is_named() {
+    let house = House::new();
+    for (query, status, field, words) in [
+        (
+            "modl=Room",
+            400,
+            json!("modl"),
+            "There is no parameter \"modl\" here; there are model, on_conflict, check and traces.",
+        ),
+        (
+            "check=maybe",
+            400,
+            json!("check"),
+            "check is true or false.",
+        ),
+        (
+            "on_conflict=x",
+            400,
+            json!("on_conflict"),
+            "On a conflict fail, skip or replace, not \"x\".",
+        ),
+        (
+            "model=Rom",
+            404,
+            json!(null),
+            "There is no model \"Rom\"; did you mean \"Room\"?",
+        ),
+    ] {
+        let path = format!("/api/v1/database/import?{query}");
+        let problem = house.owner.post(&path, &json!([])).expect(status).json();
+        assert_eq!(
+            (&problem["field"], &problem["detail"]),
+            (&field, &json!(words))
+        );
+    }
 }
 
 #[test]

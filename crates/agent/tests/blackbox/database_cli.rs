@@ -413,6 +413,80 @@ fn what_comes_on_standard_input_is_written_up_to_the_first_bad_batch() {
 }
 
 #[test]
+fn a_pipe_by_name_is_refused_unless_it_is_only_checked() {
+    let home = quiet();
+    let text = "{\"id\":\"a\"}\n";
+    let words = ["import", "/dev/stdin", "--model", "Setting"];
+    let output = input(&home, &words, text);
+    let (_, err) = texts(&output);
+    assert_eq!(
+        (output.status.code(), err.as_str()),
+        (
+            Some(3),
+            "/dev/stdin can be read only once, but an import checks all of a file before it writes \
+             the first item\ngive - and the items on standard input, where each batch is checked \
+             as it comes; or save them as a file\n"
+        )
+    );
+    let checked = input(&home, &[&words[..], &["--dry-run"]].concat(), text);
+    let (out, err) = texts(&checked);
+    assert_eq!(out, "1 item would be created\n", "{err}");
+    let folder = home.path().to_str().expect("UTF-8");
+    let told = bad(&home, &["import", folder], 2);
+    assert_eq!(
+        told,
+        format!("{folder} cannot be read: Is a directory (os error 21)\n")
+    );
+}
+
+/// On the files, and through the running agent.
+#[test]
+fn the_one_item_of_a_model_is_named_without_a_key() {
+    let home = Home::with("[db]\nschema = \"place.json5\"\n[metrics]\nenable = false\n");
+    let schema = "{
+        version: '1.0.0',
+        indexes: { primary: { hash: 'pk', sort: 'sk' } },
+        models: {
+            Place: {
+                pk: { type: 'string', value: 'place' },
+                sk: { type: 'string', value: 'Place' },
+                street: { type: 'string' },
+            },
+            Day: {
+                pk: { type: 'string', value: 'days' },
+                sk: { type: 'string', value: 'Day#${at}' },
+                at: { type: 'date', required: true },
+            },
+        },
+    }";
+    fs::write(home.path().join("place.json5"), schema).expect("ours");
+    good(&home, &["put", "Place", "street=a", "--new"]);
+    let work = |home: &Home| {
+        good(home, &["remove", "Place"]);
+        let absent = bad(home, &["get", "Place"], 3);
+        assert!(
+            absent.starts_with("There is no Place with this key; list"),
+            "{absent}"
+        );
+        good(home, &["put", "Place", "street=a"]);
+        good(home, &["update", "Place", "street=b"]);
+        let found = good(home, &["get", "Place", "--json"]);
+        assert_eq!(json(&found), json!({"street": "b"}));
+        let one_too_many = bad(home, &["get", "Place", "x"], 64);
+        assert!(
+            one_too_many.contains("there is one item only"),
+            "{one_too_many}"
+        );
+        // A time in a path is a text, whatever it was given as.
+        let day = good(home, &["put", "Day", "at:=1795342913667", "--json"]);
+        assert_eq!(json(&day), json!({"at": "2026-11-22T10:21:53.667Z"}));
+        good(home, &["remove", "Day", "at:=1795342913667"]);
+    };
+    work(&home);
+    work(home.start().home());
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let home = quiet();
     let items: String = (0..2000)

@@ -124,6 +124,23 @@ fn a_broken_schema_is_refused_with_its_place() {
 }
 
 #[test]
+fn rows_of_another_device_are_warned_of_at_the_start() {
+    let home = Home::with("[metrics]\nenable = false\n");
+    let mut home = home.env("PERIWINKLE_DEVICE__ID", "two");
+    let put = ["db", "put", "Setting", "a", "value=1"];
+    for (id, warned) in [("two", false), ("one", true)] {
+        let device = format!("device.id={id}");
+        let made = home.run(&[&put[..], &["--set", &device]].concat());
+        assert!(made.status.success(), "{made:?}");
+        let agent = home.start();
+        let log = agent.log();
+        let told = log.contains("rows of another device lie in the database");
+        assert_eq!(told && log.contains("other=\"one\""), warned, "{log}");
+        home = agent.stop().0;
+    }
+}
+
+#[test]
 fn a_damaged_database_is_named_and_left_as_it_is() {
     let agent = Home::new().start();
     let owner = agent.owner();

@@ -315,10 +315,11 @@ fn parse_date(value: &Value) -> Option<UnixMillis> {
     Some(UnixMillis(millis)).filter(in_range)
 }
 
-/// A time in another form than ours, or a day.
+/// A time in another form than ours, or a day. Digits behind the milliseconds count for nothing, as
+/// in JavaScript, also in a year before 1970.
 fn other_time(text: &str) -> Option<i64> {
     match text.parse::<jiff::Timestamp>() {
-        Ok(stamp) => Some(stamp.as_millisecond()),
+        Ok(stamp) => i64::try_from(stamp.as_nanosecond().div_euclid(1_000_000)).ok(),
         Err(_) if text.len() == 10 => {
             let day: jiff::civil::Date = text.parse().ok()?;
             let zoned = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;

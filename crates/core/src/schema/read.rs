@@ -7,7 +7,7 @@ use super::section::Section;
 use super::source::Node;
 use super::version::Version;
 use super::{read_migration, read_model};
-use crate::limits::{SCHEMA_LOCAL_INDEXES_MAX, SCHEMA_MODELS_MAX};
+use crate::limits::{SCHEMA_INDEXES_MAX, SCHEMA_LOCAL_INDEXES_MAX, SCHEMA_MODELS_MAX};
 use crate::nearest::nearest;
 use crate::sync::config::{DeletePolicy, Direction, Policy};
 
@@ -167,6 +167,11 @@ fn indexes(root: &Section<'_>) -> Result<Vec<Index>, SchemaError> {
         } else {
             indexes.push(index);
         }
+    }
+    // The primary one is not counted.
+    if indexes.len() > 1 + SCHEMA_INDEXES_MAX {
+        let message = format!("a table has at most {SCHEMA_INDEXES_MAX} indexes beside primary");
+        return Err(root.fail("indexes", message));
     }
     let local = indexes.iter().filter(|index| index.is_local()).count();
     if local > SCHEMA_LOCAL_INDEXES_MAX {

@@ -32,11 +32,19 @@ pub enum StorageError {
         /// The holder, as it wrote itself into the lock file.
         pid: Option<u32>,
     },
-    /// The directory or its lock file cannot be used.
+    /// The directory cannot be used.
     #[error("cannot use the database directory {}: {source}", directory.display())]
     Io {
         /// The database directory.
         directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The lock file in the directory cannot be used.
+    #[error("cannot use the lock file {}: {source}", file.display())]
+    LockFile {
+        /// The lock file.
+        file: PathBuf,
         /// What the system said.
         source: io::Error,
     },

@@ -64,6 +64,7 @@ impl FileStorage {
             source,
         };
         let handle = make_directory(&directory).map_err(failed)?;
+        let failed = |source| lock_failed(&directory, source);
         let mut lock = Lock(open_lock(&directory).map_err(failed)?);
         give_to_owner_of(&handle, &lock.0).map_err(failed)?;
         match lock.0.try_lock() {
@@ -96,6 +97,7 @@ impl FileStorage {
             source,
         };
         let handle = File::open(&directory).map_err(failed)?;
+        let failed = |source| lock_failed(&directory, source);
         let mut lock = match File::open(directory.join(LOCK_NAME)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             lock => Some(Lock(lock.map_err(failed)?)),
@@ -127,6 +129,13 @@ impl FileStorage {
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+}
+
+fn lock_failed(directory: &Path, source: io::Error) -> StorageError {
+    StorageError::LockFile {
+        file: directory.join(LOCK_NAME),
+        source,
     }
 }
 

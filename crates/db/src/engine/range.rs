@@ -41,11 +41,17 @@ impl KeyRange {
         }
     }
 
-    /// The part of the range behind `key` in the given order: how a scan goes on.
+    /// The part of the range behind `key` in the given order: how a scan goes on. All of it lies
+    /// behind a key that is in front of it.
     pub fn after(mut self, key: &[u8], order: Order) -> KeyRange {
         match order {
-            Order::Forward => self.start = Bound::Excluded(key.to_vec()),
-            Order::Reverse => self.end = Bound::Excluded(key.to_vec()),
+            Order::Forward if !self.begins_behind(key) => {
+                self.start = Bound::Excluded(key.to_vec());
+            }
+            Order::Reverse if !self.ends_before(key) => {
+                self.end = Bound::Excluded(key.to_vec());
+            }
+            Order::Forward | Order::Reverse => {}
         }
         self
     }
@@ -149,5 +155,30 @@ impl IndexRange {
     pub fn after(mut self, position: IndexPosition, order: Order) -> IndexRange {
         self.behind = Some((position, order));
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_goes_on_inside_its_range_whatever_key_it_is_told() {
+        let keys = ["a", "m", "m1", "m2", "n", "z"];
+        for (key, order, left) in [
+            ("a", Order::Forward, &["m", "m1", "m2"][..]),
+            ("m", Order::Forward, &["m1", "m2"]),
+            ("m1", Order::Forward, &["m2"]),
+            ("n", Order::Forward, &[]),
+            ("z", Order::Reverse, &["m", "m1", "m2"]),
+            ("n", Order::Reverse, &["m", "m1", "m2"]),
+            ("m1", Order::Reverse, &["m"]),
+            ("a", Order::Reverse, &[]),
+        ] {
+            let range = KeyRange::prefix(b"m").after(key.as_bytes(), order);
+            let mut found = keys.to_vec();
+            found.retain(|key| range.contains(key.as_bytes()));
+            assert_eq!(found, left, "{key} {order:?}");
+        }
     }
 }

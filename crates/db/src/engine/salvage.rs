@@ -32,9 +32,12 @@ pub enum SalvageError {
     /// The new directory holds a database already.
     #[error("the directory for what is salvaged holds a database already; name an empty one")]
     NotEmpty,
-    /// The damaged files cannot be read at all, or the new ones not be made.
+    /// The damaged files cannot be read at all.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The new files cannot be made.
+    #[error("in the new directory: {0}")]
+    New(OpenError),
     /// The new database refused a row.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -61,7 +64,7 @@ pub fn salvage(
     options: &Options,
 ) -> Result<Salvaged, SalvageError> {
     let (files, keys) = LogFile::all(damaged)?;
-    let (mut engine, report) = Engine::open(new, options)?;
+    let (mut engine, report) = Engine::open(new, options).map_err(SalvageError::New)?;
     if report.sequence > 0 {
         return Err(SalvageError::NotEmpty);
     }

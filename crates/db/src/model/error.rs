@@ -19,7 +19,10 @@ pub enum DbError {
     #[error(transparent)]
     Property(#[from] PropertyError),
     /// There is such an item already.
-    #[error("there is a {model} with this key already ({key}); update it, or use another key")]
+    #[error(
+        "there is a {model} with this key already{}; update it, or use another key",
+        within(.key)
+    )]
     Exists {
         /// The model.
         model: String,
@@ -28,8 +31,9 @@ pub enum DbError {
     },
     /// The texts of the key make that of another item.
     #[error(
-        "the key of this {model} ({key}) is written like that of another item, {owner}: a value has in it \
-         what separates the parts of the key; use another one"
+        "the key of this {model}{} is written like that of another item, {owner}: a value has in it what \
+         separates the parts of the key; use another one",
+        within(.key)
     )]
     KeyTaken {
         /// The model.
@@ -40,7 +44,10 @@ pub enum DbError {
         owner: String,
     },
     /// There is no such item.
-    #[error("there is no {model} with this key ({key}); list the model to see what there is")]
+    #[error(
+        "there is no {model} with this key{}; list the model to see what there is",
+        within(.key)
+    )]
     NotFound {
         /// The model.
         model: String,
@@ -91,7 +98,7 @@ pub enum DbError {
     #[error("the token does not belong to this query; start again without \"next\"")]
     BadToken,
     /// The condition of a write does not hold.
-    #[error("the condition does not hold of this {model} ({key}); nothing was written")]
+    #[error("the condition does not hold of this {model}{}; nothing was written", within(.key))]
     ConditionFailed {
         /// The model.
         model: String,
@@ -200,6 +207,14 @@ pub enum DbError {
     /// The database was closed.
     #[error("the database is closed; the agent is stopping")]
     Closed,
+}
+
+/// A key behind what it is of. That of a model's one item has no parts to be told.
+fn within(key: &str) -> String {
+    match key {
+        "" => String::new(),
+        key => format!(" ({key})"),
+    }
 }
 
 /// Why a value cannot be the key of an index.

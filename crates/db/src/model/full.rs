@@ -2,6 +2,7 @@
 //! first. And what is done about a bound that was lowered.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use periwinkle_core::limits::{DB_EXPIRED_LOOK_INTERVAL, DB_SCAN_ROWS};
@@ -14,7 +15,7 @@ use super::database::Database;
 use super::error::DbError;
 use super::expiry::is_over;
 use super::feed::Origin;
-use super::index::Line;
+use super::index::{self, Line};
 use super::keys;
 use super::shared::{STEP, State, decode, is_expired};
 use super::stats::Beyond;
@@ -59,34 +60,72 @@ impl Writer<'_> {
         Ok(search.hidden)
     }
 
+    /// How many rows of a model, and how many bytes, a purge would remove now.
+    pub(super) fn purgeable(&self, model: &Model) -> Result<(u64, u64), DbError> {
+        if model.ttl_attribute().is_none() || self.now.trusted_wall().is_none() {
+            return Ok((0, 0));
+        }
+        let mut found = (0, 0);
+        self.each_row(model, |key, record| {
+            if self.is_purgeable(model, &record) {
+                found.0 += 1;
+                found.1 += index::row_bytes(&key, &record);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
     fn search(&self, model: &Model) -> Result<Search, DbError> {
+        let mut search = Search::default();
+        self.each_row(model, |key, record| {
+            search.rows += 1;
+            if self.edit.holds(&key) {
+                return ControlFlow::Continue(());
+            }
+            if self.is_purgeable(model, &record) {
+                search.over.push((key, record));
+            } else if let Some(item) = &record.item
+                && is_expired(model, item, || self.now)
+            {
+                search.hidden += 1;
+            }
+            match search.over.len() < DB_SCAN_ROWS {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        })?;
+        Ok(search)
+    }
+
+    /// Whether a purge would remove the row now.
+    pub(super) fn is_purgeable(&self, model: &Model, record: &Record) -> bool {
+        let wall = self.now.trusted_wall();
+        wall.is_some_and(|wall| is_over(&self.shared.schema, model, record, wall))
+    }
+
+    /// The rows where those of the model lie, as committed, for as long as they are wanted.
+    fn each_row(
+        &self,
+        model: &Model,
+        mut take: impl FnMut(ItemKey, Record) -> ControlFlow<()>,
+    ) -> Result<(), DbError> {
         let shared = self.shared;
         let everything = model.key_range(&Map::new(), &shared.context)?;
         let mut range = keys::range(&everything, "");
-        let mut search = Search::default();
         loop {
             let rows = shared.store.some_rows(&range, Order::Forward, STEP)?;
             for row in rows.iter() {
-                search.rows += 1;
-                let Some(key) = keys::parse_item(row.key).filter(|key| !self.edit.holds(key))
-                else {
-                    continue;
-                };
-                let record = decode(&key, row.value)?;
-                let wall = self.now.trusted_wall();
-                if wall.is_some_and(|wall| is_over(&shared.schema, model, &record, wall)) {
-                    search.over.push((key, record));
-                } else if let Some(item) = &record.item
-                    && is_expired(model, item, || self.now)
-                {
-                    search.hidden += 1;
+                if let Some(key) = keys::parse_item(row.key) {
+                    let record = decode(&key, row.value)?;
+                    if take(key, record).is_break() {
+                        return Ok(());
+                    }
                 }
             }
             match rows.last() {
-                Some(last) if rows.goes_on(STEP) && search.over.len() < DB_SCAN_ROWS => {
-                    range = range.after(last.key, Order::Forward);
-                }
-                _ => return Ok(search),
+                Some(last) if rows.goes_on(STEP) => range = range.after(last.key, Order::Forward),
+                _ => return Ok(()),
             }
         }
     }

@@ -137,7 +137,9 @@ impl<'a> Writer<'a> {
         imported: &mut Imported,
     ) -> Result<(), DbError> {
         imported.traces.push(self.trace(at, model, item)?);
-        if let Some(room) = self.room(model) {
+        if !imported.rooms.contains_key(model.name())
+            && let Some(room) = self.room(model)?
+        {
             imported.rooms.insert(model.name().to_owned(), room);
         }
         Ok(())

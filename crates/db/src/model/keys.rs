@@ -71,12 +71,17 @@ pub(super) fn items() -> engine::KeyRange {
     engine::KeyRange::prefix(&[ITEM])
 }
 
+/// How the keys begin of the items whose partition key begins so.
+pub(super) fn begin(partition: &str) -> Vec<u8> {
+    spaced(ITEM, partition)
+}
+
 /// The rows of a range of keys, narrowed to those whose open part begins with `prefix`.
 pub(super) fn range(range: &KeyRange, prefix: &str) -> engine::KeyRange {
     let start = match range {
         KeyRange::One(key) => item(key),
         KeyRange::Partition { hash, sort_prefix } => parts(hash, sort_prefix),
-        KeyRange::Partitions { hash_prefix } => spaced(ITEM, hash_prefix),
+        KeyRange::Partitions { hash_prefix } => begin(hash_prefix),
     };
     engine::KeyRange::prefix(&[&start, prefix.as_bytes()].concat())
 }

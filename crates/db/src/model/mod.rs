@@ -68,6 +68,7 @@ mod rows;
 mod shared;
 mod shelf;
 mod stats;
+mod strangers;
 mod token;
 mod trace;
 mod transaction;

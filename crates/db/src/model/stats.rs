@@ -11,7 +11,7 @@ use crate::engine;
 pub struct Stats {
     /// Those of the engine. Its rows include the database's own.
     pub engine: engine::Stats,
-    /// Items of each model that has any.
+    /// Rows of each model that has any. Items whose time is over count until they are purged.
     pub rows: BTreeMap<String, u64>,
     /// Bytes of the rows of each model with a bound.
     pub bytes: BTreeMap<String, u64>,

@@ -84,29 +84,36 @@ impl Writer<'_> {
         })
     }
 
-    /// Bytes of the row with the item, and of now.
+    /// Bytes of the row with the item, and of now. One that a purge would remove is room already.
     fn bytes(&self, model: &Model, key: &ItemKey, now: &Record, item: &Map) -> (u64, u64) {
         let bytes = |record: &Record| match &record.item {
             Some(_) => index::row_bytes(key, record),
             None => 0,
         };
         let after = self.written(model, now, Some(item.clone()));
-        (bytes(after.as_ref().unwrap_or(now)), bytes(now))
+        let after = bytes(after.as_ref().unwrap_or(now));
+        match self.is_purgeable(model, now) {
+            true => (after, 0),
+            false => (after, bytes(now)),
+        }
     }
 
-    /// How much more the model takes, if it refuses at its bound.
-    pub(super) fn room(&self, model: &Model) -> Option<Room> {
+    /// How much more the model takes, if it refuses at its bound: what a purge would remove gives
+    /// way before it does.
+    pub(super) fn room(&self, model: &Model) -> Result<Option<Room>, DbError> {
         let (process, counts) = (model.process(), &self.state.counts);
         if !process.is_bounded() || process.overflow != Overflow::Refuse {
-            return None;
+            return Ok(None);
         }
-        let name = model.name();
-        let left = |max: Option<u64>, has: u64| max.map(|max| max.saturating_sub(has));
-        Some(Room {
-            rows: left(process.rows_max, counts.of(name)),
-            bytes: left(process.bytes_max, counts.bytes_of(name)),
+        let (name, over) = (model.name(), self.purgeable(model)?);
+        let left = |max: Option<u64>, has: u64, over: u64| {
+            max.map(|max| max.saturating_sub(has.saturating_sub(over)))
+        };
+        Ok(Some(Room {
+            rows: left(process.rows_max, counts.of(name), over.0),
+            bytes: left(process.bytes_max, counts.bytes_of(name), over.1),
             refusal: full(model, super::rows::MAKE_ROOM).to_string(),
-        })
+        }))
     }
 }
 

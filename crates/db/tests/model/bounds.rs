@@ -1,6 +1,9 @@
 //! Sizes, row limits and time to live.
 
-use periwinkle_core::limits::{DB_SCAN_INLINE_MISSES_MAX, ITEM_BYTES_MAX, ITEM_SYNCED_BYTES_MAX};
+use periwinkle_core::limits::{
+    DB_EXPIRED_LOOK_INTERVAL, DB_SCAN_INLINE_MISSES_MAX, DB_SCAN_ROWS, ITEM_BYTES_MAX,
+    ITEM_SYNCED_BYTES_MAX,
+};
 use periwinkle_core::sync::record::{ItemKey, Record};
 use periwinkle_core::sync::store::Store;
 use periwinkle_core::value::{Map, Value};
@@ -641,4 +644,71 @@ fn a_full_model_whose_rows_are_hidden_by_an_unconfirmed_clock_says_so() {
     log(&db, "d", "1").unwrap();
     world.clock.confirm(START + 1000);
     assert_eq!(ids(&db, "UserLog"), ["a", "c", "d"]);
+}
+
+const BADGES: &str = "{
+    version: '1.0.0',
+    indexes: { primary: { hash: 'pk', sort: 'sk' } },
+    models: { Badge: {
+        pk: { type: 'string', value: 'badges' },
+        sk: { type: 'string', value: 'Badge#${id}' },
+        id: { type: 'number', required: true },
+        door: { type: 'string', unique: true },
+        expires: { type: 'date', ttl: true },
+    } },
+    process: { Badge: { rows_max: ROWS, overflow: 'refuse' } },
+}";
+
+/// A full model of badges that all expire five seconds after the start.
+fn full_of_badges(rows: usize) -> (World, Database) {
+    let mut world = World::new(1);
+    world.schema = BADGES.replace("ROWS", &rows.to_string());
+    let db = world.open();
+    let badges: Vec<Write> = (0..rows)
+        .map(|id| Write::create("Badge", badge(id, &format!("door {id}"))))
+        .collect();
+    db.write_all(&badges).unwrap();
+    (world, db)
+}
+
+fn badge(id: usize, door: &str) -> Map {
+    Map::from([
+        ("id", Value::from(id as i64)),
+        ("door", Value::from(door)),
+        ("expires", Value::from(START + 5000)),
+    ])
+}
+
+#[test]
+fn what_gives_way_in_a_full_model_gives_its_unique_values_up() {
+    let (world, db) = full_of_badges(3);
+    let engine_rows = || db.stats().engine.rows;
+    let before = engine_rows();
+    world.clock.pass(6000);
+    // One more than has room: the expired ones are removed for it.
+    let mut new = badge(9, "door 9");
+    new.remove("expires");
+    db.create("Badge", &new).unwrap();
+    assert_eq!(db.stats().rows["Badge"], 1);
+    // Two badges less with their claims, and a note that some were removed.
+    assert_eq!(before - engine_rows(), 2 * 2 - 1);
+    for (id, door) in [(10, "door 0"), (11, "door 2")] {
+        let mut badge = badge(id, door);
+        badge.remove("expires");
+        db.create("Badge", &badge).unwrap();
+    }
+}
+
+#[test]
+fn a_large_model_that_is_full_is_searched_for_expired_rows_now_and_then() {
+    for (rows, again) in [(DB_SCAN_ROWS, true), (DB_SCAN_ROWS + 1, false)] {
+        let (world, db) = full_of_badges(rows);
+        let taken = || db.create("Badge", &badge(rows, "another")).is_ok();
+        assert!(!taken());
+        world.clock.pass(6000);
+        assert_eq!(taken(), again, "{rows}");
+        let pause = DB_EXPIRED_LOOK_INTERVAL.as_millis() as i64;
+        world.clock.pass(pause - 6000);
+        assert!(again || taken(), "{rows}");
+    }
 }

@@ -1,8 +1,8 @@
 //! Keys of indexes that DynamoDB refuses are refused here, before they wait for ever to be sent.
 
-use periwinkle_core::limits::{KEY_HASH_BYTES_MAX, KEY_SORT_BYTES_MAX};
+use periwinkle_core::limits::{KEY_HASH_BYTES_MAX, KEY_SORT_BYTES_MAX, SCHEMA_INDEXES_MAX};
 use periwinkle_core::value::Map;
-use periwinkle_db::Database;
+use periwinkle_db::{Database, Find};
 
 use crate::world::{World, props};
 
@@ -103,4 +103,27 @@ fn a_key_of_an_index_has_the_type_that_it_has_in_the_table() {
     // What stays here is only left out of the index.
     db.create("Kept", &props(r#"{"id":"1","note":true}"#))
         .unwrap();
+}
+
+#[test]
+fn a_row_has_its_place_in_as_many_indexes_as_a_schema_may_have() {
+    // The schema has a local one beside these.
+    let more = 0..SCHEMA_INDEXES_MAX - 1;
+    let last = format!("g{}", more.end - 1);
+    let all = |line: &dyn Fn(usize) -> String| more.clone().map(line).collect::<String>();
+    let indexes = all(&|at| format!("g{at}: {{ hash: 'place', sort: 's{at}' }}, "));
+    let fields = all(&|at| format!("s{at}: {{ type: 'string', value: '{at}#${{id}}' }}, "));
+    let mut world = World::new(1);
+    world.schema = SCHEMA
+        .replace("gs1: { hash: 'place', sort: 'rank' },", &indexes)
+        .replacen("grade:", &format!("{fields} grade:"), 1)
+        .replace(
+            "Sent: { sync: 'both' }",
+            "Sent: { sync: 'both', rows_max: 9 }",
+        );
+    let db = world.open();
+    let item = props(r#"{"id":"a","note":"n","place":"p"}"#);
+    db.create("Sent", &item).unwrap();
+    let found = db.find("Sent", &props(r#"{"place":"p"}"#), &Find::new().index(last));
+    assert_eq!(found.unwrap().items.len(), 1);
 }

@@ -16,6 +16,7 @@ mod migration;
 mod oracle;
 mod replication;
 mod shelves;
+mod strangers;
 mod streams;
 mod together;
 mod traces;

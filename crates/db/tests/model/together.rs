@@ -1,14 +1,15 @@
 //! Many threads at once, and a disk that runs full.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use periwinkle_core::sync::record::{Frozen, ItemKey, Mark, Record};
 use periwinkle_core::sync::store::Store;
 use periwinkle_core::value::{Map, Value};
 use periwinkle_db::engine::Durability;
-use periwinkle_db::{Database, Event, Find, Since};
+use periwinkle_db::{Database, Environment, Event, Find, Since};
 
-use crate::world::World;
+use crate::world::{START, World, props};
 
 #[test]
 fn of_many_who_make_one_item_one_succeeds() {
@@ -188,4 +189,30 @@ fn on_a_full_disk_items_of_the_device_alone_are_removed() {
         db.remove("User", &name).unwrap();
     }
     assert_eq!(db.stats().rows["User"], 0);
+}
+
+#[test]
+fn a_purge_spares_an_item_whose_time_was_put_off_while_it_looked() {
+    let world = World::new(1);
+    let db = world.open();
+    let logged = |expires: i64| {
+        let item = Map::from([("id", Value::from("a")), ("expires", Value::from(expires))]);
+        db.upsert("UserLog", &item).is_ok()
+    };
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                db.purge_expired(world.clock.now()).unwrap();
+            }
+        });
+        let key = props(r#"{"id":"a"}"#);
+        let kept = (0..2000).all(|_| {
+            logged(START - 1000)
+                && logged(START + 60_000)
+                && matches!(db.get("UserLog", &key), Ok(Some(_)))
+        });
+        ended.store(true, Ordering::Relaxed);
+        assert!(kept);
+    });
 }

@@ -3,7 +3,7 @@
 use periwinkle_db::model::transfer::Row;
 use periwinkle_db::{Database, ImportOptions, Imported, OnConflict, Room, Trace};
 
-use crate::world::{World, props};
+use crate::world::{START, World, props};
 
 const SCHEMA: &str = "{
     version: '1.0.0',
@@ -22,19 +22,33 @@ const SCHEMA: &str = "{
             sk: { type: 'string', value: 'Kept#${id}' },
             id: { type: 'string', required: true },
         },
+        Brief: {
+            pk: { type: 'string', value: 'brief' },
+            sk: { type: 'string', value: 'Brief#${id}' },
+            id: { type: 'string', required: true },
+            expires: { type: 'date', ttl: true },
+        },
         Log: {
             pk: { type: 'string', value: 'log' },
             sk: { type: 'string', value: 'Log#${id}' },
             id: { type: 'string', required: true },
         },
     },
-    process: { Kept: { rows_max: 3, bytes_max: 1000, overflow: 'refuse' }, Log: { rows_max: 3 } },
+    process: {
+        Kept: { rows_max: 3, bytes_max: 1000, overflow: 'refuse' },
+        Brief: { rows_max: 3, bytes_max: 1000, overflow: 'refuse' },
+        Log: { rows_max: 3 },
+    },
 }";
 
-fn open() -> Database {
+fn world() -> World {
     let mut world = World::new(1);
     world.schema = SCHEMA.to_owned();
-    world.open()
+    world
+}
+
+fn open() -> Database {
+    world().open()
 }
 
 fn check(db: &Database, rows: &[(&str, &str)], on_conflict: OnConflict) -> Imported {
@@ -168,4 +182,33 @@ fn models_that_refuse_at_a_bound_say_how_much_more_they_take() {
         .map(|(at, error)| (*at, error.to_string()))
         .collect();
     assert_eq!(faults, [(2, refusal.to_owned()), (3, refusal.to_owned())]);
+}
+
+#[test]
+fn a_model_has_the_room_that_a_purge_would_make() {
+    let world = world();
+    let db = world.open();
+    for (id, expires) in [(1, START + 1000), (2, START + 1000), (3, START + 60_000)] {
+        let item = format!("{{\"id\":\"{id}\",\"expires\":{expires}}}");
+        db.create("Brief", &props(&item)).unwrap();
+    }
+    let row_bytes = db.stats().bytes["Brief"] / 3;
+    let room = || {
+        let rows = [("Brief", r#"{"id":"1"}"#), ("Brief", r#"{"id":"4"}"#)];
+        let checked = check(&db, &rows, OnConflict::Replace);
+        let room = &checked.rooms["Brief"];
+        let bytes_now = checked.traces[0].bytes.1;
+        (room.rows, room.bytes, bytes_now, checked.faults.len())
+    };
+    assert_eq!(room(), (Some(0), Some(1000 - 3 * row_bytes), row_bytes, 1));
+    world.clock.pass(2000);
+    // The row of the first is counted as room once, and not again as what it gives up.
+    assert_eq!(room(), (Some(2), Some(1000 - row_bytes), 0, 0));
+    // By a clock that nothing has confirmed nothing is purged.
+    world.clock.distrust();
+    let (rows, bytes, bytes_now, _) = room();
+    assert_eq!(
+        (rows, bytes, bytes_now),
+        (Some(0), Some(1000 - 3 * row_bytes), row_bytes)
+    );
 }

@@ -82,6 +82,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<Clock>,
     pub(crate) schema: String,
     pub(crate) queue: QueueBounds,
+    pub(crate) device: &'static str,
 }
 
 impl World {
@@ -98,6 +99,7 @@ impl World {
             }),
             schema: SCHEMA.to_owned(),
             queue: QueueBounds::default(),
+            device: "d1",
         }
     }
 
@@ -132,7 +134,7 @@ impl World {
     fn given(&self) -> (Schema, Options) {
         let schema = Schema::parse(&self.schema).unwrap();
         let options = Options {
-            context: Map::from([("deviceId", "d1")]),
+            context: Map::from([("deviceId", self.device)]),
             engine: engine::Options {
                 segment_bytes: 64 << 10,
                 segment_bytes_min: 16 << 10,

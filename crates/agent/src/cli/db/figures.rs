@@ -23,7 +23,7 @@ fn page(figures: &Value) -> String {
     let size = |name: &str| figures[name].as_u64().map(human::size);
     let count = |name: &str| figures[name].as_u64().map(human::count);
     let facts = [
-        ("items", count("rows")),
+        ("rows", count("rows")),
         ("on the disk", on_the_disk(figures)),
         ("live", size("bytes_live")),
         ("garbage", size("bytes_garbage")),
@@ -58,10 +58,14 @@ fn on_the_disk(figures: &Value) -> Option<String> {
     let bytes = human::size(figures["bytes"].as_u64()?);
     let segments = figures["segments"].as_u64().unwrap_or(0);
     let plural = if segments == 1 { "" } else { "s" };
-    Some(format!(
-        "{bytes} in {} segment{plural}",
-        human::count(segments)
-    ))
+    let mut words = format!("{bytes} in {} segment{plural}", human::count(segments));
+    // What is neither is room for what is to come: full disks refuse writes early.
+    let used = ["bytes_live", "bytes_garbage"].map(|part| figures[part].as_u64());
+    if let [Some(live), Some(garbage)] = used {
+        let ahead = figures["bytes"].as_u64()?.saturating_sub(live + garbage);
+        words.push_str(&format!(", {} of it taken ahead", human::size(ahead)));
+    }
+    Some(words)
 }
 
 fn sequence(figures: &Value) -> Option<String> {
@@ -108,7 +112,7 @@ fn dropped(dropped: &Value) -> Option<String> {
 }
 
 fn models(models: &Value) -> Table {
-    let mut table = Table::new(["MODEL", "ITEMS"]).right(1);
+    let mut table = Table::new(["MODEL", "ROWS"]).right(1);
     for (model, rows) in models.as_object().into_iter().flatten() {
         table.push([model, &human::count(rows.as_u64().unwrap_or(0))]);
     }
@@ -132,8 +136,8 @@ mod tests {
             "models": {"Metric": 1200, "Setting": 34},
         });
         let expected = "\
-items                  1,234
-on the disk            12.5 MB in 2 segments
+rows                   1,234
+on the disk            12.5 MB in 2 segments, 12.3 MB of it taken ahead
 live                   200.0 kB
 garbage                1.5 kB
 in memory              90.0 kB of values
@@ -142,7 +146,7 @@ written                3.0 MB in 12 syncs since it was opened, 1.04 for each byt
 waiting for the cloud  3 items, 900 bytes
 dropped at a bound     Metric 7 (2 unsent)
 
-MODEL    ITEMS
+MODEL     ROWS
 Metric   1,200
 Setting     34
 ";

@@ -1,5 +1,7 @@
 //! The API of the database over its files, when no agent runs.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use axum::Router;
@@ -10,6 +12,7 @@ use periwinkle_db::Database;
 use tower::ServiceExt;
 
 use super::super::failure::Failure;
+use super::super::new_file::cannot_read;
 use super::face::Use;
 use crate::api::{DataApi, data_router};
 use crate::database;
@@ -75,12 +78,21 @@ impl Files {
 
 fn check_there(folder: &Path) -> Result<(), Failure> {
     let database = folder.join("db");
-    match database.is_dir() {
+    match is_folder(&database)? {
         true => Ok(()),
         false => Err(
             Failure::input(format!("there is no database in {}", database.display()))
                 .hint("name the agent's directory with --state or its configuration with --config"),
         ),
+    }
+}
+
+/// Whether there is such a folder; nobody knows where this process may not look.
+pub(super) fn is_folder(path: &Path) -> Result<bool, Failure> {
+    match fs::metadata(path) {
+        Ok(there) => Ok(there.is_dir()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(cannot_read(path, &error)),
+        Err(_) => Ok(false),
     }
 }
 

@@ -18,6 +18,7 @@ use periwinkle_db::model::transfer::{ReadItem, Reader, TransferError};
 use serde_json::{Value, json};
 
 use super::super::failure::Failure;
+use super::super::new_file::cannot_read;
 use super::super::progress::Progress;
 use super::super::{human, output};
 use super::args::Import;
@@ -30,28 +31,38 @@ pub(super) fn import(face: &Face, import: &Import) -> Result<(), Failure> {
     let done = match import.file == Path::new("-") {
         true => {
             let mut run = Run::new(face, import, import.dry_run);
-            let read = run.read(io::stdin().lock());
+            let read = run.read(io::stdin().lock(), "standard input");
             run.result(read, "standard input")?
         }
         false => {
-            let unreadable =
-                |error: io::Error| Failure::input(format!("{name} cannot be read: {error}"));
+            let unreadable = |error: io::Error| cannot_read(&import.file, &error);
             let mut file = File::open(&import.file).map_err(unreadable)?;
+            if !import.dry_run && file.stream_position().is_err() {
+                return Err(read_once(&name));
+            }
             // What conflicts is found by the check, too; only writing can tell what is replaced.
             let mut check = Run::new(face, import, true);
-            let read = check.read(&mut file);
+            let read = check.read(&mut file, &name);
             let checked = check.result(read, &name)?;
             if import.dry_run {
                 checked
             } else {
                 file.rewind().map_err(unreadable)?;
                 let mut run = Run::new(face, import, false);
-                let read = run.read(&mut file);
+                let read = run.read(&mut file, &name);
                 run.result(read, &name)?
             }
         }
     };
     tell(import, done)
+}
+
+/// A pipe, which is empty behind the check.
+fn read_once(name: &str) -> Failure {
+    Failure::refused(format!(
+        "{name} can be read only once, but an import checks all of a file before it writes the first item"
+    ))
+    .hint("give - and the items on standard input, where each batch is checked as it comes; or save them as a file")
 }
 
 fn tell(import: &Import, done: Counts) -> Result<(), Failure> {
@@ -156,7 +167,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn read(&mut self, mut input: impl Read) -> Result<(), Failure> {
+    fn read(&mut self, mut input: impl Read, name: &str) -> Result<(), Failure> {
         let mut reader = Reader::new();
         let mut piece = vec![0; 64 << 10];
         loop {
@@ -164,7 +175,7 @@ impl<'a> Run<'a> {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    return Err(Failure::input(format!("the items cannot be read: {error}")));
+                    return Err(Failure::input(format!("{name} cannot be read: {error}")));
                 }
             };
             match bytes {

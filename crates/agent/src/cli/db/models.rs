@@ -38,7 +38,7 @@ fn parked(models: &[Model]) -> String {
 }
 
 fn listing(models: &[Model], rows: Option<&Map>) -> String {
-    let mut table = Table::new(["MODEL", "ITEMS", "SYNC", "KEY"]).right(1);
+    let mut table = Table::new(["MODEL", "ROWS", "SYNC", "KEY"]).right(1);
     for model in models {
         let items = rows.and_then(|rows| rows.get(&model.name)?.as_i64());
         let items = u64::try_from(items.unwrap_or(0)).unwrap_or(0);

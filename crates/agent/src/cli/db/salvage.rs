@@ -1,7 +1,7 @@
 //! `salvage`: what is intact of a damaged database, in a new state directory.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::args::Json;
 use super::super::failure::Failure;
-use super::super::new_file::cannot_write;
+use super::super::new_file::{cannot_read, cannot_write};
 use super::super::{human, output};
 use super::verify::{losses, open_for_reading};
 use crate::api::verify::describe;
@@ -22,7 +22,7 @@ pub(super) fn salvage(source: &Path, destination: &Path, json: Json) -> Result<(
     let new = FileStorage::open(folder).map_err(|error| Failure::refused(error.to_string()))?;
     let saved = engine::salvage(&damaged, Arc::new(new), &engine::Options::default());
     let saved = saved.map_err(|error| explain(&error))?;
-    keep_device_id(source, destination).map_err(|error| cannot_write(destination, &error))?;
+    keep_device_id(source, destination)?;
     place.is_whole = true;
     let found = describe(&saved.inspection);
     if json.json {
@@ -95,12 +95,14 @@ fn make_directory(source: &Path, destination: &Path) -> Result<(), Failure> {
 }
 
 /// Rows are named by the device, so its id belongs to them.
-fn keep_device_id(source: &Path, destination: &Path) -> io::Result<()> {
-    match fs::read_to_string(source.join("device-id")) {
-        Ok(id) => crate::state::write_private(&destination.join("device-id"), id.trim()),
+fn keep_device_id(source: &Path, destination: &Path) -> Result<(), Failure> {
+    let [known, kept] = [source, destination].map(|state| state.join("device-id"));
+    match fs::read_to_string(&known) {
+        Ok(id) => crate::state::write_private(&kept, id.trim())
+            .map_err(|error| cannot_write(&kept, &error)),
         // It may come from the configuration.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(cannot_read(&known, &error)),
     }
 }
 

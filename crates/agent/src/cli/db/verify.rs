@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use http::Method;
-use periwinkle_db::engine::{FileStorage, Verification};
+use periwinkle_db::engine::{FileStorage, StorageError, Verification};
 use serde_json::Value;
 
 use super::super::args::Json;
@@ -12,6 +12,7 @@ use super::super::inputs::Inputs;
 use super::super::progress::Progress;
 use super::super::{human, output};
 use super::face::{Call, Face, Use};
+use super::files::is_folder;
 use crate::api::verify::describe;
 
 /// The running agent verifies what it has open; files that nobody has open are read here, and
@@ -76,12 +77,15 @@ pub(super) fn verify_directory(directory: &Path, json: Json) -> Result<(), Failu
 /// The files of a database, from its own folder or that of the state around it.
 pub(super) fn open_for_reading(directory: &Path) -> Result<FileStorage, Failure> {
     let folder = database_in(directory)?;
-    FileStorage::open_read_only(folder).map_err(|error| Failure::refused(error.to_string()))
+    FileStorage::open_read_only(folder).map_err(|error| match error {
+        StorageError::Locked { .. } => Failure::refused(error.to_string()),
+        _ => Failure::input(error.to_string()),
+    })
 }
 
 fn database_in(directory: &Path) -> Result<PathBuf, Failure> {
     let inside = directory.join("db");
-    if inside.is_dir() {
+    if is_folder(&inside)? {
         return Ok(inside);
     }
     let has_segments = std::fs::read_dir(directory).is_ok_and(|entries| {

@@ -1,6 +1,7 @@
 //! What a command says of an item: parts of its key, `NAME=VALUE` and `NAME:=JSON`.
 
 use periwinkle_core::schema::PropertyError;
+use periwinkle_core::time::UnixMillis;
 use periwinkle_core::value::{Map, Number, Value, json};
 
 use super::super::failure::Failure;
@@ -109,10 +110,13 @@ impl Model {
             }
         }
         let mut path = format!("/api/v1/data/{}", encoded(&self.name));
+        if self.keys.is_empty() {
+            path.push('/');
+        }
         let mut parts = words.parts.iter();
         for key in &self.keys {
             let part = match properties.get(key) {
-                Some(named) => text_of(named),
+                Some(named) => self.part_of(key, named),
                 None => match parts.next() {
                     Some(part) => part.clone(),
                     None => return Ok(None),
@@ -175,6 +179,18 @@ impl Model {
             _ => None,
         };
         Ok(value.unwrap_or_else(|| Value::from(text.as_str())))
+    }
+
+    /// A value as a part of a path, in which times stand as texts.
+    fn part_of(&self, key: &str, value: &Value) -> String {
+        match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) if self.kind(key) == "date" => match number.as_i64() {
+                Some(millis) => UnixMillis(millis).iso(),
+                None => number.to_string(),
+            },
+            other => other.to_json(),
+        }
     }
 
     fn how_to_name(&self) -> String {
@@ -245,12 +261,4 @@ fn split_name(word: &str) -> Option<(&str, bool, &str)> {
         .is_some_and(|c| c.is_alphabetic() || c == '_');
     let is_name = begins && letters.all(|c| c.is_alphanumeric() || "_-.".contains(c));
     is_name.then_some((name, is_json, text))
-}
-
-/// A value as a part of a path.
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_json(),
-    }
 }

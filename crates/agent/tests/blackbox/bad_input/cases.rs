@@ -316,6 +316,24 @@ fn of_keys() -> Vec<Case> {
             )
         },
         case(
+            "not_found",
+            None,
+            |db| db.require("Few", &properties(r#"{"id":""}"#)).map(drop),
+            ("GET", "Few/", ""),
+            404,
+            &["get", "Few", ""],
+            "There is no Few with this key; list the model to see what there is.",
+        ),
+        case(
+            "bad_key",
+            Some("id"),
+            |db| db.upsert("Few", &properties(r#"{"id":""}"#)).map(drop),
+            ("PUT", "Few/", "{}"),
+            400,
+            &["put", "Few", ""],
+            "The key of Few has an empty \"id\"; give it a value.",
+        ),
+        case(
             "bad_key",
             Some("house"),
             |db| create(db, "Room", r#"{"house":"","name":"x","floor":1}"#),

@@ -105,3 +105,57 @@ fn a_second_process_is_refused_in_the_same_words_everywhere() {
         );
     }
 }
+
+/// A folder in the place of a file: nobody can open that, whatever rights he has.
+#[test]
+fn a_file_that_cannot_be_opened_is_named() {
+    let home = Home::with("[metrics]\nenable = false\n");
+    assert_eq!(run(&home, OPENINGS[2]).0, Some(0));
+    let state = home.state();
+    let reason = "Is a directory (os error 21)";
+    let in_state = |name: &str| {
+        let path = state.join(name);
+        format!(
+            "the state directory cannot be used: {}: {reason}\n",
+            path.display()
+        )
+    };
+    let database = format!(
+        "the database in {} cannot be opened:",
+        state.join("db").display()
+    );
+    let lock = state.join("db/lock");
+    for (name, expected) in [
+        ("lock", in_state("lock")),
+        ("device-id", in_state("device-id")),
+        (
+            "db/lock",
+            format!(
+                "{database} cannot use the lock file {}: {reason}\n",
+                lock.display()
+            ),
+        ),
+        (
+            "db/00000001.log",
+            format!("{database} cannot open 00000001.log: {reason}\n"),
+        ),
+    ] {
+        let (file, aside) = (state.join(name), state.join("aside"));
+        fs::rename(&file, &aside).expect("it is there");
+        fs::create_dir(&file).expect("it is ours");
+        for words in [OPENINGS[0], OPENINGS[2]] {
+            let told = run(&home, words);
+            assert_eq!(told, (Some(2), expected.clone()), "{name}: {words:?}");
+        }
+        fs::remove_dir(&file).expect("it is ours");
+        fs::rename(&aside, &file).expect("it is ours");
+    }
+    let id = state.join("device-id");
+    fs::remove_file(&id).expect("it is there");
+    fs::create_dir(&id).expect("it is ours");
+    let (from, to) = (state.display().to_string(), home.path().join("saved"));
+    let to = to.to_str().expect("UTF-8");
+    let (code, told) = run(&home, &["db", "salvage", &from, to]);
+    let expected = format!("{} cannot be read: {reason}\n", id.display());
+    assert_eq!((code, told), (Some(2), expected));
+}

@@ -389,6 +389,14 @@ fn salvage_onto_a_disk_that_is_too_small_leaves_nothing_in_the_way_of_the_next_a
             .count(),
         0
     );
+    let filler = home.path().join("small/filler");
+    fs::write(&filler, vec![1; 6 << 20]).expect_err("that is more than fits");
+    let full = bad(&home, &words, 3);
+    assert!(
+        full.starts_with("in the new directory: cannot create 00000001.log: No space left"),
+        "{full}"
+    );
+    fs::remove_file(&filler).expect("it is ours");
     mount.resize("40m");
     assert!(good(&home, &words).starts_with("9,0"));
 }

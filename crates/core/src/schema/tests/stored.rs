@@ -120,3 +120,25 @@ fn ids_are_generated_where_none_is_given() {
     assert_eq!(item.text("c").unwrap().len(), 36);
     assert_eq!(item.text("d"), Some("mine"));
 }
+
+#[test]
+fn a_fraction_of_a_millisecond_is_cut_as_javascript_cuts_it() {
+    let fields = "at: { type: 'date' }, list: { type: 'array', items: { type: 'date' } }";
+    let schema = Schema::parse(&one_model(fields)).unwrap();
+    // As `new Date(...).getTime()` says.
+    for (given, millis) in [
+        (r#""2026-11-22T10:21:53.6679Z""#, 1_795_342_913_667_i64),
+        (r#""2026-11-22T10:21:53.667999999Z""#, 1_795_342_913_667),
+        (r#""1969-12-31T23:59:59.9999Z""#, -1),
+        (r#""1969-12-31T23:59:59.999Z""#, -1),
+        ("1795342913667.9", 1_795_342_913_667),
+        ("0.9", 0),
+        ("-0.9", 0),
+        ("-1.9", -1),
+    ] {
+        let item = format!(r#"{{"id":"a","at":{given},"list":[{given}]}}"#);
+        let item = create(&schema, "M", &item).unwrap();
+        assert_eq!(item["at"], Value::from(millis), "{given}");
+        assert_eq!(item["list"], Value::List(vec![millis.into()]), "{given}");
+    }
+}

@@ -380,9 +380,9 @@ fn indexes_live_in_partitions_of_their_own_or_in_those_of_the_items() {
         schema.indexes()[2].project,
         Projection::Attributes(attributes)
     );
-    let local = |count: usize| {
+    let with = |count: usize, hash: &str| {
         let more: String = (0..count)
-            .map(|at| format!(", l{at}: {{ sort: 's{at}' }}"))
+            .map(|at| format!(", l{at}: {{ {hash}sort: 's{at}' }}"))
             .collect();
         let text = one_model("").replacen("sort: 'sk' }", &format!("sort: 'sk' }}{more}"), 1);
         Schema::parse(&text)
@@ -390,10 +390,16 @@ fn indexes_live_in_partitions_of_their_own_or_in_those_of_the_items() {
             .map_err(|error| error.to_string())
     };
     let bound = crate::limits::SCHEMA_LOCAL_INDEXES_MAX;
-    assert_eq!(local(bound), Ok(()));
+    assert_eq!(with(bound, ""), Ok(()));
     assert_eq!(
-        local(bound + 1).unwrap_err(),
+        with(bound + 1, "").unwrap_err(),
         "indexes (line 3, column 3): a table has at most 5 local indexes"
+    );
+    let bound = crate::limits::SCHEMA_INDEXES_MAX;
+    assert_eq!(with(bound, "hash: 'h', "), Ok(()));
+    assert_eq!(
+        with(bound + 1, "hash: 'h', ").unwrap_err(),
+        "indexes (line 3, column 3): a table has at most 60 indexes beside primary"
     );
 }
 
