@@ -239,8 +239,8 @@ mod tests {
         let before = db.sequence();
         let mut taking = std::pin::pin!(take(&db, &route, &message));
         let early = tokio::time::timeout(Duration::from_millis(100), &mut taking).await;
-        assert!(early.is_err(), "{early:?}");
         disk.release_syncs();
+        assert!(early.is_err(), "{early:?}");
         taking.await.unwrap();
         assert_eq!((db.durable_sequence(), db.sequence()), (before, before));
     }

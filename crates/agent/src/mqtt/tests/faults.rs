@@ -218,8 +218,8 @@ async fn a_filter_is_on_flash_before_the_broker_hears_of_it() {
     let asked = life.mqtt.subscribe("a", QoS::AtLeastOnce).begin().unwrap();
     let wait = Duration::from_millis(100);
     let answer = tokio::time::timeout(wait, asked.acknowledged()).await;
-    assert!(answer.is_err(), "{answer:?}");
     disk.release_syncs();
+    assert!(answer.is_err(), "{answer:?}");
     asked.acknowledged().await.unwrap();
     assert_eq!(filters(&life), 1);
     drop(asked);
