@@ -91,6 +91,11 @@ test('a form starts with the key and a table with its most telling part', () => 
     fields.tableFields(MODEL).map(({ name }) => name),
     ['id', 'note', 'flow', 'mode', 'open', 'group'],
   );
+  const onlyItem = { keys: [], fields: [{ name: 'site', type: 'string', required: true }] };
+  assert.deepEqual(
+    fields.tableFields(onlyItem).map(({ name }) => name),
+    ['site'],
+  );
 });
 
 test('a new row carries typed values and leaves out what is empty', () => {
@@ -237,6 +242,11 @@ test('addresses carry any key', () => {
     rest: ['Setting', ...key.slice(0, 2)],
     creating: false,
   });
+  const onlyItem = route.dataAddress('Device', []);
+  assert.equal(onlyItem, '/data/Device/');
+  assert.deepEqual(route.parsePlace(onlyItem).rest, ['Device', '']);
+  assert.deepEqual(route.parsePlace(route.dataAddress('Device')).rest, ['Device']);
+  assert.deepEqual(route.parsePlace('/data/').rest, []);
   assert.deepEqual(route.parsePlace('/data/Setting?new'), {
     page: 'data',
     rest: ['Setting'],

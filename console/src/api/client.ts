@@ -57,9 +57,14 @@ export async function call<T>(method: Method, path: string, body?: unknown): Pro
   throw problem;
 }
 
-/** The path of an item or of a model's rows, each segment escaped. */
-export function dataPath(model: string, key: readonly string[] = []): string {
-  return ['data', model, ...key].map(encodeURIComponent).join('/');
+/** The path of a model's rows, or of the item with this key; each segment escaped. */
+export function dataPath(model: string, key?: readonly string[]): string {
+  return ['data', model, ...behindModel(key)].map(encodeURIComponent).join('/');
+}
+
+/** The only item of a model has no key, and a slash in its place. */
+export function behindModel(key?: readonly string[]): readonly string[] {
+  return key?.length === 0 ? [''] : (key ?? []);
 }
 
 function isSignIn(method: Method, path: string): boolean {

@@ -2,9 +2,12 @@
 
 import { computed, signal } from '@preact/signals';
 
+import { behindModel } from '../api/client';
+
 export interface Place {
   page: 'home' | 'data' | 'replication' | 'uploads' | 'users' | 'unknown';
-  /** The rest of the path, segments decoded: model and key on the data page. */
+  /** The rest of the path, segments decoded: model and key on the data page, where a key that is
+   *  one empty segment is that of a model's only item. */
   rest: string[];
   creating: boolean;
 }
@@ -26,18 +29,19 @@ export function go(to: string, how: 'push' | 'replace' = 'push'): void {
   address.value = to;
 }
 
-/** The console's own address of a model's rows or of one item. */
-export function dataAddress(model: string, key: readonly string[] = []): string {
-  return '/' + ['data', model, ...key].map(encodeURIComponent).join('/');
+/** The console's own address of a model's rows, or of the item with this key. */
+export function dataAddress(model: string, key?: readonly string[]): string {
+  return '/' + ['data', model, ...behindModel(key)].map(encodeURIComponent).join('/');
 }
 
 export function parsePlace(text: string): Place {
   const [path = '/', query = ''] = text.split('?');
   const [first = '', ...rest] = path.split('/').slice(1).map(decode);
   const page = first === '' ? 'home' : PAGES.find((known) => known === first);
+  const isOnlyItem = page === 'data' && rest.length === 2;
   return {
     page: page ?? 'unknown',
-    rest: rest.filter((segment, index) => segment !== '' || index < rest.length - 1),
+    rest: rest.filter((segment, at) => segment !== '' || at < rest.length - 1 || isOnlyItem),
     creating: query === 'new',
   };
 }

@@ -39,7 +39,11 @@ export function ItemDrawer({ model, itemKey, writable, onClose }: DrawerProps) {
     );
   }
   return (
-    <Dialog side title={<span class="drawer-key">{itemKey.join(' · ')}</span>} onClose={onClose}>
+    <Dialog
+      side
+      title={<span class="drawer-key">{itemKey.join(' · ') || model.name}</span>}
+      onClose={onClose}
+    >
       <OneItem model={model} itemKey={itemKey} writable={writable} onClose={onClose} />
     </Dialog>
   );

@@ -24,14 +24,15 @@ export function formFields(model: Model): Field[] {
   return [...model.fields].sort((a, b) => rank(a) - rank(b));
 }
 
-/** The most telling key variable leads; the others, mostly a month or a group, close the row. */
+/** The most telling key variable leads, if there is one; the others, mostly a month or a group, close
+ *  the row. */
 export function tableFields(model: Model): Field[] {
   const fields = formFields(model);
   const named = (name: string) => fields.find((field) => field.name === name) ?? textField(name);
-  const telling = named(model.keys.at(-1) ?? '');
+  const telling = model.keys.slice(-1).map(named);
   const others = model.keys.slice(0, -1).map(named);
   const rest = fields.filter(({ name }) => !model.keys.includes(name));
-  return [telling, ...rest.slice(0, COLUMNS_MAX - 1 - others.length), ...others];
+  return [...telling, ...rest.slice(0, COLUMNS_MAX - model.keys.length), ...others];
 }
 
 function textField(name: string): Field {

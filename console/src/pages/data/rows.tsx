@@ -41,6 +41,7 @@ export function Rows({ model }: { model: Model }) {
   const writable = canEdit.value && model.sync !== 'down';
   const restart = () => setTokens([]);
   const { rest, creating } = place.value;
+  const itemKey = creating ? null : keyIn(rest, model);
   return (
     <section class="rows" aria-labelledby="model-title">
       <header class="section-head">
@@ -97,17 +98,24 @@ export function Rows({ model }: { model: Model }) {
           onNext={(next) => setTokens([...tokens, next])}
         />
       )}
-      {(rest.length > 1 || creating) && (
+      {(itemKey || creating) && (
         <ItemDrawer
           key={creating ? '?new' : keyText(rest)}
           model={model}
-          itemKey={creating ? null : rest.slice(1)}
+          itemKey={itemKey}
           writable={writable}
           onClose={() => go(dataAddress(model.name))}
         />
       )}
     </section>
   );
+}
+
+/** The key of the item that the address names, if it names one. */
+function keyIn(rest: readonly string[], model: Model): string[] | null {
+  const key = rest.slice(1);
+  if (key.length === 1 && key[0] === '') return model.keys.length === 0 ? [] : null;
+  return key.length === 0 ? null : key;
 }
 
 function readPage(
