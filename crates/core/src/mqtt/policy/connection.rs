@@ -230,8 +230,8 @@ impl Connection {
         self.gate = (!pause.is_zero()).then(|| now.mono + pause);
     }
 
-    /// 3.1.1 has no word for it, and not every broker of 5 says it: there the sign is that connections end soon, one after the other,
-    /// though each was accepted.
+    /// 3.1.1 has no word for it, and not every broker of 5 says it: there the sign is that
+    /// connections end soon, one after the other, though each was accepted.
     fn looks_like_takeover(&mut self, end: &End, lasted: Option<Duration>) -> bool {
         match (end, lasted) {
             (End::TakenOver, _) => return true,
