@@ -388,6 +388,8 @@ pub const FETCH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 pub const SOCKET_TABLE_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// The longest piece of a body that is read from a file and sent at once.
 pub const FETCH_PIECE_BYTES: usize = 64 * 1024;
+/// What the system holds of a connection beyond what the network has taken.
+pub const FETCH_UNSENT_BYTES_MAX: u32 = 64 * 1024;
 /// Pieces of a file on their way whose memory is used again.
 pub const FETCH_PIECES_LENT_MAX: usize = 4;
 /// The longest file without a place on a disk that is read to learn its length.

@@ -6,6 +6,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+#[cfg(feature = "fetch")]
+use periwinkle_core::limits;
+#[cfg(feature = "fetch")]
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -33,6 +37,14 @@ impl Link {
     pub(super) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         let stream = self.tcp();
         stream.local_addr().ok().zip(stream.peer_addr().ok())
+    }
+
+    #[cfg(feature = "fetch")]
+    /// Has the system take little beyond what the network has taken. What would lie there longer has
+    /// left the processor's cache when its turn comes.
+    pub(super) fn bound_unsent(&self) {
+        // A system that cannot is only slower.
+        let _ = SockRef::from(self.tcp()).set_tcp_notsent_lowat(limits::FETCH_UNSENT_BYTES_MAX);
     }
 
     #[cfg(feature = "fetch")]

@@ -225,6 +225,7 @@ pub struct HttpLink {
 
 impl HttpLink {
     fn new(link: Link) -> HttpLink {
+        link.bound_unsent();
         HttpLink {
             standing: Arc::new(Standing::new(link.ends())),
             link,
