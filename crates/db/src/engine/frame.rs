@@ -227,6 +227,18 @@ pub(crate) fn frame_bytes(bytes: &[u8]) -> Option<u64> {
     (header[0..4] == FRAME_MAGIC).then_some(FRAME_HEADER_BYTES as u64 + length)
 }
 
+/// Whether a frame begins with these last bytes of a file that goes on behind them. A power cut
+/// leaves none: the room of a segment is on the disk, with its size, before a frame is written to it.
+pub(crate) fn goes_beyond(bytes: &[u8]) -> bool {
+    match frame_bytes(bytes) {
+        Some(length) => length > bytes.len() as u64,
+        None => {
+            let seen = bytes.len().min(FRAME_MAGIC.len());
+            bytes.len() < FRAME_HEADER_BYTES && bytes[..seen] == FRAME_MAGIC[..seen]
+        }
+    }
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }

@@ -8,7 +8,7 @@ use super::batch::{PayloadFault, decode_ops, decode_ops_before_fault};
 use super::error::{Damage, OpenError};
 use super::frame::{
     FRAME_HEADER_BYTES, Frame, FrameKind, HeaderFault, LOG_VERSION, SEGMENT_HEADER_BYTES,
-    SegmentHeader, frame_bytes,
+    SegmentHeader, frame_bytes, goes_beyond,
 };
 use super::front::{Begin, Front};
 use super::given_up::rows_left;
@@ -58,6 +58,10 @@ pub struct DamagedKey {
     /// The key of the engine.
     pub key: Vec<u8>,
 }
+
+/// What is said of a last frame that the file is too short for.
+const CUT_SHORT: &str = "the frame goes on behind the end of the file, which no power cut leaves: \
+                         something cut the file short";
 
 /// Keys that are told of one damaged frame.
 const DAMAGED_KEYS_PER_FRAME_MAX: usize = 16;
@@ -372,7 +376,10 @@ impl Walk {
             });
         }
         self.front.note_gap(gap.len());
-        let what = format!("no whole frame up to byte {}", gap.end);
+        let what = match !behind && goes_beyond(&bytes[gap.clone()]) {
+            true => CUT_SHORT.to_owned(),
+            false => format!("no whole frame up to byte {}", gap.end),
+        };
         self.report(name, gap.start, &what);
         self.find_keys(name, gap.start as u64, &bytes[gap]);
     }
@@ -453,7 +460,14 @@ impl Walk {
         if let Some(end) = self.end.take() {
             // Damage above the highest mark is what a power cut leaves, as in the opening rule.
             if end.may_be_a_tail && self.mark <= end.sequence {
-                self.found.tail = self.found.damage.drain(end.damage..).next();
+                let tail = self.found.damage.drain(end.damage..).next();
+                self.found.tail = tail.map(|tail| match tail.what == CUT_SHORT {
+                    true => tail,
+                    false => Damage {
+                        what: "a write that a power cut left unfinished".to_owned(),
+                        ..tail
+                    },
+                });
                 self.found.damaged_keys.truncate(end.keys);
                 last_that_counts = end.sequence;
             }

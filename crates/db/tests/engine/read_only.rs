@@ -60,6 +60,10 @@ fn read_and_open(disk: &SimDisk, seed: u64) -> bool {
     assert_eq!((seen.sequence, seen.clean), (report.sequence, report.clean));
     let told = found.tail.is_some() || report.cut.is_none();
     assert!(told, "seed {seed}: {found:?}, {report:?}");
+    if let Some(tail) = &found.tail {
+        let as_by_a_cut = "a write that a power cut left unfinished";
+        assert_eq!(tail.what, as_by_a_cut, "seed {seed}: {tail:?}");
+    }
     assert_eq!(read, rows(&mut engine), "seed {seed}");
     assert_eq!(read_indexes, indexes(&mut engine), "seed {seed}");
     report.cut.is_some()

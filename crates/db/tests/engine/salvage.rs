@@ -130,6 +130,44 @@ fn every_flipped_bit_costs_one_frame_and_every_other_frame_is_saved() {
     assert!(tails > 0, "flips in the last frame are among them");
 }
 
+/// What verification says of the end of a file that was cut to so many bytes.
+fn said_of_cut(disk: &SimDisk, file: &str, bytes: usize) -> Option<String> {
+    let cut = lacking(disk, &[&file.to_owned()]);
+    cut.put_file(file, &disk.files()[file][..bytes]);
+    let found = verify(&*cut.storage()).unwrap();
+    let mut places = found.damage.into_iter().chain(found.tail);
+    let place = places.next()?;
+    assert_eq!((place.file.as_str(), places.next()), (file, None));
+    Some(place.what)
+}
+
+#[test]
+fn a_file_that_was_cut_short_inside_a_frame_is_told_from_what_a_power_cut_leaves() {
+    const CLOSE_BYTES: usize = 32;
+    let (disk, _) = written(2, false);
+    let files = disk.files();
+    let logs = files.iter().filter(|(name, _)| name.ends_with(".log"));
+    let mut filled = logs.map(|(name, bytes)| {
+        let blank = bytes.iter().rev().take_while(|byte| **byte == 0).count();
+        (name, bytes.len() - blank)
+    });
+    let (last, filled) = filled.rfind(|(_, filled)| *filled > 64).unwrap();
+    let mut whole_frames = 0;
+    for bytes in filled - 1000..filled - CLOSE_BYTES {
+        match said_of_cut(&disk, last, bytes) {
+            Some(what) => assert!(what.ends_with("something cut the file short"), "{what}"),
+            None => whole_frames += 1,
+        }
+    }
+    assert!((3..20).contains(&whole_frames), "{whole_frames}");
+    assert_eq!(said_of_cut(&disk, last, files[last].len()), None);
+    // A frame that did not reach the disk whole, in a file of full length.
+    let torn = disk.snapshot();
+    torn.flip_bit(last, (filled - CLOSE_BYTES - 1) * 8);
+    let what = said_of_cut(&torn, last, files[last].len()).unwrap();
+    assert!(!what.contains("short"), "{what}");
+}
+
 #[test]
 fn no_value_that_never_was_comes_out_of_a_damaged_compacted_log() {
     let (disk, history) = written(3, true);

@@ -137,9 +137,10 @@ fn report(found: &Value) -> String {
     text.push_str(&losses(found));
     if let Some(tail) = found["tail"].as_object() {
         text.push_str(&format!(
-            "{} from byte {} on: a write that a power cut left unfinished; opening cuts it off\n",
+            "{} from byte {} on: {}; opening cuts it off\n",
             word(&tail["file"]),
-            tail["offset"]
+            tail["offset"],
+            word(&tail["what"])
         ));
     }
     text
@@ -190,7 +191,7 @@ mod tests {
             "damage": [{"file": "00000001.log", "offset": 640, "what": "no whole frame up to byte 900",
                         "rows": ["the item dev#d1#rw Setting#a\u{1b}"]}],
             "lost": [[3, 3], [7, 9]],
-            "tail": {"file": "00000002.log", "offset": 77, "what": "", "rows": []},
+            "tail": {"file": "00000002.log", "offset": 77, "what": "cut short", "rows": []},
         });
         let expected = "\
 DAMAGED: 8.3 MB in 2 segments, 1,234 transactions, up to sequence 1,240
@@ -198,7 +199,7 @@ DAMAGED: 8.3 MB in 2 segments, 1,234 transactions, up to sequence 1,240
   it wrote the item dev#d1#rw Setting#a\u{fffd}
 transaction 3 is lost
 transactions 7 to 9 are lost
-00000002.log from byte 77 on: a write that a power cut left unfinished; opening cuts it off
+00000002.log from byte 77 on: cut short; opening cuts it off
 ";
         assert_eq!(report(&found), expected);
     }
