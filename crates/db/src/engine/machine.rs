@@ -475,6 +475,11 @@ impl Engine {
         self.log.pending_bytes()
     }
 
+    /// Bytes that compaction has moved since the opening.
+    pub(super) fn bytes_moved(&self) -> u64 {
+        self.counters.bytes_moved
+    }
+
     /// The error that ended writing, if one did.
     pub fn failure(&self) -> Option<&StoreFailure> {
         match &self.state {

@@ -68,6 +68,8 @@ pub(crate) struct State {
     /// Bytes that compaction may read before the next flush that somebody waits for: it gets
     /// twice what others wrote, so that it keeps up with any stream of writes.
     compaction_credit: u64,
+    /// Bytes that compaction had moved when the last flush took all.
+    moved: u64,
     /// A job of this engine runs.
     pub(crate) working: bool,
     /// The thread that runs a job or tells how it ended.
@@ -90,6 +92,7 @@ impl State {
             sync_wanted: false,
             due: None,
             compaction_credit: 0,
+            moved: 0,
             working: false,
             turn: None,
             watching: true,
@@ -105,6 +108,7 @@ impl State {
         self.era = Era::new(engine.durable_sequence(), Arc::clone(access));
         self.taken = engine.durable_sequence();
         self.engine = engine;
+        self.moved = 0;
         self.due = None;
     }
 
@@ -118,7 +122,17 @@ impl State {
         self.due = None;
         let flush = self.engine.take_flush()?;
         self.taken = flush.through();
+        self.moved = self.engine.bytes_moved();
         Some(flush)
+    }
+
+    /// Whether compaction may go ahead of a flush that is due. What it moves waits for that flush in
+    /// memory: not more than what others committed, or than the bytes that start a flush.
+    fn may_compact_first(&self, options: &Options) -> bool {
+        let moved = (self.engine.bytes_moved() - self.moved) as usize;
+        let committed = self.engine.unsynced_bytes().saturating_sub(moved);
+        self.compaction_credit >= options.compact_step_bytes
+            && moved < committed.max(options.flush_bytes)
     }
 
     /// Whether a thread that waits may flush: nothing else is under way or due, which the storage
@@ -291,7 +305,7 @@ impl Shared {
             return self.rest(state);
         }
         let due = state.is_flush_due(&self.options);
-        if due && !state.closing && state.compaction_credit >= self.options.compact_step_bytes {
+        if due && !state.closing && state.may_compact_first(&self.options) {
             state.compaction_credit -= self.options.compact_step_bytes;
             if let Some(step) = state.engine.take_compaction() {
                 return Job::Compact(step);
