@@ -224,8 +224,9 @@ pub const DB_LOAD_BESIDE_ENTRIES_MIN: usize = 10_000;
 /// thread of their own.
 pub const DB_LOAD_AHEAD_BYTES_MIN: u64 = 8 << 20;
 /// What the database's upkeep, compaction and the making of key files, takes of memory beside its
-/// rows and its cache, with segments and transactions of the usual size.
-pub const DB_UPKEEP_BYTES_MAX: u64 = 8 << 20;
+/// rows and its cache, with segments and transactions of the usual size, and what the allocator
+/// keeps of that.
+pub const DB_UPKEEP_BYTES_MAX: u64 = 5 << 20;
 /// Key files that a close makes before the log is closed; the next opening reads the segments that
 /// are left, and makes theirs.
 pub const DB_KEY_FILES_AT_CLOSE_MAX: usize = 4;

@@ -30,6 +30,36 @@ impl Crc {
     pub(crate) const fn finish(self) -> u32 {
         !self.0
     }
+
+    /// The checksum of what this one covers and, behind it, of `bytes` more that `behind` covers.
+    pub(crate) fn join(self, behind: Crc, bytes: u64) -> Crc {
+        let moved = product(power_of_x(8 * bytes), self.finish());
+        Crc(!(moved ^ behind.finish()))
+    }
+}
+
+/// The product of two polynomials modulo that of the checksum. The highest bit is the coefficient of
+/// x^0.
+fn product(one: u32, mut other: u32) -> u32 {
+    let mut product = 0;
+    for bit in (0..32).rev() {
+        product ^= other * (one >> bit & 1);
+        other = (other >> 1) ^ (POLYNOMIAL * (other & 1));
+    }
+    product
+}
+
+/// x^`exponent` modulo the polynomial of the checksum.
+fn power_of_x(mut exponent: u64) -> u32 {
+    let (mut power, mut square) = (1 << 31, 1 << 30);
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            power = product(power, square);
+        }
+        square = product(square, square);
+        exponent >>= 1;
+    }
+    power
 }
 
 #[inline]
@@ -105,6 +135,8 @@ mod tests {
         for cut in 0..bytes.len() {
             let (a, b) = bytes.split_at(cut);
             assert_eq!(Crc::new().add(a).add(b).finish(), crc32c(&bytes));
+            let (first, behind) = (Crc::new().add(a), Crc::new().add(b));
+            assert_eq!(first.join(behind, b.len() as u64).finish(), crc32c(&bytes));
         }
     }
 }

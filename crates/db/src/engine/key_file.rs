@@ -8,12 +8,12 @@ use super::directory::Place;
 use super::head::shared_bytes;
 use super::index::IndexId;
 use super::load::Stream;
-use super::run::{Run, RunRow, Word};
+use super::run::{Run, Word};
 
 /// The version of key files that this engine writes, and the only one that it reads.
 const KEY_FILE_VERSION: u32 = 1;
 const KEY_FILE_MAGIC: [u8; 8] = *b"PERIWKEY";
-const HEADER_BYTES: usize = 88;
+pub(crate) const HEADER_BYTES: usize = 88;
 
 const WORD_GONE: u8 = 0;
 const WORD_THERE: u8 = 1;
@@ -51,16 +51,22 @@ pub(crate) struct SegmentFacts {
     pub(crate) first_needed: u32,
 }
 
-/// The bytes of a key file.
-pub(crate) fn encode(facts: SegmentFacts, run: &Run) -> Vec<u8> {
-    let mut out = encode_unchecked(facts, run);
-    let crc = checksum(&out);
-    out[12..16].copy_from_slice(&crc.to_le_bytes());
-    out
+/// The header of a key file that has so many rows and index entries and this body.
+pub(crate) fn header(facts: SegmentFacts, rows: u32, entries: u32, body: &Body) -> Vec<u8> {
+    let mut header = header_unchecked(facts, rows, entries);
+    let crc = Crc::new().add(&header[0..12]).add(&header[16..]);
+    let crc = crc.join(body.crc, body.bytes).finish();
+    header[12..16].copy_from_slice(&crc.to_le_bytes());
+    header
 }
 
-/// The same without the checksum.
-fn encode_unchecked(facts: SegmentFacts, run: &Run) -> Vec<u8> {
+/// What the header must know of what follows.
+pub(crate) struct Body {
+    pub(crate) crc: Crc,
+    pub(crate) bytes: u64,
+}
+
+fn header_unchecked(facts: SegmentFacts, rows: u32, entries: u32) -> Vec<u8> {
     let mut out = vec![0; HEADER_BYTES];
     out[0..8].copy_from_slice(&KEY_FILE_MAGIC);
     let words = [
@@ -71,8 +77,8 @@ fn encode_unchecked(facts: SegmentFacts, run: &Run) -> Vec<u8> {
         (28, facts.last_crc),
         (64, facts.transactions),
         (68, facts.first_needed),
-        (72, run.rows.len() as u32),
-        (76, run.entries.len() as u32),
+        (72, rows),
+        (76, entries),
     ];
     for (at, word) in words {
         out[at..at + 4].copy_from_slice(&word.to_le_bytes());
@@ -86,36 +92,62 @@ fn encode_unchecked(facts: SegmentFacts, run: &Run) -> Vec<u8> {
     for (at, long) in longs {
         out[at..at + 8].copy_from_slice(&long.to_le_bytes());
     }
+    out
+}
+
+/// The bytes of a key file, without the checksum.
+fn encode_unchecked(facts: SegmentFacts, run: &Run) -> Vec<u8> {
+    let mut out = header_unchecked(facts, run.rows.len() as u32, run.entries.len() as u32);
     let mut previous: &[u8] = &[];
     for row in &run.rows {
         let key = run.slice(row.key);
-        encode_row(&mut out, facts, row, previous, key);
+        let is_moved = matches!(row.word, Word::There(place) if place.sequence == row.moved);
+        encode_row(&mut out, facts, row.word, is_moved, previous, key);
         previous = key;
     }
     previous = &[];
     for entry in &run.entries {
         let key = run.slice(entry.key);
-        write_varint(&mut out, u64::from(entry.index.0));
-        write_key(&mut out, previous, key);
-        write_varint(&mut out, u64::from(entry.row));
+        encode_entry(&mut out, entry.index, previous, key, entry.row);
         previous = key;
     }
     out
 }
 
-fn encode_row(out: &mut Vec<u8>, facts: SegmentFacts, row: &RunRow, previous: &[u8], key: &[u8]) {
-    match row.word {
-        Word::Gone => out.push(WORD_GONE),
-        Word::Indexed => out.push(WORD_INDEXED),
-        Word::There(place) if row.moved == place.sequence => out.push(WORD_MOVED),
-        Word::There(_) => out.push(WORD_THERE),
-    }
+/// Adds a row, which comes behind that with the key `previous`.
+pub(crate) fn encode_row(
+    out: &mut Vec<u8>,
+    facts: SegmentFacts,
+    word: Word,
+    is_moved: bool,
+    previous: &[u8],
+    key: &[u8],
+) {
+    out.push(match word {
+        Word::Gone => WORD_GONE,
+        Word::Indexed => WORD_INDEXED,
+        Word::There(_) if is_moved => WORD_MOVED,
+        Word::There(_) => WORD_THERE,
+    });
     write_key(out, previous, key);
-    if let Word::There(place) = row.word {
+    if let Word::There(place) = word {
         write_varint(out, u64::from(place.offset));
         write_varint(out, u64::from(place.length));
         write_varint(out, facts.last_sequence - place.sequence);
     }
+}
+
+/// Adds an index entry, which comes behind that with the index key `previous`.
+pub(crate) fn encode_entry(
+    out: &mut Vec<u8>,
+    index: IndexId,
+    previous: &[u8],
+    key: &[u8],
+    row: u32,
+) {
+    write_varint(out, u64::from(index.0));
+    write_key(out, previous, key);
+    write_varint(out, u64::from(row));
 }
 
 fn checksum(bytes: &[u8]) -> u32 {
@@ -137,7 +169,7 @@ pub(crate) struct KeyFileBytes {
 pub(crate) struct Malformed;
 
 impl KeyFileBytes {
-    /// What the key file of a segment would say.
+    /// What the key file of a segment would say, or of some frames of it.
     pub(crate) fn of_run(facts: SegmentFacts, run: &Run) -> KeyFileBytes {
         KeyFileBytes {
             facts,
@@ -146,6 +178,11 @@ impl KeyFileBytes {
             bytes: encode_unchecked(facts, run),
             entries_at: None,
         }
+    }
+
+    /// How many bytes it takes.
+    pub(crate) fn size(&self) -> u64 {
+        self.bytes.len() as u64
     }
 
     /// How many rows and index entries it speaks of.
@@ -187,6 +224,14 @@ impl KeyFileBytes {
             bytes,
             entries_at: None,
         })
+    }
+
+    /// The whole file.
+    #[cfg(test)]
+    pub(crate) fn sealed(&self) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        bytes[12..16].copy_from_slice(&checksum(&self.bytes).to_le_bytes());
+        bytes
     }
 
     /// The same, and what it takes to find the index entries is done.

@@ -3,14 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use periwinkle_core::limits::DB_COMPACT_STEP_BYTES;
-
 use super::frame::{FRAME_HEADER_BYTES, Frame, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::key_file::{self, KeyFileBytes, SegmentFacts, key_file_name};
+use super::key_merge;
 use super::log::Segment;
 use super::machine::{Engine, State};
 use super::reserve::create_anew;
-use super::run::{Run, RunBuilder};
+use super::run::RunBuilder;
 use super::storage::{Storage, StorageFile};
 
 /// A key file to be made. Run it, then tell [`Engine::key_file_made`].
@@ -20,6 +19,8 @@ pub struct KeyFile {
     header: SegmentHeader,
     /// Room that must stay free on the disk.
     room_bytes: u64,
+    /// Bytes that are read at once, unless one transaction is larger.
+    piece_bytes: u64,
 }
 
 /// How a [`KeyFile`] ended.
@@ -40,6 +41,7 @@ impl Engine {
             storage: self.log.storage(),
             header: self.log.header(segment.id),
             room_bytes: self.log.segment_bytes(),
+            piece_bytes: self.compact_step_bytes,
             segment,
         })
     }
@@ -73,41 +75,42 @@ impl KeyFile {
     }
 
     fn make(&self, syncs: &mut u64) -> io::Result<u64> {
-        let (facts, run) = read_segment(&self.segment, self.header)?
+        let (facts, pieces) = read_segment(&self.segment, self.header, self.piece_bytes)?
             .ok_or_else(|| io::Error::other("the segment is not as it was written"))?;
-        let contents = key_file::encode(facts, &run);
         // A shortcut is not worth the last room.
-        if self.storage.free_bytes()? < self.room_bytes + contents.len() as u64 {
+        let bytes_max: u64 = pieces.iter().map(KeyFileBytes::size).sum();
+        if self.storage.free_bytes()? < self.room_bytes + bytes_max {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let name = key_file_name(self.segment.id);
         let file = create_anew(&*self.storage, &name)?;
-        let written = file.write_at(0, &contents).and_then(|()| file.sync());
+        let written = key_merge::write(&*file, facts, &pieces);
+        let written = written.and_then(|bytes| file.sync().map(|()| bytes));
         *syncs += 1;
-        if let Err(error) = written {
+        if written.is_err() {
             drop(file);
             let _ = self.storage.remove(&name);
-            return Err(error);
         }
-        Ok(contents.len() as u64)
+        written
     }
 }
 
-/// What the frames of a sealed segment say; `None` if they are not whole, or none. Reads one piece
-/// after the other.
+/// What the frames of a sealed segment say, piece by piece; `None` if they are not whole, or none.
 fn read_segment(
     segment: &Segment,
     header: SegmentHeader,
-) -> io::Result<Option<(SegmentFacts, Run)>> {
+    piece_bytes: u64,
+) -> io::Result<Option<(SegmentFacts, Vec<KeyFileBytes>)>> {
     let mut facts = SegmentFacts {
         segment: header.segment,
         salt: header.salt,
         ..SegmentFacts::default()
     };
-    let mut builder = RunBuilder::default();
+    let mut pieces = Vec::new();
     let mut at = SEGMENT_HEADER_BYTES;
     loop {
-        let piece = segment.read_frames(at as u64, DB_COMPACT_STEP_BYTES)?;
+        let mut builder = RunBuilder::default();
+        let piece = segment.read_frames(at as u64, piece_bytes)?;
         let mut read = 0;
         while let Some(frame) = Frame::decode(header, &piece[read..]) {
             let follows = facts.end == 0 || frame.sequence == facts.last_sequence + 1;
@@ -125,10 +128,15 @@ fn read_segment(
             break;
         }
         at += read;
+        drop(piece);
+        let run = builder.finish();
+        if run.contradiction.is_some() {
+            return Ok(None);
+        }
+        pieces.push(KeyFileBytes::of_run(facts, &run));
     }
-    let run = builder.finish();
-    let whole = facts.end > 0 && run.contradiction.is_none() && segment.is_blank_from(at as u64)?;
-    Ok(whole.then_some((facts, run)))
+    let whole = facts.end > 0 && segment.is_blank_from(at as u64)?;
+    Ok(whole.then_some((facts, pieces)))
 }
 
 impl SegmentFacts {

@@ -176,7 +176,7 @@ const TIES_MAX: u32 = 16;
 const NEAR: usize = 8;
 
 /// Several streams in one order. Of equal things, the one of the first stream comes first.
-struct Merge<S> {
+pub(crate) struct Merge<S> {
     streams: Vec<S>,
     /// Those that have not ended, the one whose turn it is last, with the heads of their ranks.
     order: Vec<(u64, usize)>,
@@ -186,7 +186,7 @@ struct Merge<S> {
 }
 
 impl<S: Stream> Merge<S> {
-    fn new(mut streams: Vec<S>) -> Result<Merge<S>, Malformed> {
+    pub(crate) fn new(mut streams: Vec<S>) -> Result<Merge<S>, Malformed> {
         let mut order = Vec::with_capacity(streams.len());
         for (at, stream) in streams.iter_mut().enumerate() {
             if stream.advance()? {
@@ -206,7 +206,7 @@ impl<S: Stream> Merge<S> {
         Ok(merge)
     }
 
-    fn first(&self) -> Option<(usize, &S)> {
+    pub(crate) fn first(&self) -> Option<(usize, &S)> {
         let (_, stream) = *self.order.last()?;
         Some((stream, &self.streams[stream]))
     }
@@ -220,7 +220,7 @@ impl<S: Stream> Merge<S> {
     }
 
     /// Lets the stream whose turn it is go on, and puts it where it belongs now.
-    fn advance(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn advance(&mut self) -> Result<(), Malformed> {
         let Some((_, stream)) = self.order.pop() else {
             return Ok(());
         };

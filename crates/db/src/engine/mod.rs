@@ -45,6 +45,7 @@ mod inspect;
 mod key;
 mod key_file;
 mod key_job;
+mod key_merge;
 mod keyed;
 mod listen;
 mod load;

@@ -15,6 +15,8 @@ const BYTES_MAX: u64 = 96;
 const ROWS: u64 = 60_000;
 /// Written again and again: their log is a few segments long.
 const UPKEEP_ROWS: u64 = 20_000;
+/// Bytes of their values. Of small ones a segment has many keys, and what is made of these is large.
+const UPKEEP_VALUES: [usize; 3] = [5, 50, 200];
 const KEY_BYTES: usize = 60;
 const INDEX_KEY_BYTES: usize = 40;
 
@@ -96,7 +98,8 @@ fn measure_compaction() -> u64 {
     resident().saturating_sub(before)
 }
 
-/// What rows take that are written once, without compaction or a key file.
+/// What rows take that are written once, without compaction or a key file. Their values lie on the
+/// disk.
 fn measure_rows_at_rest() -> u64 {
     let scratch = tempfile::tempdir().unwrap();
     growth(|| {
@@ -107,7 +110,7 @@ fn measure_rows_at_rest() -> u64 {
 
 /// The most memory that the same rows take in a store that compacts and makes key files, while they
 /// are written at random again and again.
-fn measure_upkeep() -> u64 {
+fn measure_upkeep(value_bytes: usize) -> u64 {
     let scratch = tempfile::tempdir().unwrap();
     let storage = Arc::new(FileStorage::open(scratch.path()).unwrap());
     let options = Options {
@@ -121,7 +124,7 @@ fn measure_upkeep() -> u64 {
             for number in numbers {
                 let index_key = key(number.reverse_bits(), INDEX_KEY_BYTES);
                 let entries = [(IndexId(40), &index_key[..])];
-                batch.put_indexed(&key(number, KEY_BYTES), &[7; 200], &entries);
+                batch.put_indexed(&key(number, KEY_BYTES), &vec![7; value_bytes], &entries);
             }
             let committed = store.commit(&batch, Durability::Immediate).unwrap();
             committed.ticket.wait().unwrap();
@@ -134,8 +137,8 @@ fn measure_upkeep() -> u64 {
             commit(&mut (0..100).map(|_| rng.below(UPKEEP_ROWS)));
         }
         let stats = store.stats();
-        assert!(stats.segments_freed > 5, "{stats:?}");
-        assert!(stats.key_files_made > 5, "{stats:?}");
+        assert!(stats.segments_freed > 2, "{stats:?}");
+        assert!(stats.key_files_made > 2, "{stats:?}");
     })
 }
 
@@ -146,7 +149,7 @@ fn the_child_measures_what_it_is_told() {
         "entries" => measure(true),
         "compaction" => measure_compaction(),
         "rows at rest" => measure_rows_at_rest(),
-        _ => measure_upkeep(),
+        value_bytes => measure_upkeep(value_bytes.parse().unwrap()),
     });
 }
 
@@ -179,8 +182,11 @@ fn compaction_takes_no_memory_that_stays() {
 
 #[test]
 fn compaction_and_key_files_take_no_more_memory_at_any_moment_than_promised() {
-    let (rows, with_upkeep) = (measured("rows at rest"), measured("upkeep"));
-    println!("{rows} bytes of rows, {with_upkeep} with their upkeep");
-    let upkeep = with_upkeep.saturating_sub(rows);
-    assert!(upkeep <= DB_UPKEEP_BYTES_MAX, "{upkeep} bytes");
+    let rows = measured("rows at rest");
+    for value_bytes in UPKEEP_VALUES {
+        let with_upkeep = measured(&value_bytes.to_string());
+        let upkeep = with_upkeep.saturating_sub(rows);
+        println!("values of {value_bytes} bytes: {upkeep} bytes beside {rows} of rows");
+        assert!(upkeep <= DB_UPKEEP_BYTES_MAX, "{upkeep} bytes");
+    }
 }
