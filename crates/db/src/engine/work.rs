@@ -649,4 +649,59 @@ mod tests {
             assert!(look(&shared) > Some(Duration::ZERO));
         }
     }
+
+    /// Room ahead, and everything on the disk.
+    fn settle(state: &mut State) {
+        while let Some(reserve) = state.engine.take_reserve() {
+            state.engine.reserved(reserve.run());
+        }
+        if let Some(flush) = state.take_flush() {
+            state.engine.flushed(flush.run());
+        }
+    }
+
+    #[test]
+    fn compaction_goes_ahead_of_who_waits_for_a_sync_only_as_far_as_others_wrote() {
+        const STEP_BYTES: u64 = 8 << 10;
+        let scratch = tempfile::tempdir().unwrap();
+        let storage = Arc::new(FileStorage::open(scratch.path()).unwrap());
+        let options = Options {
+            segment_bytes: 256 << 10,
+            compact_step_bytes: STEP_BYTES,
+            flush_bytes: 2 * STEP_BYTES as usize,
+            ..Options::default()
+        };
+        let (engine, _) = Engine::open(Arc::clone(&storage) as _, &options).unwrap();
+        let shared = Shared::new(Engine::open, engine, storage, options);
+        let mut state = shared.lock();
+        // Half of the rows are written again and again: every segment has some that stay.
+        for number in (0..400).chain((0..1000).map(|number| 2 * number % 400)) {
+            let mut batch = Batch::new();
+            batch.put(&u32::to_be_bytes(number), &[7; 1000]);
+            settle(&mut state);
+            state.engine.commit(&batch).unwrap();
+        }
+        settle(&mut state);
+        for committed in [0, 40_000] {
+            state.compaction_credit = DB_COMPACT_CREDIT_BYTES_MAX;
+            state.sync_wanted = true;
+            let mut batch = Batch::new();
+            batch.put(b"key", &vec![7; committed]);
+            state.engine.commit(&batch).unwrap();
+            let before = state.engine.bytes_moved();
+            let flush = loop {
+                match shared.next_job(&mut state) {
+                    Job::Compact(step) => state.engine.compacted(step.run()),
+                    Job::Flush(flush) => break flush,
+                    _ => panic!("there is enough to compact"),
+                }
+            };
+            let moved = state.engine.bytes_moved() - before;
+            let enough = (committed as u64).max(2 * STEP_BYTES);
+            let and_a_step = enough..enough + STEP_BYTES + 2000;
+            assert!(and_a_step.contains(&moved), "{moved} beside {committed}");
+            state.engine.flushed(flush.run());
+            settle(&mut state);
+        }
+    }
 }
