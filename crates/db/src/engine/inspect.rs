@@ -61,7 +61,7 @@ pub struct DamagedKey {
 
 /// What is said of a last frame that the file is too short for.
 const CUT_SHORT: &str = "the frame goes on behind the end of the file, which no power cut leaves: \
-                         something cut the file short";
+                         the file was cut short, or the frame's length is damaged";
 
 /// Keys that are told of one damaged frame.
 const DAMAGED_KEYS_PER_FRAME_MAX: usize = 16;
@@ -250,6 +250,8 @@ struct End {
     sequence: u64,
     /// Bytes that were never synced can look like that.
     may_be_a_tail: bool,
+    /// The file is too short for it.
+    cut_short: bool,
 }
 
 impl Walk {
@@ -296,6 +298,7 @@ impl Walk {
                 keys,
                 sequence,
                 may_be_a_tail: blank_behind && !unreadable,
+                cut_short: false,
             });
         }
         let whole = self.found.damage.len() == before;
@@ -364,6 +367,7 @@ impl Walk {
         may_be_a_tail: bool,
     ) {
         let behind = gap.end < bytes.len();
+        let cut_short = !behind && goes_beyond(&bytes[gap.clone()]);
         if !behind && is_blank(&bytes[gap.clone()]) {
             return;
         }
@@ -373,10 +377,11 @@ impl Walk {
                 keys: self.found.damaged_keys.len(),
                 sequence,
                 may_be_a_tail,
+                cut_short,
             });
         }
         self.front.note_gap(gap.len());
-        let what = match !behind && goes_beyond(&bytes[gap.clone()]) {
+        let what = match cut_short {
             true => CUT_SHORT.to_owned(),
             false => format!("no whole frame up to byte {}", gap.end),
         };
@@ -461,7 +466,7 @@ impl Walk {
             // Damage above the highest mark is what a power cut leaves, as in the opening rule.
             if end.may_be_a_tail && self.mark <= end.sequence {
                 let tail = self.found.damage.drain(end.damage..).next();
-                self.found.tail = tail.map(|tail| match tail.what == CUT_SHORT {
+                self.found.tail = tail.map(|tail| match end.cut_short {
                     true => tail,
                     false => Damage {
                         what: "a write that a power cut left unfinished".to_owned(),
